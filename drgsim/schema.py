@@ -1,0 +1,160 @@
+"""Columns, types and units of every frame a user meets; `checked` holds a frame against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from drgsim.errors import SchemaError, did_you_mean
+
+INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+NUMBERS = (*INTEGERS, pl.Float32, pl.Float64)
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a contract: its name, canonical type, unit and whether it must be there."""
+
+    name: str
+    dtype: pl.DataType
+    unit: str
+    about: str
+    required: bool = True
+
+    def accepts(self, found: pl.DataType) -> bool:
+        """Whether a column of type `found` can be read as this column without losing anything."""
+        if found == self.dtype or found == pl.Null:
+            return True
+        if isinstance(self.dtype, pl.List):
+            return isinstance(found, pl.List) and (found.inner == pl.Null or isinstance(found.inner, TEXTS))
+        if self.dtype == pl.String:
+            return isinstance(found, TEXTS)
+        if self.dtype.is_integer():
+            return isinstance(found, INTEGERS)
+        if self.dtype.is_float():
+            return isinstance(found, NUMBERS)
+        return False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A contract: a named, ordered set of columns."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column called `name`."""
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return tuple(column.name for column in self.columns)
+
+
+def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the contract's columns that `frame` has, cast to their canonical types, rows in order.
+
+    Args:
+        frame: (n,) rows; other columns are left out of the result.
+        contract: the frame it is held against.
+        needs: optional columns of the contract that this caller cannot do without.
+
+    Raises:
+        SchemaError: a required column is missing, or a column's type cannot be read as the contract's.
+
+    >>> checked(pl.DataFrame({"pdx": ["K810"]}), Frame("codes", (Column("pdx", pl.String(), "", ""),)))["pdx"].item()
+    'K810'
+    """
+    if not isinstance(frame, pl.DataFrame):
+        hint = "; call .collect() first" if isinstance(frame, pl.LazyFrame) else ""
+        raise SchemaError(f"{contract.name} must be a polars DataFrame, found {type(frame).__name__}{hint}.")
+    wanted = [column for column in contract.columns if column.name in frame.columns]
+    missing = [
+        column.name
+        for column in contract.columns
+        if (column.required or column.name in needs) and column.name not in frame.columns
+    ]
+    if missing:
+        plural = "s" if len(missing) > 1 else ""
+        hints = "".join(did_you_mean(name, frame.columns) for name in missing)
+        raise SchemaError(
+            f"{contract.name} lack {len(missing)} column{plural}: {', '.join(missing)} "
+            f"(found {len(frame.columns)} others).{hints} See drgsim.schema.{contract.name.upper()}."
+        )
+    wrong = [
+        f"{column.name} is {frame.schema[column.name]}, expected {column.dtype}"
+        for column in wanted
+        if not column.accepts(frame.schema[column.name])
+    ]
+    if wrong:
+        raise SchemaError(
+            f"{contract.name} have {len(wrong)} column{'s' if len(wrong) > 1 else ''} of the wrong type: "
+            f"{'; '.join(wrong)}. Cast first; see drgsim.schema.{contract.name.upper()}."
+        )
+    return frame.select(
+        pl.col(column.name)
+        if frame.schema[column.name] == column.dtype
+        # A status or age too large for its type cannot be a real one: it becomes null, which is invalid too.
+        else pl.col(column.name).cast(column.dtype, strict=False)
+        for column in wanted
+    )
+
+
+_CODES = pl.List(pl.String)
+
+ADMISSIONS = Frame(
+    "admissions",
+    (
+        Column("admission_id", pl.UInt64(), "", "identifies the admission; random draws are keyed by it"),
+        Column("age", pl.Int32(), "years", "age at admission; no MS-DRG formula uses it"),
+        Column("sex", pl.String(), "", "M, F or U (anything else is unknown)"),
+        Column("discharge_status", pl.Int32(), "UB-04", "patient discharge status, FL 17"),
+        Column("pdx", pl.String(), "ICD-10-CM", "principal diagnosis"),
+        Column("sdx", _CODES, "ICD-10-CM", "secondary diagnoses, in any order"),
+        Column("procedures", _CODES, "ICD-10-PCS", "procedures, in any order"),
+        Column("pdx_poa", pl.String(), "", "present on admission, principal", required=False),
+        Column("sdx_poa", _CODES, "", "present on admission, aligned with sdx", required=False),
+        Column("hospital_id", pl.String(), "", "provider, key of HOSPITALS", required=False),
+        Column("discharge_date", pl.Date(), "", "day of discharge", required=False),
+        Column("los_days", pl.Int32(), "days", "length of stay", required=False),
+        Column("covered_charges_usd", pl.Float64(), "USD", "covered charges", required=False),
+    ),
+)
+
+DrgType = pl.Enum(["MEDICAL", "SURGICAL", "NONE"])
+Severity = pl.Enum(["NONE", "CC", "MCC"])
+HospitalStatus = pl.Enum(["NON_EXEMPT", "EXEMPT", "UNKNOWN"])
+ReturnCode = pl.Enum(
+    [
+        "OK",
+        "INVALID_PDX",
+        "DX_CANNOT_BE_PDX",
+        "INVALID_SEX",
+        "INVALID_DISCHARGE_STATUS",
+        "HAC_MISSING_ONE_POA",
+        "HAC_STATUS_INVALID_MULT_HACS_POA_NOT_Y_W",
+        "HAC_STATUS_INVALID_POA_N_OR_U",
+        "HAC_STATUS_INVALID_POA_INVALID_OR_1",
+        "NO_DRG_FOUND",
+    ]
+)
+
+GROUPED = Frame(
+    "grouped",
+    (
+        Column("drg", pl.UInt16(), "MS-DRG", "final DRG, 999 where ungroupable"),
+        Column("mdc", pl.UInt8(), "MDC", "final major diagnostic category, 0 where ungroupable"),
+        Column("base_drg", pl.UInt16(), "MS-DRG", "first DRG of the severity family"),
+        Column("drg_type", DrgType, "", "MEDICAL, SURGICAL, or NONE for 998 and 999"),
+        Column("severity", Severity, "", "severity of the deciding formula row"),
+        Column("initial_drg", pl.UInt16(), "MS-DRG", "DRG before hospital-acquired conditions count"),
+        Column("initial_mdc", pl.UInt8(), "MDC", "MDC of the initial DRG"),
+        Column("hac_count", pl.UInt8(), "", "different hospital-acquired conditions met"),
+        Column("return_code", ReturnCode, "", "OK, or why the admission is ungroupable (CMS's names)"),
+    ),
+)
