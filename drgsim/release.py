@@ -1,0 +1,208 @@
+"""From published facts to the project's own tables: `build(source, folder)`.
+
+A contributor runs `python -m drgsim.release SOURCE FOLDER` when CMS publishes a release; the tables and
+their manifest entries are rewritten, and the difference is read with `git diff`. SOURCE is a folder of
+the facts of all versions, as listed in `grouper_tables/README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.errors import TableError
+from drgsim.manifest import MANIFEST
+
+VERSIONS = {
+    # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules)
+    "40.0": (2023, "2022-10-01", "2023-03-31"),
+    "40.1": (2023, "2023-04-01", "2023-09-30"),
+    "41.0": (2024, "2023-10-01", "2024-03-31"),
+    "41.1": (2024, "2024-04-01", "2024-09-30"),
+    "42.0": (2025, "2024-10-01", "2025-03-31"),
+    "42.1": (2025, "2025-04-01", "2025-09-30"),
+    "43.0": (2026, "2025-10-01", "2026-03-31"),
+    "43.1": (2026, "2026-04-01", "2026-09-30"),
+    "44.0": (2027, "2026-10-01", "2027-03-31"),
+}
+DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0 to 44.0"
+CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
+PUBLIC_DOMAIN = "public domain (work of the United States government)"
+
+# What ends the search of a row without a DRG, by its formula (Definitions Manual, MDC 0, 5, 15 and 20).
+RETURN_CODES = {
+    "INVALID_PDX": "INVALID_PDX",
+    "PDX_ECODE": "DX_CANNOT_BE_PDX",
+    "INVALID_SEX": "INVALID_SEX",
+    "INVALID_DSTAT": "INVALID_DISCHARGE_STATUS",
+}
+
+
+def build(source: Path, folder: Path) -> None:
+    """Write the grouper tables of every version in `source` and their manifest entries into `folder`.
+
+    Args:
+        source: folder of the published facts (one CSV a subject, integer versions such as 431).
+        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries are kept.
+
+    Raises:
+        TableError: a source file is missing or its rows contradict each other.
+    """
+    tables = {
+        "msdrg/diagnoses.csv": _diagnoses(source),
+        "msdrg/procedures.csv": _procedures(source),
+        "msdrg/clusters.csv": _clusters(source),
+        "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/exclusion_groups.csv": _exclusion_groups(source),
+        "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/formulas.csv": _formulas(source),
+        "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
+        "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
+        "msdrg/mdc_titles.csv": _ranged(_read(source, "mdc_titles.csv"), sort=("mdc",)),
+        "msdrg/hac_titles.csv": _ranged(_read(source, "hac_titles.csv"), sort=("hac",)),
+        "icd10cm/descriptions.csv": _descriptions(source),
+    }
+    entries = []
+    for name, table in tables.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.write_csv(path)
+        entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest()))
+    _write_manifest(folder / MANIFEST, entries)
+
+
+def _read(source: Path, name: str) -> pl.DataFrame:
+    try:
+        frame = pl.read_csv(source / name, infer_schema=False)
+    except OSError as error:
+        raise TableError(f"{source / name}: cannot be read ({error}).") from error
+    integers = {"mdc", "order", "rank", "drg", "base_drg", "reroute_mdc", "hac", "male_mdc", "female_mdc", "group"}
+    return frame.with_columns(pl.col(sorted(integers & set(frame.columns))).cast(pl.Int64))
+
+
+def _versions() -> pl.DataFrame:
+    return pl.DataFrame({"version": list(VERSIONS), "place": range(len(VERSIONS))}).with_columns(
+        number=pl.col("version").str.replace(".", "", literal=True).cast(pl.Int64)
+    )
+
+
+def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each row for every version it applies to, as column `place` (0 is the oldest version)."""
+    first, last = pl.col("first_version").cast(pl.Int64), pl.col("last_version").cast(pl.Int64)
+    return (
+        frame.join(_versions(), how="cross")
+        .filter(pl.col("number").is_between(first, last))
+        .drop("first_version", "last_version", "number", "version")
+    )
+
+
+def _to_ranges(frame: pl.DataFrame, sort: Sequence[str]) -> pl.DataFrame:
+    """Fold rows that are equal but for `place` into one row a run of consecutive versions."""
+    facts = [name for name in frame.columns if name != "place"]
+    run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
+    version = dict(zip(range(len(VERSIONS)), VERSIONS, strict=True))
+    return (
+        frame.unique(maintain_order=True)
+        .with_columns(run=run)
+        .group_by(*facts, "run", maintain_order=True)
+        .agg(first_version=pl.col("place").min(), last_version=pl.col("place").max())
+        .sort(*sort, "first_version", maintain_order=True)
+        .with_columns(pl.col("first_version", "last_version").replace_strict(version, return_dtype=pl.String))
+        .select(facts[0], "first_version", "last_version", *facts[1:])
+    )
+
+
+def _ranged(frame: pl.DataFrame, sort: Sequence[str] = ()) -> pl.DataFrame:
+    return _to_ranges(_by_version(frame), sort or (frame.columns[0],))
+
+
+def _diagnoses(source: Path) -> pl.DataFrame:
+    """One row a code and run of versions: MDC, severity and the names formulas know it by."""
+    schemes = _read(source, "diagnosis_schemes.csv")
+    facts = pl.col("mdc", "severity", "operands", "hac_operands", "category_operands")
+    joined = _read(source, "diagnoses.csv").join(schemes, on="scheme", how="left", maintain_order="left")
+    if joined["severity"].null_count():
+        raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
+    rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
+    return _ranged(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
+
+
+def _procedure_operands(source: Path) -> pl.DataFrame:
+    sets = _read(source, "procedure_operand_sets.csv")
+    rows = _read(source, "procedures.csv").join(sets, on="operand_set", how="left", maintain_order="left")
+    return rows.select("code", "first_version", "last_version", "operands")
+
+
+def _procedures(source: Path) -> pl.DataFrame:
+    return _ranged(_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
+
+
+def _clusters(source: Path) -> pl.DataFrame:
+    """One row a cluster: its choices joined by ' + ', the codes of a choice by blanks, its own operands."""
+    choices = _by_version(_read(source, "clusters.csv")).sort("cluster", "place", pl.col("choice").cast(pl.Int64))
+    clusters = choices.group_by("cluster", "place", "suppressed_mdcs", maintain_order=True).agg(
+        choices=pl.col("codes").str.join(" + ")
+    )
+    operands = _by_version(_procedure_operands(source)).rename({"code": "cluster"})
+    joined = clusters.join(operands, on=("cluster", "place"), how="left", maintain_order="left")
+    return _to_ranges(joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",))
+
+
+def _exclusion_groups(source: Path) -> pl.DataFrame:
+    groups = _read(source, "exclusion_groups.csv").with_columns(sdx=pl.col("excluded_secondary_codes").str.split(" "))
+    return groups.explode("sdx").select("group", "sdx").sort("group", "sdx")
+
+
+def _formulas(source: Path) -> pl.DataFrame:
+    """Every row that can end the search of an MDC, in search order; rows that cannot are left out."""
+    rows = _read(source, "formulas.csv").join(
+        _versions().select("place", version="number"),
+        left_on=pl.col("version").cast(pl.Int64),
+        right_on="version",
+        maintain_order="left",
+    )
+    plain = pl.col("formula").str.strip_chars()
+    code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
+    code = code.replace_strict(RETURN_CODES, default=None)
+    ends = (pl.col("drg") == 0) & (pl.col("reroute_mdc") == 0)
+    suppression = pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+    decisive = rows.with_columns(
+        type=pl.col("type").replace("NA", "NONE"),
+        return_code=pl.when(ends).then(code),
+        severity_suppression=suppression.list.sort().list.join(" "),
+        formula=plain,
+    ).filter((pl.col("mdc") != 99) & (~ends | pl.col("return_code").is_not_null()))
+    columns = ("mdc", "order", "rank", "drg", "base_drg", "type", "reroute_mdc", "return_code")
+    return _to_ranges(decisive.select(*columns, "severity_suppression", "formula", "place"), ("mdc", "order"))
+
+
+def _descriptions(source: Path) -> pl.DataFrame:
+    table = _read(source, "icd10cm_april2026.csv")
+    return table.filter(pl.col("billable") == "1").select("code", "description").sort("code")
+
+
+def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str]]) -> None:
+    """Rewrite the sections of the versions and of the files written here; keep every other section."""
+    text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
+    sections = re.split(r"(?m)^(?=\[)", text)
+    written = {f'[files."{name}"]' for name, _, _ in entries}
+    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
+    out = [sections[0].rstrip() + "\n\n"]
+    for version, (year, first, last) in VERSIONS.items():
+        out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n\n')
+    for name, rows, digest in entries:
+        source = CODE_SET if name.startswith("icd10cm/") else DEFINITIONS
+        out.append(
+            f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\nsource = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n'
+        )
+    kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
+    path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), Path(sys.argv[2]))
