@@ -1,0 +1,43 @@
+"""drgsim: MS-DRG grouping, IPPS pricing and coding-error simulation for millions of admissions.
+
+A module imports only from layers below its own:
+
+     0  errors       every exception as one tree
+     1  schema       columns, types and units of every frame a user sees
+     1  manifest     the table folder, every file read through its manifest
+     1  formula      the DRG formula language
+     1  spans        rows split over all cores
+     2  tables       one grouper version, checked and frozen
+     3  encode       code strings to small integers, once
+     3  release      published facts to the project's own tables
+     4  rulebook     the formulas of a version as bit masks, and the search through them
+     5  clusters     procedures that mean something together
+     6  attributes   codes to operand bits
+     7  observe      an admission's codes reduced to what the formulas see
+     8  hac          hospital-acquired conditions and POA
+     9  grouper      group(): reads as the Definitions Manual
+"""
+
+from drgsim.errors import (
+    DrgsimError,
+    InputError,
+    MissingRateError,
+    SchemaError,
+    TableError,
+    UnknownVersionError,
+)
+from drgsim.grouper import group
+from drgsim.tables import TableSet, version_for, versions
+
+__all__ = [
+    "DrgsimError",
+    "InputError",
+    "MissingRateError",
+    "SchemaError",
+    "TableError",
+    "TableSet",
+    "UnknownVersionError",
+    "group",
+    "version_for",
+    "versions",
+]

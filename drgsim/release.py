@@ -34,6 +34,14 @@ DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0
 CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
 PUBLIC_DOMAIN = "public domain (work of the United States government)"
 
+# Patient discharge statuses (UB-04 FL 17) the grouper accepts, with the claim words each makes true.
+DISCHARGE_STATUSES = {
+    **dict.fromkeys([*range(1, 8), 20, 21, 30, 43, 50, 51, *range(61, 67), 69, 70, *range(81, 96)], ""),
+    20: "DIED",
+    7: "AMA",
+    **dict.fromkeys([2, 5, 66, 82, 85, 94], "XFRNBA"),
+}
+
 # What ends the search of a row without a DRG, by its formula (Definitions Manual, MDC 0, 5, 15 and 20).
 RETURN_CODES = {
     "INVALID_PDX": "INVALID_PDX",
@@ -60,6 +68,7 @@ def build(source: Path, folder: Path) -> None:
         "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
         "msdrg/exclusion_groups.csv": _exclusion_groups(source),
         "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/discharge_statuses.csv": _discharge_statuses(),
         "msdrg/formulas.csv": _formulas(source),
         "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
         "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
@@ -81,7 +90,18 @@ def _read(source: Path, name: str) -> pl.DataFrame:
         frame = pl.read_csv(source / name, infer_schema=False)
     except OSError as error:
         raise TableError(f"{source / name}: cannot be read ({error}).") from error
-    integers = {"mdc", "order", "rank", "drg", "base_drg", "reroute_mdc", "hac", "male_mdc", "female_mdc", "group"}
+    integers = {
+        "mdc",
+        "order",
+        "rank",
+        "drg",
+        "base_drg",
+        "reroute_mdc",
+        "hac",
+        "male_mdc",
+        "female_mdc",
+        "group",
+    }
     return frame.with_columns(pl.col(sorted(integers & set(frame.columns))).cast(pl.Int64))
 
 
@@ -128,7 +148,9 @@ def _diagnoses(source: Path) -> pl.DataFrame:
     joined = _read(source, "diagnoses.csv").join(schemes, on="scheme", how="left", maintain_order="left")
     if joined["severity"].null_count():
         raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
-    rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
+    rows = joined.select("code", "first_version", "last_version", facts).rename(
+        {"category_operands": "categories"}
+    )
     return _ranged(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
 
 
@@ -144,17 +166,23 @@ def _procedures(source: Path) -> pl.DataFrame:
 
 def _clusters(source: Path) -> pl.DataFrame:
     """One row a cluster: its choices joined by ' + ', the codes of a choice by blanks, its own operands."""
-    choices = _by_version(_read(source, "clusters.csv")).sort("cluster", "place", pl.col("choice").cast(pl.Int64))
+    choices = _by_version(_read(source, "clusters.csv")).sort(
+        "cluster", "place", pl.col("choice").cast(pl.Int64)
+    )
     clusters = choices.group_by("cluster", "place", "suppressed_mdcs", maintain_order=True).agg(
         choices=pl.col("codes").str.join(" + ")
     )
     operands = _by_version(_procedure_operands(source)).rename({"code": "cluster"})
     joined = clusters.join(operands, on=("cluster", "place"), how="left", maintain_order="left")
-    return _to_ranges(joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",))
+    return _to_ranges(
+        joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",)
+    )
 
 
 def _exclusion_groups(source: Path) -> pl.DataFrame:
-    groups = _read(source, "exclusion_groups.csv").with_columns(sdx=pl.col("excluded_secondary_codes").str.split(" "))
+    groups = _read(source, "exclusion_groups.csv").with_columns(
+        sdx=pl.col("excluded_secondary_codes").str.split(" ")
+    )
     return groups.explode("sdx").select("group", "sdx").sort("group", "sdx")
 
 
@@ -170,7 +198,9 @@ def _formulas(source: Path) -> pl.DataFrame:
     code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
     code = code.replace_strict(RETURN_CODES, default=None)
     ends = (pl.col("drg") == 0) & (pl.col("reroute_mdc") == 0)
-    suppression = pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+    suppression = (
+        pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+    )
     decisive = rows.with_columns(
         type=pl.col("type").replace("NA", "NONE"),
         return_code=pl.when(ends).then(code),
@@ -179,6 +209,18 @@ def _formulas(source: Path) -> pl.DataFrame:
     ).filter((pl.col("mdc") != 99) & (~ends | pl.col("return_code").is_not_null()))
     columns = ("mdc", "order", "rank", "drg", "base_drg", "type", "reroute_mdc", "return_code")
     return _to_ranges(decisive.select(*columns, "severity_suppression", "formula", "place"), ("mdc", "order"))
+
+
+def _discharge_statuses() -> pl.DataFrame:
+    rows = sorted(DISCHARGE_STATUSES.items())
+    return pl.DataFrame(
+        {
+            "status": [status for status, _ in rows],
+            "first_version": next(iter(VERSIONS)),
+            "last_version": list(VERSIONS)[-1],
+            "operands": [words or None for _, words in rows],
+        }
+    )
 
 
 def _descriptions(source: Path) -> pl.DataFrame:
@@ -191,10 +233,16 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str]]) -> None
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
     written = {f'[files."{name}"]' for name, _, _ in entries}
-    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
+    kept = [
+        s
+        for s in sections[1:]
+        if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written
+    ]
     out = [sections[0].rstrip() + "\n\n"]
     for version, (year, first, last) in VERSIONS.items():
-        out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n\n')
+        out.append(
+            f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n\n'
+        )
     for name, rows, digest in entries:
         source = CODE_SET if name.startswith("icd10cm/") else DEFINITIONS
         out.append(

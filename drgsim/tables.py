@@ -16,10 +16,33 @@ from drgsim.formula import operands, parse
 from drgsim.manifest import manifest, read_table, table_folder
 
 CLAIM_WORDS = frozenset(
-    "MCC CC ANYDX INVALID_PDX PDX_ECODE INVALID_SEX INVALID_DSTAT DIED ALIVE AMA XFRNBA MULTST "
-    "MDC_20_FALL_THRU BILATERAL FOUR_VESSELS FOUR_STENTS FOUR_DRUG_ELUTING_STENTS "
-    "FOUR_NON_DRUG_ELUTING_STENTS SINGLEFUSIONCTR SGLANTSECTXCTR SGLPOSTFUSECTR SGLANTCTR "
-    "SGLPOST1CTR MULTFUSE ORPROC".split()
+    [
+        "MCC",
+        "CC",
+        "ANYDX",
+        "INVALID_PDX",
+        "PDX_ECODE",
+        "INVALID_SEX",
+        "INVALID_DSTAT",
+        "DIED",
+        "ALIVE",
+        "AMA",
+        "XFRNBA",
+        "MULTST",
+        "MDC_20_FALL_THRU",
+        "BILATERAL",
+        "FOUR_VESSELS",
+        "FOUR_STENTS",
+        "FOUR_DRUG_ELUTING_STENTS",
+        "FOUR_NON_DRUG_ELUTING_STENTS",
+        "SINGLEFUSIONCTR",
+        "SGLANTSECTXCTR",
+        "SGLPOSTFUSECTR",
+        "SGLANTCTR",
+        "SGLPOST1CTR",
+        "MULTFUSE",
+        "ORPROC",
+    ]
 )
 """Operands that are words about the whole claim instead of names carried by a code."""
 
@@ -45,6 +68,7 @@ _COLUMNS: dict[str, dict[str, type[pl.DataType]]] = {
     "pdx_exclusions": {"pdx": pl.String, **_RANGE, "group": pl.UInt16},
     "exclusion_groups": {"group": pl.UInt16, "sdx": pl.String},
     "sex_mdcs": {"pdx": pl.String, **_RANGE, "male_mdc": pl.UInt8, "female_mdc": pl.UInt8},
+    "discharge_statuses": {"status": pl.UInt8, **_RANGE, "operands": pl.String},
     "formulas": {
         "mdc": pl.UInt8,
         **_RANGE,
@@ -63,13 +87,21 @@ _COLUMNS: dict[str, dict[str, type[pl.DataType]]] = {
     "mdc_titles": {"mdc": pl.UInt8, **_RANGE, "title": pl.String},
     "hac_titles": {"hac": pl.UInt8, **_RANGE, "title": pl.String},
 }
-_NULLABLE = ("operands", "hac_operands", "categories", "suppressed_mdcs", "return_code", "severity_suppression")
+_NULLABLE = (
+    "operands",
+    "hac_operands",
+    "categories",
+    "suppressed_mdcs",
+    "return_code",
+    "severity_suppression",
+)
 _KEYS = {
     "diagnoses": ("code",),
     "procedures": ("code",),
     "clusters": ("cluster",),
     "pdx_exclusions": ("pdx",),
     "sex_mdcs": ("pdx",),
+    "discharge_statuses": ("status",),
     "formulas": ("mdc", "order"),
     "hac_formulas": ("hac",),
     "drg_titles": ("drg",),
@@ -96,6 +128,7 @@ class TableSet:
     pdx_exclusions: pl.DataFrame = field(repr=False)
     exclusion_groups: pl.DataFrame = field(repr=False)
     sex_mdcs: pl.DataFrame = field(repr=False)
+    discharge_statuses: pl.DataFrame = field(repr=False)
     formulas: pl.DataFrame = field(repr=False)
     hac_formulas: pl.DataFrame = field(repr=False)
     drg_titles: pl.DataFrame = field(repr=False)
@@ -205,7 +238,9 @@ def _load(root: Path, version: str, stamped: tuple[int, ...]) -> TableSet:
         twice = frames[name].select(pl.struct(key).is_duplicated()).to_series()
         if twice.any():
             found = frames[name].filter(twice).select(key).row(0)
-            raise TableError(f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} stands twice in {version}.")
+            raise TableError(
+                f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} stands twice in {version}."
+            )
     _check_rules(root, version, frames)
     _check_operands(root, frames)
     return TableSet(
@@ -246,14 +281,18 @@ def _check_rules(root: Path, version: str, frames: dict[str, pl.DataFrame]) -> N
 def _check_operands(root: Path, frames: dict[str, pl.DataFrame]) -> None:
     """Every formula parses and uses only operands that a code carries or that are claim words."""
     diagnosis = _names(frames["diagnoses"], "operands", "hac_operands", "categories")
-    procedure = _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
+    procedure = (
+        _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
+    )
     for name in ("formulas", "hac_formulas"):
         for text in frames[name]["formula"]:
             for operand in operands(parse(text)):
                 prefix, _, bare = operand.rpartition(":")
                 known = diagnosis if prefix in ("PDX", "SDX", "ANY", "ONLY") else procedure
                 if prefix not in ("", "PDX", "SDX", "ANY", "ONLY") or bare not in known:
-                    raise TableError(f"{root}/msdrg/{name}.csv: formula {text!r}: no code carries {operand!r}.")
+                    raise TableError(
+                        f"{root}/msdrg/{name}.csv: formula {text!r}: no code carries {operand!r}."
+                    )
 
 
 def _names(frame: pl.DataFrame, *columns: str) -> set[str]:

@@ -1,0 +1,300 @@
+"""Code strings to small integers, once; everything after works on the integers.
+
+A `Codebook` numbers the codes of all grouper versions, so admissions encoded once can be grouped under
+any version. `Encoded` is what the engine and the simulator share: an edit of a code is a write of an integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.errors import InputError, SchemaError
+from drgsim.schema import ADMISSIONS, HospitalStatus, checked
+from drgsim.spans import over_spans
+from drgsim.tables import TableSet
+
+Ints = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
+
+UNKNOWN_CODE = 0
+_ID_BITS = np.uint64(24)
+_ID_MASK = np.uint64((1 << 24) - 1)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_BUCKET_BITS = 16
+_CHUNK = 65_536
+
+SEX = {"M": 1, "F": 2}
+POA_PRESENT, POA_NOT_PRESENT, POA_NOT_RECOGNISED = 1, 2, 0
+POA = {"Y": POA_PRESENT, "W": POA_PRESENT, "N": POA_NOT_PRESENT, "U": POA_NOT_PRESENT}
+HOSPITAL_STATUS = {name: number for number, name in enumerate(HospitalStatus.categories)}
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """The numbers of a list of codes: `codes[i]` is number i + 1, and 0 is any other text.
+
+    A two-level perfect hash over 64-bit string hashes: the high bits choose a displacement, the displaced
+    hash a slot, and the slot holds the number beside the hash bits that prove the match.
+    """
+
+    codes: pl.Series
+    _displacements: NDArray[np.uint64] = field(repr=False)
+    _slots: NDArray[np.uint64] = field(repr=False)
+    _slot_shift: np.uint64 = field(repr=False)
+
+    @classmethod
+    def of(cls, codes: pl.Series) -> Codebook:
+        """Build the codebook of distinct `codes`.
+
+        >>> Codebook.of(pl.Series(["A000", "K810"])).numbers(pl.Series(["K810", "k81.0 ", None, "?"]))
+        array([2, 2, 0, 0], dtype=int32)
+        """
+        hashes = codes.hash().to_numpy()
+        slot_bits = max(8, int(3 * len(codes)).bit_length())
+        shift = np.uint64(64 - slot_bits)
+        displacements = np.zeros(1 << _BUCKET_BITS, np.uint64)
+        slots = np.zeros(1 << slot_bits, np.uint64)
+        buckets = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
+        sizes = np.bincount(buckets, minlength=1 << _BUCKET_BITS)
+        by_bucket = np.argsort(buckets, kind="stable")
+        first = np.cumsum(sizes) - sizes
+        numbers = (hashes & ~_ID_MASK) | np.arange(1, len(codes) + 1, dtype=np.uint64)
+        for size in range(int(sizes.max(initial=0)), 0, -1):
+            waiting = np.flatnonzero(sizes == size)
+            keys = by_bucket[first[waiting][:, None] + np.arange(size)]
+            for displacement in range(1 << 16):
+                if not len(waiting):
+                    break
+                wanted = (((hashes[keys] ^ np.uint64(displacement)) * _SPREAD) >> shift).astype(np.int64)
+                claims = np.full(1 << slot_bits, -1, np.int64)
+                claims[wanted] = np.arange(keys.size).reshape(keys.shape)
+                free = (claims[wanted] == np.arange(keys.size).reshape(keys.shape)) & (slots[wanted] == 0)
+                placed = free.all(axis=1)
+                slots[wanted[placed]] = numbers[keys[placed]]
+                displacements[waiting[placed]] = displacement
+                waiting, keys = waiting[~placed], keys[~placed]
+            if len(waiting):  # two of 2**64 hashes are equal
+                raise InputError("codes cannot be told apart; are they distinct?")
+        return cls(codes, displacements, slots, shift)
+
+    def numbers(self, texts: pl.Series) -> Ints:
+        """Return the number of each text, (n,) int32; 0 for null and for what is no code.
+
+        Codes are taken with or without the dot, in either case, with blanks around them. Texts are looked
+        up as they are; only what is not found is normalised and looked up again.
+        """
+        found = self._exact(texts)
+        missed = np.flatnonzero(found == UNKNOWN_CODE)
+        if len(missed):
+            dirty = texts.gather(missed)
+            distinct = dirty.unique().drop_nulls()
+            numbers = self._exact(normalised(distinct))
+            repaired = distinct.filter(numbers > 0)
+            if len(repaired):
+                found[missed] = dirty.replace_strict(
+                    repaired, numbers[numbers > 0], default=UNKNOWN_CODE, return_dtype=pl.Int32
+                ).to_numpy()
+        return found
+
+    def _exact(self, texts: pl.Series) -> Ints:
+        found = np.empty(len(texts), np.int32)
+        for start in range(0, len(texts), _CHUNK):
+            hashes = texts.slice(start, _CHUNK).hash().to_numpy()
+            bucket = (hashes >> np.uint64(64 - _BUCKET_BITS)).view(np.int64)
+            slot = self._displacements.take(bucket, mode="clip")
+            slot ^= hashes
+            slot *= _SPREAD
+            slot >>= self._slot_shift
+            entry = self._slots.take(slot.view(np.int64), mode="clip")
+            known = (entry ^ hashes) <= _ID_MASK
+            entry &= _ID_MASK
+            np.multiply(entry, known, out=found[start : start + _CHUNK], casting="unsafe")
+        return found
+
+
+def normalised(texts: pl.Series) -> pl.Series:
+    """Return codes without dots and surrounding blanks, in upper case.
+
+    >>> normalised(pl.Series([" i50.20"])).item()
+    'I5020'
+    """
+    return texts.str.strip_chars().str.replace_all(".", "", literal=True).str.to_uppercase()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Admissions as integers. Lists lie end to end; row i holds positions start[i] to start[i + 1].
+
+    `pdx` (n,), `sdx` and `procedures` are codebook numbers, 0 is no known code; `sdx_row` and
+    `procedure_row` say whose each is; `sex` is 1 M, 2 F, 0 other; `poa` is 1 present, 2 not present,
+    0 not recognised, and None where the admissions came without; `discharge_status` is -1 where null.
+    """
+
+    pdx: Ints
+    sex: Bytes
+    discharge_status: NDArray[np.int16]
+    hospital_status: Bytes
+    sdx: Ints
+    sdx_start: NDArray[np.int64]
+    sdx_row: Ints
+    poa: Bytes | None
+    procedures: Ints
+    procedure_start: NDArray[np.int64]
+    procedure_row: Ints
+
+    def __len__(self) -> int:
+        """Number of admissions."""
+        return len(self.pdx)
+
+    def rows(self, start: int, stop: int) -> Encoded:
+        """Return admissions `start` to `stop` as views, without copying codes."""
+        a, b = self.sdx_start[[start, stop]]
+        c, d = self.procedure_start[[start, stop]]
+        return Encoded(
+            pdx=self.pdx[start:stop],
+            sex=self.sex[start:stop],
+            discharge_status=self.discharge_status[start:stop],
+            hospital_status=self.hospital_status[start:stop],
+            sdx=self.sdx[a:b],
+            sdx_start=self.sdx_start[start : stop + 1] - a,
+            sdx_row=self.sdx_row[a:b] - np.int32(start),
+            poa=None if self.poa is None else self.poa[a:b],
+            procedures=self.procedures[c:d],
+            procedure_start=self.procedure_start[start : stop + 1] - c,
+            procedure_row=self.procedure_row[c:d] - np.int32(start),
+        )
+
+
+@lru_cache(maxsize=8)
+def _codebook(codes: _BySeries) -> Codebook:
+    return Codebook.of(codes.series)
+
+
+@dataclass(frozen=True)
+class _BySeries:
+    """A series as a cache key: the same object is the same key."""
+
+    series: pl.Series
+
+    def __hash__(self) -> int:
+        return id(self.series)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BySeries) and other.series is self.series
+
+
+def codebooks(tables: TableSet) -> tuple[Codebook, Codebook]:
+    """Return the codebooks of diagnoses and procedures that all versions of a table folder share."""
+    return _codebook(_BySeries(tables.all_diagnoses)), _codebook(_BySeries(tables.all_procedures))
+
+
+def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str = "NON_EXEMPT") -> Encoded:
+    """Return admissions as integers, once, for any number of groupings under any version.
+
+    Args:
+        admissions: (n,) rows of `schema.ADMISSIONS`.
+        tables: any version of the table folder that will group them.
+        hospital_status: NON_EXEMPT, EXEMPT or UNKNOWN for POA reporting, or the name of a column of these.
+
+    Raises:
+        SchemaError: a column is missing or of the wrong type, or POA is missing for a hospital that reports it.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["I10"]], "procedures": [["0FT44ZZ"]]})
+    >>> len(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
+    1
+    """
+    frame = checked(admissions, ADMISSIONS)
+    status = _hospital_status(admissions, hospital_status)
+    if "sdx_poa" not in frame.columns and (status != HOSPITAL_STATUS["EXEMPT"]).any():
+        raise SchemaError(
+            "admissions lack the column sdx_poa, which hospital-acquired conditions need. Either add it, "
+            'or say that these hospitals do not report POA: hospital_status="EXEMPT".'
+        )
+    diagnoses, procedures = codebooks(tables)
+    sdx, sdx_start = _flat(frame["sdx"])
+    procs, procedure_start = _flat(frame["procedures"])
+    discharge = frame["discharge_status"].fill_null(-1).clip(-1, 999).to_numpy().astype(np.int16)
+    return Encoded(
+        pdx=_numbered(diagnoses, frame["pdx"]),
+        sex=_letters(frame["sex"], SEX, tidy=True),
+        discharge_status=discharge,
+        hospital_status=status,
+        sdx=_numbered(diagnoses, sdx),
+        sdx_start=sdx_start,
+        sdx_row=_owners(sdx_start),
+        poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
+        procedures=_numbered(procedures, procs),
+        procedure_start=procedure_start,
+        procedure_row=_owners(procedure_start),
+    )
+
+
+def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
+    if asked in HOSPITAL_STATUS:
+        return np.full(len(admissions), HOSPITAL_STATUS[asked], np.uint8)
+    if asked not in admissions.columns:
+        raise InputError(
+            f"hospital_status {asked!r} is neither {', '.join(HOSPITAL_STATUS)} nor a column of the admissions."
+        )
+    numbers = (
+        admissions[asked].cast(pl.String).replace_strict(HOSPITAL_STATUS, default=None, return_dtype=pl.UInt8)
+    )
+    if numbers.null_count():
+        row = int(numbers.is_null().arg_max() or 0)
+        raise SchemaError(
+            f"column {asked!r}, row {row}: {admissions[asked][row]!r} is no hospital status; "
+            f"expected {', '.join(HOSPITAL_STATUS)}."
+        )
+    return numbers.to_numpy()
+
+
+def _flat(lists: pl.Series) -> tuple[pl.Series, NDArray[np.int64]]:
+    """Return the values of all lists end to end and where each row's begin; a null list is empty."""
+    start = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum(lists.list.len().fill_null(0).to_numpy(), out=start[1:])
+    return lists.explode(empty_as_null=False, keep_nulls=False), start
+
+
+def _owners(start: NDArray[np.int64]) -> Ints:
+    """Return the row that each position belongs to."""
+    rows = np.arange(len(start) - 1, dtype=np.int32)
+    return np.repeat(rows, np.diff(start))
+
+
+def _numbered(book: Codebook, texts: pl.Series) -> Ints:
+    if not len(texts):
+        return np.zeros(0, np.int32)
+    return np.concatenate(over_spans(len(texts), lambda a, b: book.numbers(texts.slice(a, b - a))))
+
+
+def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> Bytes:
+    """Return the number of each letter, 0 for null and anything else; `tidy` also reads ' m '."""
+    hashes = texts.hash().to_numpy()
+    found = np.zeros(len(texts), np.uint8)
+    for letter, number in letters.items():
+        found += (hashes == pl.Series([letter]).hash().item()).view(np.uint8) * np.uint8(number)
+    if tidy and not found.all():
+        other = np.flatnonzero(found == 0)
+        found[other] = _letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)
+    return found
+
+
+def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> Bytes:
+    """Return one POA number a secondary code; a code whose letter is missing has none recognised."""
+    texts, start = _flat(lists)
+    letters = _letters(texts, POA)
+    if np.array_equal(start, sdx_start):
+        return letters
+    place = np.arange(sdx_start[-1]) - np.repeat(sdx_start[:-1], np.diff(sdx_start))
+    given = np.repeat(np.diff(start), np.diff(sdx_start))
+    at = np.repeat(start[:-1], np.diff(sdx_start)) + place
+    aligned = np.zeros(len(place), np.uint8)
+    there = place < given
+    aligned[there] = letters[at[there]]
+    return aligned

@@ -1,0 +1,233 @@
+"""MS-DRG grouping of admissions in bulk: `group()` reads as the Definitions Manual, a step a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.attributes import Attributes, attributes
+from drgsim.encode import Encoded, encode
+from drgsim.hac import HacResult, assess
+from drgsim.observe import Index, Observed, Words, observe, or_into, view
+from drgsim.rulebook import PRE_MDC
+from drgsim.schema import DrgType, ReturnCode, Severity
+from drgsim.spans import over_spans
+from drgsim.tables import TableSet
+
+UNGROUPABLE_MDC = 0
+_OK = 0
+_SPREAD = tuple(
+    np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """One grouping pass: the deciding formula row (-1: none), reported MDC and severity used, (n,) each."""
+
+    row: Index
+    mdc: NDArray[np.uint8]
+    severity: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """The grouper's answer for encoded admissions, (n,) arrays named and typed as `schema.GROUPED`.
+
+    `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
+    """
+
+    drg: NDArray[np.uint16]
+    mdc: NDArray[np.uint8]
+    base_drg: NDArray[np.uint16]
+    drg_type: NDArray[np.uint8]
+    severity: NDArray[np.uint8]
+    initial_drg: NDArray[np.uint16]
+    initial_mdc: NDArray[np.uint8]
+    hac_count: NDArray[np.uint8]
+    return_code: NDArray[np.uint8]
+
+    def frame(self) -> pl.DataFrame:
+        """Return the answer as the columns of `schema.GROUPED`."""
+        names = {"drg_type": DrgType, "severity": Severity, "return_code": ReturnCode}
+        columns = []
+        for column in fields(self):
+            values = pl.Series(column.name, getattr(self, column.name))
+            if column.name in names:
+                categories = pl.Series(column.name, names[column.name].categories, dtype=names[column.name])
+                values = categories.gather(values)
+            columns.append(values)
+        return pl.DataFrame(columns)
+
+
+def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
+    """Group encoded admissions; the same answer as `group`, without strings.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K810"], "sdx": [[]], "procedures": [["0FT44ZZ"]]})
+    >>> tables = TableSet.load("43.1")
+    >>> group_encoded(encode(one, tables, hospital_status="EXEMPT"), tables).drg
+    array([419], dtype=uint16)
+    """
+    rules = attributes(tables)
+    parts = over_spans(len(encoded), lambda start, stop: _group_span(encoded.rows(start, stop), rules))
+    names = [column.name for column in fields(Grouping)]
+    return Grouping(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _group_span(encoded: Encoded, rules: Attributes) -> Grouping:
+    observed = observe(encoded, rules)
+    initial = search(observed, encoded, rules, observed.severity)
+    hac = assess(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
+    final = regroup_without(hac, initial, observed, encoded, rules)
+    return _answer(initial, final, hac, rules)
+
+
+def search(
+    observed: Observed, encoded: Encoded, rules: Attributes, severity: Words, rows: Index | None = None
+) -> Decision:
+    """Search pre-MDC and the PDX's MDC, then wherever a row reroutes to (Definitions Manual, pre-MDC).
+
+    Args:
+        observed, encoded, rules: the admissions and the version.
+        severity: (n,) severity words of the admissions searched.
+        rows: the admissions searched, or None for all.
+    """
+    rulebook = rules.rulebook
+    pdx_class = observed.pdx_class if rows is None else observed.pdx_class[rows]
+    claim = observed.claim if rows is None else observed.claim[rows]
+    severity = _decisive(severity, rules)
+    mdc = rulebook.class_mdc[pdx_class]
+    own = np.full(len(pdx_class), PRE_MDC)
+    decided, level = _first_true(
+        rules, pdx_class, own, claim, severity, view(observed, encoded, rules, rows, mdc)
+    )
+    reported = mdc.copy()
+    rerouted = np.flatnonzero(rulebook.reroute_mdc[decided])
+    while len(rerouted):
+        target = rulebook.reroute_mdc[decided[rerouted]]
+        from_pre_mdc = rulebook.mdc[decided[rerouted]] == PRE_MDC
+        reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
+        at = rerouted if rows is None else rows[rerouted]
+        seen = view(observed, encoded, rules, at, target)
+        decided[rerouted], level[rerouted] = _first_true(
+            rules, pdx_class[rerouted], target, claim[rerouted], severity[rerouted], seen
+        )
+        rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
+    reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
+    return Decision(decided, reported, level)
+
+
+def _decisive(severity: Words, rules: Attributes) -> Words:
+    """Drop severity bits that cannot matter: a plain MCC outranks everything, a plain CC every other CC."""
+    plain_mcc, plain_cc = rules.diagnoses.plain
+    with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
+    return np.where(severity & plain_mcc, plain_mcc, with_cc)
+
+
+def _first_true(
+    rules: Attributes, pdx_class: Index, mdc: NDArray[np.integer], claim: Words, severity: Words, seen: Words
+) -> tuple[Index, NDArray[np.uint8]]:
+    """Return the deciding row and the severity it used; evaluated once for each distinct signature."""
+    searched = (pdx_class.astype(np.uint64) << np.uint64(8)) | mdc.astype(np.uint64)
+    chosen, of = distinct((searched, claim, severity, seen))
+    levels = _severity_operands(severity[chosen], rules)
+    row = rules.rulebook.decide(pdx_class[chosen], mdc[chosen], claim[chosen], levels, seen[chosen])
+    used = levels >> (2 * rules.rulebook.suppression[row]).astype(np.uint64)
+    level = ((used & np.uint64(1)) * np.uint64(2) + ((used >> np.uint64(1)) & np.uint64(1))).astype(np.uint8)
+    return row[of], level[of]
+
+
+def _severity_operands(severity: Words, rules: Attributes) -> Words:
+    """Return MCC and CC (exactly) as each suppression list leaves them: bits 2s and 2s + 1 of list s."""
+    words = np.zeros(len(severity), np.uint64)
+    for number, (mcc_bits, cc_bits) in enumerate(rules.diagnoses.survives):
+        mcc = (severity & mcc_bits) > 0
+        cc = ~mcc & ((severity & cc_bits) > 0)
+        words |= mcc.astype(np.uint64) << np.uint64(2 * number)
+        words |= cc.astype(np.uint64) << np.uint64(2 * number + 1)
+    return words
+
+
+def distinct(columns: tuple[Words, ...]) -> tuple[Index, Index]:
+    """Return one row of each distinct combination of columns, and for every row which of these it equals.
+
+    Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
+
+    >>> distinct((np.array([7, 8, 7], np.uint64),))[1].tolist() in ([0, 1, 0], [1, 0, 1])
+    True
+    """
+    n = len(columns[0])
+    bits = max(10, min(18, n.bit_length() + 1))
+    mixed = columns[0] * _SPREAD[0]
+    for column, odd in zip(columns[1:], _SPREAD[1:], strict=False):
+        mixed ^= column * odd
+        mixed ^= mixed >> np.uint64(29)
+    equal_to = np.empty(n, np.int64)
+    waiting = np.arange(n)
+    slots = np.empty(1 << bits, np.int64)
+    while len(waiting):
+        mixed *= _SPREAD[0]
+        slot = (mixed >> np.uint64(64 - bits)).astype(np.int64)
+        slots[slot] = waiting
+        winner = slots[slot]
+        same = np.ones(len(waiting), np.bool_)
+        for column in columns:
+            same &= column[winner] == column[waiting]
+        equal_to[waiting[same]] = winner[same]
+        waiting, mixed = waiting[~same], mixed[~same] ^ (mixed[~same] >> np.uint64(31))
+    is_chosen = np.zeros(n, np.bool_)
+    is_chosen[equal_to] = True
+    chosen = np.flatnonzero(is_chosen)
+    place = np.empty(n, np.int64)
+    place[chosen] = np.arange(len(chosen))
+    return chosen, place[equal_to]
+
+
+def regroup_without(
+    hac: HacResult, initial: Decision, observed: Observed, encoded: Encoded, rules: Attributes
+) -> Decision:
+    """Group again without the severity of hospital-acquired conditions; the rest keeps its initial answer."""
+    row, mdc, level = initial.row.copy(), initial.mdc.copy(), initial.severity.copy()
+    again = np.flatnonzero((hac.count > 0) & (hac.return_code == _OK))
+    if len(again):
+        is_again = np.zeros(len(encoded), np.bool_)
+        is_again[again] = True
+        kept = is_again[observed.shown_row] & ~np.isin(observed.shown, hac.met)
+        severity = np.zeros(len(encoded), np.uint64)
+        or_into(severity, observed.shown_row[kept], observed.shown_severity[kept])
+        dead = rules.died[np.minimum(encoded.discharge_status.view(np.uint16), 256)]
+        severity[dead] &= ~rules.diagnoses.death_excluded
+        found = search(observed, encoded, rules, severity[again], again)
+        row[again], mdc[again], level[again] = found.row, found.mdc, found.severity
+    return Decision(row, mdc, level)
+
+
+def _answer(initial: Decision, final: Decision, hac: HacResult, rules: Attributes) -> Grouping:
+    book = rules.rulebook
+    first_code, code = book.return_code[initial.row], book.return_code[final.row]
+    code = np.where(hac.return_code != _OK, hac.return_code, code)
+    failed = code != _OK
+    drg = np.where(failed, book.ungroupable, book.drg[final.row])
+    drg_type = np.where(failed, book.drg_type[-1], book.drg_type[final.row])
+    nothing = Severity.categories.to_list().index("NONE")
+    return Grouping(
+        drg=drg.astype(np.uint16),
+        mdc=np.where(failed, UNGROUPABLE_MDC, final.mdc).astype(np.uint8),
+        base_drg=np.where(failed, book.ungroupable, book.base_drg[final.row]).astype(np.uint16),
+        drg_type=drg_type.astype(np.uint8),
+        severity=np.where(drg_type == book.drg_type[-1], nothing, final.severity).astype(np.uint8),
+        initial_drg=np.where(first_code != _OK, book.ungroupable, book.drg[initial.row]).astype(np.uint16),
+        initial_mdc=initial.mdc,
+        hac_count=hac.count,
+        return_code=code.astype(np.uint8),
+    )
+
+
+def group(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str = "NON_EXEMPT") -> pl.DataFrame:
+    """Group admissions to MS-DRGs exactly as CMS's grouper does."""
+    encoded = encode(admissions, tables, hospital_status=hospital_status)
+    return admissions.with_columns(group_encoded(encoded, tables).frame())

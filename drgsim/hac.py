@@ -1,0 +1,211 @@
+"""Hospital-acquired conditions: which secondary codes lose their severity, and what POA must say.
+
+Source: 42 CFR 412.4 and MS-DRG Definitions Manual, Appendix I (hospital-acquired conditions).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.attributes import Attributes
+from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
+from drgsim.formula import alternatives, operands, parse
+from drgsim.observe import Index, Observed, Words, or_into, ranges
+from drgsim.schema import ReturnCode
+
+NOT_RELEVANT, MET, NOT_MET, EXCLUDED, EXEMPT = range(5)
+
+_CODES = {name: number for number, name in enumerate(ReturnCode.categories)}
+_NUMBERED = re.compile(r"HAC(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class HacRules:
+    """The conditions of one version: which codes belong to which, and their formulas as masks.
+
+    Entries of kind k are `start[k]` to `start[k + 1]`: a condition's number, its label, and whether the
+    code only shows (counts if another code of the condition is met).
+    """
+
+    start: Index
+    number: NDArray[np.uint8]
+    label: tuple[str, ...]
+    shows: NDArray[np.bool_]
+    shown_numbers: NDArray[np.bool_]
+    scheme_word: Words
+    pdx_word: Words
+    procedure_word: Words
+    formulas: tuple[tuple[int, np.uint64, np.uint64], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class HacResult:
+    """Positions of secondary codes with a condition met, conditions met and return code by admission.
+
+    The entries looked at, for detail: position in `Encoded.sdx`, rule entry and status of each.
+    """
+
+    met: Index
+    count: NDArray[np.uint8]
+    return_code: NDArray[np.uint8]
+    entry_position: Index
+    entry: Index
+    entry_status: NDArray[np.uint8]
+
+
+@lru_cache(maxsize=16)
+def hac_rules(attributes: Attributes) -> HacRules:
+    """Return the hospital-acquired conditions of a version in the engine's form; made once for each."""
+    entries = [_entries(kind.hac_names) for kind in attributes.diagnoses.kinds]
+    flat = [entry for own in entries for entry in own]
+    formulas = attributes.tables.hac_formulas
+    names = dict.fromkeys(name for text in formulas["formula"] for name in operands(parse(text)))
+    bit = {name: 1 << place for place, name in enumerate(names)}
+
+    def words(prefix: str, carried: tuple[frozenset[str], ...]) -> Words:
+        return np.array([sum(bit.get(prefix + name, 0) for name in own) for own in carried], np.uint64)
+
+    masks = tuple(
+        (
+            number,
+            np.uint64(sum(bit[name] for name, _ in alternative)),
+            np.uint64(sum(bit[name] for name, wanted in alternative if wanted)),
+        )
+        for number, text in formulas.select("hac", "formula").iter_rows()
+        for alternative in alternatives(parse(text))
+    )
+    shows = np.array([label.endswith("_show") for _, label in flat], np.bool_)
+    number = np.array([number for number, _ in flat], np.uint8)
+    shown = np.zeros(256, np.bool_)
+    shown[number[shows]] = True
+    return HacRules(
+        start=np.cumsum([0, *map(len, entries)]),
+        number=number,
+        label=tuple(label for _, label in flat),
+        shows=shows,
+        shown_numbers=shown,
+        scheme_word=words("SDX:", attributes.diagnoses.scheme_names),
+        pdx_word=words("PDX:", attributes.diagnoses.scheme_names),
+        procedure_word=words("", attributes.procedures.names),
+        formulas=masks,
+    )
+
+
+def _entries(names: frozenset[str]) -> list[tuple[int, str]]:
+    """Return (condition, label) of a code's conditions, ascending; the label is its special name if it has one."""
+    numbers = sorted(int(found[1]) for found in map(_NUMBERED.fullmatch, names) if found)
+    special = {n: {f"hac{n:02}_sdx", f"hac{n:02}_show"} & names for n in numbers}
+    return [(n, min(special[n]) if special[n] else f"HAC{n:02}") for n in numbers]
+
+
+def assess(
+    observed: Observed, encoded: Encoded, attributes: Attributes, grouped: NDArray[np.bool_]
+) -> HacResult:
+    """Decide which secondary codes are hospital-acquired conditions, for admissions that were `grouped`.
+
+    Looks only at codes that can matter: of a condition, at a hospital that is not exempt, not present on
+    admission.
+    """
+    rules = hac_rules(attributes)
+    open_to = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
+    candidate = attributes.diagnoses.kind_hac[observed.shown_kind] & open_to[observed.shown_row]
+    if encoded.poa is not None:
+        candidate &= encoded.poa[observed.shown] != POA_PRESENT
+    chosen = np.flatnonzero(candidate)
+    which, entry = _expand(rules, observed.shown_kind[chosen])
+    chosen = chosen[which]
+    row, position = observed.shown_row[chosen].astype(np.int64), observed.shown[chosen]
+    count = np.zeros(len(encoded), np.uint8)
+    return_code = np.zeros(len(encoded), np.uint8)
+    if not len(entry):
+        nothing = np.zeros(0, np.int64)
+        return HacResult(nothing, count, return_code, nothing, nothing, np.zeros(0, np.uint8))
+    status = np.where(_true(rules, encoded, observed, attributes, row, rules.number[entry]), MET, NOT_MET)
+    status = np.where(observed.shown_excluded[chosen], EXCLUDED, status).astype(np.uint8)
+    poa = np.full(len(position), POA_NOT_RECOGNISED) if encoded.poa is None else encoded.poa[position]
+    before = status == MET
+    status = _corrected(rules, entry, row, status)
+    met = status == MET
+    keys = np.unique(row[met] * 256 + rules.number[entry[met]])
+    np.add.at(count, keys // 256, 1)
+    _require_poa(return_code, encoded, rules, row, entry, status, poa)
+    _require_known_hospital(return_code, encoded, row[before], poa[before])
+    return HacResult(np.unique(position[met]), count, return_code, position, entry, status)
+
+
+def _expand(rules: HacRules, kind: NDArray[np.uint16]) -> tuple[Index, Index]:
+    """Return, for codes of these kinds, every entry: which code it is of, and its number."""
+    entry, which = ranges(rules.start, kind.astype(np.int64))
+    return which, entry
+
+
+def _true(
+    rules: HacRules,
+    encoded: Encoded,
+    observed: Observed,
+    attributes: Attributes,
+    row: Index,
+    number: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    """Return whether the formula of each condition holds on the whole claim, whatever POA says, nothing hidden."""
+    rows, at = np.unique(row, return_inverse=True)
+    words = rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
+    positions, place = ranges(encoded.sdx_start, rows)
+    or_into(words, place, rules.scheme_word[attributes.diagnoses.scheme[encoded.sdx[positions]]])
+    positions, place = ranges(encoded.procedure_start, rows)
+    or_into(words, place, rules.procedure_word[observed.operand_set[positions]])
+    present = np.isin(observed.cluster_row, rows)
+    sets = attributes.procedures.clusters.operand_set[observed.cluster[present]]
+    or_into(words, np.searchsorted(rows, observed.cluster_row[present]), rules.procedure_word[sets])
+    truth = np.zeros(len(row), np.bool_)
+    for condition, mask, value in rules.formulas:
+        truth |= (number == condition) & ((words & mask) == value)[at]
+    return truth
+
+
+def _corrected(rules: HacRules, entry: Index, row: Index, status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Put codes that only show back to not met where no code of the condition itself is met."""
+    number = rules.number[entry]
+    key = row * 256 + number
+    main = key[(status == MET) & ~rules.shows[entry]]
+    unsupported = (status == MET) & rules.shows[entry] & ~np.isin(key, main)
+    return np.where(unsupported, NOT_MET, status).astype(np.uint8)
+
+
+def _require_poa(
+    return_code: NDArray[np.uint8],
+    encoded: Encoded,
+    rules: HacRules,
+    row: Index,
+    entry: Index,
+    status: NDArray[np.uint8],
+    poa: NDArray[np.uint8],
+) -> None:
+    """Reporting hospitals must state POA where it decides a condition."""
+    reporting = encoded.hospital_status[row] == HOSPITAL_STATUS["NON_EXEMPT"]
+    unstated = reporting & (poa == POA_NOT_RECOGNISED)
+    met = status == MET
+    return_code[row[unstated & met]] = _CODES["HAC_MISSING_ONE_POA"]
+    decided = row[reporting & met & ~rules.shown_numbers[rules.number[entry]]]
+    open_question = row[unstated & (status != EXCLUDED)]
+    return_code[np.intersect1d(open_question, decided)] = _CODES["HAC_MISSING_ONE_POA"]
+
+
+def _require_known_hospital(
+    return_code: NDArray[np.uint8], encoded: Encoded, row: Index, poa: NDArray[np.uint8]
+) -> None:
+    """A condition met (before correction) at a hospital of unknown status cannot be grouped finally."""
+    unknown = encoded.hospital_status[row] == HOSPITAL_STATUS["UNKNOWN"]
+    row, poa = row[unknown], poa[unknown]
+    alone = np.where(
+        poa == POA_NOT_RECOGNISED,
+        _CODES["HAC_STATUS_INVALID_POA_INVALID_OR_1"],
+        _CODES["HAC_STATUS_INVALID_POA_N_OR_U"],
+    )
+    several = encoded.sdx_start[row + 1] - encoded.sdx_start[row] >= 2
+    return_code[row] = np.where(several, _CODES["HAC_STATUS_INVALID_MULT_HACS_POA_NOT_Y_W"], alone)

@@ -1,0 +1,189 @@
+"""What the grouper sees of each admission: its codes reduced to a few words of operand bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.attributes import Attributes
+from drgsim.encode import Encoded
+from drgsim.rulebook import ONLY_INCIDENT
+
+Index = NDArray[np.int64]
+Numbers = NDArray[np.int32]
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Admissions as the formulas see them, (n,) each, and the positions of codes that matter.
+
+    `shown` are positions in `Encoded.sdx` of codes that show the formulas anything; `shown_row`,
+    `shown_kind`, `shown_severity` (0 where the PDX excludes it) and `shown_excluded` go with them.
+    `hidden` has, for each procedure, the MDCs (bits) whose search does not see it.
+    """
+
+    pdx_class: Index
+    claim: Words
+    severity: Words
+    counted: Index
+    shown: Index
+    shown_row: Numbers
+    shown_kind: NDArray[np.uint16]
+    shown_severity: Words
+    shown_excluded: NDArray[np.bool_]
+    operand_set: NDArray[np.uint16]
+    hidden: NDArray[np.uint32] | None
+    cluster_row: Index
+    cluster: Index
+
+
+def ranges(start: Index, rows: Index) -> tuple[Index, Index]:
+    """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
+
+    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
+    (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
+    """
+    lengths = start[rows + 1] - start[rows]
+    place = np.repeat(np.arange(len(rows)), lengths)
+    positions = np.arange(len(place)) + np.repeat(start[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return positions, place
+
+
+def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
+    """OR `values` into `words` at `rows`, which ascend and may repeat."""
+    if len(rows):
+        first = np.flatnonzero(np.diff(rows, prepend=-1))
+        words[rows[first]] |= np.bitwise_or.reduceat(values, first)
+
+
+def observe(encoded: Encoded, attributes: Attributes) -> Observed:
+    """Reduce encoded admissions to what the formulas of one version can see of them."""
+    diagnoses, rulebook = attributes.diagnoses, attributes.rulebook
+    pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex].astype(np.int64)
+    status = np.minimum(encoded.discharge_status.view(np.uint16), 256)
+    claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
+
+    kind = diagnoses.kind[encoded.sdx]
+    shown = np.flatnonzero(kind)
+    kind = kind[shown]
+    row, code = encoded.sdx_row[shown], encoded.sdx[shown]
+    excluded = diagnoses.excluded(encoded.pdx[row], code)
+    shown_severity = diagnoses.kind_severity[kind] * ~excluded
+    or_into(claim, row, diagnoses.kind_claim[kind])
+    severity = np.zeros(len(claim), np.uint64)
+    or_into(severity, row, shown_severity)
+    severity[attributes.died[status]] &= ~diagnoses.death_excluded
+
+    _note_only_incident(claim, pdx_class, encoded, attributes)
+    operand_set = attributes.procedures.operand_set[encoded.procedures]
+    counted, hidden, cluster_row, cluster = _combined(encoded, operand_set, attributes)
+    pre_mdc = attributes.procedures.claim[operand_set]
+    or_into(claim, encoded.procedure_row, pre_mdc)
+    or_into(
+        claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]]
+    )
+    claim |= attributes.procedures.counted_claim[counted]
+    claim &= rulebook.relevant[pdx_class]
+    _note_multiple_trauma(claim, attributes)
+    return Observed(
+        pdx_class=pdx_class,
+        claim=claim,
+        severity=severity,
+        counted=counted,
+        shown=shown,
+        shown_row=row,
+        shown_kind=kind,
+        shown_severity=shown_severity,
+        shown_excluded=excluded,
+        operand_set=operand_set,
+        hidden=hidden,
+        cluster_row=cluster_row,
+        cluster=cluster,
+    )
+
+
+def _note_only_incident(claim: Words, pdx_class: Index, encoded: Encoded, attributes: Attributes) -> None:
+    """Set ONLY:incident where PDX and every valid SDX are incident (Definitions Manual, MDC 15)."""
+    rows = np.flatnonzero(attributes.rulebook.class_incident[pdx_class])
+    if len(rows):
+        positions, place = ranges(encoded.sdx_start, rows)
+        codes = encoded.sdx[positions]
+        other = attributes.diagnoses.valid[codes] & ~attributes.diagnoses.incident[codes]
+        only = np.bincount(place[other], minlength=len(rows)) == 0
+        claim[rows[only]] |= np.uint64(1 << attributes.rulebook.layout.claim[ONLY_INCIDENT])
+
+
+def _note_multiple_trauma(claim: Words, attributes: Attributes) -> None:
+    """Set MULTST where two different body regions have significant trauma (Definitions Manual, MDC 24)."""
+    layout = attributes.rulebook.layout
+    if "MULTST" in layout.claim:
+        regions = np.uint64(attributes.rulebook.trauma_mask)
+        several = np.bitwise_count(claim & regions) >= 2
+        claim |= several.astype(np.uint64) << np.uint64(layout.claim["MULTST"])
+        claim &= ~regions
+
+
+def _combined(
+    encoded: Encoded, operand_set: NDArray[np.uint16], attributes: Attributes
+) -> tuple[Index, NDArray[np.uint32] | None, Index, Index]:
+    """Return what procedures mean together: counted words, hiding, and the clusters present by row."""
+    clusters = attributes.procedures.clusters
+    counted = np.zeros(len(encoded), np.int64)
+    none = np.zeros(0, np.int64)
+    special = encoded.procedure_row[attributes.procedures.special[encoded.procedures]]
+    if not len(special):
+        return counted, None, none, none
+    rows = special[np.flatnonzero(np.diff(special, prepend=-1))].astype(np.int64)
+    positions, place = ranges(encoded.procedure_start, rows)
+    codes = encoded.procedures[positions]
+    parts = clusters.component[codes]
+    several = np.bincount(place[parts], minlength=len(rows)) >= clusters.fewest
+    parts &= several[place]
+    claim_of, cluster, hides = clusters.present(place[parts], codes[parts])
+    hidden = None
+    if hides.any():
+        hidden = np.zeros(len(encoded.procedures), np.uint32)
+        hidden[positions[parts]] = hides
+    first = np.flatnonzero(np.diff(place, prepend=-1))
+    counted[rows] = clusters.counted(operand_set[positions], first, clusters.operand_set[cluster], claim_of)
+    return counted, hidden, rows[claim_of], cluster
+
+
+def view(
+    observed: Observed, encoded: Encoded, attributes: Attributes, rows: Index | None, mdc: Index
+) -> Words:
+    """Return the procedure operands visible when `mdc` is searched, (n,) words in that MDC's layout.
+
+    Args:
+        observed, encoded, attributes: the admissions and the version.
+        rows: the admissions to look at, or None for all.
+        mdc: (n,) the MDC searched for each.
+    """
+    procedures = attributes.procedures
+    words = np.zeros(len(mdc), np.uint64)
+    if rows is None:
+        sets, place, hidden = observed.operand_set, encoded.procedure_row, observed.hidden
+        carriers, carrier_place = observed.cluster, observed.cluster_row
+        counted = observed.counted
+    else:
+        positions, place = ranges(encoded.procedure_start, rows)
+        sets = observed.operand_set[positions]
+        hidden = None if observed.hidden is None else observed.hidden[positions]
+        at = np.full(len(encoded), -1, np.int64)
+        at[rows] = np.arange(len(rows))
+        carrier_place = at[observed.cluster_row]
+        carriers, carrier_place = observed.cluster[carrier_place >= 0], carrier_place[carrier_place >= 0]
+        counted = observed.counted[rows]
+    values = procedures.view[mdc[place], sets]
+    if hidden is not None:
+        values[(hidden >> mdc[place].astype(np.uint32)) & np.uint32(1) > 0] = 0
+    or_into(words, place, values)
+    or_into(
+        words, carrier_place, procedures.view[mdc[carrier_place], procedures.clusters.operand_set[carriers]]
+    )
+    some = np.flatnonzero(counted)
+    words[some] |= procedures.counted_view[mdc[some], counted[some]]
+    return words

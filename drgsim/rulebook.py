@@ -1,0 +1,328 @@
+"""The DRG formulas of one version as bit masks, and the search through them.
+
+What the formulas can see of an admission is a few 64-bit words:
+
+    claim      names carried by secondary codes, words about the claim, pre-MDC procedure operands
+    severity   which kinds of CC and MCC it has, by the conditions that suppress them
+    view       procedure operands, in the layout of the MDC being searched
+
+The principal diagnosis is constant within a `PdxClass`, so its operands are resolved when the rulebook is
+built: each class has, for every MDC that can be searched, its own list of alternatives (masks and wanted
+values) in search order. The first alternative that holds decides (Definitions Manual, pre-MDC and MDCs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.errors import TableError
+from drgsim.formula import alternatives, operands, parse
+from drgsim.schema import DrgType, ReturnCode
+from drgsim.tables import CLAIM_WORDS, TableSet
+
+Words = NDArray[np.uint64]
+Index = NDArray[np.int64]
+
+PRE_MDC = 0
+ONLY_INCIDENT = "ONLY:incident"
+TRAUMA_REGIONS = ("sthead", "stchest", "stabdom", "stkidney", "sturin", "stpel", "stuplimb", "stlolimb")
+PDX_WORDS = frozenset({"INVALID_PDX", "PDX_ECODE", "INVALID_SEX", "ANYDX", "MDC_20_FALL_THRU"})
+COUNTED_WORDS = (
+    "BILATERAL",
+    "FOUR_VESSELS",
+    "FOUR_STENTS",
+    "FOUR_DRUG_ELUTING_STENTS",
+    "FOUR_NON_DRUG_ELUTING_STENTS",
+    "SINGLEFUSIONCTR",
+    "SGLANTSECTXCTR",
+    "SGLPOSTFUSECTR",
+    "SGLANTCTR",
+    "SGLPOST1CTR",
+    "MULTFUSE",
+)
+"""Operands counted over the procedures of a claim (Definitions Manual, appendix on derived operands)."""
+
+_SEVERITY_WORDS = frozenset({"MCC", "CC"})
+_PROCEDURE_WORDS = frozenset({*COUNTED_WORDS, "ORPROC"})
+_CLAIM_BITS = CLAIM_WORDS - PDX_WORDS - _SEVERITY_WORDS - _PROCEDURE_WORDS
+_PAIRS = 1 << 21
+
+
+@dataclass(frozen=True)
+class PdxClass:
+    """What the formulas can know of a principal diagnosis: its MDC, its names, and whether it is in order."""
+
+    mdc: int
+    names: frozenset[str]
+    valid: bool = True
+    sex_unknown: bool = False
+
+    def word(self, name: str) -> bool:
+        """Return the truth of a claim word that depends on the principal diagnosis alone."""
+        return {
+            "ANYDX": True,
+            "INVALID_PDX": not self.valid,
+            "PDX_ECODE": "ecode" in self.names,
+            "INVALID_SEX": self.sex_unknown,
+            "MDC_20_FALL_THRU": self.mdc == int(["MDC", "20", "FALL", "THRU"][1]),
+        }[name]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which bit of which word stands for which operand."""
+
+    claim: dict[str, int]
+    views: dict[int, dict[str, int]]
+    suppressions: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, tables: TableSet) -> Layout:
+        """Lay out the operands the formulas of `tables` use."""
+        claim: dict[str, None] = dict.fromkeys([*TRAUMA_REGIONS, ONLY_INCIDENT])
+        views: dict[int, dict[str, None]] = {}
+        for mdc, text in tables.formulas.select("mdc", "formula").iter_rows():
+            view = claim if mdc == PRE_MDC else views.setdefault(mdc, {})
+            for operand in operands(parse(text)):
+                prefix, _, name = operand.rpartition(":")
+                if (prefix in ("SDX", "ANY") and name != "incident") or (not prefix and name in _CLAIM_BITS):
+                    claim[name] = None
+                elif not prefix and name not in PDX_WORDS | _SEVERITY_WORDS:
+                    view[_procedure(name)] = None
+        texts = tables.formulas["severity_suppression"].fill_null("").unique(maintain_order=True)
+        return cls(
+            claim=_bits("the claim", claim),
+            views={mdc: _bits(f"MDC {mdc}", names) for mdc, names in views.items()},
+            suppressions=tuple(frozenset(text.split()) for text in texts),
+        )
+
+    def claim_word(self, names: Iterable[str]) -> int:
+        """Return the claim word with the bits of those names that have one."""
+        return sum(1 << self.claim[name] for name in set(names) if name in self.claim)
+
+    def view_word(self, mdc: int, names: Iterable[str]) -> int:
+        """Return the view word of an MDC with the bits of those procedure operands it can see."""
+        if mdc == PRE_MDC:
+            return self.claim_word(map(_procedure, names))
+        view = self.views.get(mdc, {})
+        return sum(1 << view[_procedure(name)] for name in set(names) if _procedure(name) in view)
+
+
+def _procedure(name: str) -> str:
+    """Keep procedure operands apart from diagnosis names of the same spelling."""
+    return f"procedure {name}"
+
+
+def _bits(what: str, names: Iterable[str]) -> dict[str, int]:
+    bits = {name: bit for bit, name in enumerate(names)}
+    if len(bits) > 64:
+        raise TableError(f"the formulas use {len(bits)} operands of {what}; the engine has room for 64.")
+    return bits
+
+
+@dataclass(frozen=True, eq=False)
+class Rulebook:
+    """The formula rows, their alternatives as masks, and for each class of PDX the lists to search.
+
+    The last row stands for an admission on which no row is true: it is ungroupable.
+    """
+
+    layout: Layout
+    classes: tuple[PdxClass, ...]
+    mdc: NDArray[np.uint8] = field(repr=False)
+    drg: NDArray[np.uint16] = field(repr=False)
+    base_drg: NDArray[np.uint16] = field(repr=False)
+    drg_type: NDArray[np.uint8] = field(repr=False)
+    reroute_mdc: NDArray[np.uint8] = field(repr=False)
+    return_code: NDArray[np.uint8] = field(repr=False)
+    suppression: NDArray[np.int64] = field(repr=False)
+    formulas: tuple[str, ...] = field(repr=False)
+    class_mdc: NDArray[np.uint8] = field(repr=False)
+    class_trauma: Words = field(repr=False)
+    class_incident: NDArray[np.bool_] = field(repr=False)
+    relevant: Words = field(repr=False)
+    list_of: Index = field(repr=False)
+    list_start: Index = field(repr=False)
+    list_length: Index = field(repr=False)
+    masks: Words = field(repr=False)
+    values: Words = field(repr=False)
+    alternative_row: Index = field(repr=False)
+    ungroupable: int
+    trauma_mask: int
+
+    @classmethod
+    def of(cls, tables: TableSet, classes: Sequence[PdxClass]) -> Rulebook:
+        """Resolve the formulas of `tables` for every class of principal diagnosis.
+
+        Raises:
+            TableError: the formulas use more operands than the words have bits.
+        """
+        layout = Layout.of(tables)
+        rows = tables.formulas.sort("mdc", "order")
+        suppressions = [frozenset(text.split()) for text in rows["severity_suppression"].fill_null("")]
+        by_mdc: dict[int, list[int]] = {}
+        for index, mdc in enumerate(rows["mdc"]):
+            by_mdc.setdefault(mdc, []).append(index)
+        builder = _Builder(
+            layout,
+            rows["formula"].to_list(),
+            [layout.suppressions.index(names) for names in suppressions],
+            by_mdc,
+        )
+        reroutes = sorted(set(rows["reroute_mdc"]) - {0})
+        list_of = np.zeros((len(classes), 256), np.int64)
+        relevant = np.zeros(len(classes), np.uint64)
+        for number, pdx in enumerate(classes):
+            list_of[number, PRE_MDC] = builder.listed((PRE_MDC, pdx.mdc), pdx)
+            for mdc in reroutes:
+                list_of[number, mdc] = builder.listed((mdc,), pdx)
+            searched = {list_of[number, mdc] for mdc in (PRE_MDC, *reroutes)}
+            relevant[number] = np.bitwise_or.reduce([builder.claim_mask(found) for found in searched])
+        trauma = layout.claim_word(TRAUMA_REGIONS)
+        if "MULTST" in layout.claim:
+            sees_trauma = (relevant >> np.uint64(layout.claim["MULTST"])) & np.uint64(1) > 0
+            relevant[sees_trauma] |= np.uint64(trauma)
+        types, codes = list(DrgType.categories), list(ReturnCode.categories)
+        lengths = np.array([len(found) for found in builder.lists], np.int64)
+        terms = [term for found in builder.lists for term in found]
+        return cls(
+            layout=layout,
+            classes=tuple(classes),
+            mdc=np.append(rows["mdc"], 0).astype(np.uint8),
+            drg=np.append(rows["drg"], 0).astype(np.uint16),
+            base_drg=np.append(rows["base_drg"], 0).astype(np.uint16),
+            drg_type=np.array([types.index(text) for text in [*rows["type"], "NONE"]], np.uint8),
+            reroute_mdc=np.append(rows["reroute_mdc"], 0).astype(np.uint8),
+            return_code=np.array(
+                [codes.index(text or "OK") for text in [*rows["return_code"], "NO_DRG_FOUND"]], np.uint8
+            ),
+            suppression=np.array([*builder.suppression, 0], np.int64),
+            formulas=tuple(rows["formula"]),
+            class_mdc=np.array([pdx.mdc for pdx in classes], np.uint8),
+            class_trauma=np.array(
+                [layout.claim_word(pdx.names & {*TRAUMA_REGIONS}) for pdx in classes], np.uint64
+            ),
+            class_incident=np.array(["incident" in pdx.names for pdx in classes]),
+            relevant=relevant,
+            list_of=list_of,
+            list_start=np.cumsum(lengths) - lengths,
+            list_length=lengths,
+            masks=np.array([term[0:3] for term in terms], np.uint64).T.copy(),
+            values=np.array([term[3:6] for term in terms], np.uint64).T.copy(),
+            alternative_row=np.array([term[6] for term in terms], np.int64),
+            ungroupable=int(tables.drg_titles["drg"].max()),
+            trauma_mask=trauma,
+        )
+
+    def decide(self, pdx_class: Index, mdc: Index, claim: Words, severity: Words, view: Words) -> Index:
+        """Return the first formula row that is true for each admission, (n,), or -1.
+
+        Args:
+            pdx_class: (n,) class of the principal diagnosis.
+            mdc: (n,) MDC to search; PRE_MDC stands for the pre-MDC followed by the PDX's own MDC.
+            claim, severity, view: (n,) words, severity as `severity_operands` gives it.
+        """
+        lists = self.list_of[pdx_class, mdc]
+        lengths = self.list_length[lists]
+        decided = np.full(len(lists), -1, np.int64)
+        ends = np.cumsum(lengths)
+        start = 0
+        while start < len(lists):
+            done = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS, "right")))
+            admission = np.repeat(np.arange(start, stop), lengths[start:stop])
+            place = np.arange(len(admission)) - np.repeat(
+                ends[start:stop] - lengths[start:stop] - done, lengths[start:stop]
+            )
+            term = self.list_start[lists[admission]] + place
+            for word, mask, value in zip((claim, severity, view), self.masks, self.values, strict=True):
+                holds = (word[admission] & mask[term]) == value[term]
+                admission, term = admission[holds], term[holds]
+            first = np.flatnonzero(np.diff(admission, prepend=-1))
+            decided[admission[first]] = self.alternative_row[term[first]]
+            start = stop
+        return decided
+
+
+@dataclass
+class _Builder:
+    """Collects the distinct lists of alternatives while the rulebook is built."""
+
+    layout: Layout
+    formulas: list[str]
+    suppression: list[int]
+    by_mdc: dict[int, list[int]]
+    lists: list[tuple[tuple[int, ...], ...]] = field(default_factory=list)
+    _known: dict[object, int] = field(default_factory=dict)
+    _partial: dict[object, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    _pdx_names: dict[int, frozenset[str]] = field(default_factory=dict)
+
+    def listed(self, mdcs: tuple[int, ...], pdx: PdxClass) -> int:
+        """Return the number of the list of alternatives that a class of PDX meets in these MDCs, in order."""
+        terms = tuple(term for mdc in mdcs for term in self._in_mdc(mdc, pdx))
+        if terms not in self._known:
+            self._known[terms] = len(self.lists)
+            self.lists.append(terms)
+        return self._known[terms]
+
+    def claim_mask(self, number: int) -> np.uint64:
+        """Return every claim bit a list looks at."""
+        mask = 0
+        for term in self.lists[number]:
+            mask |= term[0]
+        return np.uint64(mask)
+
+    def _in_mdc(self, mdc: int, pdx: PdxClass) -> tuple[tuple[int, ...], ...]:
+        rows = self.by_mdc.get(mdc, [])
+        if mdc not in self._pdx_names:
+            used = {name for row in rows for name in operands(parse(self.formulas[row]))}
+            self._pdx_names[mdc] = frozenset(name.rpartition(":")[2] for name in used if ":" in name)
+        words = tuple(pdx.word(name) for name in sorted(PDX_WORDS))
+        key = (mdc, pdx.names & self._pdx_names[mdc], words)
+        if key not in self._partial:
+            terms = (
+                self._masks(alternative, mdc, row, pdx) for row in rows for alternative in self._ways(row)
+            )
+            self._partial[key] = tuple(term for term in terms if term)
+        return self._partial[key]
+
+    def _ways(self, row: int) -> tuple[frozenset[tuple[str, bool]], ...]:
+        return alternatives(parse(self.formulas[row]))
+
+    def _masks(
+        self, alternative: frozenset[tuple[str, bool]], mdc: int, row: int, pdx: PdxClass
+    ) -> tuple[int, ...] | None:
+        """Return (claim, severity, view masks, their wanted values, row); None where the PDX rules it out."""
+        mask, value = [0, 0, 0], [0, 0, 0]
+        for operand, wanted in alternative:
+            word, bit = self._place(operand, mdc, row, pdx)
+            if word is None:
+                if bool(bit) != wanted:
+                    return None
+                continue
+            mask[word] |= 1 << bit
+            value[word] |= int(wanted) << bit
+        return (*mask, *value, row)
+
+    def _place(self, operand: str, mdc: int, row: int, pdx: PdxClass) -> tuple[int | None, int]:
+        """Return (word, bit) of an operand, or (None, truth) where the PDX settles it."""
+        claim = self.layout.claim
+        prefix, _, name = operand.rpartition(":")
+        if name == "incident":  # whatever its prefix, it means that all codes of the claim are incident
+            return (0, claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)
+        if prefix in ("PDX", "ANY") and name in pdx.names:
+            return None, 1
+        if prefix:
+            return (None, 0) if prefix == "PDX" else (0, claim[name])
+        if name in PDX_WORDS:
+            return None, int(pdx.word(name))
+        if name in _SEVERITY_WORDS:
+            return 1, 2 * self.suppression[row] + (name == "CC")
+        if name in _CLAIM_BITS:
+            return 0, claim[name]
+        bits = claim if mdc == PRE_MDC else self.layout.views[mdc]
+        return (0 if mdc == PRE_MDC else 2), bits[_procedure(name)]

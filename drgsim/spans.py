@@ -1,0 +1,33 @@
+"""Rows split into spans that run on all cores; results never depend on how they were split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import polars as pl
+
+Result = TypeVar("Result")
+
+SMALLEST = 16_384
+LARGEST = 262_144
+
+
+def over_spans(n: int, work: Callable[[int, int], Result]) -> list[Result]:
+    """Return `work(start, stop)` for consecutive spans that cover rows 0 to n, in order.
+
+    NumPy and Polars release the interpreter lock on such work, so threads share it. As many run as Polars
+    uses (POLARS_MAX_THREADS); spans are at most 262,144 rows, so that memory beside the result stays flat.
+
+    >>> over_spans(40_000, lambda start, stop: stop - start) in ([40_000], [20_000, 20_000])
+    True
+    """
+    threads = max(1, min(pl.thread_pool_size(), n // SMALLEST))
+    count = max(1, threads * -(-n // (threads * LARGEST)))
+    edges = [n * i // count for i in range(count + 1)]
+    pairs = list(zip(edges, edges[1:], strict=False))
+    if threads == 1:
+        return [work(start, stop) for start, stop in pairs]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda pair: work(*pair), pairs))
