@@ -55,7 +55,7 @@ class Diagnoses:
     scheme_severity: Bytes
     role: Small
     role_class: Small
-    plain: tuple[np.uint64, np.uint64]
+    plain: Words
     any_mcc: np.uint64
     death_excluded: np.uint64
     survives: Words = field(repr=False)
@@ -67,7 +67,8 @@ class Diagnoses:
         """Return whether each SDX does not count as CC or MCC beside that PDX, (n,) bool."""
         row, column = self.exclusion_row[pdx], self.exclusion_column[sdx]
         byte = self.exclusions[row, column >> 3]
-        return ((byte >> (column & 7).astype(np.uint8)) & 1).astype(np.bool_)
+        hit: NDArray[np.bool_] = ((byte >> (column & 7).astype(np.uint8)) & 1).astype(np.bool_)
+        return hit
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +107,17 @@ def attributes(tables: TableSet) -> Attributes:
         TableError: the formulas need more operand bits than the engine has.
     """
     diagnosis_book, procedure_book = codebooks(tables)
-    layout = Layout.of(tables)
     schemes, scheme = _schemes(tables, diagnosis_book)
     classes, role, role_class = _principal(tables, diagnosis_book, schemes, scheme)
-    rulebook = Rulebook.of(tables, classes)
+    rulebook = Rulebook.of(tables, classes, _carriers(tables))
+    diagnoses = _diagnoses(tables, rulebook, diagnosis_book, schemes, scheme, role, role_class)
     statuses = _discharge_words(tables)
     return Attributes(
         tables=tables,
         rulebook=rulebook,
-        diagnoses=_diagnoses(tables, layout, diagnosis_book, schemes, scheme, role, role_class),
-        procedures=_procedures(tables, layout, procedure_book),
-        discharge_claim=np.array([layout.claim_word(words) for words in statuses], np.uint64),
+        diagnoses=diagnoses,
+        procedures=_procedures(tables, rulebook.layout, procedure_book),
+        discharge_claim=np.array([rulebook.layout.claim_word(words) for words in statuses], np.uint64),
         died=np.array(["DIED" in words for words in statuses]),
         diagnosis_book=diagnosis_book,
         procedure_book=procedure_book,
@@ -129,6 +130,18 @@ def by_number(book: Codebook, codes: pl.Series, values: NDArray[np.generic]) -> 
     table[book.numbers(codes)] = values
     table[0] = 0
     return table
+
+
+def _carriers(tables: TableSet) -> dict[str, int]:
+    """Return how many codes carry each name."""
+    columns = [tables.diagnoses[c] for c in ("operands", "hac_operands", "categories")]
+    texts = pl.concat([*columns, tables.procedures["operands"], tables.clusters["operands"]])
+    counts = texts.drop_nulls().value_counts()
+    carriers: dict[str, int] = {}
+    for text, count in counts.iter_rows():
+        for name in text.split(" "):
+            carriers[name] = carriers.get(name, 0) + count
+    return carriers
 
 
 def _split(text: str | None) -> frozenset[str]:
@@ -176,13 +189,14 @@ def _principal(
 
 def _diagnoses(
     tables: TableSet,
-    layout: Layout,
+    rulebook: Rulebook,
     book: Codebook,
     schemes: pl.DataFrame,
     scheme: Small,
     role: Small,
     role_class: Small,
 ) -> Diagnoses:
+    layout = rulebook.layout
     suppressors = frozenset().union(*layout.suppressions)
     kinds: dict[Kind, int] = {Kind(frozenset(), "NONE", frozenset(), frozenset()): 0}
     kind_of_scheme, incident, scheme_names = [0], [False], [frozenset[str]()]
@@ -213,7 +227,13 @@ def _diagnoses(
         scheme_severity=severities,
         role=role,
         role_class=role_class,
-        plain=(_surviving(severity_bits, "MCC", suppressors), _surviving(severity_bits, "CC", suppressors)),
+        plain=np.array(
+            [
+                [_surviving(severity_bits, level, own) for level in ("MCC", "CC")]
+                for own in rulebook.list_suppressions
+            ],
+            np.uint64,
+        ).T.copy(),
         any_mcc=_surviving(severity_bits, "MCC", frozenset()),
         death_excluded=np.uint64(sum(death)),
         survives=np.array(

@@ -90,17 +90,15 @@ class Clusters:
         place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         choice = self.member_choice[begin[owner] + place]
         cluster = self.choice_cluster[choice]
+        width = len(self.choices)
         met = np.unique(rows[owner] * len(self.choice_cluster) + choice)
-        keys, found = np.unique(
-            met // len(self.choice_cluster) * len(self.choices)
-            + self.choice_cluster[met % len(self.choice_cluster)],
-            return_counts=True,
-        )
-        complete = keys[found == self.choices[keys % len(self.choices)]]
-        hides = np.isin(rows[owner] * len(self.choices) + cluster, complete)
+        claim, met_choice = np.divmod(met, len(self.choice_cluster))
+        keys, found = np.unique(claim * width + self.choice_cluster[met_choice], return_counts=True)
+        complete = keys[found == self.choices[keys % width]]
+        hides = np.isin(rows[owner] * width + cluster, complete)
         hidden = np.zeros(len(procedures), np.uint32)
         np.bitwise_or.at(hidden, owner[hides], self.suppressed[cluster[hides]])
-        return complete // len(self.choices), complete % len(self.choices), hidden
+        return complete // width, complete % width, hidden
 
     def counted(
         self, sets: NDArray[np.uint16], start: Index, cluster_sets: NDArray[np.uint16], cluster_claim: Index

@@ -103,8 +103,9 @@ class Codebook:
 
     def _exact(self, texts: pl.Series) -> Ints:
         found = np.empty(len(texts), np.int32)
+        all_hashes = texts.hash().to_numpy()
         for start in range(0, len(texts), _CHUNK):
-            hashes = texts.slice(start, _CHUNK).hash().to_numpy()
+            hashes = all_hashes[start : start + _CHUNK]
             bucket = (hashes >> np.uint64(64 - _BUCKET_BITS)).view(np.int64)
             slot = self._displacements.take(bucket, mode="clip")
             slot ^= hashes
@@ -275,10 +276,16 @@ def _numbered(book: Codebook, texts: pl.Series) -> Ints:
 
 def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> Bytes:
     """Return the number of each letter, 0 for null and anything else; `tidy` also reads ' m '."""
-    hashes = texts.hash().to_numpy()
+    known = [(pl.Series([letter]).hash().to_numpy()[0], np.uint8(number)) for letter, number in letters.items()]
     found = np.zeros(len(texts), np.uint8)
-    for letter, number in letters.items():
-        found += (hashes == pl.Series([letter]).hash().item()).view(np.uint8) * np.uint8(number)
+
+    def look_up(start: int, stop: int) -> None:
+        hashes = texts.slice(start, stop - start).hash().to_numpy()
+        for at in range(0, len(hashes), _CHUNK):
+            for letter, number in known:
+                found[start:stop][at : at + _CHUNK] += (hashes[at : at + _CHUNK] == letter).view(np.uint8) * number
+
+    over_spans(len(texts), look_up)
     if tidy and not found.all():
         other = np.flatnonzero(found == 0)
         found[other] = _letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from drgsim.attributes import Attributes, attributes
 from drgsim.encode import Encoded, encode
 from drgsim.hac import HacResult, assess
-from drgsim.observe import Index, Observed, Words, observe, or_into, view
+from drgsim.observe import Index, Observed, Words, distinct, observe, or_into, view
 from drgsim.rulebook import PRE_MDC
 from drgsim.schema import DrgType, ReturnCode, Severity
 from drgsim.spans import over_spans
@@ -19,9 +19,7 @@ from drgsim.tables import TableSet
 
 UNGROUPABLE_MDC = 0
 _OK = 0
-_SPREAD = tuple(
-    np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
-)
+NO_ROW = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,48 +95,52 @@ def search(
         rows: the admissions searched, or None for all.
     """
     rulebook = rules.rulebook
-    pdx_class = observed.pdx_class if rows is None else observed.pdx_class[rows]
-    claim = observed.claim if rows is None else observed.claim[rows]
-    severity = _decisive(severity, rules)
-    mdc = rulebook.class_mdc[pdx_class]
-    own = np.full(len(pdx_class), PRE_MDC)
-    decided, level = _first_true(
-        rules, pdx_class, own, claim, severity, view(observed, encoded, rules, rows, mdc)
-    )
-    reported = mdc.copy()
+    asked = np.arange(len(observed.pdx_class)) if rows is None else rows
+    pdx_class, claim = observed.pdx_class[asked], observed.claim[asked]
+    decided = np.full(len(asked), NO_ROW)
+    level = np.zeros(len(asked), np.uint8)
+    reported = rulebook.class_mdc[pdx_class]
+
+    def look(at: Index, mdc: NDArray[np.uint8]) -> None:
+        seen = view(observed, encoded, rules, None if len(at) == len(observed.claim) else asked[at], mdc)
+        decided[at], level[at] = _first_true(rules, pdx_class[at], mdc, claim[at], severity[at], seen)
+
+    triggered = (claim & rulebook.pre_mdc_trigger[pdx_class] > 0) | rulebook.pre_mdc_always[pdx_class]
+    first = np.flatnonzero(triggered)
+    look(first, np.full(len(first), PRE_MDC, np.uint8))
+    own = np.flatnonzero(decided == NO_ROW)
+    look(own, reported[own])
     rerouted = np.flatnonzero(rulebook.reroute_mdc[decided])
     while len(rerouted):
         target = rulebook.reroute_mdc[decided[rerouted]]
         from_pre_mdc = rulebook.mdc[decided[rerouted]] == PRE_MDC
         reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
-        at = rerouted if rows is None else rows[rerouted]
-        seen = view(observed, encoded, rules, at, target)
-        decided[rerouted], level[rerouted] = _first_true(
-            rules, pdx_class[rerouted], target, claim[rerouted], severity[rerouted], seen
-        )
+        look(rerouted, target)
         rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
     reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
     return Decision(decided, reported, level)
 
 
-def _decisive(severity: Words, rules: Attributes) -> Words:
-    """Drop severity bits that cannot matter: a plain MCC outranks everything, a plain CC every other CC."""
-    plain_mcc, plain_cc = rules.diagnoses.plain
-    with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
-    return np.where(severity & plain_mcc, plain_mcc, with_cc)
-
-
 def _first_true(
-    rules: Attributes, pdx_class: Index, mdc: NDArray[np.integer], claim: Words, severity: Words, seen: Words
+    rules: Attributes, pdx_class: Index, mdc: NDArray[np.uint8], claim: Words, severity: Words, seen: Words
 ) -> tuple[Index, NDArray[np.uint8]]:
     """Return the deciding row and the severity it used; evaluated once for each distinct signature."""
-    searched = (pdx_class.astype(np.uint64) << np.uint64(8)) | mdc.astype(np.uint64)
-    chosen, of = distinct((searched, claim, severity, seen))
+    lists = rules.rulebook.list_of[pdx_class, mdc]
+    claim = claim & rules.rulebook.list_claim[lists]
+    severity = _decisive(severity, lists, rules)
+    chosen, of = distinct((lists.view(np.uint64), claim, severity, seen))
     levels = _severity_operands(severity[chosen], rules)
-    row = rules.rulebook.decide(pdx_class[chosen], mdc[chosen], claim[chosen], levels, seen[chosen])
+    row = rules.rulebook.decide(lists[chosen], claim[chosen], levels, seen[chosen])
     used = levels >> (2 * rules.rulebook.suppression[row]).astype(np.uint64)
     level = ((used & np.uint64(1)) * np.uint64(2) + ((used >> np.uint64(1)) & np.uint64(1))).astype(np.uint8)
     return row[of], level[of]
+
+
+def _decisive(severity: Words, lists: Index, rules: Attributes) -> Words:
+    """Drop severity bits that cannot matter: what no row suppresses outranks all of its level and below."""
+    plain_mcc, plain_cc = rules.diagnoses.plain[0][lists], rules.diagnoses.plain[1][lists]
+    with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
+    return np.where(severity & plain_mcc, plain_mcc, with_cc)
 
 
 def _severity_operands(severity: Words, rules: Attributes) -> Words:
@@ -152,41 +154,6 @@ def _severity_operands(severity: Words, rules: Attributes) -> Words:
     return words
 
 
-def distinct(columns: tuple[Words, ...]) -> tuple[Index, Index]:
-    """Return one row of each distinct combination of columns, and for every row which of these it equals.
-
-    Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
-
-    >>> distinct((np.array([7, 8, 7], np.uint64),))[1].tolist() in ([0, 1, 0], [1, 0, 1])
-    True
-    """
-    n = len(columns[0])
-    bits = max(10, min(18, n.bit_length() + 1))
-    mixed = columns[0] * _SPREAD[0]
-    for column, odd in zip(columns[1:], _SPREAD[1:], strict=False):
-        mixed ^= column * odd
-        mixed ^= mixed >> np.uint64(29)
-    equal_to = np.empty(n, np.int64)
-    waiting = np.arange(n)
-    slots = np.empty(1 << bits, np.int64)
-    while len(waiting):
-        mixed *= _SPREAD[0]
-        slot = (mixed >> np.uint64(64 - bits)).astype(np.int64)
-        slots[slot] = waiting
-        winner = slots[slot]
-        same = np.ones(len(waiting), np.bool_)
-        for column in columns:
-            same &= column[winner] == column[waiting]
-        equal_to[waiting[same]] = winner[same]
-        waiting, mixed = waiting[~same], mixed[~same] ^ (mixed[~same] >> np.uint64(31))
-    is_chosen = np.zeros(n, np.bool_)
-    is_chosen[equal_to] = True
-    chosen = np.flatnonzero(is_chosen)
-    place = np.empty(n, np.int64)
-    place[chosen] = np.arange(len(chosen))
-    return chosen, place[equal_to]
-
-
 def regroup_without(
     hac: HacResult, initial: Decision, observed: Observed, encoded: Encoded, rules: Attributes
 ) -> Decision:
@@ -196,7 +163,9 @@ def regroup_without(
     if len(again):
         is_again = np.zeros(len(encoded), np.bool_)
         is_again[again] = True
-        kept = is_again[observed.shown_row] & ~np.isin(observed.shown, hac.met)
+        is_met = np.zeros(len(encoded.sdx), np.bool_)
+        is_met[hac.met] = True
+        kept = is_again[observed.shown_row] & ~is_met[observed.shown]
         severity = np.zeros(len(encoded), np.uint64)
         or_into(severity, observed.shown_row[kept], observed.shown_severity[kept])
         dead = rules.died[np.minimum(encoded.discharge_status.view(np.uint16), 256)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from drgsim.rulebook import ONLY_INCIDENT
 Index = NDArray[np.int64]
 Numbers = NDArray[np.int32]
 Words = NDArray[np.uint64]
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,58 @@ def ranges(start: Index, rows: Index) -> tuple[Index, Index]:
 def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
     """OR `values` into `words` at `rows`, which ascend and may repeat."""
     if len(rows):
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
+        first = firsts(rows)
         words[rows[first]] |= np.bitwise_or.reduceat(values, first)
+
+
+def firsts(rows: NDArray[np.integer]) -> Index:
+    """Return where each run of equal rows begins.
+
+    >>> firsts(np.array([4, 4, 7]))
+    array([0, 2])
+    """
+    change = np.empty(len(rows), np.bool_)
+    change[:1] = True
+    np.not_equal(rows[1:], rows[:-1], out=change[1:])
+    return np.flatnonzero(change)
+
+
+def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
+    """Return one row of each distinct combination of columns, and for every row which of these it equals.
+
+    Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
+
+    >>> distinct([np.array([7, 8, 7], np.uint64)])[1].tolist() in ([0, 1, 0], [1, 0, 1])
+    True
+    """
+    n = len(columns[0])
+    bits = max(10, min(18, n.bit_length() + 1))
+    mixed = np.zeros(n, np.uint64)
+    for column in columns:
+        mixed ^= column
+        mixed *= _SPREAD
+        mixed ^= mixed >> np.uint64(29)
+    equal_to = np.empty(n, np.int64)
+    waiting = np.arange(n)
+    slots = np.empty(1 << bits, np.int64)
+    while len(waiting):
+        mixed *= _SPREAD
+        slot = (mixed >> np.uint64(64 - bits)).view(np.int64)
+        slots[slot] = waiting
+        winner = slots[slot]
+        same = columns[0][winner] == columns[0][waiting]
+        for column in columns[1:]:
+            same &= column[winner] == column[waiting]
+        equal_to[waiting[same]] = winner[same]
+        other = np.flatnonzero(~same)
+        waiting, mixed = waiting[other], mixed[other]
+        mixed ^= mixed >> np.uint64(31)
+    is_chosen = np.zeros(n, np.bool_)
+    is_chosen[equal_to] = True
+    chosen = np.flatnonzero(is_chosen)
+    place = np.empty(n, np.int64)
+    place[chosen] = np.arange(len(chosen))
+    return chosen, place[equal_to]
 
 
 def observe(encoded: Encoded, attributes: Attributes) -> Observed:
@@ -67,7 +120,7 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
 
     kind = diagnoses.kind[encoded.sdx]
-    shown = np.flatnonzero(kind)
+    shown = np.flatnonzero(kind != 0)
     kind = kind[shown]
     row, code = encoded.sdx_row[shown], encoded.sdx[shown]
     excluded = diagnoses.excluded(encoded.pdx[row], code)
@@ -86,7 +139,6 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
         claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]]
     )
     claim |= attributes.procedures.counted_claim[counted]
-    claim &= rulebook.relevant[pdx_class]
     _note_multiple_trauma(claim, attributes)
     return Observed(
         pdx_class=pdx_class,
@@ -136,20 +188,33 @@ def _combined(
     special = encoded.procedure_row[attributes.procedures.special[encoded.procedures]]
     if not len(special):
         return counted, None, none, none
-    rows = special[np.flatnonzero(np.diff(special, prepend=-1))].astype(np.int64)
-    positions, place = ranges(encoded.procedure_start, rows)
+    rows = special[firsts(special)].astype(np.int64)
+    chosen, of = _distinct_lists(encoded.procedures, encoded.procedure_start, rows)
+    positions, place = ranges(encoded.procedure_start, rows[chosen])
     codes = encoded.procedures[positions]
     parts = clusters.component[codes]
-    several = np.bincount(place[parts], minlength=len(rows)) >= clusters.fewest
-    parts &= several[place]
+    parts &= (np.bincount(place[parts], minlength=len(chosen)) >= clusters.fewest)[place]
     claim_of, cluster, hides = clusters.present(place[parts], codes[parts])
+    sets = clusters.operand_set[cluster]
+    counted[rows] = clusters.counted(operand_set[positions], firsts(place), sets, claim_of)[of]
     hidden = None
     if hides.any():
+        hidden_in_list = np.zeros(len(positions), np.uint32)
+        hidden_in_list[parts] = hides
+        in_list, _ = ranges(np.searchsorted(place, np.arange(len(chosen) + 1)), of)
         hidden = np.zeros(len(encoded.procedures), np.uint32)
-        hidden[positions[parts]] = hides
-    first = np.flatnonzero(np.diff(place, prepend=-1))
-    counted[rows] = clusters.counted(operand_set[positions], first, clusters.operand_set[cluster], claim_of)
-    return counted, hidden, rows[claim_of], cluster
+        hidden[ranges(encoded.procedure_start, rows)[0]] = hidden_in_list[in_list]
+    found, at = ranges(np.searchsorted(claim_of, np.arange(len(chosen) + 1)), of)
+    return counted, hidden, rows[at], cluster[found]
+
+
+def _distinct_lists(values: Numbers, start: Index, rows: Index) -> tuple[Index, Index]:
+    """Return one of `rows` for each distinct list of values, and for each of `rows` which of these it equals."""
+    positions, place = ranges(start, rows)
+    slot = positions - start[rows][place]
+    padded = np.full((len(rows), (int(slot.max(initial=0)) + 2) // 2 * 2), -1, np.int32)
+    padded[place, slot] = values[positions]
+    return distinct(padded.view(np.uint64).T.copy())
 
 
 def view(

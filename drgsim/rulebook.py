@@ -13,7 +13,7 @@ values) in search order. The first alternative that holds decides (Definitions M
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +49,7 @@ COUNTED_WORDS = (
 _SEVERITY_WORDS = frozenset({"MCC", "CC"})
 _PROCEDURE_WORDS = frozenset({*COUNTED_WORDS, "ORPROC"})
 _CLAIM_BITS = CLAIM_WORDS - PDX_WORDS - _SEVERITY_WORDS - _PROCEDURE_WORDS
+_VIEW, _SEVERITY, _CLAIM, _CLAIM_VALUE, _ROW = 0, 1, 2, 5, 6
 _PAIRS = 1 << 21
 
 
@@ -144,10 +145,13 @@ class Rulebook:
     class_mdc: NDArray[np.uint8] = field(repr=False)
     class_trauma: Words = field(repr=False)
     class_incident: NDArray[np.bool_] = field(repr=False)
-    relevant: Words = field(repr=False)
     list_of: Index = field(repr=False)
     list_start: Index = field(repr=False)
     list_length: Index = field(repr=False)
+    list_claim: Words = field(repr=False)
+    list_suppressions: tuple[frozenset[str], ...] = field(repr=False)
+    pre_mdc_trigger: Words = field(repr=False)
+    pre_mdc_always: NDArray[np.bool_] = field(repr=False)
     masks: Words = field(repr=False)
     values: Words = field(repr=False)
     alternative_row: Index = field(repr=False)
@@ -155,8 +159,13 @@ class Rulebook:
     trauma_mask: int
 
     @classmethod
-    def of(cls, tables: TableSet, classes: Sequence[PdxClass]) -> Rulebook:
+    def of(cls, tables: TableSet, classes: Sequence[PdxClass], carriers: Mapping[str, int]) -> Rulebook:
         """Resolve the formulas of `tables` for every class of principal diagnosis.
+
+        Args:
+            tables: the version.
+            classes: the principal diagnoses, as far as formulas can tell them apart.
+            carriers: how many codes carry each name; an alternative is tried where its rarest name occurs.
 
         Raises:
             TableError: the formulas use more operands than the words have bits.
@@ -173,19 +182,12 @@ class Rulebook:
             [layout.suppressions.index(names) for names in suppressions],
             by_mdc,
         )
-        reroutes = sorted(set(rows["reroute_mdc"]) - {0})
+        searched = (PRE_MDC, *sorted(set(rows["reroute_mdc"]) - {0}))
         list_of = np.zeros((len(classes), 256), np.int64)
-        relevant = np.zeros(len(classes), np.uint64)
         for number, pdx in enumerate(classes):
-            list_of[number, PRE_MDC] = builder.listed((PRE_MDC, pdx.mdc), pdx)
-            for mdc in reroutes:
-                list_of[number, mdc] = builder.listed((mdc,), pdx)
-            searched = {list_of[number, mdc] for mdc in (PRE_MDC, *reroutes)}
-            relevant[number] = np.bitwise_or.reduce([builder.claim_mask(found) for found in searched])
-        trauma = layout.claim_word(TRAUMA_REGIONS)
-        if "MULTST" in layout.claim:
-            sees_trauma = (relevant >> np.uint64(layout.claim["MULTST"])) & np.uint64(1) > 0
-            relevant[sees_trauma] |= np.uint64(trauma)
+            for mdc in (*searched, pdx.mdc):
+                list_of[number, mdc] = builder.listed(mdc, pdx)
+        triggers = [builder.triggers(list_of[number, PRE_MDC], carriers) for number in range(len(classes))]
         types, codes = list(DrgType.categories), list(ReturnCode.categories)
         lengths = np.array([len(found) for found in builder.lists], np.int64)
         terms = [term for found in builder.lists for term in found]
@@ -207,26 +209,29 @@ class Rulebook:
                 [layout.claim_word(pdx.names & {*TRAUMA_REGIONS}) for pdx in classes], np.uint64
             ),
             class_incident=np.array(["incident" in pdx.names for pdx in classes]),
-            relevant=relevant,
             list_of=list_of,
             list_start=np.cumsum(lengths) - lengths,
             list_length=lengths,
+            list_claim=np.array([builder.claim_mask(found) for found in builder.lists], np.uint64),
+            list_suppressions=tuple(builder.suppressed_in(found) for found in builder.lists),
+            pre_mdc_trigger=np.array([mask for mask, _ in triggers], np.uint64),
+            pre_mdc_always=np.array([always for _, always in triggers]),
             masks=np.array([term[0:3] for term in terms], np.uint64).T.copy(),
             values=np.array([term[3:6] for term in terms], np.uint64).T.copy(),
             alternative_row=np.array([term[6] for term in terms], np.int64),
             ungroupable=int(tables.drg_titles["drg"].max()),
-            trauma_mask=trauma,
+            trauma_mask=layout.claim_word(TRAUMA_REGIONS),
         )
 
-    def decide(self, pdx_class: Index, mdc: Index, claim: Words, severity: Words, view: Words) -> Index:
+    def decide(self, lists: Index, claim: Words, severity: Words, view: Words) -> Index:
         """Return the first formula row that is true for each admission, (n,), or -1.
 
         Args:
-            pdx_class: (n,) class of the principal diagnosis.
-            mdc: (n,) MDC to search; PRE_MDC stands for the pre-MDC followed by the PDX's own MDC.
-            claim, severity, view: (n,) words, severity as `severity_operands` gives it.
+            lists: (n,) which list to search, `list_of[pdx_class, mdc]`.
+            claim: (n,) claim words.
+            severity: (n,) MCC and CC by suppression list, two bits a list.
+            view: (n,) procedure operands as that MDC sees them.
         """
-        lists = self.list_of[pdx_class, mdc]
         lengths = self.list_length[lists]
         decided = np.full(len(lists), -1, np.int64)
         ends = np.cumsum(lengths)
@@ -239,7 +244,7 @@ class Rulebook:
                 ends[start:stop] - lengths[start:stop] - done, lengths[start:stop]
             )
             term = self.list_start[lists[admission]] + place
-            for word, mask, value in zip((claim, severity, view), self.masks, self.values, strict=True):
+            for word, mask, value in zip((view, severity, claim), self.masks, self.values, strict=True):
                 holds = (word[admission] & mask[term]) == value[term]
                 admission, term = admission[holds], term[holds]
             first = np.flatnonzero(np.diff(admission, prepend=-1))
@@ -261,20 +266,36 @@ class _Builder:
     _partial: dict[object, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     _pdx_names: dict[int, frozenset[str]] = field(default_factory=dict)
 
-    def listed(self, mdcs: tuple[int, ...], pdx: PdxClass) -> int:
-        """Return the number of the list of alternatives that a class of PDX meets in these MDCs, in order."""
-        terms = tuple(term for mdc in mdcs for term in self._in_mdc(mdc, pdx))
-        if terms not in self._known:
-            self._known[terms] = len(self.lists)
+    def listed(self, mdc: int, pdx: PdxClass) -> int:
+        """Return the number of the list of alternatives that a class of PDX meets in an MDC, in order."""
+        terms = self._in_mdc(mdc, pdx)
+        key = (mdc, terms)
+        if key not in self._known:
+            self._known[key] = len(self.lists)
             self.lists.append(terms)
-        return self._known[terms]
+        return self._known[key]
 
-    def claim_mask(self, number: int) -> np.uint64:
-        """Return every claim bit a list looks at."""
+    def claim_mask(self, terms: tuple[tuple[int, ...], ...]) -> int:
+        """Return every claim bit a list looks at, with what these are derived from."""
         mask = 0
+        for term in terms:
+            mask |= term[_CLAIM]
+        return mask
+
+    def suppressed_in(self, terms: tuple[tuple[int, ...], ...]) -> frozenset[str]:
+        """Return every name that suppresses severity on some row of a list."""
+        return frozenset().union(*(self.layout.suppressions[self.suppression[term[_ROW]]] for term in terms))
+
+    def triggers(self, number: int, carriers: Mapping[str, int]) -> tuple[int, bool]:
+        """Return claim bits without which no alternative of a list holds, and whether one may hold without any."""
+        name_of = {bit: name.removeprefix("procedure ") for name, bit in self.layout.claim.items()}
+        mask, always = 0, False
         for term in self.lists[number]:
-            mask |= term[0]
-        return np.uint64(mask)
+            wanted = [bit for bit in range(64) if term[_CLAIM_VALUE] >> bit & 1]
+            always |= not wanted
+            if wanted:
+                mask |= 1 << min(wanted, key=lambda bit: carriers.get(name_of[bit], 0))
+        return mask, always
 
     def _in_mdc(self, mdc: int, pdx: PdxClass) -> tuple[tuple[int, ...], ...]:
         rows = self.by_mdc.get(mdc, [])
@@ -296,7 +317,7 @@ class _Builder:
     def _masks(
         self, alternative: frozenset[tuple[str, bool]], mdc: int, row: int, pdx: PdxClass
     ) -> tuple[int, ...] | None:
-        """Return (claim, severity, view masks, their wanted values, row); None where the PDX rules it out."""
+        """Return (view, severity, claim masks, their wanted values, row); None where the PDX rules it out."""
         mask, value = [0, 0, 0], [0, 0, 0]
         for operand, wanted in alternative:
             word, bit = self._place(operand, mdc, row, pdx)
@@ -313,16 +334,17 @@ class _Builder:
         claim = self.layout.claim
         prefix, _, name = operand.rpartition(":")
         if name == "incident":  # whatever its prefix, it means that all codes of the claim are incident
-            return (0, claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)
+            return (_CLAIM, claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)
         if prefix in ("PDX", "ANY") and name in pdx.names:
             return None, 1
         if prefix:
-            return (None, 0) if prefix == "PDX" else (0, claim[name])
+            return (None, 0) if prefix == "PDX" else (_CLAIM, claim[name])
         if name in PDX_WORDS:
             return None, int(pdx.word(name))
         if name in _SEVERITY_WORDS:
-            return 1, 2 * self.suppression[row] + (name == "CC")
+            return _SEVERITY, 2 * self.suppression[row] + (name == "CC")
         if name in _CLAIM_BITS:
-            return 0, claim[name]
-        bits = claim if mdc == PRE_MDC else self.layout.views[mdc]
-        return (0 if mdc == PRE_MDC else 2), bits[_procedure(name)]
+            return _CLAIM, claim[name]
+        if mdc == PRE_MDC:
+            return _CLAIM, claim[_procedure(name)]
+        return _VIEW, self.layout.views[mdc][_procedure(name)]
