@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drgsim.clusters import Clusters
 from drgsim.encode import SEX, Codebook, codebooks
 from drgsim.errors import TableError
-from drgsim.rulebook import COUNTED_WORDS, Layout, PdxClass, Rulebook, Words
+from drgsim.rulebook import COUNTED_WORDS, PRE_MDC, Layout, PdxClass, Rulebook, Words
 from drgsim.tables import TableSet
 
 Bytes = NDArray[np.uint8]
@@ -65,8 +65,8 @@ class Diagnoses:
 
     def excluded(self, pdx: Numbers, sdx: Numbers) -> NDArray[np.bool_]:
         """Return whether each SDX does not count as CC or MCC beside that PDX, (n,) bool."""
-        row, column = self.exclusion_row[pdx], self.exclusion_column[sdx]
-        byte = self.exclusions[row, column >> 3]
+        row, column = self.exclusion_row.take(pdx), self.exclusion_column.take(sdx)
+        byte = self.exclusions.ravel().take(row * np.int64(self.exclusions.shape[1]) + (column >> 3))
         hit: NDArray[np.bool_] = ((byte >> (column & 7).astype(np.uint8)) & 1).astype(np.bool_)
         return hit
 
@@ -83,6 +83,10 @@ class Procedures:
     counted_view: Words
     special: NDArray[np.bool_]
     clusters: Clusters
+
+    def seen(self, mdc: Bytes, operand_set: Small) -> Words:
+        """Return what each procedure shows when that MDC is searched, (n,) words in the MDC's layout."""
+        return self.view.ravel().take(mdc * np.int64(self.view.shape[1]) + operand_set)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +165,7 @@ def _principal(
     tables: TableSet, book: Codebook, schemes: pl.DataFrame, scheme: Small
 ) -> tuple[list[PdxClass], Small, Small]:
     """Return the classes of PDX, each code's role, and the class of (role, sex)."""
-    names = [
-        _split(" ".join(filter(None, row)))
-        for row in schemes.select(pl.col("^.*(operands|categories)$")).rows()
-    ]
+    names = [_split(" ".join(filter(None, row))) for row in schemes.select(pl.col("^.*(operands|categories)$")).rows()]
     classes: dict[PdxClass, int] = {PdxClass(0, frozenset(), valid=False): 0}
     roles: dict[tuple[int, ...], int] = {(0, 0, 0): 0}
 
@@ -228,19 +229,13 @@ def _diagnoses(
         role=role,
         role_class=role_class,
         plain=np.array(
-            [
-                [_surviving(severity_bits, level, own) for level in ("MCC", "CC")]
-                for own in rulebook.list_suppressions
-            ],
+            [[_surviving(severity_bits, level, own) for level in ("MCC", "CC")] for own in rulebook.list_suppressions],
             np.uint64,
         ).T.copy(),
         any_mcc=_surviving(severity_bits, "MCC", frozenset()),
         death_excluded=np.uint64(sum(death)),
         survives=np.array(
-            [
-                [_surviving(severity_bits, level, names) for level in ("MCC", "CC")]
-                for names in layout.suppressions
-            ],
+            [[_surviving(severity_bits, level, names) for level in ("MCC", "CC")] for names in layout.suppressions],
             np.uint64,
         ).reshape(-1, 2),
         exclusion_row=row,
@@ -257,18 +252,12 @@ def _severity_bits(kinds: Sequence[Kind]) -> dict[tuple[str, frozenset[str]], in
     return {key: 1 << bit for bit, key in enumerate(distinct)}
 
 
-def _surviving(
-    bits: dict[tuple[str, frozenset[str]], int], severity: str, suppressed: frozenset[str]
-) -> np.uint64:
+def _surviving(bits: dict[tuple[str, frozenset[str]], int], severity: str, suppressed: frozenset[str]) -> np.uint64:
     """Return the bits of a severity that none of these names suppresses."""
-    return np.uint64(
-        sum(bit for (level, by), bit in bits.items() if level == severity and not by & suppressed)
-    )
+    return np.uint64(sum(bit for (level, by), bit in bits.items() if level == severity and not by & suppressed))
 
 
-def _exclusions(
-    tables: TableSet, book: Codebook, scheme: Small
-) -> tuple[Numbers, Numbers, NDArray[np.uint8]]:
+def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Numbers, Numbers, NDArray[np.uint8]]:
     """Return each PDX's row, each SDX's column, and the bit matrix of pairs that exclude; row, column 0 never do."""
     groups = tables.pdx_exclusions["group"].unique().sort()
     pairs = tables.exclusion_groups.filter(pl.col("group").is_in(groups.implode()))
@@ -289,36 +278,39 @@ def _exclusions(
 def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
     texts = pl.concat([tables.procedures["operands"], tables.clusters["operands"]]).fill_null("")
     distinct = texts.unique(maintain_order=True)
-    numbers = texts.replace_strict(
-        distinct, np.arange(1, len(distinct) + 1), return_dtype=pl.UInt16
-    ).to_numpy()
+    numbers = texts.replace_strict(distinct, np.arange(1, len(distinct) + 1), return_dtype=pl.UInt16).to_numpy()
     count = len(tables.procedures)
     names = [frozenset[str](), *map(_split, distinct)]
     seen = [own | {"ORPROC"} if own & _OR_OPERANDS else own for own in names]
-    views = range(256)
     sets = by_number(book, tables.procedures["code"], numbers[:count]).astype(np.uint16)
     clusters = Clusters.of(tables.clusters, book, numbers[count:], names)
-    words = [
-        [word for bit, word in enumerate(COUNTED_WORDS) if counted >> bit & 1]
-        for counted in range(1 << len(COUNTED_WORDS))
-    ]
     counts = clusters.tallies.any(axis=1) | (clusters.regions > 0)
     return Procedures(
         operand_set=sets,
         names=tuple(names),
-        claim=np.array([layout.view_word(0, own) for own in seen], np.uint64),
-        view=np.array(
-            [[layout.view_word(mdc, own) if mdc in layout.views else 0 for own in seen] for mdc in views],
-            np.uint64,
-        ),
-        counted_claim=np.array([layout.view_word(0, own) for own in words], np.uint64),
-        counted_view=np.array(
-            [[layout.view_word(mdc, own) if mdc in layout.views else 0 for own in words] for mdc in views],
-            np.uint64,
-        ),
+        claim=_view_words(layout, PRE_MDC, seen),
+        view=np.stack([_view_words(layout, mdc, seen) for mdc in range(256)]),
+        counted_claim=_counted_words(layout, PRE_MDC),
+        counted_view=np.stack([_counted_words(layout, mdc) for mdc in range(256)]),
         special=counts[sets] | clusters.component,
         clusters=clusters,
     )
+
+
+def _view_words(layout: Layout, mdc: int, names: Sequence[frozenset[str]]) -> Words:
+    """Return what each set of names shows in the layout of an MDC."""
+    if mdc != PRE_MDC and mdc not in layout.views:
+        return np.zeros(len(names), np.uint64)
+    return np.array([layout.view_word(mdc, own) for own in names], np.uint64)
+
+
+def _counted_words(layout: Layout, mdc: int) -> Words:
+    """Return what each combination of counted words (bits in their order) shows in the layout of an MDC."""
+    combinations = np.arange(1 << len(COUNTED_WORDS), dtype=np.uint64)
+    words = np.zeros(len(combinations), np.uint64)
+    for bit, word in enumerate(_view_words(layout, mdc, [frozenset({name}) for name in COUNTED_WORDS])):
+        words |= ((combinations >> np.uint64(bit)) & np.uint64(1)) * word
+    return words
 
 
 def _discharge_words(tables: TableSet) -> list[frozenset[str]]:

@@ -67,9 +67,7 @@ class Clusters:
             choice_cluster=members["cluster_number"].to_numpy().astype(np.int64),
             choices=np.bincount(members["cluster_number"], minlength=len(table)),
             operand_set=operand_set,
-            suppressed=np.array(
-                [sum(1 << int(m) for m in text.split() if int(m) < 32) for text in mdcs], np.uint32
-            ),
+            suppressed=np.array([sum(1 << int(m) for m in text.split() if int(m) < 32) for text in mdcs], np.uint32),
             tallies=np.array([_tally(names) for names in set_names], np.int64),
             regions=np.array([_region_bits(names) for names in set_names], np.uint8),
             fewest=_fewest(members),
@@ -143,9 +141,7 @@ def _tally(names: frozenset[str]) -> list[int]:
     """Return what a procedure with these names adds: vessels, stents by type, stents, fusions of each sort."""
 
     def numbered(stem: str) -> int:
-        return sum(
-            int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit()
-        )
+        return sum(int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit())
 
     vessels, stents = numbered("vessel"), numbered("stent")
     by_type = [stents if kind in names else 0 for kind in _STENT_TYPES]

@@ -170,6 +170,42 @@ class Encoded:
             procedure_row=self.procedure_row[c:d] - np.int32(start),
         )
 
+    def take(self, rows: NDArray[np.int64]) -> Encoded:
+        """Return the given admissions, in the given order."""
+        sdx_at, sdx_row = ranges(self.sdx_start, rows)
+        procedure_at, procedure_row = ranges(self.procedure_start, rows)
+        return Encoded(
+            pdx=self.pdx[rows],
+            sex=self.sex[rows],
+            discharge_status=self.discharge_status[rows],
+            hospital_status=self.hospital_status[rows],
+            sdx=self.sdx[sdx_at],
+            sdx_start=_starts(np.diff(self.sdx_start)[rows]),
+            sdx_row=sdx_row.astype(np.int32),
+            poa=None if self.poa is None else self.poa[sdx_at],
+            procedures=self.procedures[procedure_at],
+            procedure_start=_starts(np.diff(self.procedure_start)[rows]),
+            procedure_row=procedure_row.astype(np.int32),
+        )
+
+
+def ranges(start: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
+
+    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
+    (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
+    """
+    lengths = start[rows + 1] - start[rows]
+    place = np.repeat(np.arange(len(rows)), lengths)
+    positions = np.arange(len(place)) + np.repeat(start[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return positions, place
+
+
+def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    start = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=start[1:])
+    return start
+
 
 @lru_cache(maxsize=8)
 def _codebook(codes: _BySeries) -> Codebook:
@@ -243,9 +279,7 @@ def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
         raise InputError(
             f"hospital_status {asked!r} is neither {', '.join(HOSPITAL_STATUS)} nor a column of the admissions."
         )
-    numbers = (
-        admissions[asked].cast(pl.String).replace_strict(HOSPITAL_STATUS, default=None, return_dtype=pl.UInt8)
-    )
+    numbers = admissions[asked].cast(pl.String).replace_strict(HOSPITAL_STATUS, default=None, return_dtype=pl.UInt8)
     if numbers.null_count():
         row = int(numbers.is_null().arg_max() or 0)
         raise SchemaError(
@@ -257,9 +291,8 @@ def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
 
 def _flat(lists: pl.Series) -> tuple[pl.Series, NDArray[np.int64]]:
     """Return the values of all lists end to end and where each row's begin; a null list is empty."""
-    start = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum(lists.list.len().fill_null(0).to_numpy(), out=start[1:])
-    return lists.explode(empty_as_null=False, keep_nulls=False), start
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    return lists.explode(empty_as_null=False, keep_nulls=False), _starts(lengths)
 
 
 def _owners(start: NDArray[np.int64]) -> Ints:

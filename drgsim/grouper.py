@@ -11,24 +11,13 @@ from numpy.typing import NDArray
 from drgsim.attributes import Attributes, attributes
 from drgsim.encode import Encoded, encode
 from drgsim.hac import HacResult, assess
-from drgsim.observe import Index, Observed, Words, distinct, observe, or_into, view
-from drgsim.rulebook import PRE_MDC
+from drgsim.observe import Observed, observe, or_into
 from drgsim.schema import DrgType, ReturnCode, Severity
+from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
-UNGROUPABLE_MDC = 0
 _OK = 0
-NO_ROW = -1
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """One grouping pass: the deciding formula row (-1: none), reported MDC and severity used, (n,) each."""
-
-    row: Index
-    mdc: NDArray[np.uint8]
-    severity: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,76 +71,6 @@ def _group_span(encoded: Encoded, rules: Attributes) -> Grouping:
     hac = assess(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
     final = regroup_without(hac, initial, observed, encoded, rules)
     return _answer(initial, final, hac, rules)
-
-
-def search(
-    observed: Observed, encoded: Encoded, rules: Attributes, severity: Words, rows: Index | None = None
-) -> Decision:
-    """Search pre-MDC and the PDX's MDC, then wherever a row reroutes to (Definitions Manual, pre-MDC).
-
-    Args:
-        observed, encoded, rules: the admissions and the version.
-        severity: (n,) severity words of the admissions searched.
-        rows: the admissions searched, or None for all.
-    """
-    rulebook = rules.rulebook
-    asked = np.arange(len(observed.pdx_class)) if rows is None else rows
-    pdx_class, claim = observed.pdx_class[asked], observed.claim[asked]
-    decided = np.full(len(asked), NO_ROW)
-    level = np.zeros(len(asked), np.uint8)
-    reported = rulebook.class_mdc[pdx_class]
-
-    def look(at: Index, mdc: NDArray[np.uint8]) -> None:
-        seen = view(observed, encoded, rules, None if len(at) == len(observed.claim) else asked[at], mdc)
-        decided[at], level[at] = _first_true(rules, pdx_class[at], mdc, claim[at], severity[at], seen)
-
-    triggered = (claim & rulebook.pre_mdc_trigger[pdx_class] > 0) | rulebook.pre_mdc_always[pdx_class]
-    first = np.flatnonzero(triggered)
-    look(first, np.full(len(first), PRE_MDC, np.uint8))
-    own = np.flatnonzero(decided == NO_ROW)
-    look(own, reported[own])
-    rerouted = np.flatnonzero(rulebook.reroute_mdc[decided])
-    while len(rerouted):
-        target = rulebook.reroute_mdc[decided[rerouted]]
-        from_pre_mdc = rulebook.mdc[decided[rerouted]] == PRE_MDC
-        reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
-        look(rerouted, target)
-        rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
-    reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
-    return Decision(decided, reported, level)
-
-
-def _first_true(
-    rules: Attributes, pdx_class: Index, mdc: NDArray[np.uint8], claim: Words, severity: Words, seen: Words
-) -> tuple[Index, NDArray[np.uint8]]:
-    """Return the deciding row and the severity it used; evaluated once for each distinct signature."""
-    lists = rules.rulebook.list_of[pdx_class, mdc]
-    claim = claim & rules.rulebook.list_claim[lists]
-    severity = _decisive(severity, lists, rules)
-    chosen, of = distinct((lists.view(np.uint64), claim, severity, seen))
-    levels = _severity_operands(severity[chosen], rules)
-    row = rules.rulebook.decide(lists[chosen], claim[chosen], levels, seen[chosen])
-    used = levels >> (2 * rules.rulebook.suppression[row]).astype(np.uint64)
-    level = ((used & np.uint64(1)) * np.uint64(2) + ((used >> np.uint64(1)) & np.uint64(1))).astype(np.uint8)
-    return row[of], level[of]
-
-
-def _decisive(severity: Words, lists: Index, rules: Attributes) -> Words:
-    """Drop severity bits that cannot matter: what no row suppresses outranks all of its level and below."""
-    plain_mcc, plain_cc = rules.diagnoses.plain[0][lists], rules.diagnoses.plain[1][lists]
-    with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
-    return np.where(severity & plain_mcc, plain_mcc, with_cc)
-
-
-def _severity_operands(severity: Words, rules: Attributes) -> Words:
-    """Return MCC and CC (exactly) as each suppression list leaves them: bits 2s and 2s + 1 of list s."""
-    words = np.zeros(len(severity), np.uint64)
-    for number, (mcc_bits, cc_bits) in enumerate(rules.diagnoses.survives):
-        mcc = (severity & mcc_bits) > 0
-        cc = ~mcc & ((severity & cc_bits) > 0)
-        words |= mcc.astype(np.uint64) << np.uint64(2 * number)
-        words |= cc.astype(np.uint64) << np.uint64(2 * number + 1)
-    return words
 
 
 def regroup_without(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes
-from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
+from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded, ranges
 from drgsim.formula import alternatives, operands, parse
-from drgsim.observe import Index, Observed, Words, or_into, ranges
+from drgsim.observe import Index, Observed, Words, firsts, or_into, sorted_distinct
 from drgsim.schema import ReturnCode
 
 NOT_RELEVANT, MET, NOT_MET, EXCLUDED, EXEMPT = range(5)
@@ -103,9 +103,7 @@ def _entries(names: frozenset[str]) -> list[tuple[int, str]]:
     return [(n, min(special[n]) if special[n] else f"HAC{n:02}") for n in numbers]
 
 
-def assess(
-    observed: Observed, encoded: Encoded, attributes: Attributes, grouped: NDArray[np.bool_]
-) -> HacResult:
+def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped: NDArray[np.bool_]) -> HacResult:
     """Decide which secondary codes are hospital-acquired conditions, for admissions that were `grouped`.
 
     Looks only at codes that can matter: of a condition, at a hospital that is not exempt, not present on
@@ -131,11 +129,11 @@ def assess(
     before = status == MET
     status = _corrected(rules, entry, row, status)
     met = status == MET
-    keys = np.unique(row[met] * 256 + rules.number[entry[met]])
+    keys = sorted_distinct(row[met] * 256 + rules.number[entry[met]])
     np.add.at(count, keys // 256, 1)
     _require_poa(return_code, encoded, rules, row, entry, status, poa)
     _require_known_hospital(return_code, encoded, row[before], poa[before])
-    return HacResult(np.unique(position[met]), count, return_code, position, entry, status)
+    return HacResult(sorted_distinct(position[met]), count, return_code, position, entry, status)
 
 
 def _expand(rules: HacRules, kind: NDArray[np.uint16]) -> tuple[Index, Index]:
@@ -153,7 +151,8 @@ def _true(
     number: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
     """Return whether the formula of each condition holds on the whole claim, whatever POA says, nothing hidden."""
-    rows, at = np.unique(row, return_inverse=True)
+    begins = firsts(row)
+    rows, at = row[begins], np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
     words = rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
     positions, place = ranges(encoded.sdx_start, rows)
     or_into(words, place, rules.scheme_word[attributes.diagnoses.scheme[encoded.sdx[positions]]])

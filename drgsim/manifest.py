@@ -41,9 +41,7 @@ def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     for candidate in candidates:
         if (candidate / MANIFEST).is_file():
             return candidate.resolve()
-    raise TableError(
-        f"no {MANIFEST} in {' or '.join(str(c) for c in candidates)}. Is it a drgsim table folder?"
-    )
+    raise TableError(f"no {MANIFEST} in {' or '.join(str(c) for c in candidates)}. Is it a drgsim table folder?")
 
 
 def manifest(folder: Path) -> Mapping[str, Any]:
@@ -87,9 +85,7 @@ def read_verified(folder: Path, name: str) -> bytes:
     return content
 
 
-def read_table(
-    folder: Path, name: str, columns: Mapping[str, Any], *, nullable: Sequence[str] = ()
-) -> pl.DataFrame:
+def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable: Sequence[str] = ()) -> pl.DataFrame:
     """Return a verified CSV table with exactly these columns and no null outside `nullable`.
 
     Args:

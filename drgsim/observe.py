@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes
-from drgsim.encode import Encoded
+from drgsim.encode import Encoded, ranges
 from drgsim.rulebook import ONLY_INCIDENT
 
+Bytes = NDArray[np.uint8]
 Index = NDArray[np.int64]
 Numbers = NDArray[np.int32]
 Words = NDArray[np.uint64]
@@ -41,18 +42,6 @@ class Observed:
     hidden: NDArray[np.uint32] | None
     cluster_row: Index
     cluster: Index
-
-
-def ranges(start: Index, rows: Index) -> tuple[Index, Index]:
-    """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
-
-    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
-    (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
-    """
-    lengths = start[rows + 1] - start[rows]
-    place = np.repeat(np.arange(len(rows)), lengths)
-    positions = np.arange(len(place)) + np.repeat(start[rows] - (np.cumsum(lengths) - lengths), lengths)
-    return positions, place
 
 
 def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
@@ -135,9 +124,7 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     counted, hidden, cluster_row, cluster = _combined(encoded, operand_set, attributes)
     pre_mdc = attributes.procedures.claim[operand_set]
     or_into(claim, encoded.procedure_row, pre_mdc)
-    or_into(
-        claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]]
-    )
+    or_into(claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]])
     claim |= attributes.procedures.counted_claim[counted]
     _note_multiple_trauma(claim, attributes)
     return Observed(
@@ -217,38 +204,42 @@ def _distinct_lists(values: Numbers, start: Index, rows: Index) -> tuple[Index, 
     return distinct(padded.view(np.uint64).T.copy())
 
 
-def view(
-    observed: Observed, encoded: Encoded, attributes: Attributes, rows: Index | None, mdc: Index
-) -> Words:
+def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Bytes, rows: Index | None = None) -> Words:
     """Return the procedure operands visible when `mdc` is searched, (n,) words in that MDC's layout.
 
     Args:
         observed, encoded, attributes: the admissions and the version.
-        rows: the admissions to look at, or None for all.
         mdc: (n,) the MDC searched for each.
+        rows: the admissions to look at, or None for all.
     """
     procedures = attributes.procedures
     words = np.zeros(len(mdc), np.uint64)
-    if rows is None:
-        sets, place, hidden = observed.operand_set, encoded.procedure_row, observed.hidden
-        carriers, carrier_place = observed.cluster, observed.cluster_row
-        counted = observed.counted
-    else:
+    sets, place, hidden = observed.operand_set, encoded.procedure_row, observed.hidden
+    carriers, carrier_place, counted = observed.cluster, observed.cluster_row, observed.counted
+    if rows is not None:
         positions, place = ranges(encoded.procedure_start, rows)
-        sets = observed.operand_set[positions]
-        hidden = None if observed.hidden is None else observed.hidden[positions]
+        sets, counted = sets[positions], counted[rows]
+        hidden = None if hidden is None else hidden[positions]
         at = np.full(len(encoded), -1, np.int64)
         at[rows] = np.arange(len(rows))
-        carrier_place = at[observed.cluster_row]
-        carriers, carrier_place = observed.cluster[carrier_place >= 0], carrier_place[carrier_place >= 0]
-        counted = observed.counted[rows]
-    values = procedures.view[mdc[place], sets]
+        carrier_place = at[carrier_place]
+        carriers, carrier_place = carriers[carrier_place >= 0], carrier_place[carrier_place >= 0]
+    searched = mdc[place]
+    values = procedures.seen(searched, sets)
     if hidden is not None:
-        values[(hidden >> mdc[place].astype(np.uint32)) & np.uint32(1) > 0] = 0
+        values[(hidden >> searched) & np.uint32(1) > 0] = 0
     or_into(words, place, values)
-    or_into(
-        words, carrier_place, procedures.view[mdc[carrier_place], procedures.clusters.operand_set[carriers]]
-    )
+    or_into(words, carrier_place, procedures.seen(mdc[carrier_place], procedures.clusters.operand_set[carriers]))
     some = np.flatnonzero(counted)
     words[some] |= procedures.counted_view[mdc[some], counted[some]]
     return words
+
+
+def sorted_distinct(keys: Index) -> Index:
+    """Return the distinct keys in ascending order.
+
+    >>> sorted_distinct(np.array([3, 1, 3]))
+    array([1, 3])
+    """
+    ordered = np.sort(keys)
+    return ordered[firsts(ordered)]

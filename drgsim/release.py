@@ -30,6 +30,12 @@ VERSIONS = {
     "43.1": (2026, "2026-04-01", "2026-09-30"),
     "44.0": (2027, "2026-10-01", "2027-03-31"),
 }
+# How the software of a version reports codes; none of it changes a DRG.
+REPORTING = {
+    "excluded_by_drg_logic": "41.1",
+    "every_unmet_hac": "41.0",
+    "unknown_procedure_is_no_or": "42.0",
+}
 DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0 to 44.0"
 CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
 PUBLIC_DOMAIN = "public domain (work of the United States government)"
@@ -148,9 +154,7 @@ def _diagnoses(source: Path) -> pl.DataFrame:
     joined = _read(source, "diagnoses.csv").join(schemes, on="scheme", how="left", maintain_order="left")
     if joined["severity"].null_count():
         raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
-    rows = joined.select("code", "first_version", "last_version", facts).rename(
-        {"category_operands": "categories"}
-    )
+    rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
     return _ranged(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
 
 
@@ -166,23 +170,17 @@ def _procedures(source: Path) -> pl.DataFrame:
 
 def _clusters(source: Path) -> pl.DataFrame:
     """One row a cluster: its choices joined by ' + ', the codes of a choice by blanks, its own operands."""
-    choices = _by_version(_read(source, "clusters.csv")).sort(
-        "cluster", "place", pl.col("choice").cast(pl.Int64)
-    )
+    choices = _by_version(_read(source, "clusters.csv")).sort("cluster", "place", pl.col("choice").cast(pl.Int64))
     clusters = choices.group_by("cluster", "place", "suppressed_mdcs", maintain_order=True).agg(
         choices=pl.col("codes").str.join(" + ")
     )
     operands = _by_version(_procedure_operands(source)).rename({"code": "cluster"})
     joined = clusters.join(operands, on=("cluster", "place"), how="left", maintain_order="left")
-    return _to_ranges(
-        joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",)
-    )
+    return _to_ranges(joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",))
 
 
 def _exclusion_groups(source: Path) -> pl.DataFrame:
-    groups = _read(source, "exclusion_groups.csv").with_columns(
-        sdx=pl.col("excluded_secondary_codes").str.split(" ")
-    )
+    groups = _read(source, "exclusion_groups.csv").with_columns(sdx=pl.col("excluded_secondary_codes").str.split(" "))
     return groups.explode("sdx").select("group", "sdx").sort("group", "sdx")
 
 
@@ -198,9 +196,7 @@ def _formulas(source: Path) -> pl.DataFrame:
     code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
     code = code.replace_strict(RETURN_CODES, default=None)
     ends = (pl.col("drg") == 0) & (pl.col("reroute_mdc") == 0)
-    suppression = (
-        pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
-    )
+    suppression = pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
     decisive = rows.with_columns(
         type=pl.col("type").replace("NA", "NONE"),
         return_code=pl.when(ends).then(code),
@@ -233,16 +229,12 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str]]) -> None
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
     written = {f'[files."{name}"]' for name, _, _ in entries}
-    kept = [
-        s
-        for s in sections[1:]
-        if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written
-    ]
+    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
     out = [sections[0].rstrip() + "\n\n"]
     for version, (year, first, last) in VERSIONS.items():
-        out.append(
-            f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n\n'
-        )
+        out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
+        reporting = [f'"{habit}"' for habit, since in REPORTING.items() if version >= since]
+        out.append(f"reporting = [{', '.join(reporting)}]\n\n")
     for name, rows, digest in entries:
         source = CODE_SET if name.startswith("icd10cm/") else DEFINITIONS
         out.append(

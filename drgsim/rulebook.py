@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.errors import TableError
-from drgsim.formula import alternatives, operands, parse
+from drgsim.formula import alternatives, operands, parse, trace
 from drgsim.schema import DrgType, ReturnCode
 from drgsim.tables import CLAIM_WORDS, TableSet
 
@@ -49,7 +49,8 @@ COUNTED_WORDS = (
 _SEVERITY_WORDS = frozenset({"MCC", "CC"})
 _PROCEDURE_WORDS = frozenset({*COUNTED_WORDS, "ORPROC"})
 _CLAIM_BITS = CLAIM_WORDS - PDX_WORDS - _SEVERITY_WORDS - _PROCEDURE_WORDS
-_VIEW, _SEVERITY, _CLAIM, _CLAIM_VALUE, _ROW = 0, 1, 2, 5, 6
+VIEW, SEVERITY, CLAIM = range(3)
+_CLAIM_VALUE, _ROW = 5, 6
 _PAIRS = 1 << 21
 
 
@@ -111,6 +112,25 @@ class Layout:
             return self.claim_word(map(_procedure, names))
         view = self.views.get(mdc, {})
         return sum(1 << view[_procedure(name)] for name in set(names) if _procedure(name) in view)
+
+    def place(self, operand: str, mdc: int, suppression: int, pdx: PdxClass) -> tuple[int | None, int]:
+        """Return (word, bit) of an operand in a row of `mdc`, or (None, truth) where the PDX settles it."""
+        prefix, _, name = operand.rpartition(":")
+        if name == "incident":  # whatever its prefix, it means that all codes of the claim are incident
+            return (CLAIM, self.claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)
+        if prefix in ("PDX", "ANY") and name in pdx.names:
+            return None, 1
+        if prefix:
+            return (None, 0) if prefix == "PDX" else (CLAIM, self.claim[name])
+        if name in PDX_WORDS:
+            return None, int(pdx.word(name))
+        if name in _SEVERITY_WORDS:
+            return SEVERITY, 2 * suppression + (name == "CC")
+        if name in _CLAIM_BITS:
+            return CLAIM, self.claim[name]
+        if mdc == PRE_MDC:
+            return CLAIM, self.claim[_procedure(name)]
+        return VIEW, self.views[mdc][_procedure(name)]
 
 
 def _procedure(name: str) -> str:
@@ -205,9 +225,7 @@ class Rulebook:
             suppression=np.array([*builder.suppression, 0], np.int64),
             formulas=tuple(rows["formula"]),
             class_mdc=np.array([pdx.mdc for pdx in classes], np.uint8),
-            class_trauma=np.array(
-                [layout.claim_word(pdx.names & {*TRAUMA_REGIONS}) for pdx in classes], np.uint64
-            ),
+            class_trauma=np.array([layout.claim_word(pdx.names & {*TRAUMA_REGIONS}) for pdx in classes], np.uint64),
             class_incident=np.array(["incident" in pdx.names for pdx in classes]),
             list_of=list_of,
             list_start=np.cumsum(lengths) - lengths,
@@ -222,6 +240,22 @@ class Rulebook:
             ungroupable=int(tables.drg_titles["drg"].max()),
             trauma_mask=layout.claim_word(TRAUMA_REGIONS),
         )
+
+    def collected(self, row: int, pdx_class: int, words: Sequence[int]) -> tuple[str, ...]:
+        """Return the operands found true while a deciding row was evaluated, left to right.
+
+        Args:
+            row: the formula row that decided.
+            pdx_class: the class of the principal diagnosis.
+            words: view, severity and claim word of the admission, as `decide` takes them.
+        """
+        pdx, mdc, suppression = self.classes[pdx_class], int(self.mdc[row]), int(self.suppression[row])
+
+        def holds(operand: str) -> bool:
+            word, bit = self.layout.place(operand, mdc, suppression, pdx)
+            return bool(bit) if word is None else bool(words[word] >> bit & 1)
+
+        return trace(parse(self.formulas[row]), holds)[1]
 
     def decide(self, lists: Index, claim: Words, severity: Words, view: Words) -> Index:
         """Return the first formula row that is true for each admission, (n,), or -1.
@@ -279,7 +313,7 @@ class _Builder:
         """Return every claim bit a list looks at, with what these are derived from."""
         mask = 0
         for term in terms:
-            mask |= term[_CLAIM]
+            mask |= term[CLAIM]
         return mask
 
     def suppressed_in(self, terms: tuple[tuple[int, ...], ...]) -> frozenset[str]:
@@ -305,9 +339,7 @@ class _Builder:
         words = tuple(pdx.word(name) for name in sorted(PDX_WORDS))
         key = (mdc, pdx.names & self._pdx_names[mdc], words)
         if key not in self._partial:
-            terms = (
-                self._masks(alternative, mdc, row, pdx) for row in rows for alternative in self._ways(row)
-            )
+            terms = (self._masks(alternative, mdc, row, pdx) for row in rows for alternative in self._ways(row))
             self._partial[key] = tuple(term for term in terms if term)
         return self._partial[key]
 
@@ -320,7 +352,7 @@ class _Builder:
         """Return (view, severity, claim masks, their wanted values, row); None where the PDX rules it out."""
         mask, value = [0, 0, 0], [0, 0, 0]
         for operand, wanted in alternative:
-            word, bit = self._place(operand, mdc, row, pdx)
+            word, bit = self.layout.place(operand, mdc, self.suppression[row], pdx)
             if word is None:
                 if bool(bit) != wanted:
                     return None
@@ -328,23 +360,3 @@ class _Builder:
             mask[word] |= 1 << bit
             value[word] |= int(wanted) << bit
         return (*mask, *value, row)
-
-    def _place(self, operand: str, mdc: int, row: int, pdx: PdxClass) -> tuple[int | None, int]:
-        """Return (word, bit) of an operand, or (None, truth) where the PDX settles it."""
-        claim = self.layout.claim
-        prefix, _, name = operand.rpartition(":")
-        if name == "incident":  # whatever its prefix, it means that all codes of the claim are incident
-            return (_CLAIM, claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)
-        if prefix in ("PDX", "ANY") and name in pdx.names:
-            return None, 1
-        if prefix:
-            return (None, 0) if prefix == "PDX" else (_CLAIM, claim[name])
-        if name in PDX_WORDS:
-            return None, int(pdx.word(name))
-        if name in _SEVERITY_WORDS:
-            return _SEVERITY, 2 * self.suppression[row] + (name == "CC")
-        if name in _CLAIM_BITS:
-            return _CLAIM, claim[name]
-        if mdc == PRE_MDC:
-            return _CLAIM, claim[_procedure(name)]
-        return _VIEW, self.layout.views[mdc][_procedure(name)]

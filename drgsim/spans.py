@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import polars as pl
@@ -26,7 +27,7 @@ def over_spans(n: int, work: Callable[[int, int], Result]) -> list[Result]:
     threads = max(1, min(pl.thread_pool_size(), n // SMALLEST))
     count = max(1, threads * -(-n // (threads * LARGEST)))
     edges = [n * i // count for i in range(count + 1)]
-    pairs = list(zip(edges, edges[1:], strict=False))
+    pairs = list(pairwise(edges))
     if threads == 1:
         return [work(start, stop) for start, stop in pairs]
     with ThreadPoolExecutor(threads) as pool:

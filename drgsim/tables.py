@@ -121,6 +121,7 @@ class TableSet:
     fiscal_year: int
     effective_from: dt.date
     effective_to: dt.date
+    reporting: frozenset[str] = field(repr=False)
     folder: Path = field(repr=False)
     diagnoses: pl.DataFrame = field(repr=False)
     procedures: pl.DataFrame = field(repr=False)
@@ -238,9 +239,7 @@ def _load(root: Path, version: str, stamped: tuple[int, ...]) -> TableSet:
         twice = frames[name].select(pl.struct(key).is_duplicated()).to_series()
         if twice.any():
             found = frames[name].filter(twice).select(key).row(0)
-            raise TableError(
-                f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} stands twice in {version}."
-            )
+            raise TableError(f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} stands twice in {version}.")
     _check_rules(root, version, frames)
     _check_operands(root, frames)
     return TableSet(
@@ -248,6 +247,7 @@ def _load(root: Path, version: str, stamped: tuple[int, ...]) -> TableSet:
         fiscal_year=entry["fiscal_year"],
         effective_from=entry["effective_from"],
         effective_to=entry["effective_to"],
+        reporting=frozenset(entry.get("reporting", ())),
         folder=root,
         all_diagnoses=everything["diagnoses"]["code"].unique().sort(),
         all_procedures=everything["procedures"]["code"].unique().sort(),
@@ -281,18 +281,14 @@ def _check_rules(root: Path, version: str, frames: dict[str, pl.DataFrame]) -> N
 def _check_operands(root: Path, frames: dict[str, pl.DataFrame]) -> None:
     """Every formula parses and uses only operands that a code carries or that are claim words."""
     diagnosis = _names(frames["diagnoses"], "operands", "hac_operands", "categories")
-    procedure = (
-        _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
-    )
+    procedure = _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
     for name in ("formulas", "hac_formulas"):
         for text in frames[name]["formula"]:
             for operand in operands(parse(text)):
                 prefix, _, bare = operand.rpartition(":")
                 known = diagnosis if prefix in ("PDX", "SDX", "ANY", "ONLY") else procedure
                 if prefix not in ("", "PDX", "SDX", "ANY", "ONLY") or bare not in known:
-                    raise TableError(
-                        f"{root}/msdrg/{name}.csv: formula {text!r}: no code carries {operand!r}."
-                    )
+                    raise TableError(f"{root}/msdrg/{name}.csv: formula {text!r}: no code carries {operand!r}.")
 
 
 def _names(frame: pl.DataFrame, *columns: str) -> set[str]:
