@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,6 +98,12 @@ class Clusters:
         np.bitwise_or.at(hidden, owner[hides], self.suppressed[cluster[hides]])
         return complete // width, complete % width, hidden
 
+    def codes_of(self, cluster: int) -> set[int]:
+        """Return the codebook numbers of every code in any choice of a cluster."""
+        choices = np.flatnonzero(self.choice_cluster == cluster)
+        memberships = np.flatnonzero(np.isin(self.member_choice, choices))
+        return set((np.searchsorted(self.member_start, memberships, "right") - 1).tolist())
+
     def counted(
         self, sets: NDArray[np.uint16], start: Index, cluster_sets: NDArray[np.uint16], cluster_claim: Index
     ) -> Index:
@@ -137,13 +143,18 @@ def _fewest(members: pl.DataFrame) -> int:
     return 1 if shared else int(members.group_by("cluster_number").len()["len"].min() or 1)
 
 
+def numbered(names: Iterable[str], stem: str) -> int:
+    """Return the sum of n over names made of `stem` and a number n.
+
+    >>> numbered({"vessel3", "vascular"}, "vessel")
+    3
+    """
+    return sum(int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit())
+
+
 def _tally(names: frozenset[str]) -> list[int]:
     """Return what a procedure with these names adds: vessels, stents by type, stents, fusions of each sort."""
-
-    def numbered(stem: str) -> int:
-        return sum(int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit())
-
-    vessels, stents = numbered("vessel"), numbered("stent")
+    vessels, stents = numbered(names, "vessel"), numbered(names, "stent")
     by_type = [stents if kind in names else 0 for kind in _STENT_TYPES]
     return [vessels, *by_type, stents if any(by_type) else 0, *(int(name in names) for name in _FUSIONS)]
 

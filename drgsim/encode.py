@@ -254,19 +254,18 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
             'or say that these hospitals do not report POA: hospital_status="EXEMPT".'
         )
     diagnoses, procedures = codebooks(tables)
-    sdx, sdx_start = _flat(frame["sdx"])
-    procs, procedure_start = _flat(frame["procedures"])
+    sdx_start, procedure_start = list_starts(frame["sdx"]), list_starts(frame["procedures"])
     discharge = frame["discharge_status"].fill_null(-1).clip(-1, 999).to_numpy().astype(np.int16)
     return Encoded(
         pdx=_numbered(diagnoses, frame["pdx"]),
         sex=_letters(frame["sex"], SEX, tidy=True),
         discharge_status=discharge,
         hospital_status=status,
-        sdx=_numbered(diagnoses, sdx),
+        sdx=_numbered(diagnoses, flat(frame["sdx"])),
         sdx_start=sdx_start,
         sdx_row=_owners(sdx_start),
         poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
-        procedures=_numbered(procedures, procs),
+        procedures=_numbered(procedures, flat(frame["procedures"])),
         procedure_start=procedure_start,
         procedure_row=_owners(procedure_start),
     )
@@ -289,10 +288,14 @@ def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
     return numbers.to_numpy()
 
 
-def _flat(lists: pl.Series) -> tuple[pl.Series, NDArray[np.int64]]:
-    """Return the values of all lists end to end and where each row's begin; a null list is empty."""
-    lengths = lists.list.len().fill_null(0).to_numpy()
-    return lists.explode(empty_as_null=False, keep_nulls=False), _starts(lengths)
+def flat(lists: pl.Series) -> pl.Series:
+    """Return the values of all lists end to end; a null list is empty."""
+    return lists.explode(empty_as_null=False, keep_nulls=False)
+
+
+def list_starts(lists: pl.Series) -> NDArray[np.int64]:
+    """Return where each row's values begin in `flat`, and where the last end, (n + 1,)."""
+    return _starts(lists.list.len().fill_null(0).to_numpy())
 
 
 def _owners(start: NDArray[np.int64]) -> Ints:
@@ -327,8 +330,7 @@ def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -
 
 def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> Bytes:
     """Return one POA number a secondary code; a code whose letter is missing has none recognised."""
-    texts, start = _flat(lists)
-    letters = _letters(texts, POA)
+    start, letters = list_starts(lists), _letters(flat(lists), POA)
     if np.array_equal(start, sdx_start):
         return letters
     place = np.arange(sdx_start[-1]) - np.repeat(sdx_start[:-1], np.diff(sdx_start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,13 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes, attributes
-from drgsim.encode import Encoded, encode
+from drgsim.encode import Encoded, encode, flat, normalised
+from drgsim.errors import InputError, UnknownVersionError
 from drgsim.hac import HacResult, assess
+from drgsim.marking import Graded, mark
 from drgsim.observe import Observed, observe, or_into
 from drgsim.schema import DrgType, ReturnCode, Severity
 from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
-from drgsim.tables import TableSet
+from drgsim.tables import TableSet, version_for, versions
 
 _OK = 0
 
@@ -37,6 +40,16 @@ class Grouping:
     hac_count: NDArray[np.uint8]
     return_code: NDArray[np.uint8]
 
+    @classmethod
+    def without_version(cls, n: int) -> Grouping:
+        """Return the answer for n admissions that no grouper version covers."""
+        book = attributes(TableSet.load(versions()[-1])).rulebook
+        code = ReturnCode.categories.to_list().index("NO_GROUPER_VERSION")
+        values = {"drg": book.ungroupable, "base_drg": book.ungroupable, "initial_drg": book.ungroupable}
+        values |= {"drg_type": int(book.drg_type[-1]), "return_code": code}
+        dtypes = {"drg": np.uint16, "base_drg": np.uint16, "initial_drg": np.uint16}
+        return cls(**{f.name: np.full(n, values.get(f.name, 0), dtypes.get(f.name, np.uint8)) for f in fields(cls)})
+
     def frame(self) -> pl.DataFrame:
         """Return the answer as the columns of `schema.GROUPED`."""
         names = {"drg_type": DrgType, "severity": Severity, "return_code": ReturnCode}
@@ -50,6 +63,101 @@ class Grouping:
         return pl.DataFrame(columns)
 
 
+def group(
+    admissions: pl.DataFrame,
+    tables: TableSet | None = None,
+    *,
+    version: str | None = None,
+    hospital_status: str = "NON_EXEMPT",
+    detail: bool = False,
+) -> pl.DataFrame:
+    """Group admissions to MS-DRGs exactly as CMS's grouper does.
+
+    Args:
+        admissions: (n,) rows of `schema.ADMISSIONS`; other columns pass through, rows keep their order.
+        tables: the grouper version for all rows; or leave it out and say by `version`.
+        version: a version such as "43.1", or the name of a column that holds versions or dates of discharge;
+            by default the column `discharge_date`, so that one frame may span fiscal years.
+        hospital_status: POA reporting, NON_EXEMPT, EXEMPT or UNKNOWN, or the name of a column of these.
+        detail: add CMS's per-code reports (`schema.DETAIL`), lists aligned with the input.
+
+    Returns:
+        The input with the columns of `schema.GROUPED`; columns of these names are replaced. An ungroupable
+        admission has DRG 999 and its reason in `return_code`; one with no version in force has
+        NO_GROUPER_VERSION.
+
+    Raises:
+        SchemaError: a column is missing or of the wrong type; the message says which.
+        UnknownVersionError: there are no tables for a version that is named.
+
+    Source: CMS MS-DRG Definitions Manual; the order of steps is that of the grouper software.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]})
+    >>> group(one, version="43.1").select("drg", "mdc", "drg_type", "severity", "return_code").row(0)
+    (419, 7, 'SURGICAL', 'NONE', 'OK')
+    """
+    if tables is not None and version is not None:
+        raise InputError("give either tables or version, not both.")
+    if tables is not None or version in versions():
+        chosen = tables or TableSet.load(str(version))
+        return admissions.with_columns(_grouped(admissions, chosen, hospital_status, detail=detail))
+    return _grouped_by_version(admissions, version or "discharge_date", hospital_status, detail=detail)
+
+
+def _grouped(admissions: pl.DataFrame, tables: TableSet, hospital_status: str, *, detail: bool) -> pl.DataFrame:
+    encoded = encode(admissions, tables, hospital_status=hospital_status)
+    if not detail:
+        return group_encoded(encoded, tables).frame()
+    rules = attributes(tables)
+    texts = [normalised(flat(admissions[name].cast(pl.List(pl.String)))).to_list() for name in ("sdx", "procedures")]
+
+    def graded(start: int, stop: int) -> pl.DataFrame:
+        (a, b), (c, d) = encoded.sdx_start[[start, stop]], encoded.procedure_start[[start, stop]]
+        span = grade(encoded.rows(start, stop), rules)
+        return answer(span).frame().hstack(mark(span, texts[0][a:b], texts[1][c:d]))
+
+    return pl.concat(over_spans(len(encoded), graded))
+
+
+def _grouped_by_version(admissions: pl.DataFrame, column: str, hospital_status: str, *, detail: bool) -> pl.DataFrame:
+    """Group each row under the version its column names, or that was in force on its date."""
+    if column not in admissions.columns:
+        known = ", ".join(versions())
+        raise UnknownVersionError(
+            f"{column!r} is neither a grouper version ({known}) nor a column of the admissions. Pass tables, "
+            'version="43.1", the name of a column of versions, or add the column discharge_date.'
+        )
+    named = version_of(admissions[column])
+    present = [version for version in versions() if (named == version).any()]
+    parts, places = [], []
+    for version in present or [versions()[-1]]:
+        place = (named == version).fill_null(value=False).to_numpy().nonzero()[0]
+        parts.append(_grouped(admissions[place], TableSet.load(version), hospital_status, detail=detail))
+        places.append(place)
+    place = named.is_null().to_numpy().nonzero()[0]
+    parts.append(Grouping.without_version(len(place)).frame())
+    order = np.argsort(np.concatenate([*places, place]))
+    return admissions.with_columns(pl.concat(parts, how="diagonal")[order])
+
+
+def version_of(column: pl.Series) -> pl.Series:
+    """Return the grouper version of each row, from names or dates of discharge; null where none is in force."""
+    distinct = column.unique().drop_nulls()
+    if column.dtype == pl.Date:
+        named = [_in_force(day) for day in distinct]
+    else:
+        named = [TableSet.load(str(name)).version for name in distinct]
+    return column.replace_strict(distinct, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
+
+
+def _in_force(day: dt.date) -> str | None:
+    try:
+        return version_for(day)
+    except UnknownVersionError:
+        return None
+
+
 def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
     """Group encoded admissions; the same answer as `group`, without strings.
 
@@ -60,17 +168,18 @@ def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
     array([419], dtype=uint16)
     """
     rules = attributes(tables)
-    parts = over_spans(len(encoded), lambda start, stop: _group_span(encoded.rows(start, stop), rules))
+    parts = over_spans(len(encoded), lambda start, stop: answer(grade(encoded.rows(start, stop), rules)))
     names = [column.name for column in fields(Grouping)]
     return Grouping(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _group_span(encoded: Encoded, rules: Attributes) -> Grouping:
+def grade(encoded: Encoded, rules: Attributes) -> Graded:
+    """Group encoded admissions, keeping what every step decided: the rulebook's steps, in its order."""
     observed = observe(encoded, rules)
     initial = search(observed, encoded, rules, observed.severity)
     hac = assess(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
     final = regroup_without(hac, initial, observed, encoded, rules)
-    return _answer(initial, final, hac, rules)
+    return Graded(encoded, observed, rules, initial, final, hac)
 
 
 def regroup_without(
@@ -78,6 +187,7 @@ def regroup_without(
 ) -> Decision:
     """Group again without the severity of hospital-acquired conditions; the rest keeps its initial answer."""
     row, mdc, level = initial.row.copy(), initial.mdc.copy(), initial.severity.copy()
+    word = initial.severity_word
     again = np.flatnonzero((hac.count > 0) & (hac.return_code == _OK))
     if len(again):
         is_again = np.zeros(len(encoded), np.bool_)
@@ -91,13 +201,16 @@ def regroup_without(
         severity[dead] &= ~rules.diagnoses.death_excluded
         found = search(observed, encoded, rules, severity[again], again)
         row[again], mdc[again], level[again] = found.row, found.mdc, found.severity
-    return Decision(row, mdc, level)
+        word = word.copy()
+        word[again] = severity[again]
+    return Decision(row, mdc, level, word)
 
 
-def _answer(initial: Decision, final: Decision, hac: HacResult, rules: Attributes) -> Grouping:
-    book = rules.rulebook
+def answer(span: Graded) -> Grouping:
+    """Return what the grouper reports of each admission."""
+    book, initial, final = span.rules.rulebook, span.initial, span.final
     first_code, code = book.return_code[initial.row], book.return_code[final.row]
-    code = np.where(hac.return_code != _OK, hac.return_code, code)
+    code = np.where(span.hac.return_code != _OK, span.hac.return_code, code)
     failed = code != _OK
     drg = np.where(failed, book.ungroupable, book.drg[final.row])
     drg_type = np.where(failed, book.drg_type[-1], book.drg_type[final.row])
@@ -110,12 +223,6 @@ def _answer(initial: Decision, final: Decision, hac: HacResult, rules: Attribute
         severity=np.where(drg_type == book.drg_type[-1], nothing, final.severity).astype(np.uint8),
         initial_drg=np.where(first_code != _OK, book.ungroupable, book.drg[initial.row]).astype(np.uint16),
         initial_mdc=initial.mdc,
-        hac_count=hac.count,
+        hac_count=span.hac.count,
         return_code=code.astype(np.uint8),
     )
-
-
-def group(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str = "NON_EXEMPT") -> pl.DataFrame:
-    """Group admissions to MS-DRGs exactly as CMS's grouper does."""
-    encoded = encode(admissions, tables, hospital_status=hospital_status)
-    return admissions.with_columns(group_encoded(encoded, tables).frame())

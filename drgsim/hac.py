@@ -131,7 +131,8 @@ def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped
     met = status == MET
     keys = sorted_distinct(row[met] * 256 + rules.number[entry[met]])
     np.add.at(count, keys // 256, 1)
-    _require_poa(return_code, encoded, rules, row, entry, status, poa)
+    open_question = ~observed.shown_excluded[chosen]
+    _require_poa(return_code, encoded, rules, row, entry, status, poa, open_question)
     _require_known_hospital(return_code, encoded, row[before], poa[before])
     return HacResult(sorted_distinct(position[met]), count, return_code, position, entry, status)
 
@@ -169,10 +170,9 @@ def _true(
 
 def _corrected(rules: HacRules, entry: Index, row: Index, status: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Put codes that only show back to not met where no code of the condition itself is met."""
-    number = rules.number[entry]
-    key = row * 256 + number
+    key = row * 256 + rules.number[entry]
     main = key[(status == MET) & ~rules.shows[entry]]
-    unsupported = (status == MET) & rules.shows[entry] & ~np.isin(key, main)
+    unsupported = rules.shows[entry] & ~np.isin(key, main)
     return np.where(unsupported, NOT_MET, status).astype(np.uint8)
 
 
@@ -184,6 +184,7 @@ def _require_poa(
     entry: Index,
     status: NDArray[np.uint8],
     poa: NDArray[np.uint8],
+    open_question: NDArray[np.bool_],
 ) -> None:
     """Reporting hospitals must state POA where it decides a condition."""
     reporting = encoded.hospital_status[row] == HOSPITAL_STATUS["NON_EXEMPT"]
@@ -191,8 +192,7 @@ def _require_poa(
     met = status == MET
     return_code[row[unstated & met]] = _CODES["HAC_MISSING_ONE_POA"]
     decided = row[reporting & met & ~rules.shown_numbers[rules.number[entry]]]
-    open_question = row[unstated & (status != EXCLUDED)]
-    return_code[np.intersect1d(open_question, decided)] = _CODES["HAC_MISSING_ONE_POA"]
+    return_code[np.intersect1d(row[unstated & open_question], decided)] = _CODES["HAC_MISSING_ONE_POA"]
 
 
 def _require_known_hospital(

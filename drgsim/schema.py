@@ -141,6 +141,7 @@ ReturnCode = pl.Enum(
         "HAC_STATUS_INVALID_POA_N_OR_U",
         "HAC_STATUS_INVALID_POA_INVALID_OR_1",
         "NO_DRG_FOUND",
+        "NO_GROUPER_VERSION",
     ]
 )
 

@@ -19,11 +19,15 @@ _OK = 0
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One grouping pass: the deciding formula row (-1: none), reported MDC and severity used, (n,) each."""
+    """One grouping pass, (n,) each: the deciding formula row (-1: none), reported MDC, severity used.
+
+    `severity_word` is what the pass saw of CCs and MCCs.
+    """
 
     row: Index
     mdc: NDArray[np.uint8]
     severity: NDArray[np.uint8]
+    severity_word: Words
 
 
 def search(
@@ -59,7 +63,7 @@ def search(
         look(rerouted, target, view(observed, encoded, rules, target, asked[rerouted]))
         rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
     reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
-    return Decision(decided, reported, level)
+    return Decision(decided, reported, level, severity)
 
 
 def _first_true(
