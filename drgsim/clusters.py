@@ -140,7 +140,7 @@ class Clusters:
 def _fewest(members: pl.DataFrame) -> int:
     """Return how many component codes a claim needs at the least before any cluster can be present."""
     shared = members.explode("code").select(pl.struct("cluster_number", "code").is_duplicated().any()).item()
-    return 1 if shared else int(members.group_by("cluster_number").len()["len"].min() or 1)
+    return 1 if shared else min(members.group_by("cluster_number").len()["len"].to_list(), default=1)
 
 
 def numbered(names: Iterable[str], stem: str) -> int:

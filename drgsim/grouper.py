@@ -45,10 +45,9 @@ class Grouping:
         """Return the answer for n admissions that no grouper version covers."""
         book = attributes(TableSet.load(versions()[-1])).rulebook
         code = ReturnCode.categories.to_list().index("NO_GROUPER_VERSION")
-        values = {"drg": book.ungroupable, "base_drg": book.ungroupable, "initial_drg": book.ungroupable}
-        values |= {"drg_type": int(book.drg_type[-1]), "return_code": code}
-        dtypes = {"drg": np.uint16, "base_drg": np.uint16, "initial_drg": np.uint16}
-        return cls(**{f.name: np.full(n, values.get(f.name, 0), dtypes.get(f.name, np.uint8)) for f in fields(cls)})
+        none, drg = np.zeros(n, np.uint8), np.full(n, book.ungroupable, np.uint16)
+        no_type, reason = np.full(n, book.drg_type[-1]), np.full(n, code, np.uint8)
+        return cls(drg, none, drg, no_type, none, drg, none, none, reason)
 
     def frame(self) -> pl.DataFrame:
         """Return the answer as the columns of `schema.GROUPED`."""

@@ -62,18 +62,21 @@ class Graded:
     @cached_property
     def initial_ok(self) -> NDArray[np.bool_]:
         """Whether the initial pass came to a DRG."""
-        return self.rules.rulebook.return_code[self.initial.row] == _OK
+        ok: NDArray[np.bool_] = self.rules.rulebook.return_code[self.initial.row] == _OK
+        return ok
 
     @cached_property
     def final_ok(self) -> NDArray[np.bool_]:
         """Whether the final pass came to a DRG."""
-        return self.initial_ok & (self.hac.return_code == _OK)
+        ok: NDArray[np.bool_] = self.initial_ok & (self.hac.return_code == _OK)
+        return ok
 
     @cached_property
     def changed(self) -> NDArray[np.bool_]:
         """Whether hospital-acquired conditions led to another DRG."""
         drg = self.rules.rulebook.drg
-        return self.final_ok & (drg[self.initial.row] != drg[self.final.row])
+        other: NDArray[np.bool_] = self.final_ok & (drg[self.initial.row] != drg[self.final.row])
+        return other
 
 
 def mark(span: Graded, sdx_texts: Sequence[str], procedure_texts: Sequence[str]) -> pl.DataFrame:
@@ -258,7 +261,7 @@ class _Case:
 
     def sdx_names(self, position: int) -> frozenset[str]:
         diagnoses = self.span.rules.diagnoses
-        return diagnoses.scheme_names[diagnoses.scheme[self.span.encoded.sdx[position]]]
+        return diagnoses.scheme_names[int(diagnoses.scheme[self.span.encoded.sdx[position]])]
 
     def by_severity(self, level: NDArray[np.uint8]) -> list[int]:
         return sorted(self.sdx, key=lambda position: (-int(level[position]), self.sdx_texts[position]))
@@ -296,9 +299,9 @@ class _Case:
         """Yield the code that keeps a newborn from being only incidentally ill, where the catch-all row decided."""
         book = self.span.rules.rulebook
         of_mdc = np.flatnonzero(book.mdc[:-1] == book.mdc[decided])
-        if decided == of_mdc[-1] and ONLY_INCIDENT in (book.formulas[row] for row in of_mdc):
-            if "incident" in self.pdx_names:
-                yield from [p for p in self.by_severity(level) if "incident" not in self.sdx_names(p)][:1]
+        newborns = ONLY_INCIDENT in (book.formulas[row] for row in of_mdc)
+        if decided == of_mdc[-1] and newborns and "incident" in self.pdx_names:
+            yield from [p for p in self.by_severity(level) if "incident" not in self.sdx_names(p)][:1]
 
     def procedures(self, operands: Iterable[str]) -> Iterator[int]:
         """Yield the procedures that gave the collected procedure operands."""
@@ -317,7 +320,7 @@ class _Case:
             yield from self._counted(word, carriers)
 
     def names(self, position: int) -> frozenset[str]:
-        own = self.span.rules.procedures.names[self.span.observed.operand_set[position]]
+        own = self.span.rules.procedures.names[int(self.span.observed.operand_set[position])]
         return own | {"ORPROC"} if own & {"d468", "d477"} else own
 
     def candidates(self, *, repeats: bool = False) -> list[int]:

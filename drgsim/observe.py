@@ -201,7 +201,7 @@ def _distinct_lists(values: Numbers, start: Index, rows: Index) -> tuple[Index, 
     slot = positions - start[rows][place]
     padded = np.full((len(rows), (int(slot.max(initial=0)) + 2) // 2 * 2), -1, np.int32)
     padded[place, slot] = values[positions]
-    return distinct(padded.view(np.uint64).T.copy())
+    return distinct(list(padded.view(np.uint64).T.copy()))
 
 
 def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Bytes, rows: Index | None = None) -> Words:
@@ -214,7 +214,8 @@ def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Byte
     """
     procedures = attributes.procedures
     words = np.zeros(len(mdc), np.uint64)
-    sets, place, hidden = observed.operand_set, encoded.procedure_row, observed.hidden
+    sets, hidden = observed.operand_set, observed.hidden
+    place: NDArray[np.integer] = encoded.procedure_row
     carriers, carrier_place, counted = observed.cluster, observed.cluster_row, observed.counted
     if rows is not None:
         positions, place = ranges(encoded.procedure_start, rows)

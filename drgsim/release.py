@@ -237,9 +237,9 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str]]) -> None
         out.append(f"reporting = [{', '.join(reporting)}]\n\n")
     for name, rows, digest in entries:
         source = CODE_SET if name.startswith("icd10cm/") else DEFINITIONS
-        out.append(
-            f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\nsource = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n'
-        )
+        facts = {"source": source, "licence": PUBLIC_DOMAIN}
+        out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
+        out.append("".join(f'{key} = "{text}"\n' for key, text in facts.items()) + "\n")
     kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
     path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
 

@@ -237,7 +237,7 @@ class Rulebook:
             masks=np.array([term[0:3] for term in terms], np.uint64).T.copy(),
             values=np.array([term[3:6] for term in terms], np.uint64).T.copy(),
             alternative_row=np.array([term[6] for term in terms], np.int64),
-            ungroupable=int(tables.drg_titles["drg"].max()),
+            ungroupable=max(tables.drg_titles["drg"].to_list()),
             trauma_mask=layout.claim_word(TRAUMA_REGIONS),
         )
 
