@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from drgsim.clusters import Clusters
 from drgsim.encode import SEX, Codebook, codebooks
 from drgsim.errors import TableError
-from drgsim.rulebook import COUNTED_WORDS, PRE_MDC, Layout, PdxClass, Rulebook, Words
+from drgsim.rulebook import COUNTED_WORDS, PRE_MDC, Layout, PdxClass, Rulebook
+from drgsim.runs import Words
 from drgsim.tables import TableSet
 
 Bytes = NDArray[np.uint8]
@@ -43,7 +44,7 @@ class Kind:
 class Diagnoses:
     """Diagnosis attributes of one version by codebook number (row 0 is an unknown code)."""
 
-    kind: Small
+    kind: Small | Bytes
     kinds: tuple[Kind, ...]
     kind_claim: Words
     kind_severity: Words
@@ -73,7 +74,10 @@ class Diagnoses:
 
 @dataclass(frozen=True, eq=False)
 class Procedures:
-    """Procedure attributes of one version by codebook number; operand set 0 is an unknown code."""
+    """Procedure attributes of one version by codebook number; operand set 0 is an unknown code.
+
+    `part` is 1 for a procedure that can mean something together with another, 2 if it can alone.
+    """
 
     operand_set: Small
     names: tuple[frozenset[str], ...]
@@ -81,7 +85,7 @@ class Procedures:
     view: Words
     counted_claim: Words
     counted_view: Words
-    special: NDArray[np.bool_]
+    part: Bytes
     clusters: Clusters
 
     def seen(self, mdc: Bytes, operand_set: Small) -> Words:
@@ -214,13 +218,13 @@ def _diagnoses(
     death = [bit for (_, by), bit in severity_bits.items() if DEATH_EXCLUSION in by]
     severities = np.array([0, *(SEVERITIES.index(text) for text in schemes["severity"])], np.uint8)
     return Diagnoses(
-        kind=np.array(kind_of_scheme, np.uint16)[scheme],
+        kind=np.array(kind_of_scheme, np.min_scalar_type(len(kinds)))[scheme],
         kinds=tuple(kinds),
         kind_claim=np.array([layout.claim_word(kind.names) for kind in kinds], np.uint64),
         kind_severity=np.array(
             [severity_bits.get((kind.severity, kind.suppressed_by), 0) for kind in kinds], np.uint64
         ),
-        kind_hac=np.array([any(name.startswith("HAC") for name in kind.hac_names) for kind in kinds]),
+        kind_hac=np.array([bool(kind.hac_names) for kind in kinds]),
         valid=scheme > 0,
         incident=np.array(incident)[scheme],
         scheme=scheme,
@@ -284,7 +288,6 @@ def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
     seen = [own | {"ORPROC"} if own & _OR_OPERANDS else own for own in names]
     sets = by_number(book, tables.procedures["code"], numbers[:count]).astype(np.uint16)
     clusters = Clusters.of(tables.clusters, book, numbers[count:], names)
-    counts = clusters.tallies.any(axis=1) | (clusters.regions > 0)
     return Procedures(
         operand_set=sets,
         names=tuple(names),
@@ -292,9 +295,18 @@ def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
         view=np.stack([_view_words(layout, mdc, seen) for mdc in range(256)]),
         counted_claim=_counted_words(layout, PRE_MDC),
         counted_view=np.stack([_counted_words(layout, mdc) for mdc in range(256)]),
-        special=counts[sets] | clusters.component,
+        part=_part(clusters, sets),
         clusters=clusters,
     )
+
+
+def _part(clusters: Clusters, sets: Small) -> Bytes:
+    every = np.arange(len(clusters.tallies), dtype=np.uint16)
+    adds = clusters.tallies.any(axis=1) | (clusters.regions > 0)
+    nothing = np.zeros(0, np.int64)
+    alone = clusters.counted(every, every.astype(np.int64), nothing.astype(np.uint16), nothing) > 0
+    part = (adds[sets] | clusters.component).astype(np.uint8)
+    return np.where(alone[sets] | (clusters.component & (clusters.fewest < 2)), 2, part).astype(np.uint8)
 
 
 def _view_words(layout: Layout, mdc: int, names: Sequence[frozenset[str]]) -> Words:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from drgsim.encode import Codebook
 from drgsim.rulebook import COUNTED_WORDS
+from drgsim.runs import firsts, ranges, sorted_distinct
 
 Index = NDArray[np.int64]
 
@@ -83,17 +84,18 @@ class Clusters:
         Returns:
             Admission and cluster of every cluster present, and for each procedure the MDCs (bits) it is hidden in.
         """
-        begin, count = self.member_start[procedures], np.diff(self.member_start)[procedures]
-        owner = np.repeat(np.arange(len(procedures)), count)
-        place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-        choice = self.member_choice[begin[owner] + place]
+        member, owner = ranges(self.member_start, procedures.astype(np.int64))
+        choice = self.member_choice[member]
         cluster = self.choice_cluster[choice]
         width = len(self.choices)
-        met = np.unique(rows[owner] * len(self.choice_cluster) + choice)
+        met = sorted_distinct(rows[owner] * len(self.choice_cluster) + choice)
         claim, met_choice = np.divmod(met, len(self.choice_cluster))
-        keys, found = np.unique(claim * width + self.choice_cluster[met_choice], return_counts=True)
+        keys = claim * width + self.choice_cluster[met_choice]
+        begins = firsts(keys)
+        keys, found = keys[begins], np.diff(begins, append=len(keys))
         complete = keys[found == self.choices[keys % width]]
-        hides = np.isin(rows[owner] * width + cluster, complete)
+        on_claim = np.isin(rows[owner], complete // width)
+        hides = np.flatnonzero(on_claim)[np.isin((rows[owner] * width + cluster)[on_claim], complete)]
         hidden = np.zeros(len(procedures), np.uint32)
         np.bitwise_or.at(hidden, owner[hides], self.suppressed[cluster[hides]])
         return complete // width, complete % width, hidden

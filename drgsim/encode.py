@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.errors import InputError, SchemaError
+from drgsim.runs import ranges
 from drgsim.schema import ADMISSIONS, HospitalStatus, checked
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
@@ -187,18 +188,6 @@ class Encoded:
             procedure_start=_starts(np.diff(self.procedure_start)[rows]),
             procedure_row=procedure_row.astype(np.int32),
         )
-
-
-def ranges(start: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
-
-    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
-    (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
-    """
-    lengths = start[rows + 1] - start[rows]
-    place = np.repeat(np.arange(len(rows)), lengths)
-    positions = np.arange(len(place)) + np.repeat(start[rows] - (np.cumsum(lengths) - lengths), lengths)
-    return positions, place
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

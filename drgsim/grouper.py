@@ -14,7 +14,8 @@ from drgsim.encode import Encoded, encode, flat, normalised
 from drgsim.errors import InputError, UnknownVersionError
 from drgsim.hac import HacResult, assess
 from drgsim.marking import Graded, mark
-from drgsim.observe import Observed, observe, or_into
+from drgsim.observe import Observed, observe
+from drgsim.runs import or_into, stretches
 from drgsim.schema import DrgType, ReturnCode, Severity
 from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
@@ -189,19 +190,19 @@ def regroup_without(
     word = initial.severity_word
     again = np.flatnonzero((hac.count > 0) & (hac.return_code == _OK))
     if len(again):
-        is_again = np.zeros(len(encoded), np.bool_)
-        is_again[again] = True
+        begin, end = (np.searchsorted(observed.shown_row, again.astype(np.int32), side) for side in ("left", "right"))
+        shown, at = stretches(begin, end - begin)
         is_met = np.zeros(len(encoded.sdx), np.bool_)
         is_met[hac.met] = True
-        kept = is_again[observed.shown_row] & ~is_met[observed.shown]
-        severity = np.zeros(len(encoded), np.uint64)
-        or_into(severity, observed.shown_row[kept], observed.shown_severity[kept])
-        dead = rules.died[np.minimum(encoded.discharge_status.view(np.uint16), 256)]
+        kept = ~is_met[observed.shown[shown]]
+        severity = np.zeros(len(again), np.uint64)
+        or_into(severity, at[kept], observed.shown_severity[shown[kept]])
+        dead = rules.died[np.minimum(encoded.discharge_status[again].view(np.uint16), 256)]
         severity[dead] &= ~rules.diagnoses.death_excluded
-        found = search(observed, encoded, rules, severity[again], again)
+        found = search(observed, encoded, rules, severity, again)
         row[again], mdc[again], level[again] = found.row, found.mdc, found.severity
         word = word.copy()
-        word[again] = severity[again]
+        word[again] = severity
     return Decision(row, mdc, level, word)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes
-from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded, ranges
+from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
 from drgsim.formula import alternatives, operands, parse
-from drgsim.observe import Index, Observed, Words, firsts, or_into, sorted_distinct
+from drgsim.observe import Observed
+from drgsim.runs import Index, Words, firsts, or_into, ranges, sorted_distinct
 from drgsim.schema import ReturnCode
 
 NOT_RELEVANT, MET, NOT_MET, EXCLUDED, EXEMPT = range(5)
@@ -37,7 +38,7 @@ class HacRules:
     label: tuple[str, ...]
     shows: NDArray[np.bool_]
     shown_numbers: NDArray[np.bool_]
-    scheme_word: Words
+    kind_word: Words
     pdx_word: Words
     procedure_word: Words
     formulas: tuple[tuple[int, np.uint64, np.uint64], ...]
@@ -89,7 +90,7 @@ def hac_rules(attributes: Attributes) -> HacRules:
         label=tuple(label for _, label in flat),
         shows=shows,
         shown_numbers=shown,
-        scheme_word=words("SDX:", attributes.diagnoses.scheme_names),
+        kind_word=words("SDX:", tuple(kind.hac_names for kind in attributes.diagnoses.kinds)),
         pdx_word=words("PDX:", attributes.diagnoses.scheme_names),
         procedure_word=words("", attributes.procedures.names),
         formulas=masks,
@@ -110,37 +111,31 @@ def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped
     admission.
     """
     rules = hac_rules(attributes)
-    open_to = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
-    candidate = attributes.diagnoses.kind_hac[observed.shown_kind] & open_to[observed.shown_row]
+    reports = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
+    carrying = np.flatnonzero(attributes.diagnoses.kind_hac.take(observed.shown_kind))
+    chosen = carrying[reports[observed.shown_row[carrying]]]
     if encoded.poa is not None:
-        candidate &= encoded.poa[observed.shown] != POA_PRESENT
-    chosen = np.flatnonzero(candidate)
-    which, entry = _expand(rules, observed.shown_kind[chosen])
+        chosen = chosen[encoded.poa[observed.shown[chosen]] != POA_PRESENT]
+    entry, which = ranges(rules.start, observed.shown_kind[chosen].astype(np.int64))
     chosen = chosen[which]
     row, position = observed.shown_row[chosen].astype(np.int64), observed.shown[chosen]
     count = np.zeros(len(encoded), np.uint8)
     return_code = np.zeros(len(encoded), np.uint8)
     if not len(entry):
-        nothing = np.zeros(0, np.int64)
-        return HacResult(nothing, count, return_code, nothing, nothing, np.zeros(0, np.uint8))
-    status = np.where(_true(rules, encoded, observed, attributes, row, rules.number[entry]), MET, NOT_MET)
-    status = np.where(observed.shown_excluded[chosen], EXCLUDED, status).astype(np.uint8)
+        return HacResult(position, count, return_code, position, entry, np.zeros(0, np.uint8))
+    truth = _true(rules, encoded, observed, attributes, carrying, row, rules.number[entry])
+    excluded = observed.shown_excluded[chosen]
+    before = truth & ~excluded
+    status = np.where(excluded, EXCLUDED, np.where(truth, MET, NOT_MET)).astype(np.uint8)
+    status[_unsupported(rules, entry, row, before)] = NOT_MET
     poa = np.full(len(position), POA_NOT_RECOGNISED) if encoded.poa is None else encoded.poa[position]
-    before = status == MET
-    status = _corrected(rules, entry, row, status)
     met = status == MET
-    keys = sorted_distinct(row[met] * 256 + rules.number[entry[met]])
-    np.add.at(count, keys // 256, 1)
-    open_question = ~observed.shown_excluded[chosen]
-    _require_poa(return_code, encoded, rules, row, entry, status, poa, open_question)
+    conditions = sorted_distinct(row[met] * 256 + rules.number[entry[met]]) >> 8
+    begins = firsts(conditions)
+    count[conditions[begins]] = np.diff(begins, append=len(conditions))
+    _require_poa(return_code, encoded, rules, row, entry, met, poa, excluded)
     _require_known_hospital(return_code, encoded, row[before], poa[before])
     return HacResult(sorted_distinct(position[met]), count, return_code, position, entry, status)
-
-
-def _expand(rules: HacRules, kind: NDArray[np.uint16]) -> tuple[Index, Index]:
-    """Return, for codes of these kinds, every entry: which code it is of, and its number."""
-    entry, which = ranges(rules.start, kind.astype(np.int64))
-    return which, entry
 
 
 def _true(
@@ -148,32 +143,34 @@ def _true(
     encoded: Encoded,
     observed: Observed,
     attributes: Attributes,
+    carrying: Index,
     row: Index,
     number: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
     """Return whether the formula of each condition holds on the whole claim, whatever POA says, nothing hidden."""
-    begins = firsts(row)
-    rows, at = row[begins], np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
-    words = rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
-    positions, place = ranges(encoded.sdx_start, rows)
-    or_into(words, place, rules.scheme_word[attributes.diagnoses.scheme[encoded.sdx[positions]]])
+    words = np.zeros(len(encoded), np.uint64)
+    or_into(words, observed.shown_row[carrying], rules.kind_word[observed.shown_kind[carrying]])
+    rows = row[firsts(row)]
+    words[rows] |= rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
     positions, place = ranges(encoded.procedure_start, rows)
-    or_into(words, place, rules.procedure_word[observed.operand_set[positions]])
-    present = np.isin(observed.cluster_row, rows)
-    sets = attributes.procedures.clusters.operand_set[observed.cluster[present]]
-    or_into(words, np.searchsorted(rows, observed.cluster_row[present]), rules.procedure_word[sets])
+    or_into(words, rows[place], rules.procedure_word[observed.operand_set[positions]])
+    clusters = attributes.procedures.clusters
+    or_into(words, observed.cluster_row, rules.procedure_word[clusters.operand_set[observed.cluster]])
     truth = np.zeros(len(row), np.bool_)
+    claims = words[row]
     for condition, mask, value in rules.formulas:
-        truth |= (number == condition) & ((words & mask) == value)[at]
+        truth |= (number == condition) & ((claims & mask) == value)
     return truth
 
 
-def _corrected(rules: HacRules, entry: Index, row: Index, status: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Put codes that only show back to not met where no code of the condition itself is met."""
-    key = row * 256 + rules.number[entry]
-    main = key[(status == MET) & ~rules.shows[entry]]
-    unsupported = rules.shows[entry] & ~np.isin(key, main)
-    return np.where(unsupported, NOT_MET, status).astype(np.uint8)
+def _unsupported(rules: HacRules, entry: Index, row: Index, met: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which codes only show a condition of which no code of its own is met on the claim."""
+    shows = rules.shows[entry]
+    found = np.flatnonzero(shows)
+    if len(found):
+        key = row * 256 + rules.number[entry]
+        shows[found] = ~np.isin(key[found], key[met & ~shows])
+    return shows
 
 
 def _require_poa(
@@ -182,17 +179,17 @@ def _require_poa(
     rules: HacRules,
     row: Index,
     entry: Index,
-    status: NDArray[np.uint8],
+    met: NDArray[np.bool_],
     poa: NDArray[np.uint8],
-    open_question: NDArray[np.bool_],
+    excluded: NDArray[np.bool_],
 ) -> None:
     """Reporting hospitals must state POA where it decides a condition."""
     reporting = encoded.hospital_status[row] == HOSPITAL_STATUS["NON_EXEMPT"]
     unstated = reporting & (poa == POA_NOT_RECOGNISED)
-    met = status == MET
-    return_code[row[unstated & met]] = _CODES["HAC_MISSING_ONE_POA"]
-    decided = row[reporting & met & ~rules.shown_numbers[rules.number[entry]]]
-    return_code[np.intersect1d(row[unstated & open_question], decided)] = _CODES["HAC_MISSING_ONE_POA"]
+    decided = np.zeros(len(return_code), np.bool_)
+    decided[row[reporting & met & ~rules.shown_numbers[rules.number[entry]]]] = True
+    missing = unstated & (met | (~excluded & decided[row]))
+    return_code[row[missing]] = _CODES["HAC_MISSING_ONE_POA"]
 
 
 def _require_known_hospital(

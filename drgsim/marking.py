@@ -170,7 +170,9 @@ def _hac_reports(span: Graded) -> tuple[Texts, Texts, Texts, Texts]:
             met.setdefault(int(encoded.sdx_row[position]), set()).add(int(entries.number[entry]))
     kind = rules.diagnoses.kind[encoded.sdx]
     for position in np.flatnonzero(rules.diagnoses.kind_hac[kind] & span.initial_ok[encoded.sdx_row]).tolist():
-        own = range(int(entries.start[kind[position]]), int(entries.start[kind[position] + 1]))
+        own = range(*entries.start[[kind[position], kind[position] + 1]].tolist())
+        if not own:
+            continue
         exempt = encoded.hospital_status[encoded.sdx_row[position]] == HOSPITAL_STATUS["EXEMPT"]
         poa = 0 if encoded.poa is None else int(encoded.poa[position])
         poa_status[position] = "HOSPITAL_EXEMPT" if exempt else _POA_STATUS.get(poa, "POA_NOT_RECOGNIZED")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes
-from drgsim.encode import Encoded, ranges
+from drgsim.encode import Encoded
 from drgsim.rulebook import ONLY_INCIDENT
+from drgsim.runs import Index, Numbers, Words, distinct, firsts, or_into, ranges
 
 Bytes = NDArray[np.uint8]
-Index = NDArray[np.int64]
-Numbers = NDArray[np.int32]
-Words = NDArray[np.uint64]
-
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,70 +30,13 @@ class Observed:
     counted: Index
     shown: Index
     shown_row: Numbers
-    shown_kind: NDArray[np.uint16]
+    shown_kind: NDArray[np.uint16] | NDArray[np.uint8]
     shown_severity: Words
     shown_excluded: NDArray[np.bool_]
     operand_set: NDArray[np.uint16]
     hidden: NDArray[np.uint32] | None
     cluster_row: Index
     cluster: Index
-
-
-def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
-    """OR `values` into `words` at `rows`, which ascend and may repeat."""
-    if len(rows):
-        first = firsts(rows)
-        words[rows[first]] |= np.bitwise_or.reduceat(values, first)
-
-
-def firsts(rows: NDArray[np.integer]) -> Index:
-    """Return where each run of equal rows begins.
-
-    >>> firsts(np.array([4, 4, 7]))
-    array([0, 2])
-    """
-    change = np.empty(len(rows), np.bool_)
-    change[:1] = True
-    np.not_equal(rows[1:], rows[:-1], out=change[1:])
-    return np.flatnonzero(change)
-
-
-def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
-    """Return one row of each distinct combination of columns, and for every row which of these it equals.
-
-    Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
-
-    >>> distinct([np.array([7, 8, 7], np.uint64)])[1].tolist() in ([0, 1, 0], [1, 0, 1])
-    True
-    """
-    n = len(columns[0])
-    bits = max(10, min(18, n.bit_length() + 1))
-    mixed = np.zeros(n, np.uint64)
-    for column in columns:
-        mixed ^= column
-        mixed *= _SPREAD
-        mixed ^= mixed >> np.uint64(29)
-    equal_to = np.empty(n, np.int64)
-    waiting = np.arange(n)
-    slots = np.empty(1 << bits, np.int64)
-    while len(waiting):
-        mixed *= _SPREAD
-        slot = (mixed >> np.uint64(64 - bits)).view(np.int64)
-        slots[slot] = waiting
-        winner = slots[slot]
-        same = columns[0][winner] == columns[0][waiting]
-        for column in columns[1:]:
-            same &= column[winner] == column[waiting]
-        equal_to[waiting[same]] = winner[same]
-        other = np.flatnonzero(~same)
-        waiting, mixed = waiting[other], mixed[other]
-        mixed ^= mixed >> np.uint64(31)
-    is_chosen = np.zeros(n, np.bool_)
-    is_chosen[equal_to] = True
-    chosen = np.flatnonzero(is_chosen)
-    place = np.empty(n, np.int64)
-    place[chosen] = np.arange(len(chosen))
-    return chosen, place[equal_to]
 
 
 def observe(encoded: Encoded, attributes: Attributes) -> Observed:
@@ -108,22 +46,20 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     status = np.minimum(encoded.discharge_status.view(np.uint16), 256)
     claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
 
-    kind = diagnoses.kind[encoded.sdx]
+    kind = diagnoses.kind.take(encoded.sdx)
     shown = np.flatnonzero(kind != 0)
-    kind = kind[shown]
-    row, code = encoded.sdx_row[shown], encoded.sdx[shown]
-    excluded = diagnoses.excluded(encoded.pdx[row], code)
-    shown_severity = diagnoses.kind_severity[kind] * ~excluded
-    or_into(claim, row, diagnoses.kind_claim[kind])
+    kind, row, code = kind.take(shown), encoded.sdx_row.take(shown), encoded.sdx.take(shown)
+    excluded = diagnoses.excluded(encoded.pdx.take(row), code)
+    shown_severity = diagnoses.kind_severity.take(kind) * ~excluded
+    or_into(claim, row, diagnoses.kind_claim.take(kind))
     severity = np.zeros(len(claim), np.uint64)
     or_into(severity, row, shown_severity)
     severity[attributes.died[status]] &= ~diagnoses.death_excluded
 
     _note_only_incident(claim, pdx_class, encoded, attributes)
-    operand_set = attributes.procedures.operand_set[encoded.procedures]
+    operand_set = attributes.procedures.operand_set.take(encoded.procedures)
     counted, hidden, cluster_row, cluster = _combined(encoded, operand_set, attributes)
-    pre_mdc = attributes.procedures.claim[operand_set]
-    or_into(claim, encoded.procedure_row, pre_mdc)
+    or_into(claim, encoded.procedure_row, attributes.procedures.claim.take(operand_set))
     or_into(claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]])
     claim |= attributes.procedures.counted_claim[counted]
     _note_multiple_trauma(claim, attributes)
@@ -172,22 +108,26 @@ def _combined(
     clusters = attributes.procedures.clusters
     counted = np.zeros(len(encoded), np.int64)
     none = np.zeros(0, np.int64)
-    special = encoded.procedure_row[attributes.procedures.special[encoded.procedures]]
+    part = attributes.procedures.part.take(encoded.procedures)
+    parts = np.flatnonzero(part)
+    row = encoded.procedure_row.take(parts)
+    enough = part.take(parts) > 1
+    enough[1:] |= row[1:] == row[:-1]
+    special = row[enough]
     if not len(special):
         return counted, None, none, none
     rows = special[firsts(special)].astype(np.int64)
     chosen, of = _distinct_lists(encoded.procedures, encoded.procedure_start, rows)
     positions, place = ranges(encoded.procedure_start, rows[chosen])
     codes = encoded.procedures[positions]
-    parts = clusters.component[codes]
-    parts &= (np.bincount(place[parts], minlength=len(chosen)) >= clusters.fewest)[place]
-    claim_of, cluster, hides = clusters.present(place[parts], codes[parts])
+    component = clusters.component[codes]
+    claim_of, cluster, hides = clusters.present(place[component], codes[component])
     sets = clusters.operand_set[cluster]
     counted[rows] = clusters.counted(operand_set[positions], firsts(place), sets, claim_of)[of]
     hidden = None
     if hides.any():
         hidden_in_list = np.zeros(len(positions), np.uint32)
-        hidden_in_list[parts] = hides
+        hidden_in_list[component] = hides
         in_list, _ = ranges(np.searchsorted(place, np.arange(len(chosen) + 1)), of)
         hidden = np.zeros(len(encoded.procedures), np.uint32)
         hidden[ranges(encoded.procedure_start, rows)[0]] = hidden_in_list[in_list]
@@ -234,13 +174,3 @@ def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Byte
     some = np.flatnonzero(counted)
     words[some] |= procedures.counted_view[mdc[some], counted[some]]
     return words
-
-
-def sorted_distinct(keys: Index) -> Index:
-    """Return the distinct keys in ascending order.
-
-    >>> sorted_distinct(np.array([3, 1, 3]))
-    array([1, 3])
-    """
-    ordered = np.sort(keys)
-    return ordered[firsts(ordered)]

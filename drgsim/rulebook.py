@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from drgsim.errors import TableError
 from drgsim.formula import alternatives, operands, parse, trace
+from drgsim.runs import Index, Words, firsts, stretches
 from drgsim.schema import DrgType, ReturnCode
 from drgsim.tables import CLAIM_WORDS, TableSet
-
-Words = NDArray[np.uint64]
-Index = NDArray[np.int64]
 
 PRE_MDC = 0
 ONLY_INCIDENT = "ONLY:incident"
@@ -273,15 +271,12 @@ class Rulebook:
         while start < len(lists):
             done = ends[start - 1] if start else 0
             stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS, "right")))
-            admission = np.repeat(np.arange(start, stop), lengths[start:stop])
-            place = np.arange(len(admission)) - np.repeat(
-                ends[start:stop] - lengths[start:stop] - done, lengths[start:stop]
-            )
-            term = self.list_start[lists[admission]] + place
+            term, admission = stretches(self.list_start[lists[start:stop]], lengths[start:stop])
+            admission += start
             for word, mask, value in zip((view, severity, claim), self.masks, self.values, strict=True):
                 holds = (word[admission] & mask[term]) == value[term]
                 admission, term = admission[holds], term[holds]
-            first = np.flatnonzero(np.diff(admission, prepend=-1))
+            first = firsts(admission)
             decided[admission[first]] = self.alternative_row[term[first]]
             start = stop
         return decided

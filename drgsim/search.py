@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes
 from drgsim.encode import Encoded
-from drgsim.observe import Index, Observed, Words, distinct, view
+from drgsim.observe import Observed, view
 from drgsim.rulebook import PRE_MDC
+from drgsim.runs import Index, Words, distinct
 
 UNGROUPABLE_MDC = 0
 NO_ROW = -1
