@@ -48,8 +48,14 @@ _SEVERITY_WORDS = frozenset({"MCC", "CC"})
 _PROCEDURE_WORDS = frozenset({*COUNTED_WORDS, "ORPROC"})
 _CLAIM_BITS = CLAIM_WORDS - PDX_WORDS - _SEVERITY_WORDS - _PROCEDURE_WORDS
 VIEW, SEVERITY, CLAIM = range(3)
-_CLAIM_VALUE, _ROW = 5, 6
-_PAIRS = 1 << 21
+NO_ROW = -1
+_VIEW_VALUE, _CLAIM_VALUE, _ROW = 3, 5, 6
+_PROCEDURE = "procedure "
+
+Term = tuple[int, ...]
+_KEYS = 64
+_NO_PROCEDURE = np.uint64(1 << 63)  # the key of alternatives that need no procedure
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,18 @@ class Layout:
                 elif not prefix and name not in PDX_WORDS | _SEVERITY_WORDS:
                     view[_procedure(name)] = None
         texts = tables.formulas["severity_suppression"].fill_null("").unique(maintain_order=True)
+        if len(texts) > 32:
+            raise TableError(f"the formulas suppress severity in {len(texts)} ways; the engine has room for 32.")
         return cls(
             claim=_bits("the claim", claim),
-            views={mdc: _bits(f"MDC {mdc}", names) for mdc, names in views.items()},
+            views={mdc: _bits(f"MDC {mdc}", names, room=63) for mdc, names in views.items()},
             suppressions=tuple(frozenset(text.split()) for text in texts),
         )
+
+    @staticmethod
+    def names_of(bits: dict[str, int]) -> dict[int, tuple[bool, str]]:
+        """Return, for each bit of a word, whether it is a procedure operand, and its name."""
+        return {bit: (name.startswith(_PROCEDURE), name.removeprefix(_PROCEDURE)) for name, bit in bits.items()}
 
     def claim_word(self, names: Iterable[str]) -> int:
         """Return the claim word with the bits of those names that have one."""
@@ -133,13 +146,13 @@ class Layout:
 
 def _procedure(name: str) -> str:
     """Keep procedure operands apart from diagnosis names of the same spelling."""
-    return f"procedure {name}"
+    return _PROCEDURE + name
 
 
-def _bits(what: str, names: Iterable[str]) -> dict[str, int]:
+def _bits(what: str, names: Iterable[str], room: int = 64) -> dict[str, int]:
     bits = {name: bit for bit, name in enumerate(names)}
-    if len(bits) > 64:
-        raise TableError(f"the formulas use {len(bits)} operands of {what}; the engine has room for 64.")
+    if len(bits) > room:
+        raise TableError(f"the formulas use {len(bits)} operands of {what}; the engine has room for {room}.")
     return bits
 
 
@@ -164,8 +177,8 @@ class Rulebook:
     class_trauma: Words = field(repr=False)
     class_incident: NDArray[np.bool_] = field(repr=False)
     list_of: Index = field(repr=False)
-    list_start: Index = field(repr=False)
-    list_length: Index = field(repr=False)
+    shelf_start: Index = field(repr=False)
+    shelf_length: Index = field(repr=False)
     list_claim: Words = field(repr=False)
     list_suppressions: tuple[frozenset[str], ...] = field(repr=False)
     pre_mdc_trigger: Words = field(repr=False)
@@ -207,8 +220,9 @@ class Rulebook:
                 list_of[number, mdc] = builder.listed(mdc, pdx)
         triggers = [builder.triggers(list_of[number, PRE_MDC], carriers) for number in range(len(classes))]
         types, codes = list(DrgType.categories), list(ReturnCode.categories)
-        lengths = np.array([len(found) for found in builder.lists], np.int64)
-        terms = [term for found in builder.lists for term in found]
+        shelves = [shelf for found in builder.lists for shelf in builder.shelves(found, carriers)]
+        lengths = np.array([len(shelf) for shelf in shelves], np.int64)
+        terms = [term for shelf in shelves for term in shelf]
         return cls(
             layout=layout,
             classes=tuple(classes),
@@ -226,8 +240,8 @@ class Rulebook:
             class_trauma=np.array([layout.claim_word(pdx.names & {*TRAUMA_REGIONS}) for pdx in classes], np.uint64),
             class_incident=np.array(["incident" in pdx.names for pdx in classes]),
             list_of=list_of,
-            list_start=np.cumsum(lengths) - lengths,
-            list_length=lengths,
+            shelf_start=np.cumsum(lengths) - lengths,
+            shelf_length=lengths,
             list_claim=np.array([builder.claim_mask(found) for found in builder.lists], np.uint64),
             list_suppressions=tuple(builder.suppressed_in(found) for found in builder.lists),
             pre_mdc_trigger=np.array([mask for mask, _ in triggers], np.uint64),
@@ -264,21 +278,21 @@ class Rulebook:
             severity: (n,) MCC and CC by suppression list, two bits a list.
             view: (n,) procedure operands as that MDC sees them.
         """
-        lengths = self.list_length[lists]
-        decided = np.full(len(lists), -1, np.int64)
-        ends = np.cumsum(lengths)
-        start = 0
-        while start < len(lists):
-            done = ends[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS, "right")))
-            term, admission = stretches(self.list_start[lists[start:stop]], lengths[start:stop])
-            admission += start
+        decided = np.full(len(lists), NO_ROW)
+        for start in range(0, len(lists), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            keys = np.unpackbits((view[part] | _NO_PROCEDURE).view(np.uint8), bitorder="little")
+            at = np.flatnonzero(keys.view(np.bool_))
+            admission = at >> 6
+            shelf = (lists[part][admission] << 6) + (at & 63)
+            term, which = stretches(self.shelf_start[shelf], self.shelf_length[shelf])
+            admission = admission[which] + start
             for word, mask, value in zip((view, severity, claim), self.masks, self.values, strict=True):
-                holds = (word[admission] & mask[term]) == value[term]
+                holds = np.flatnonzero((word[admission] & mask[term]) == value[term])
                 admission, term = admission[holds], term[holds]
-            first = firsts(admission)
-            decided[admission[first]] = self.alternative_row[term[first]]
-            start = stop
+            if len(admission):
+                first = firsts(admission)
+                decided[admission[first]] = np.minimum.reduceat(self.alternative_row[term], first)
         return decided
 
 
@@ -290,9 +304,9 @@ class _Builder:
     formulas: list[str]
     suppression: list[int]
     by_mdc: dict[int, list[int]]
-    lists: list[tuple[tuple[int, ...], ...]] = field(default_factory=list)
+    lists: list[tuple[Term, ...]] = field(default_factory=list)
     _known: dict[object, int] = field(default_factory=dict)
-    _partial: dict[object, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    _partial: dict[object, tuple[Term, ...]] = field(default_factory=dict)
     _pdx_names: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def listed(self, mdc: int, pdx: PdxClass) -> int:
@@ -304,29 +318,43 @@ class _Builder:
             self.lists.append(terms)
         return self._known[key]
 
-    def claim_mask(self, terms: tuple[tuple[int, ...], ...]) -> int:
+    def claim_mask(self, terms: tuple[Term, ...]) -> int:
         """Return every claim bit a list looks at, with what these are derived from."""
         mask = 0
         for term in terms:
             mask |= term[CLAIM]
         return mask
 
-    def suppressed_in(self, terms: tuple[tuple[int, ...], ...]) -> frozenset[str]:
+    def suppressed_in(self, terms: tuple[Term, ...]) -> frozenset[str]:
         """Return every name that suppresses severity on some row of a list."""
         return frozenset().union(*(self.layout.suppressions[self.suppression[term[_ROW]]] for term in terms))
 
+    def shelves(self, terms: tuple[Term, ...], carriers: Mapping[str, int]) -> list[list[Term]]:
+        """Sort the alternatives of a list by the rarest procedure operand each needs; the last need none."""
+        names = self.layout.names_of(self._view_of(terms))
+        shelves: list[list[Term]] = [[] for _ in range(_KEYS)]
+        for term in terms:
+            needed = [bit for bit in names if term[_VIEW_VALUE] >> bit & 1]
+            shelves[min(needed, key=lambda bit: carriers.get(names[bit][1], 0)) if needed else -1].append(term)
+        return shelves
+
+    def _view_of(self, terms: tuple[Term, ...]) -> dict[str, int]:
+        """Return the layout of procedure operands in the MDC a list belongs to."""
+        of = (mdc for term in terms[:1] for mdc, rows in self.by_mdc.items() if term[_ROW] in rows)
+        return self.layout.views.get(next(of, PRE_MDC), {})
+
     def triggers(self, number: int, carriers: Mapping[str, int]) -> tuple[int, bool]:
         """Return claim bits without which no alternative of a list holds, and whether one may hold without any."""
-        name_of = {bit: name.removeprefix("procedure ") for name, bit in self.layout.claim.items()}
+        names = self.layout.names_of(self.layout.claim)
         mask, always = 0, False
         for term in self.lists[number]:
-            wanted = [bit for bit in range(64) if term[_CLAIM_VALUE] >> bit & 1]
-            always |= not wanted
-            if wanted:
-                mask |= 1 << min(wanted, key=lambda bit: carriers.get(name_of[bit], 0))
+            needed = [bit for bit in names if term[_CLAIM_VALUE] >> bit & 1]
+            always |= not needed
+            if needed:  # claims have fewer procedures than diagnoses
+                mask |= 1 << min(needed, key=lambda bit: (not names[bit][0], carriers.get(names[bit][1], 0)))
         return mask, always
 
-    def _in_mdc(self, mdc: int, pdx: PdxClass) -> tuple[tuple[int, ...], ...]:
+    def _in_mdc(self, mdc: int, pdx: PdxClass) -> tuple[Term, ...]:
         rows = self.by_mdc.get(mdc, [])
         if mdc not in self._pdx_names:
             used = {name for row in rows for name in operands(parse(self.formulas[row]))}
@@ -341,9 +369,7 @@ class _Builder:
     def _ways(self, row: int) -> tuple[frozenset[tuple[str, bool]], ...]:
         return alternatives(parse(self.formulas[row]))
 
-    def _masks(
-        self, alternative: frozenset[tuple[str, bool]], mdc: int, row: int, pdx: PdxClass
-    ) -> tuple[int, ...] | None:
+    def _masks(self, alternative: frozenset[tuple[str, bool]], mdc: int, row: int, pdx: PdxClass) -> Term | None:
         """Return (view, severity, claim masks, their wanted values, row); None where the PDX rules it out."""
         mask, value = [0, 0, 0], [0, 0, 0]
         for operand, wanted in alternative:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from drgsim.attributes import Attributes
 from drgsim.encode import Encoded
 from drgsim.observe import Observed, view
-from drgsim.rulebook import PRE_MDC
+from drgsim.rulebook import NO_ROW, PRE_MDC
 from drgsim.runs import Index, Words, distinct
 
 UNGROUPABLE_MDC = 0
-NO_ROW = -1
 _OK = 0
 
 
@@ -91,10 +90,8 @@ def _decisive(severity: Words, lists: Index, rules: Attributes) -> Words:
 
 def severity_operands(severity: Words, rules: Attributes) -> Words:
     """Return MCC and CC (exactly) as each suppression list leaves them: bits 2s and 2s + 1 of list s."""
-    words = np.zeros(len(severity), np.uint64)
-    for number, (mcc_bits, cc_bits) in enumerate(rules.diagnoses.survives):
-        mcc = (severity & mcc_bits) > 0
-        cc = ~mcc & ((severity & cc_bits) > 0)
-        words |= mcc.astype(np.uint64) << np.uint64(2 * number)
-        words |= cc.astype(np.uint64) << np.uint64(2 * number + 1)
-    return words
+    mcc, cc = ((severity[:, None] & bits) > 0 for bits in rules.diagnoses.survives.T)
+    operands = np.zeros((len(severity), 64), np.bool_)
+    operands[:, 0 : 2 * mcc.shape[1] : 2] = mcc
+    operands[:, 1 : 2 * cc.shape[1] : 2] = cc & ~mcc
+    return np.packbits(operands, axis=1, bitorder="little").view(np.uint64).ravel()

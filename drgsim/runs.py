@@ -1,0 +1,113 @@
+"""Whole-column steps the engine is made of: runs of equal rows, ORs over them, distinct combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+Numbers = NDArray[np.int32]
+Words = NDArray[np.uint64]
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
+    """OR `values` into `words` at `rows`, which ascend and may repeat."""
+    if len(rows):
+        first = firsts(rows)
+        words[rows[first]] |= np.bitwise_or.reduceat(values, first)
+
+
+def firsts(rows: NDArray[np.integer]) -> Index:
+    """Return where each run of equal rows begins.
+
+    >>> firsts(np.array([4, 4, 7]))
+    array([0, 2])
+    """
+    change = np.empty(len(rows), np.bool_)
+    change[:1] = True
+    np.not_equal(rows[1:], rows[:-1], out=change[1:])
+    return np.flatnonzero(change)
+
+
+def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
+    """Return one row of each distinct combination of columns, and for every row which of these it equals.
+
+    Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
+
+    >>> distinct([np.array([7, 8, 7], np.uint64)])[1].tolist() in ([0, 1, 0], [1, 0, 1])
+    True
+    """
+    n = len(columns[0])
+    bits = max(8, min(16, n.bit_length()))
+    mixed = np.zeros(n, np.uint64)
+    for column in columns:
+        mixed ^= column
+        mixed *= _SPREAD
+        mixed ^= mixed >> np.uint64(29)
+    mixed *= _SPREAD
+    slots = np.empty(1 << bits, np.int32)
+    waiting = np.arange(n, dtype=np.int32)
+    equal_to = _winners(slots, mixed >> np.uint64(64 - bits), waiting)
+    same = _equal(columns, equal_to, slice(None))
+    while not same.all():
+        waiting = waiting[np.flatnonzero(~same)]
+        mixed[waiting] = (mixed[waiting] ^ (mixed[waiting] >> np.uint64(31))) * _SPREAD
+        winner = _winners(slots, mixed[waiting] >> np.uint64(64 - bits), waiting)
+        equal_to[waiting] = winner
+        same = _equal(columns, winner, waiting)
+    is_chosen = np.zeros(n, np.bool_)
+    is_chosen[equal_to] = True
+    chosen = np.flatnonzero(is_chosen)
+    place = np.empty(n, np.int64)
+    place[chosen] = np.arange(len(chosen))
+    return chosen, place[equal_to]
+
+
+def _winners(slots: Numbers, slot: Words, rows: Numbers) -> Numbers:
+    """Return, for each row, the row that holds its slot after all have taken theirs."""
+    at = slot.view(np.int64)
+    slots[at] = rows
+    return slots.take(at)
+
+
+def _equal(columns: Sequence[Words], rows: Numbers, others: Numbers | slice) -> NDArray[np.bool_]:
+    """Return whether rows equal the others in every column."""
+    same: NDArray[np.bool_] = columns[0].take(rows) == columns[0][others]
+    for column in columns[1:]:
+        same &= column.take(rows) == column[others]
+    return same
+
+
+def sorted_distinct(keys: Index) -> Index:
+    """Return the distinct keys in ascending order.
+
+    >>> sorted_distinct(np.array([3, 1, 3]))
+    array([1, 3])
+    """
+    ordered = np.sort(keys)
+    return ordered[firsts(ordered)]
+
+
+def ranges(start: Index, rows: Index) -> tuple[Index, Index]:
+    """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
+
+    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
+    (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
+    """
+    begin = start[rows]
+    return stretches(begin, start[rows + 1] - begin)
+
+
+def stretches(begin: Index, lengths: Index) -> tuple[Index, Index]:
+    """Return the positions of stretches that begin at `begin`, end to end, and which stretch each belongs to.
+
+    >>> stretches(np.array([5, 0]), np.array([2, 1]))
+    (array([5, 6, 0]), array([0, 0, 1]))
+    """
+    which = np.repeat(np.arange(len(begin)), lengths)
+    positions = np.arange(len(which)) + np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
+    return positions, which
