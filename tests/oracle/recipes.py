@@ -81,6 +81,7 @@ class Pools:
     dx_of_mdc: dict[int, Ids]
     px_of_mdc: dict[int, Ids]
     clusters: list[list[Ids]]
+    hiding: Ids
     clusters_with: dict[str, list[list[Ids]]]
     all_dx: Ids
     all_px: Ids
@@ -133,6 +134,7 @@ def pools(rules: tables.TableSet) -> Pools:
         dx_of_mdc={int(number): np.flatnonzero(mdc == number) for number in np.unique(mdc)},
         px_of_mdc=px_of_mdc,
         clusters=[cluster for cluster, fits in zip(clusters, whole, strict=True) if fits],
+        hiding=np.flatnonzero((rules.clusters["suppressed_mdcs"] != "99").to_numpy()[np.array(whole)]),
         clusters_with=clusters_with,
         all_dx=np.arange(len(dx_codes)),
         all_px=np.arange(len(px_codes)),
@@ -264,15 +266,15 @@ def _realistic(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rule
 
 
 def _clusters(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules: tables.TableSet) -> None:
-    """A cluster that hides its components is as likely as any other; PDX of the MDCs that know implants."""
-    homes = np.concatenate([p.dx_of_mdc[mdc] for mdc in (1, 3, 5, 8, 11, 19)])
+    """Half of the clusters hide their components somewhere; half of the PDX are of implant MDCs."""
+    homes = np.concatenate([p.dx_of_mdc[mdc] for mdc in (1, 3, 5, 8, 10, 11, 19)])
     anywhere = rng.random(len(rows)) < 0.5
     draft.pdx[rows] = np.where(anywhere, _pick(rng, p.all_dx, len(rows)), _pick(rng, homes, len(rows)))
     owners: list[int] = []
     codes: list[int] = []
-    for row, at, lame in zip(
-        rows, rng.integers(len(p.clusters), size=len(rows)), rng.random(len(rows)), strict=True
-    ):
+    drawn = rng.integers(len(p.clusters), size=len(rows))
+    drawn[::2] = _pick(rng, p.hiding, len(drawn[::2]))
+    for row, at, lame in zip(rows, drawn, rng.random(len(rows)), strict=True):
         choices = p.clusters[at][1:] if lame < 0.25 else p.clusters[at]
         for choice in choices:
             owners.append(row)
