@@ -108,15 +108,11 @@ def _located(path: Path) -> Path:
     if path.is_dir():
         if (path / _MIMIC_FILE).is_file():
             return path / _MIMIC_FILE
-        raise InputError(
-            f"{path}: a folder without {_MIMIC_FILE} (the MIMIC-IV demo); pass one file of claims."
-        )
+        raise InputError(f"{path}: a folder without {_MIMIC_FILE} (the MIMIC-IV demo); pass one file of claims.")
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     if not path.name.lower().endswith(_SUFFIXES):
-        raise InputError(
-            f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(_SUFFIXES)}."
-        )
+        raise InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(_SUFFIXES)}.")
     return path
 
 
@@ -160,9 +156,7 @@ def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
         if match:
             number = int(match.group(1))
             if number in found:
-                raise SchemaError(
-                    f"{file}: columns {found[number]} and {name} are both {kind}{number}; keep one."
-                )
+                raise SchemaError(f"{file}: columns {found[number]} and {name} are both {kind}{number}; keep one.")
             found[number] = name
     if found and kind == "dx" and 1 not in found:
         raise SchemaError(f"{file}: no principal diagnosis: found {_listed(found.values())} but no dx1.")
@@ -186,9 +180,7 @@ def _from_wide(
     if poa:
         indicator = {number: pl.col(poa[number]) if number in poa else pl.lit("") for number in dx}
         columns["pdx_poa"] = table.select(indicator[1].alias("pdx_poa")).to_series()
-        columns["sdx_poa"] = _gathered(
-            table, [_indicated(name, indicator[n]) for n, name in secondary.items()]
-        )
+        columns["sdx_poa"] = _gathered(table, [_indicated(name, indicator[n]) for n, name in secondary.items()])
     return table.drop(numbered).with_columns(**columns)
 
 
@@ -218,9 +210,7 @@ def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
 
 def _as_admissions(file: Path, table: pl.DataFrame) -> pl.DataFrame:
     """Rename to ADMISSIONS, give its columns their types, order them first."""
-    renamed = {
-        name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names
-    }
+    renamed = {name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names}
     if len(set(renamed.values())) < len(renamed):
         raise SchemaError(f"{file}: a column stands twice but for its case: {_listed(renamed)}.")
     table = table.rename(renamed)
@@ -286,18 +276,14 @@ def _typed(file: Path, table: pl.DataFrame, column: Column) -> pl.Expr:
         return value
     text = value.str.strip_chars()
     read = (
-        text.str.to_date("%Y-%m-%d", strict=False)
-        if column.dtype == pl.Date
-        else text.cast(column.dtype, strict=False)
+        text.str.to_date("%Y-%m-%d", strict=False) if column.dtype == pl.Date else text.cast(column.dtype, strict=False)
     )
     tried = table.select(text.alias("text"), read.alias("read"))
     bad = tried.filter(pl.col("text") != "", pl.col("read").is_null())
     # A few unreadable values are bad rows; an identifier, or a whole column of them, is a wrong file.
     given = tried.select((pl.col("text") != "").sum()).item()
     if bad.height and (name == "admission_id" or bad.height == given):
-        raise SchemaError(
-            f"{file}: {name} {bad['text'][0]!r} is no {column.dtype} ({bad.height} of {given} values)."
-        )
+        raise SchemaError(f"{file}: {name} {bad['text'][0]!r} is no {column.dtype} ({bad.height} of {given} values).")
     return read
 
 

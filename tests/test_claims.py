@@ -84,14 +84,10 @@ def wide(names: tuple[str, str, str] = ("dx", "pr", "poa"), *, blank: str | None
     return plain.hstack(CLAIMS.select(**columns))
 
 
-@pytest.mark.parametrize(
-    "names", [("dx", "pr", "poa"), ("DX_", "PROC_", "DX_POA_"), ("Diag0", "PX0", "POA0")]
-)
+@pytest.mark.parametrize("names", [("dx", "pr", "poa"), ("DX_", "PROC_", "DX_POA_"), ("Diag0", "PX0", "POA0")])
 @pytest.mark.parametrize("blank", [None, "", "  "])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_wide_columns_become_lists(
-    tmp_path: Path, names: tuple[str, str, str], blank: str | None, suffix: str
-) -> None:
+def test_wide_columns_become_lists(tmp_path: Path, names: tuple[str, str, str], blank: str | None, suffix: str) -> None:
     frame, path = wide(names, blank=blank), tmp_path / f"claims.{suffix}"
     shuffled = frame.select(random.Random(1).sample(frame.columns, frame.width))
     shuffled.write_csv(path) if suffix == "csv" else shuffled.write_parquet(path)
@@ -117,9 +113,7 @@ def test_order_is_by_number_and_gaps_are_closed(tmp_path: Path) -> None:
 
 def test_leading_zeros_survive(tmp_path: Path) -> None:
     path = tmp_path / "claims.csv"
-    path.write_text(
-        "admission_id,age,sex,discharge_status,hospital_id,dx1,pr1\n1,5,F,01,010001,K810,0016070\n"
-    )
+    path.write_text("admission_id,age,sex,discharge_status,hospital_id,dx1,pr1\n1,5,F,01,010001,K810,0016070\n")
     claims = read_claims(path)
     assert claims.select("hospital_id", "discharge_status").row(0) == ("010001", 1)
     assert claims["procedures"].to_list() == [["0016070"]]

@@ -45,14 +45,10 @@ def report(different: pl.DataFrame, n: int, *, first: int = 8) -> str:
     counts = ", ".join(f"{name}: {different['differs'].list.contains(name).sum()}" for name in columns)
     lines = [f"{different.height} of {n} claims differ ({counts}); the first {min(first, different.height)}:"]
     for row in different.head(first).iter_rows(named=True):
-        lines.append(
-            f"  admission {row['admission_id']}: " + ", ".join(f"{c}={row[c]!r}" for c in CLAIM if c in row)
-        )
+        lines.append(f"  admission {row['admission_id']}: " + ", ".join(f"{c}={row[c]!r}" for c in CLAIM if c in row))
         for name in row["differs"]:
             if name in columns and f"{name}_found" in row:
-                lines.append(
-                    f"    {name}: found {row[f'{name}_found']!r}, expected {row[f'{name}_expected']!r}"
-                )
+                lines.append(f"    {name}: found {row[f'{name}_found']!r}, expected {row[f'{name}_expected']!r}")
             else:
                 lines.append(f"    {name}")
     return "\n".join(lines)

