@@ -5,7 +5,7 @@ unknown sex, an odd discharge status, strange POA letters, duplicated codes, unk
 
 | recipe     | what it draws |
 |------------|---------------|
-| uniform    | any codes of the version, uniformly |
+| uniform    | any codes of the version, uniformly; a few claims with about a hundred |
 | directed   | for each alternative of each DRG formula, codes with its operands (and its reroute's) |
 | realistic  | skewed popularity, many CC and MCC, procedures that the PDX's MDC knows |
 | clusters   | all choices of a procedure cluster, in one of four claims all but one |
@@ -175,6 +175,7 @@ def _among(rng: np.random.Generator, pool: dict[str, Ids], names: Sequence[str])
 def _uniform(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules: tables.TableSet) -> None:
     draft.pdx[rows] = _pick(rng, p.all_dx, len(rows))
     load = rng.gamma(1.5, 4.0, len(rows))
+    load[rng.random(len(rows)) < 0.005] = 90.0
     owners = np.repeat(rows, rng.poisson(load))
     draft.sdx.append((owners, _pick(rng, p.all_dx, len(owners))))
     draft.procedures.append(_some(rng, rows, 2.0, p.all_px))
