@@ -25,7 +25,7 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.errors import InputError, SchemaError
-from drgsim.schema import ADMISSIONS, Column, checked
+from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
 
 MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
     "HOME": 1,
@@ -53,6 +53,7 @@ _WIDE = {
     "pr": re.compile(r"(?:pr|px|proc)_?0*([1-9]\d*)", re.IGNORECASE),
     "poa": re.compile(r"(?:poa|dx_?poa)_?0*([1-9]\d*)", re.IGNORECASE),
 }
+_LISTED_AS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
 _LISTS = ("sdx", "procedures", "sdx_poa")
 _SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
@@ -82,18 +83,17 @@ def read_claims(path: str | os.PathLike[str]) -> pl.DataFrame:
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
     file = _located(Path(path))
-    table = _table(file)
-    names = {name.lower() for name in table.columns}
-    if names >= _MIMIC_COLUMNS:
+    table = _named(file, _table(file))
+    if {*table.columns} >= _MIMIC_COLUMNS:
         table = _from_mimic(table)
     wide = {kind: _numbered(file, table.columns, kind) for kind in _WIDE}
-    if wide["dx"] and "pdx" in names:
-        raise SchemaError(
-            f"{file}: holds both pdx and {wide['dx'][1]}, so the principal diagnosis is unclear; rename one."
-        )
+    for kind, listed in _LISTED_AS.items():
+        both = [name for name in listed if name in table.columns]
+        if wide[kind] and both:
+            raise SchemaError(f"{file}: holds both {both[0]} and {next(iter(wide[kind].values()))}; keep one of them.")
     if wide["dx"]:
         table = _from_wide(file, table, **wide)
-    elif "pdx" not in names:
+    elif "pdx" not in table.columns:
         raise SchemaError(
             f"{file}: no diagnosis columns: found {_listed(table.columns)}; expected pdx, sdx, procedures "
             "(drgsim.schema.ADMISSIONS) or dx1, dx2, …, pr1, …."
@@ -129,8 +129,17 @@ def _table(file: Path) -> pl.DataFrame:
         raise InputError(f"{file}: not a readable {file.suffix.lstrip('.')} file: {reason}") from error
 
 
+def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of ADMISSIONS their names, whatever their case."""
+    renamed = {name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names}
+    if len(set(renamed.values())) < len(renamed):
+        raise SchemaError(f"{file}: a column stands twice but for its case: {_listed(renamed)}.")
+    return table.rename(renamed)
+
+
 def _is_text(name: str) -> bool:
-    return name.lower() in ADMISSIONS.names or any(pattern.fullmatch(name) for pattern in _WIDE.values())
+    bare = name.strip()
+    return bare.lower() in ADMISSIONS.names or any(pattern.fullmatch(bare) for pattern in _WIDE.values())
 
 
 # ---------------------------------------------------------------------------------------------- layouts
@@ -168,18 +177,21 @@ def _from_wide(
 ) -> pl.DataFrame:
     """Gather numbered columns into lists, in order."""
     numbered = [*dx.values(), *pr.values(), *poa.values()]
-    wrong = [name for name in numbered if table.schema[name] not in (pl.String, pl.Null)]
+    wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]
     if wrong:
         raise SchemaError(f"{file}: {wrong[0]} is {table.schema[wrong[0]]}, expected String.")
+    table = table.with_columns(pl.col(numbered).cast(pl.String))
     secondary = {number: name for number, name in dx.items() if number > 1}
     columns = {
         "pdx": table[dx[1]],
         "sdx": _gathered(table, [_coded(name) for name in secondary.values()]),
-        "procedures": _gathered(table, [_coded(name) for name in pr.values()]),
     }
+    if pr or "procedures" not in table.columns:
+        columns["procedures"] = _gathered(table, [_coded(name) for name in pr.values()])
+    if 1 in poa:
+        columns["pdx_poa"] = table[poa[1]]
     if poa:
-        indicator = {number: pl.col(poa[number]) if number in poa else pl.lit("") for number in dx}
-        columns["pdx_poa"] = table.select(indicator[1].alias("pdx_poa")).to_series()
+        indicator = {number: pl.col(poa[number]) if number in poa else pl.lit("") for number in secondary}
         columns["sdx_poa"] = _gathered(table, [_indicated(name, indicator[n]) for n, name in secondary.items()])
     return table.drop(numbered).with_columns(**columns)
 
@@ -201,19 +213,14 @@ def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
     """
     if not columns:
         return pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, table.height)
-    wide = table.select(column.cast(pl.String) for column in columns)
-    return wide.select(pl.concat_arr(pl.all()).arr.to_list().list.drop_nulls()).to_series()
+    return table.select(columns).select(pl.concat_arr(pl.all()).arr.to_list().list.drop_nulls()).to_series()
 
 
 # ---------------------------------------------------------------------------------------------- columns
 
 
 def _as_admissions(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Rename to ADMISSIONS, give its columns their types, order them first."""
-    renamed = {name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names}
-    if len(set(renamed.values())) < len(renamed):
-        raise SchemaError(f"{file}: a column stands twice but for its case: {_listed(renamed)}.")
-    table = table.rename(renamed)
+    """Give the columns of ADMISSIONS their types and put them first."""
     known = [column for column in ADMISSIONS.columns if column.name in table.columns]
     texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
     if texts:

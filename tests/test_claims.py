@@ -29,6 +29,9 @@ CLAIMS = pl.DataFrame(
 ).with_columns(pl.col("sdx", "procedures", "sdx_poa").cast(pl.List(pl.String)))
 
 
+HEAD = "admission_id,age,sex,discharge_status,"
+
+
 def joined(column: str, separator: str) -> pl.Expr:
     return pl.col(column).list.join(separator)
 
@@ -104,6 +107,28 @@ def test_wide_columns_without_poa_or_procedures(tmp_path: Path) -> None:
     assert "sdx_poa" not in claims.columns
 
 
+def test_wide_columns_may_be_categorical(tmp_path: Path) -> None:
+    codes = [name for name in wide().columns if name.startswith(("dx", "pr", "poa"))]
+    wide().with_columns(pl.col(codes).cast(pl.Categorical)).write_parquet(tmp_path / "claims.parquet")
+    assert read_claims(tmp_path / "claims.parquet").select(CLAIMS.columns).equals(CLAIMS)
+
+
+def test_wide_diagnoses_beside_listed_procedures(tmp_path: Path) -> None:
+    path = tmp_path / "claims.csv"
+    path.write_text(HEAD + "dx1,dx2,dx3,poa3,Procedures\n1,5,F,1,K810,I10,E119,N,0FT44ZZ 0DTJ4ZZ\n2,5,F,1,K810,,,,\n")
+    claims = read_claims(path)
+    assert claims["procedures"].to_list() == [["0FT44ZZ", "0DTJ4ZZ"], []]
+    assert claims["sdx_poa"].to_list() == [["", "N"], []]
+    assert "pdx_poa" not in claims.columns
+
+
+def test_an_empty_wide_file_is_an_empty_frame(tmp_path: Path) -> None:
+    (tmp_path / "claims.csv").write_text(HEAD + "dx1,dx2,pr1,poa1,poa2\n")
+    claims = read_claims(tmp_path / "claims.csv")
+    assert claims.height == 0
+    assert claims.schema["sdx"] == claims.schema["procedures"] == claims.schema["sdx_poa"] == pl.List(pl.String)
+
+
 def test_order_is_by_number_and_gaps_are_closed(tmp_path: Path) -> None:
     path = tmp_path / "claims.csv"
     path.write_text("admission_id,age,sex,discharge_status,dx10,dx2,dx1,dx9\n1,5,F,1,A10,A2,A1,\n")
@@ -138,9 +163,6 @@ def test_an_empty_file_of_the_right_columns_is_an_empty_frame(tmp_path: Path) ->
     assert read_claims(path).shape == (0, 7)
 
 
-HEAD = "admission_id,age,sex,discharge_status,"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -148,7 +170,8 @@ HEAD = "admission_id,age,sex,discharge_status,"
         ("admission_id,sex,discharge_status,dx1\n1,F,1,K810\n", "admissions lack 1 column: age"),
         (HEAD + "dx1,DX_1\n1,5,F,1,K810,K810\n", "columns dx1 and DX_1 are both dx1"),
         (HEAD + "dx2,dx3\n1,5,F,1,K810,K810\n", "no principal diagnosis: found dx2, dx3"),
-        (HEAD + "pdx,dx1\n1,5,F,1,K810,K810\n", "both pdx and dx1"),
+        (HEAD + "pdx,dx1\n1,5,F,1,K810,K810\n", "both pdx and dx1; keep one"),
+        (HEAD + "dx1,pr1,procedures\n1,5,F,1,K810,0FT44ZZ,0FT44ZZ\n", "both procedures and pr1; keep one"),
         (HEAD + "dx1\nx7,5,F,1,K810\n", "admission_id 'x7' is no UInt64"),
         (HEAD + "dx1\n1,5,F,HOME,K810\n", r"discharge_status 'HOME' is no Int32 \(1 of 1 values\)"),
         (
