@@ -8,6 +8,7 @@ A module imports only from layers below its own:
      1  formula      the DRG formula language
      1  spans        rows split over all cores
      2  tables       one grouper version, checked and frozen
+     2  claims       claim files to admissions
      3  encode       code strings to small integers, once
      3  release      published facts to the project's own tables
      4  rulebook     the formulas of a version as bit masks, and the search through them
@@ -18,6 +19,7 @@ A module imports only from layers below its own:
      9  grouper      group(): reads as the Definitions Manual
 """
 
+from drgsim.claims import read_claims
 from drgsim.errors import (
     DrgsimError,
     InputError,
@@ -38,6 +40,7 @@ __all__ = [
     "TableSet",
     "UnknownVersionError",
     "group",
+    "read_claims",
     "version_for",
     "versions",
 ]

