@@ -7,8 +7,9 @@ A module imports only from layers below its own:
      1  manifest     the table folder, every file read through its manifest
      1  formula      the DRG formula language
      1  spans        rows split over all cores
+     1  runs         runs of equal rows, and distinct combinations
      2  tables       one grouper version, checked and frozen
-     2  claims       claim files to admissions
+     2  claims       readers of claim files
      3  encode       code strings to small integers, once
      3  release      published facts to the project's own tables
      4  rulebook     the formulas of a version as bit masks, and the search through them
@@ -16,7 +17,9 @@ A module imports only from layers below its own:
      6  attributes   codes to operand bits
      7  observe      an admission's codes reduced to what the formulas see
      8  hac          hospital-acquired conditions and POA
-     9  grouper      group(): reads as the Definitions Manual
+     8  search       one grouping pass: pre-MDC, the MDC of the PDX, reroutes
+     9  marking      what the grouper reports of each code
+    10  grouper      group(): reads as the Definitions Manual
 """
 
 from drgsim.claims import read_claims

@@ -244,7 +244,7 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
         )
     diagnoses, procedures = codebooks(tables)
     sdx_start, procedure_start = list_starts(frame["sdx"]), list_starts(frame["procedures"])
-    discharge = frame["discharge_status"].fill_null(-1).clip(-1, 999).to_numpy().astype(np.int16)
+    discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max).to_numpy().astype(np.int16)
     return Encoded(
         pdx=_numbered(diagnoses, frame["pdx"]),
         sex=_letters(frame["sex"], SEX, tidy=True),

@@ -98,7 +98,7 @@ def _single(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
             raise TableError(f"formula {text!r}: a parenthesis is not closed.")
         return part, at + 1
     if token in ("", "&", "|", ")"):
-        raise TableError(f"formula {text!r}: an operand is missing before {token or 'its end'!r}.")
+        raise TableError(f"formula {text!r}: an operand is missing before {repr(token) if token else 'its end'}.")
     return Operand(token), at + 1
 
 

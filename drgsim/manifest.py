@@ -104,7 +104,7 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
     try:
         table = pl.read_csv(content, schema=dict(columns))
     except pl.exceptions.PolarsError as error:
-        reason = re.sub(r"\s+", " ", str(error))[:300]
+        reason = str(error).partition("\n")[0]
         raise TableError(f"{folder / name}: {_first_bad_row(content, columns)}{reason}") from error
     for column in columns:
         if column not in nullable and table[column].null_count():

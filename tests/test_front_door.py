@@ -1,0 +1,44 @@
+"""The front door is pinned, typed and light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import drgsim
+
+FRONT_DOOR = [
+    "DrgsimError",
+    "InputError",
+    "MissingRateError",
+    "SchemaError",
+    "TableError",
+    "TableSet",
+    "UnknownVersionError",
+    "group",
+    "read_claims",
+    "version_for",
+    "versions",
+]
+
+
+def test_front_door_is_pinned():
+    assert sorted(drgsim.__all__) == FRONT_DOOR
+    assert all(getattr(drgsim, name).__doc__ for name in FRONT_DOOR)
+
+
+def test_package_is_typed():
+    assert (Path(drgsim.__file__).parent / "py.typed").exists()
+
+
+def test_import_leaves_matplotlib_alone():
+    program = "import sys, drgsim; print('matplotlib' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_every_error_is_one_tree():
+    errors = [getattr(drgsim, name) for name in FRONT_DOOR if name.endswith("Error")]
+    assert all(issubclass(error, drgsim.DrgsimError) for error in errors)
+    assert issubclass(drgsim.SchemaError, ValueError)

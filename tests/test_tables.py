@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from drgsim import TableError, TableSet, UnknownVersionError, group, version_for, versions
+from drgsim.manifest import manifest, read_verified, seal, table_folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A table folder of one's own."""
+    return Path(shutil.copytree(table_folder(), tmp_path / "tables"))
+
+
+def edit(own: Path, name: str, old: str, new: str, *, sealed: bool = True) -> None:
+    path = own / name
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    if sealed:
+        seal(own)
+
+
+def test_nine_versions():
+    assert versions() == ("40.0", "40.1", "41.0", "41.1", "42.0", "42.1", "43.0", "43.1", "44.0")
+
+
+@pytest.mark.parametrize(
+    ("day", "version"),
+    [
+        ("2022-10-01", "40.0"),
+        ("2024-03-31", "41.0"),
+        ("2024-04-01", "41.1"),
+        ("2026-09-30", "43.1"),
+        ("2026-10-01", "44.0"),
+    ],
+)
+def test_version_for_the_day_of_discharge(day: str, version: str):
+    assert version_for(dt.date.fromisoformat(day)) == version
+
+
+def test_a_day_without_version_says_what_there_is():
+    with pytest.raises(UnknownVersionError, match="tables run from 2022-10-01 to 2027-03-31"):
+        version_for(dt.date(2021, 1, 1))
+
+
+def test_an_unknown_version_names_the_nearest():
+    with pytest.raises(UnknownVersionError, match=r"Did you mean '43.1'"):
+        TableSet.load("43.11")
+
+
+def test_published_sizes_of_43_1():
+    """The counts CMS's release 43.1 holds; 38 cluster names without a cluster are no procedures."""
+    tables = TableSet.load("43.1")
+    assert tables.diagnoses.height == 74_719
+    assert dict(tables.diagnoses["severity"].value_counts().iter_rows())["MCC"] == 3_354
+    assert dict(tables.diagnoses["severity"].value_counts().iter_rows())["CC"] == 15_078
+    assert tables.procedures.height == 79_193
+    assert tables.clusters.height == 4_045
+    assert tables.pdx_exclusions.height == 26_090
+
+
+def test_tables_equal_the_published_facts(shared: Path):
+    """Every diagnosis of every version has the MDC, severity and names of the reference."""
+    facts = pl.read_csv(shared / "cms/diagnoses.csv", infer_schema=False)
+    schemes = pl.read_csv(shared / "cms/diagnosis_schemes.csv", infer_schema=False)
+    facts = facts.join(schemes, on="scheme", how="left")
+    for version in versions():
+        number = int(version.replace(".", ""))
+        expected = facts.filter(
+            pl.col("first_version").cast(pl.Int32) <= number, pl.col("last_version").cast(pl.Int32) >= number
+        ).select(
+            "code", pl.col("mdc").cast(pl.UInt8), pl.col("severity").replace("NCC", "NONE"), "operands", "hac_operands",
+            categories="category_operands",
+        )  # fmt: skip
+        assert TableSet.load(version).diagnoses.sort("code").equals(expected.sort("code"))
+
+
+def test_every_file_is_listed_with_source_and_licence():
+    folder = table_folder()
+    listed = manifest(folder)["files"]
+    on_disk = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".csv", ".toml")}
+    assert on_disk - {"manifest.toml"} == set(listed)
+    for name, entry in listed.items():
+        assert entry["source"]
+        assert entry["licence"]
+        assert read_verified(folder, name)
+
+
+def test_an_altered_table_raises(own: Path):
+    edit(own, "msdrg/diagnoses.csv", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,6,MCC", sealed=False)
+    with pytest.raises(TableError, match=r"diagnoses\.csv: altered.*seal"):
+        TableSet.load("43.1", folder=own)
+
+
+def test_a_missing_table_raises(own: Path):
+    (own / "msdrg/clusters.csv").unlink()
+    with pytest.raises(TableError, match=r"clusters\.csv: listed in manifest\.toml but cannot be read"):
+        TableSet.load("43.1", folder=own)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "reason"),
+    [
+        ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,x,CC", r"row 2: mdc is 'x'"),
+        ("diagnoses", "A001,40.0,44.0,6", "A001,40.0,,6", r"row 3: last_version is empty"),
+        ("diagnoses", "A001,40.0,44.0", "A001,40.0,45.0", r"row 3: last_version is no version"),
+        ("diagnoses", "A001,40.0", "A000,40.0", r"A000 stands twice"),
+        ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,6,BIG", r"severity 'BIG' is not known"),
+        ("diagnoses", "code,first", "codes,first", r"columns are codes"),
+        ("formulas", "ONLY:incident", "ONLY:incident &", r"an operand is missing"),
+        ("formulas", "PDX:strauma & MULTST", "PDX:starfish & MULTST", r"no code carries 'PDX:starfish'"),
+        ("formulas", "PDX:strauma & MULTST", "PDX:strauma & MULTIPLE", r"no code carries 'MULTIPLE'"),
+    ],
+)
+def test_a_malformed_table_names_file_and_place(own: Path, name: str, old: str, new: str, reason: str):
+    edit(own, f"msdrg/{name}.csv", old, new)
+    with pytest.raises(TableError, match=reason) as raised:
+        TableSet.load("43.1", folder=own)
+    assert f"{name}.csv" in str(raised.value) or "formula" in str(raised.value)
+
+
+def test_a_folder_without_manifest_raises(tmp_path: Path):
+    with pytest.raises(TableError, match="no manifest"):
+        TableSet.load("43.1", folder=tmp_path)
+
+
+def test_logic_of_ones_own_changes_the_answer(own: Path, cholecystectomy: pl.DataFrame):
+    before = group(cholecystectomy, TableSet.load("43.1", folder=own))["drg"].item()
+    edit(own, "msdrg/formulas.csv", ",419,417,SURGICAL", ",418,417,SURGICAL")
+    for _ in range(5):
+        text = (own / "msdrg/formulas.csv").read_text("utf-8")
+        if ",419,417,SURGICAL" in text:
+            edit(own, "msdrg/formulas.csv", ",419,417,SURGICAL", ",418,417,SURGICAL")
+    after = group(cholecystectomy, TableSet.load("43.1", folder=own))["drg"].item()
+    assert (before, after) == (419, 418)
+    assert group(cholecystectomy, TableSet.load("43.1"))["drg"].item() == 419
+
+
+def test_a_table_set_is_frozen():
+    with pytest.raises(AttributeError):
+        TableSet.load("43.1").version = "44.0"  # type: ignore[misc]
