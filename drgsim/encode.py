@@ -6,7 +6,7 @@ any version. `Encoded` is what the engine and the simulator share: an edit of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -187,6 +187,19 @@ class Encoded:
             procedures=self.procedures[procedure_at],
             procedure_start=_starts(np.diff(self.procedure_start)[rows]),
             procedure_row=procedure_row.astype(np.int32),
+        )
+
+    def with_sdx(self, rows: NDArray[np.int64], codes: Ints, *, poa: int) -> Encoded:
+        """Return the admissions with one secondary code more on each of `rows`, which ascend without repeats."""
+        at = self.sdx_start[rows + 1]
+        more = np.diff(self.sdx_start)
+        more[rows] += 1
+        return replace(
+            self,
+            sdx=np.insert(self.sdx, at, codes),
+            sdx_start=_starts(more),
+            sdx_row=np.insert(self.sdx_row, at, rows),
+            poa=None if self.poa is None else np.insert(self.poa, at, poa),
         )
 
 
