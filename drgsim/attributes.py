@@ -58,16 +58,17 @@ class Diagnoses:
     role_class: Small
     plain: Words
     any_mcc: np.uint64
+    lasting_mcc: np.uint64
     death_excluded: np.uint64
     survives: Words = field(repr=False)
-    exclusion_row: Numbers = field(repr=False)
+    exclusion_begin: Numbers = field(repr=False)
     exclusion_column: Numbers = field(repr=False)
     exclusions: NDArray[np.uint8] = field(repr=False)
 
-    def excluded(self, pdx: Numbers, sdx: Numbers) -> NDArray[np.bool_]:
-        """Return whether each SDX does not count as CC or MCC beside that PDX, (n,) bool."""
-        row, column = self.exclusion_row.take(pdx), self.exclusion_column.take(sdx)
-        byte = self.exclusions.ravel().take(row * np.int64(self.exclusions.shape[1]) + (column >> 3))
+    def excluded(self, pdx: Numbers, row: NDArray[np.integer], sdx: Numbers) -> NDArray[np.bool_]:
+        """Return whether each SDX does not count as CC or MCC beside the PDX of its row, (n,) bool."""
+        begin, column = self.exclusion_begin.take(pdx).take(row), self.exclusion_column.take(sdx)
+        byte = self.exclusions.take(begin + (column >> 3))
         hit: NDArray[np.bool_] = ((byte >> (column & 7).astype(np.uint8)) & 1).astype(np.bool_)
         return hit
 
@@ -214,7 +215,7 @@ def _diagnoses(
         incident.append("incident" in names)
         scheme_names.append(names)
     severity_bits = _severity_bits(list(kinds))
-    row, column, exclusions = _exclusions(tables, book, scheme)
+    begin, column, exclusions = _exclusions(tables, book, scheme)
     death = [bit for (_, by), bit in severity_bits.items() if DEATH_EXCLUSION in by]
     severities = np.array([0, *(SEVERITIES.index(text) for text in schemes["severity"])], np.uint8)
     return Diagnoses(
@@ -237,12 +238,13 @@ def _diagnoses(
             np.uint64,
         ).T.copy(),
         any_mcc=_surviving(severity_bits, "MCC", frozenset()),
+        lasting_mcc=_surviving(severity_bits, "MCC", suppressors),
         death_excluded=np.uint64(sum(death)),
         survives=np.array(
             [[_surviving(severity_bits, level, names) for level in ("MCC", "CC")] for names in layout.suppressions],
             np.uint64,
         ).reshape(-1, 2),
-        exclusion_row=row,
+        exclusion_begin=begin,
         exclusion_column=column,
         exclusions=exclusions,
     )
@@ -262,7 +264,10 @@ def _surviving(bits: dict[tuple[str, frozenset[str]], int], severity: str, suppr
 
 
 def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Numbers, Numbers, NDArray[np.uint8]]:
-    """Return each PDX's row, each SDX's column, and the bit matrix of pairs that exclude; row, column 0 never do."""
+    """Return where each PDX's row begins, each SDX's column, and the bits of pairs that exclude, end to end.
+
+    Row 0 and column 0 exclude nothing.
+    """
     groups = tables.pdx_exclusions["group"].unique().sort()
     pairs = tables.exclusion_groups.filter(pl.col("group").is_in(groups.implode()))
     sdx = book.numbers(pairs["sdx"])
@@ -276,7 +281,7 @@ def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Number
     at = column[sdx[known]]
     rows = np.searchsorted(groups.to_numpy(), pairs["group"].to_numpy()[known]) + 1
     np.bitwise_or.at(matrix, (rows, at >> 3), np.left_shift(1, at & 7).astype(np.uint8))
-    return row, column, matrix
+    return row * np.int32(matrix.shape[1]), column, matrix.ravel()
 
 
 def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:

@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("demo", help="group, price and miscode admissions; print the effect, save a figure")
-    show.add_argument("--claims", type=Path, help="a claims file (see read_claims); by default admissions are generated")
+    show.add_argument(
+        "--claims", type=Path, help="a claims file (see read_claims); by default admissions are generated"
+    )
     show.add_argument("--admissions", type=int, default=100_000, help="how many to generate (default 100,000)")
     show.add_argument("--version", default="43.1", choices=versions(), help="grouper version (default 43.1)")
     show.add_argument("--fiscal-year", type=int, default=2026, help="of weights and rates (default 2026)")
@@ -48,9 +50,7 @@ def _demo(options: argparse.Namespace) -> int:
         admissions, hospitals = read_claims(options.claims), None
     else:
         hospitals, admissions = generate(options.admissions, seed=options.seed, tables=tables)
-    result = demo(
-        admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed
-    )
+    result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     print(told(result, lambda drg: titles.get(drg, "")))
     if RECORDED in admissions.columns:
@@ -59,5 +59,3 @@ def _demo(options: argparse.Namespace) -> int:
             print(f"  {count:>6,}  {why}")
     print(f"\nFigure: {saved_figure(result, options.out / 'demo.png')}")
     return 0
-
-

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drgsim.encode import Codebook
 from drgsim.rulebook import COUNTED_WORDS
-from drgsim.runs import firsts, ranges, sorted_distinct
+from drgsim.runs import firsts, is_among, ranges, sorted_distinct
 
 Index = NDArray[np.int64]
 
@@ -94,8 +94,7 @@ class Clusters:
         begins = firsts(keys)
         keys, found = keys[begins], np.diff(begins, append=len(keys))
         complete = keys[found == self.choices[keys % width]]
-        on_claim = np.isin(rows[owner], complete // width)
-        hides = np.flatnonzero(on_claim)[np.isin((rows[owner] * width + cluster)[on_claim], complete)]
+        hides = is_among(rows[owner] * width + cluster, complete)
         hidden = np.zeros(len(procedures), np.uint32)
         np.bitwise_or.at(hidden, owner[hides], self.suppressed[cluster[hides]])
         return complete // width, complete % width, hidden

@@ -107,7 +107,10 @@ def told(result: Demo, titles: Callable[[int], str]) -> str:
         for name, usd in result.components_usd.row(0, named=True).items():
             if usd:
                 lines.append(f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD")
-    lines += ["", f"{'Payment shift by error':<46}{'mean, USD':>14}{'std. error':>12}{'of payment':>12}{'DRGs moved':>12}"]
+    lines += [
+        "",
+        f"{'Payment shift by error':<46}{'mean, USD':>14}{'std. error':>12}{'of payment':>12}{'DRGs moved':>12}",
+    ]
     for name, replicates in result.replicates.items():
         mean = shift(replicates)
         usd, error = mean["net_usd"]
@@ -143,7 +146,9 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
         .then(pl.lit("other severity of the same family"))
         .otherwise(pl.lit("another family"))
     )
-    return grouped.group_by(why.alias("why")).agg(admissions=pl.len()).sort("admissions", "why", descending=[True, False])
+    return (
+        grouped.group_by(why.alias("why")).agg(admissions=pl.len()).sort("admissions", "why", descending=[True, False])
+    )
 
 
 def saved_figure(result: Demo, path: Path) -> Path:

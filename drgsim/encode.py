@@ -6,6 +6,7 @@ any version. `Encoded` is what the engine and the simulator share: an edit of a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -248,6 +249,16 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
     >>> len(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
     1
     """
+    frame = bordered(admissions, hospital_status)
+    return joined(over_spans(len(frame), lambda start, stop: encode_span(frame[start:stop], tables)))
+
+
+def bordered(admissions: pl.DataFrame, hospital_status: str) -> pl.DataFrame:
+    """Return the contract's columns of `admissions`, and the POA-reporting status of each as `hospital_status`.
+
+    Raises:
+        SchemaError, InputError: as `encode`.
+    """
     frame = checked(admissions, ADMISSIONS)
     status = _hospital_status(admissions, hospital_status)
     if "sdx_poa" not in frame.columns and (status != HOSPITAL_STATUS["EXEMPT"]).any():
@@ -255,21 +266,53 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
             "admissions lack the column sdx_poa, which hospital-acquired conditions need. Either add it, "
             'or say that these hospitals do not report POA: hospital_status="EXEMPT".'
         )
+    return frame.with_columns(hospital_status=status)
+
+
+def encode_span(frame: pl.DataFrame, tables: TableSet) -> Encoded:
+    """Encode rows that have crossed the border (see `bordered`)."""
     diagnoses, procedures = codebooks(tables)
     sdx_start, procedure_start = list_starts(frame["sdx"]), list_starts(frame["procedures"])
-    discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max).to_numpy().astype(np.int16)
+    discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max)
     return Encoded(
-        pdx=_numbered(diagnoses, frame["pdx"]),
+        pdx=diagnoses.numbers(frame["pdx"]),
         sex=_letters(frame["sex"], SEX, tidy=True),
-        discharge_status=discharge,
-        hospital_status=status,
-        sdx=_numbered(diagnoses, flat(frame["sdx"])),
+        discharge_status=discharge.to_numpy().astype(np.int16),
+        hospital_status=frame["hospital_status"].to_numpy(),
+        sdx=diagnoses.numbers(flat(frame["sdx"])),
         sdx_start=sdx_start,
         sdx_row=_owners(sdx_start),
         poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
-        procedures=_numbered(procedures, flat(frame["procedures"])),
+        procedures=procedures.numbers(flat(frame["procedures"])),
         procedure_start=procedure_start,
         procedure_row=_owners(procedure_start),
+    )
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return encoded admissions end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.cumsum([0, *map(len, parts)], dtype=np.int32)
+
+    def starts(name: str) -> NDArray[np.int64]:
+        return _starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
+
+    def owners(name: str) -> Ints:
+        return np.concatenate([getattr(part, name) + first for part, first in zip(parts, rows, strict=False)])
+
+    return Encoded(
+        pdx=np.concatenate([part.pdx for part in parts]),
+        sex=np.concatenate([part.sex for part in parts]),
+        discharge_status=np.concatenate([part.discharge_status for part in parts]),
+        hospital_status=np.concatenate([part.hospital_status for part in parts]),
+        sdx=np.concatenate([part.sdx for part in parts]),
+        sdx_start=starts("sdx_start"),
+        sdx_row=owners("sdx_row"),
+        poa=None if parts[0].poa is None else np.concatenate([part.poa for part in parts if part.poa is not None]),
+        procedures=np.concatenate([part.procedures for part in parts]),
+        procedure_start=starts("procedure_start"),
+        procedure_row=owners("procedure_row"),
     )
 
 
@@ -306,24 +349,20 @@ def _owners(start: NDArray[np.int64]) -> Ints:
     return np.repeat(rows, np.diff(start))
 
 
-def _numbered(book: Codebook, texts: pl.Series) -> Ints:
-    if not len(texts):
-        return np.zeros(0, np.int32)
-    return np.concatenate(over_spans(len(texts), lambda a, b: book.numbers(texts.slice(a, b - a))))
+@lru_cache(maxsize=4)
+def _letter_hashes(letters: tuple[tuple[str, int], ...]) -> list[tuple[np.uint64, np.uint8]]:
+    return [(pl.Series([letter]).hash().to_numpy()[0], np.uint8(number)) for letter, number in letters]
 
 
 def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> Bytes:
     """Return the number of each letter, 0 for null and anything else; `tidy` also reads ' m '."""
-    known = [(pl.Series([letter]).hash().to_numpy()[0], np.uint8(number)) for letter, number in letters.items()]
+    known = _letter_hashes(tuple(letters.items()))
     found = np.zeros(len(texts), np.uint8)
 
-    def look_up(start: int, stop: int) -> None:
-        hashes = texts.slice(start, stop - start).hash().to_numpy()
-        for at in range(0, len(hashes), _CHUNK):
-            for letter, number in known:
-                found[start:stop][at : at + _CHUNK] += (hashes[at : at + _CHUNK] == letter).view(np.uint8) * number
-
-    over_spans(len(texts), look_up)
+    hashes = texts.hash().to_numpy()
+    for at in range(0, len(hashes), _CHUNK):
+        for letter, number in known:
+            found[at : at + _CHUNK] += (hashes[at : at + _CHUNK] == letter).view(np.uint8) * number
     if tidy and not found.all():
         other = np.flatnonzero(found == 0)
         found[other] = _letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)

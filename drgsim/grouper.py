@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes, attributes
-from drgsim.encode import Encoded, encode, flat, normalised
+from drgsim.encode import Encoded, bordered, encode_span, flat, normalised
 from drgsim.errors import InputError, UnknownVersionError
 from drgsim.hac import HacResult, assess
 from drgsim.marking import Graded, mark
@@ -106,18 +107,19 @@ def group(
 
 
 def _grouped(admissions: pl.DataFrame, tables: TableSet, hospital_status: str, *, detail: bool) -> pl.DataFrame:
-    encoded = encode(admissions, tables, hospital_status=hospital_status)
+    frame, rules = bordered(admissions, hospital_status), attributes(tables)
     if not detail:
-        return group_encoded(encoded, tables).frame()
-    rules = attributes(tables)
-    texts = [normalised(flat(admissions[name].cast(pl.List(pl.String)))).to_list() for name in ("sdx", "procedures")]
+        return _joined(
+            over_spans(len(frame), lambda a, b: answer(grade(encode_span(frame[a:b], tables), rules)))
+        ).frame()
 
     def graded(start: int, stop: int) -> pl.DataFrame:
-        (a, b), (c, d) = encoded.sdx_start[[start, stop]], encoded.procedure_start[[start, stop]]
-        span = grade(encoded.rows(start, stop), rules)
-        return answer(span).frame().hstack(mark(span, texts[0][a:b], texts[1][c:d]))
+        rows = frame[start:stop]
+        span = grade(encode_span(rows, tables), rules)
+        sdx, procedures = (normalised(flat(rows[name])).to_list() for name in ("sdx", "procedures"))
+        return answer(span).frame().hstack(mark(span, sdx, procedures))
 
-    return pl.concat(over_spans(len(encoded), graded))
+    return pl.concat(over_spans(len(frame), graded))
 
 
 def _grouped_by_version(admissions: pl.DataFrame, column: str, hospital_status: str, *, detail: bool) -> pl.DataFrame:
@@ -163,12 +165,16 @@ def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
 
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
     ...                     "pdx": ["K810"], "sdx": [[]], "procedures": [["0FT44ZZ"]]})
+    >>> from drgsim.encode import encode
     >>> tables = TableSet.load("43.1")
     >>> group_encoded(encode(one, tables, hospital_status="EXEMPT"), tables).drg
     array([419], dtype=uint16)
     """
     rules = attributes(tables)
-    parts = over_spans(len(encoded), lambda start, stop: answer(grade(encoded.rows(start, stop), rules)))
+    return _joined(over_spans(len(encoded), lambda start, stop: answer(grade(encoded.rows(start, stop), rules))))
+
+
+def _joined(parts: Sequence[Grouping]) -> Grouping:
     names = [column.name for column in fields(Grouping)]
     return Grouping(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -199,6 +205,8 @@ def regroup_without(
         or_into(severity, at[kept], observed.shown_severity[shown[kept]])
         dead = rules.died[np.minimum(encoded.discharge_status[again].view(np.uint16), 256)]
         severity[dead] &= ~rules.diagnoses.death_excluded
+        same = (severity == word[again]) | (severity & rules.diagnoses.lasting_mcc > 0)
+        again, severity = again[~same], severity[~same]
         found = search(observed, encoded, rules, severity, again)
         row[again], mdc[again], level[again] = found.row, found.mdc, found.severity
         word = word.copy()

@@ -16,7 +16,7 @@ from drgsim.attributes import Attributes
 from drgsim.encode import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
 from drgsim.formula import alternatives, operands, parse
 from drgsim.observe import Observed
-from drgsim.runs import Index, Words, firsts, or_into, ranges, sorted_distinct
+from drgsim.runs import Index, Words, firsts, is_among, or_into, ranges, sorted_distinct
 from drgsim.schema import ReturnCode
 
 NOT_RELEVANT, MET, NOT_MET, EXCLUDED, EXEMPT = range(5)
@@ -113,9 +113,10 @@ def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped
     rules = hac_rules(attributes)
     reports = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
     carrying = np.flatnonzero(attributes.diagnoses.kind_hac.take(observed.shown_kind))
-    chosen = carrying[reports[observed.shown_row[carrying]]]
+    chosen = carrying
     if encoded.poa is not None:
-        chosen = chosen[encoded.poa[observed.shown[chosen]] != POA_PRESENT]
+        chosen = chosen[encoded.poa.take(observed.shown.take(chosen)) != POA_PRESENT]
+    chosen = chosen[reports[observed.shown_row[chosen]]]
     entry, which = ranges(rules.start, observed.shown_kind[chosen].astype(np.int64))
     chosen = chosen[which]
     row, position = observed.shown_row[chosen].astype(np.int64), observed.shown[chosen]
@@ -148,9 +149,12 @@ def _true(
     number: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
     """Return whether the formula of each condition holds on the whole claim, whatever POA says, nothing hidden."""
-    words = np.zeros(len(encoded), np.uint64)
-    or_into(words, observed.shown_row[carrying], rules.kind_word[observed.shown_kind[carrying]])
     rows = row[firsts(row)]
+    asked = np.zeros(len(encoded), np.bool_)
+    asked[rows] = True
+    carrying = carrying[asked.take(observed.shown_row.take(carrying))]
+    words = np.zeros(len(encoded), np.uint64)
+    or_into(words, observed.shown_row.take(carrying), rules.kind_word.take(observed.shown_kind.take(carrying)))
     words[rows] |= rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
     positions, place = ranges(encoded.procedure_start, rows)
     or_into(words, rows[place], rules.procedure_word[observed.operand_set[positions]])
@@ -169,7 +173,7 @@ def _unsupported(rules: HacRules, entry: Index, row: Index, met: NDArray[np.bool
     found = np.flatnonzero(shows)
     if len(found):
         key = row * 256 + rules.number[entry]
-        shows[found] = ~np.isin(key[found], key[met & ~shows])
+        shows[found] = ~is_among(key[found], sorted_distinct(key[met & ~shows]))
     return shows
 
 

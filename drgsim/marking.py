@@ -136,7 +136,7 @@ def _level(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray
     dead = span.rules.died[status][row] & (bits & diagnoses.death_excluded > 0)
     lost = np.where(bits & surviving[row] == 0, _BY_LOGIC, 0)
     lost = np.where(dead, 1, lost)
-    lost = np.where(diagnoses.excluded(encoded.pdx[row], encoded.sdx), _BY_PDX, lost)
+    lost = np.where(diagnoses.excluded(encoded.pdx, row, encoded.sdx), _BY_PDX, lost)
     return level, np.where(level > 0, lost, 0).astype(np.uint8)
 
 

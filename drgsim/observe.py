@@ -49,11 +49,12 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     kind = diagnoses.kind.take(encoded.sdx)
     shown = np.flatnonzero(kind != 0)
     kind, row, code = kind.take(shown), encoded.sdx_row.take(shown), encoded.sdx.take(shown)
-    excluded = diagnoses.excluded(encoded.pdx.take(row), code)
-    shown_severity = diagnoses.kind_severity.take(kind) * ~excluded
-    or_into(claim, row, diagnoses.kind_claim.take(kind))
+    first = firsts(row)
+    or_into(claim, row, diagnoses.kind_claim.take(kind), first)
+    excluded = diagnoses.excluded(encoded.pdx, row, code)
+    shown_severity = diagnoses.kind_severity.take(kind * ~excluded)  # kind 0 has none
     severity = np.zeros(len(claim), np.uint64)
-    or_into(severity, row, shown_severity)
+    or_into(severity, row, shown_severity, first)
     severity[attributes.died[status]] &= ~diagnoses.death_excluded
 
     _note_only_incident(claim, pdx_class, encoded, attributes)
@@ -109,7 +110,7 @@ def _combined(
     counted = np.zeros(len(encoded), np.int64)
     none = np.zeros(0, np.int64)
     part = attributes.procedures.part.take(encoded.procedures)
-    parts = np.flatnonzero(part)
+    parts = np.flatnonzero(part != 0)
     row = encoded.procedure_row.take(parts)
     enough = part.take(parts) > 1
     enough[1:] |= row[1:] == row[:-1]

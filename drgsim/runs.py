@@ -14,11 +14,11 @@ Words = NDArray[np.uint64]
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def or_into(words: Words, rows: NDArray[np.integer], values: Words) -> None:
-    """OR `values` into `words` at `rows`, which ascend and may repeat."""
+def or_into(words: Words, rows: NDArray[np.integer], values: Words, first: Index | None = None) -> None:
+    """OR `values` into `words` at `rows`, which ascend and may repeat; `first` is `firsts(rows)` if known."""
     if len(rows):
-        first = firsts(rows)
-        words[rows[first]] |= np.bitwise_or.reduceat(values, first)
+        first = firsts(rows) if first is None else first
+        words[rows.take(first)] |= np.bitwise_or.reduceat(values, first)
 
 
 def firsts(rows: NDArray[np.integer]) -> Index:
@@ -111,3 +111,15 @@ def stretches(begin: Index, lengths: Index) -> tuple[Index, Index]:
     which = np.repeat(np.arange(len(begin)), lengths)
     positions = np.arange(len(which)) + np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
     return positions, which
+
+
+def is_among(keys: Index, ordered: Index) -> NDArray[np.bool_]:
+    """Return whether each key is one of `ordered`, which ascend.
+
+    >>> is_among(np.array([4, 1]), np.array([1, 3])).tolist()
+    [False, True]
+    """
+    if not len(ordered):
+        return np.zeros(len(keys), np.bool_)
+    found: NDArray[np.bool_] = ordered.take(np.searchsorted(ordered, keys), mode="clip") == keys
+    return found

@@ -71,7 +71,7 @@ def _first_true(
 ) -> tuple[Index, NDArray[np.uint8]]:
     """Return the deciding row and the severity it used; evaluated once for each distinct signature."""
     lists = rules.rulebook.list_of[pdx_class, mdc]
-    claim = claim & rules.rulebook.list_claim[lists]
+    claim = claim & rules.rulebook.list_claim.take(lists)
     severity = _decisive(severity, lists, rules)
     chosen, of = distinct((lists.view(np.uint64), claim, severity, seen))
     levels = severity_operands(severity[chosen], rules)
@@ -83,7 +83,7 @@ def _first_true(
 
 def _decisive(severity: Words, lists: Index, rules: Attributes) -> Words:
     """Drop severity bits that cannot matter: what no row suppresses outranks all of its level and below."""
-    plain_mcc, plain_cc = rules.diagnoses.plain[0][lists], rules.diagnoses.plain[1][lists]
+    plain_mcc, plain_cc = (plain.take(lists) for plain in rules.diagnoses.plain)
     with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
     return np.where(severity & plain_mcc, plain_mcc, with_cc)
 
