@@ -1,0 +1,143 @@
+"""Decimal arithmetic over whole columns, exact, in 64-bit integers.
+
+A price is a chain of products that the rule rounds half away from zero at named places. In binary floating
+point such a product lies a hair beside a half cent now and then, and the cent is lost. Here every decimal is
+an integer of its last place (12.34 USD is 1,234 cents), a product is formed by limbs that cannot overflow,
+and `rounded` sees the whole remainder. Only fractional powers go through float64; where such a value lies
+too near a half to be sure of, it is computed again with `decimal`.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+PRECISION = 50
+"""Digits of the decimal fallback; a power here has at most ten significant digits to decide."""
+
+DOUBT = 2e-5
+"""Distance from a half, in units of the last place, within which float64 is not trusted."""
+
+
+def scaled(values: npt.ArrayLike, digits: int) -> Ints:
+    """Decimals as integers of their last place. (n,) int64 [10**-digits], nearest.
+
+    Args:
+        values: (n,) numbers; each the float64 nearest to a decimal below 2**51 * 10**-digits.
+        digits: decimals to keep.
+
+    >>> scaled([12.34, -0.07], 2).tolist()
+    [1234, -7]
+    """
+    wide = np.asarray(values, dtype=np.float64) * float(10**digits)
+    return np.rint(wide).astype(np.int64)
+
+
+def rounded(values: Ints, drop: int) -> Ints:
+    """Drop `drop` digits, rounding half away from zero. (n,) int64.
+
+    >>> rounded(np.array([25, -25, 24, -24]), 1).tolist()
+    [3, -3, 2, -2]
+    """
+    if drop == 0:
+        return values
+    # The arithmetic shift is -1 for negatives: floor division then rounds their halves down, away from zero.
+    return np.asarray((values + (5 * 10 ** (drop - 1) + (values >> 63))) // 10**drop)
+
+
+def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 8) -> Ints:
+    """`a * b` without its last `drop` digits, rounded half up, as if it had any number of digits.
+
+    Args:
+        a: (n,) int64, not negative; taken apart into `limbs` limbs of `digits` digits and what is above.
+        b: (n,) int64 or one integer, not negative.
+        drop: digits to drop, more than `limbs * digits`.
+        limbs: how many limbs to take apart.
+        digits: digits of a limb. `10**digits * b`, and `a // 10**(limbs * digits) * b`, must stay below 2**62.
+
+    >>> product(np.array([10**15 + 5]), 10**9, 9).tolist()
+    [1000000000000005]
+    """
+    limb = 10**digits
+    carry: Any = 0
+    for _ in range(limbs):
+        above = a // limb
+        carry = ((a - above * limb) * b + carry) // limb
+        a = above
+    # What the limbs dropped is less than one unit of `carry`, and a half is a whole number of such units.
+    return rounded(np.asarray(a * b + carry), drop - limbs * digits)
+
+
+def quotient(a: Ints, b: Ints) -> Ints:
+    """`a / b` to the nearest integer, half up. (n,) int64; a >= 0, b > 0.
+
+    >>> quotient(np.array([5, 7]), np.array([2, 5])).tolist()
+    [3, 1]
+    """
+    return np.asarray((2 * a + b) // (2 * b))
+
+
+def power(
+    base: Ints, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0
+) -> Ints:
+    """`times * (base ** exponent - less)` to `digits` decimals, half up. (n,) int64.
+
+    Args:
+        base: (n,) int64 [10**-base_digits], not negative.
+        base_digits: decimals of the base.
+        exponent: a decimal, as its shortest text says.
+        digits: decimals of the result.
+        times: a decimal factor.
+        less: subtracted from the power before it is multiplied.
+
+    >>> power(np.array([12000]), 4, 0.6848, 4).tolist()
+    [11330]
+    """
+    approximate = times * ((base / 10**base_digits) ** exponent - less) * 10**digits
+
+    def precisely(row: int) -> Decimal:
+        value = Decimal(int(base[row])) / 10**base_digits
+        raised = value ** Decimal(str(exponent)) if value else Decimal(0)
+        return Decimal(str(times)) * (raised - less)
+
+    return _nearest(approximate, precisely, digits)
+
+
+def exponential(e: float, slope: float, ratio: Ints, ratio_digits: int, digits: int) -> Ints:
+    """`e ** (slope * ratio) - 1` to `digits` decimals, half up. (n,) int64.
+
+    Args:
+        e: base, as the rule prints it.
+        slope: a decimal.
+        ratio: (n,) int64 [10**-ratio_digits].
+        ratio_digits: decimals of the ratio.
+        digits: decimals of the result.
+
+    >>> exponential(2.7183, 0.2025, np.array([3300]), 4, 4).tolist()
+    [691]
+    """
+    approximate = (e ** (slope * (ratio / 10**ratio_digits)) - 1.0) * 10**digits
+
+    def precisely(row: int) -> Decimal:
+        return Decimal(str(e)) ** (Decimal(str(slope)) * int(ratio[row]) / 10**ratio_digits) - 1
+
+    return _nearest(approximate, precisely, digits)
+
+
+def _nearest(approximate: Floats, precisely: Any, digits: int) -> Ints:
+    """Round half up, asking `precisely(row)` where float64 cannot tell which side of a half it is on."""
+    below = np.floor(approximate)
+    nearest = np.floor(approximate + 0.5).astype(np.int64)
+    for row in np.flatnonzero(np.abs(approximate - below - 0.5) < DOUBT):
+        with localcontext() as context:
+            context.prec = PRECISION
+            value = precisely(int(row)).scaleb(digits)
+            nearest[row] = int(value.to_integral_value(ROUND_HALF_UP))
+    return nearest

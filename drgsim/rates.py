@@ -1,0 +1,433 @@
+"""Payment parameters by fiscal year, each with a title, a unit and a source.
+
+`Rates.load(2026)` reads `rates/*.toml`, Table 5, the wage index table and the new technologies of one fiscal
+year from the table folder. A `Rates` is a frozen value: a reform, another Table 5 or other weights give a new
+one. A value that is not known raises `MissingRateError` when it is asked for, never when it is not needed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+
+from drgsim.errors import InputError, MissingRateError, TableError, did_you_mean
+from drgsim.manifest import manifest, read_table, read_verified, table_folder
+
+Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
+_Value = StrictBool | StrictInt | StrictFloat | tuple[StrictInt, ...] | tuple[str, ...]
+_Year = Annotated[int, Field(ge=2018, le=2100)]
+
+QUALITY = ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction")
+"""Variants of the standardized amounts and updates, by `(not quality data) + 2 * (EHR reduction)`."""
+
+TABLE5 = {
+    "drg": pl.UInt16(),
+    "weight": pl.Float64(),
+    "gmlos_days": pl.Float64(),
+    "amlos_days": pl.Float64(),
+    "post_acute": pl.Boolean(),
+    "special_pay": pl.Boolean(),
+}
+WAGE_INDEX = {"cbsa": pl.String(), "wage_index": pl.Float64(), "reclassified_wage_index": pl.Float64()}
+TECHNOLOGIES = {"technology": pl.String(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
+TECHNOLOGY_CODES = {"code_group": pl.String(), "code_kind": pl.String(), "code": pl.String()}
+TECHNOLOGY_RULES = {
+    "technology": pl.String(),
+    "alternative": pl.UInt8(),
+    "code_group": pl.String(),
+    "present": pl.Boolean(),
+}
+
+
+class Parameter(BaseModel):
+    """One payment parameter as the rate files state it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str = Field(min_length=1)
+    unit: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    values: dict[_Year, _Value] = Field(min_length=1)
+    stands: bool = False
+    """Whether a value stands until a later year gives another."""
+    assumed: tuple[_Year, ...] = ()
+    """Fiscal years whose value is an assumption, not something read."""
+
+    def at(self, fiscal_year: int) -> Value | None:
+        """Return the value in force in a fiscal year, or None where it is not known."""
+        if self.stands:
+            years = [year for year in self.values if year <= fiscal_year]
+            return self.values[max(years)] if years else None
+        return self.values.get(fiscal_year)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Everything IPPS pays by in one fiscal year. Load with `Rates.load`; never changed in place.
+
+    Attributes:
+        fiscal_year: October before to September of that year.
+        parameters: what the rate files state, by name (`file.table`).
+        values: the parameters known for this fiscal year, reforms included.
+        table5: (m,) weights by DRG (see `TABLE5`), or None.
+        wage_index: (k,) wage index by CBSA, or None.
+        technologies: new technologies with their highest add-on and share, or None.
+        technology_codes: codes of each code group, or None.
+        technology_rules: which groups an alternative of a technology needs, or None.
+    """
+
+    fiscal_year: int
+    parameters: Mapping[str, Parameter] = field(repr=False)
+    values: Mapping[str, Value] = field(repr=False)
+    table5: pl.DataFrame | None = field(default=None, repr=False)
+    wage_index: pl.DataFrame | None = field(default=None, repr=False)
+    technologies: pl.DataFrame | None = field(default=None, repr=False)
+    technology_codes: pl.DataFrame | None = field(default=None, repr=False)
+    technology_rules: pl.DataFrame | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        fiscal_year: int | None = None,
+        *,
+        on: datetime.date | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> Rates:
+        """Return the rates of one fiscal year.
+
+        Args:
+            fiscal_year: such as 2026 (discharges from 2025-10-01 to 2026-09-30).
+            on: instead of a fiscal year, a discharge date in it.
+            folder: a table folder; see `drgsim.manifest.table_folder`.
+
+        Raises:
+            InputError: neither or both of `fiscal_year` and `on`.
+            MissingRateError: nothing is known about that fiscal year.
+            TableError: a rate file or table is missing, altered or malformed.
+
+        >>> Rates.load(on=datetime.date(2025, 10, 1)).fiscal_year
+        2026
+        >>> Rates.load(2026)["outlier.fixed_loss"]
+        40397.0
+        """
+        if (fiscal_year is None) == (on is None):
+            raise InputError("Rates.load takes a fiscal year or on=<discharge date>, one of the two.")
+        year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]
+        root = table_folder(folder)
+        parameters = _parameters(root)
+        known = sorted({y for p in parameters.values() for y in p.values if not p.stands and y >= 2021})
+        # A year counts as known when its standardized amount is: without it nothing at all can be priced.
+        known = [y for y in known if parameters["operating.labor.above_1.full"].at(y) is not None]
+        if year not in known:
+            raise MissingRateError(
+                f"no rates of fiscal year {year}. Known: {', '.join(map(str, known))}. "
+                "Add its values to rates/*.toml of a table folder of your own."
+            )
+        values = {name: value for name, p in parameters.items() if (value := p.at(year)) is not None}
+        return cls(
+            fiscal_year=year,
+            parameters=MappingProxyType(parameters),
+            values=MappingProxyType(values),
+            table5=_optional(root, f"weights/fy{year}.csv", TABLE5),
+            wage_index=_optional(root, f"wage_index/fy{year}.csv", WAGE_INDEX),
+            technologies=_optional(root, f"new_technology/fy{year}.csv", TECHNOLOGIES),
+            technology_codes=_optional(root, f"new_technology/fy{year}_codes.csv", TECHNOLOGY_CODES),
+            technology_rules=_optional(root, f"new_technology/fy{year}_rules.csv", TECHNOLOGY_RULES),
+        )
+
+    def __getitem__(self, name: str) -> Value:
+        """Return a parameter's value in this fiscal year.
+
+        Raises:
+            InputError: there is no parameter of that name.
+            MissingRateError: its value for this fiscal year is not known.
+        """
+        if name not in self.parameters:
+            raise InputError(f"no rate is called {name!r}.{did_you_mean(name, self.parameters)}")
+        if name not in self.values:
+            asked = self.parameters[name]
+            raise MissingRateError(
+                f"{name} ({asked.title}) is not known for fiscal year {self.fiscal_year}; known for "
+                f"{', '.join(map(str, sorted(asked.values)))}. Give one: rates.reformed({{{name!r}: ...}})."
+            )
+        return self.values[name]
+
+    def number(self, name: str) -> float:
+        """Return a parameter that is one number."""
+        value = self[name]
+        if isinstance(value, tuple):
+            raise InputError(f"{name} is a list of {self.parameters[name].unit}, not a number.")
+        return float(value)
+
+    def listed(self, name: str) -> tuple[int, ...] | tuple[str, ...]:
+        """Return a parameter that is a list of codes, DRGs or states."""
+        value = self[name]
+        if not isinstance(value, tuple):
+            raise InputError(f"{name} is a number, not a list.")
+        return value
+
+    @property
+    def weights(self) -> pl.DataFrame:
+        """Table 5 of the fiscal year; raises MissingRateError where there is none."""
+        if self.table5 is None:
+            raise MissingRateError(
+                f"Table 5 (weights) of fiscal year {self.fiscal_year} is not among the tables. Download it from "
+                "CMS with the IPPS final rule and use rates.with_table5(path)."
+            )
+        return self.table5
+
+    def assumptions(self) -> list[str]:
+        """Names of the parameters whose value for this fiscal year is an assumption.
+
+        >>> "case.no_cost_factor" in Rates.load(2026).assumptions()
+        True
+        """
+        return sorted(name for name, p in self.parameters.items() if self.fiscal_year in p.assumed)
+
+    def hospital_specific_update(self, variant: str) -> Decimal:
+        """Return the factor that brings a hospital-specific rate to this fiscal year, to five decimals.
+
+        The product of the yearly updates and budget neutrality factors since FY2019; earlier years count in
+        full, the last one by quality reporting and EHR use. Source: 42 CFR 412.73(c), 412.77, 412.79.
+
+        Raises:
+            MissingRateError: a year's factor is not known.
+
+        >>> Rates.load(2021).hospital_specific_update("full")
+        Decimal('1.05634')
+        """
+        factor = Decimal(str(self.number(f"hospital_specific.update.{variant}")))
+        for name in ("neutrality.reclassification", "neutrality.weight_cap"):
+            factor *= Decimal(str(self.number(f"hospital_specific.{name}")))
+        for year in range(2019, self.fiscal_year):
+            for name in ("update.full", "neutrality.reclassification", "neutrality.weight_cap"):
+                value = self.parameters[f"hospital_specific.{name}"].at(year)
+                if value is None:
+                    raise MissingRateError(f"hospital_specific.{name} is not known for fiscal year {year}.")
+                factor *= Decimal(str(value))
+        return factor.quantize(Decimal("0.00001"), ROUND_HALF_UP)
+
+    def reformed(self, changes: Mapping[str, float | bool | Sequence[int] | Sequence[str]]) -> Rates:
+        """Return new rates with some parameters changed; this value stays as it is.
+
+        Args:
+            changes: value by parameter name. Every name and value is checked before anything is changed.
+
+        Raises:
+            InputError: a name is not known or a value cannot be used; all of them are named.
+
+        >>> Rates.load(2026).reformed({"outlier.fixed_loss": 45000})["outlier.fixed_loss"]
+        45000.0
+        """
+        problems, accepted = [], {}
+        for name, value in changes.items():
+            if name not in self.parameters:
+                problems.append(f"no rate is called {name!r}.{did_you_mean(name, self.parameters)}")
+                continue
+            example = next(iter(self.parameters[name].values.values()))
+            converted = _like(example, value)
+            if converted is None:
+                problems.append(
+                    f"{name} is {value!r}, expected a value like {example!r} [{self.parameters[name].unit}]"
+                )
+            else:
+                accepted[name] = converted
+        if problems:
+            raise InputError("nothing was reformed: " + "; ".join(problems))
+        return replace(self, values=MappingProxyType({**self.values, **accepted}))
+
+    def with_table5(self, table: str | os.PathLike[str] | pl.DataFrame) -> Rates:
+        """Return new rates with another Table 5.
+
+        Args:
+            table: CMS's published Table 5 as tab-delimited text, or a frame with the columns of `TABLE5`.
+
+        Raises:
+            TableError: the file is missing or is not a Table 5; names the line.
+
+        >>> rates = Rates.load(2026)
+        >>> rates.with_table5(rates.weights.with_columns(weight=1.0)).weights["weight"].unique().to_list()
+        [1.0]
+        """
+        frame = _own_table5(table) if isinstance(table, pl.DataFrame) else read_table5(table)
+        return replace(self, table5=frame)
+
+    def resolved(self) -> dict[str, Value | str]:
+        """Return everything in force as one flat, sorted mapping that can be diffed.
+
+        >>> list(Rates.load(2026).resolved().items())[0]
+        ('adjustments.hac_excluded_states', ('40', '84'))
+        """
+        flat: dict[str, Value | str] = {**self.values, "fiscal_year": self.fiscal_year}
+        for name in ("table5", "wage_index", "technologies", "technology_codes", "technology_rules"):
+            table = getattr(self, name)
+            flat[f"{name}.sha256"] = (
+                "none" if table is None else hashlib.sha256(table.write_csv().encode()).hexdigest()
+            )
+        return dict(sorted(flat.items()))
+
+
+def fiscal_year_of(date: datetime.date) -> int:
+    """Return the federal fiscal year of a discharge date.
+
+    >>> fiscal_year_of(datetime.date(2026, 9, 30))
+    2026
+    """
+    return date.year + (date.month >= 10)
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _parameters(root: Path) -> dict[str, Parameter]:
+    """Every parameter of every rate file the manifest lists, by name."""
+    files = sorted(name for name in manifest(root)["files"] if re.fullmatch(r"rates/\w+\.toml", name))
+    found: dict[str, Parameter] = {}
+    for name in files:
+        try:
+            parsed = tomllib.loads(read_verified(root, name).decode("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TableError(f"{root / name}: not a TOML file: {error}") from error
+        for path, table in _leaves(Path(name).stem, parsed):
+            try:
+                found[path] = Parameter.model_validate(table)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                raise TableError(f"{root / name}: [{path}] {where}: {first['msg']}") from error
+    if not found:
+        raise TableError(f"{root}: no rates/*.toml is listed in the manifest.")
+    return found
+
+
+def _leaves(prefix: str, table: Mapping[str, object]) -> list[tuple[str, Mapping[str, object]]]:
+    """Tables that are parameters; a table of tables only groups them."""
+    if not all(isinstance(value, dict) for value in table.values()):
+        return [(prefix, table)]
+    return [
+        leaf
+        for key, value in table.items()
+        for leaf in _leaves(f"{prefix}.{key}", value)  # type: ignore[arg-type]
+    ]
+
+
+def _optional(root: Path, name: str, columns: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+    """A table that not every fiscal year has; what is listed must be whole."""
+    return read_table(root, name, columns) if name in manifest(root)["files"] else None
+
+
+def _like(example: Value, value: object) -> Value | None:
+    """`value` as the type of `example`, or None where it cannot be one. Rates are never negative."""
+    if isinstance(example, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(example, tuple):
+        kind = type(example[0])
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return None
+        return tuple(value) if all(type(item) is kind for item in value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _own_table5(frame: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in TABLE5 if name not in frame.columns]
+    if missing:
+        raise TableError(f"a Table 5 lacks {', '.join(missing)}. See drgsim.rates.TABLE5.")
+    table = frame.select(pl.col(name).cast(dtype) for name, dtype in TABLE5.items())
+    _whole(table, "a Table 5")
+    return table
+
+
+def _whole(table: pl.DataFrame, name: str) -> None:
+    twice = table.filter(pl.col("drg").is_duplicated())["drg"].unique().sort().to_list()
+    if twice:
+        raise TableError(f"{name}: DRG {', '.join(map(str, twice[:5]))} stands there twice.")
+    if table.null_count().sum_horizontal().item() or table.select((pl.col("weight") < 0).any()).item():
+        raise TableError(f"{name}: a value is empty or a weight is negative.")
+
+
+def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read Table 5 as CMS publishes it: tab-delimited text, title lines first. (m,) see `TABLE5`.
+
+    The header is found by its words, so a year's own wording (with or without capped and uncapped weights,
+    "MS-DRG" or "MSDRG") does no harm. Where both weights are printed the capped one pays.
+    A DRG without a weight (998, 999) gets 0.
+
+    Raises:
+        TableError: no header is found, or a line is not one of a Table 5; names the line.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise TableError(f"{file}: cannot be read ({error.strerror}).") from error
+    lines = [[cell.strip().strip('"').strip() for cell in line.split("\t")] for line in text.splitlines()]
+    start = next((i for i, cells in enumerate(lines) if _table5_header(cells)), None)
+    if start is None:
+        raise TableError(f"{file}: no header with MS-DRG, weights and mean lengths of stay. Is it a Table 5?")
+    at = _table5_columns(lines[start])
+    rows = []
+    for number, cells in enumerate(lines[start + 1 :], start + 2):
+        if not re.fullmatch(r"\d{1,3}", cells[0]):
+            if any(cells) and rows and len([cell for cell in cells if cell]) > 2:
+                raise TableError(f"{file}, line {number}: MS-DRG is {cells[0]!r}, expected a number.")
+            continue  # blank lines, and footnotes below the table
+        try:
+            rows.append(
+                {
+                    "drg": int(cells[0]),
+                    "weight": _table5_number(cells[at["weight"]]),
+                    "gmlos_days": _table5_number(cells[at["gmlos"]]),
+                    "amlos_days": _table5_number(cells[at["amlos"]]),
+                    "post_acute": cells[at["post"]].lower() == "yes",
+                    "special_pay": cells[at["special"]].lower() == "yes",
+                }
+            )
+        except (ValueError, IndexError) as error:
+            raise TableError(f"{file}, line {number}: not a line of Table 5: {cells}") from error
+    table = pl.DataFrame(rows, schema=TABLE5)
+    _whole(table, str(file))
+    return table
+
+
+def _table5_header(cells: Sequence[str]) -> bool:
+    joined = " ".join(cells).lower()
+    return len(cells) >= 8 and "drg" in cells[0].lower() and "weight" in joined and "mean" in joined
+
+
+def _table5_columns(header: Sequence[str]) -> dict[str, int]:
+    words = [re.sub(r"[^a-z]+", " ", cell.lower()) for cell in header]
+
+    def first(*needles: str) -> int:
+        return next(i for i, word in enumerate(words) if any(needle in word for needle in needles))
+
+    weights = [i for i, word in enumerate(words) if "weight" in word]
+    capped = [
+        i for i in weights if "cap" in words[i] and "uncap" not in words[i] and "before" not in words[i]
+    ]
+    return {
+        "weight": (capped or weights)[0],
+        "gmlos": first("geometric", "gmlos"),
+        "amlos": first("arithmetic", "amlos"),
+        "post": first("post acute", "postacute"),
+        "special": first("special"),
+    }
+
+
+def _table5_number(cell: str) -> float:
+    """Blank, dash, star or dot is how CMS prints no value: 0 here, and 0 pays nothing."""
+    return float(cell.replace(",", "")) if re.search(r"\d", cell) else 0.0
