@@ -1,0 +1,83 @@
+"""New technologies: which add-ons a stay's codes ask for. Source: 42 CFR 412.87.
+
+Codes, groups and amounts stand in the table folder (`new_technology/`); this module names none.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from drgsim.rates import Rates
+
+ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
+
+
+def normal(code: pl.Expr) -> pl.Expr:
+    """A code without dot and blanks, in capitals, as the tables write it."""
+    return code.str.replace_all(r"[.\s]", "").str.to_uppercase()
+
+
+def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Return the add-ons that admissions ask for. (k,) `row`, `max_usd` [USD], `cost_share` [1], by row.
+
+    A technology is asked for when, in one of its alternatives, every code group stands as it must. Every
+    alternative needs a procedure, so diagnoses are looked at only where a procedure fits.
+
+    Args:
+        admissions: (n,) with `procedures`, and `pdx` and `sdx` where a technology also needs a diagnosis.
+        rates: of the fiscal year; without a list of technologies the result is empty.
+    """
+    tables = rates.technologies, rates.technology_codes, rates.technology_rules
+    if tables[0] is None or tables[1] is None or tables[2] is None or "procedures" not in admissions.columns:
+        return pl.DataFrame(schema=ADD_ONS)
+    technologies, codes, rules = tables
+    procedures = codes.filter(pl.col("code_kind") == "procedure").select("code", "code_group")
+    met = _matches(admissions.select("procedures"), procedures)
+    if met.is_empty():
+        return pl.DataFrame(schema=ADD_ONS)
+    diagnoses = codes.filter(pl.col("code_kind") == "diagnosis").select("code", "code_group")
+    rows = met.get_column("row").unique().sort()
+    met = pl.concat([met, *(_diagnoses(admissions[rows.to_list()], rows, diagnoses, c) for c in ("pdx", "sdx"))])
+    met = met.unique().with_columns(met=pl.lit(value=True))
+    asked = (
+        pl.DataFrame({"row": rows})
+        .join(rules, how="cross")
+        .join(met, on=["row", "code_group"], how="left")
+        .group_by("row", "technology", "alternative")
+        .agg((pl.col("met").fill_null(value=False) == pl.col("present")).all().alias("asked"))
+        .filter("asked")
+    )
+    return (
+        asked.select("row", "technology")
+        .unique()
+        .join(technologies, on="technology")
+        .sort("row", "technology")
+        .select(pl.col(name).cast(dtype) for name, dtype in ADD_ONS.items())
+    )
+
+
+def _diagnoses(some: pl.DataFrame, rows: pl.Series, codes: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Code groups met by one column of diagnoses, in the rows that are left."""
+    if column not in some.columns:
+        return pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
+    as_list = some.select(pl.col(column) if some.schema[column] == pl.List else pl.concat_list(column))
+    found = _matches(as_list, codes)
+    return found.with_columns(pl.Series("row", rows.gather(found["row"]), dtype=pl.UInt32))
+
+
+def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
+    """Rows and the code groups their codes belong to; a table code that ends in * is a prefix."""
+    column = lists.columns[0]
+    long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
+    # Normalising text costs more than a look-up: normalise each different code once.
+    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
+    whole = distinct.join(codes, on="code")
+    prefixes = codes.filter(pl.col("code").str.ends_with("*"))
+    begun = [
+        distinct.filter(pl.col("code").str.starts_with(prefix[:-1])).with_columns(code_group=pl.lit(group))
+        for prefix, group in prefixes.iter_rows()
+    ]
+    known = pl.concat([whole, *begun]).select("raw", "code_group")
+    if known.is_empty():
+        return pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
+    return long.join(known.lazy(), on="raw").select("row", "code_group").unique().collect()
