@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import polars as pl
@@ -64,6 +64,19 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """What only the amounts reported beside the payment need. Arrays (h,), as in `Terms`."""
+
+    labor2: Ints
+    nonlabor2: Ints
+    location8: Ints
+    """Wage-adjusted labor and nonlabor shares of the fixed loss."""
+    capital_location7: Ints
+    ehr: Bools
+    quality: Bools
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a hospital brings to the price of each of its stays, exact. Arrays (h,), int64 in last places.
 
@@ -102,17 +115,19 @@ class Terms:
     low_volume6: Ints
     new_capital: Bools
     pass_through2: Ints
-    labor2: Ints
-    nonlabor2: Ints
-    location8: Ints
-    """Wage-adjusted labor and nonlabor shares of the threshold."""
-    capital_location7: Ints
-    ehr: Bools
-    quality: Bools
+    reported: Reported
 
     def __len__(self) -> int:
         """Hospitals."""
         return len(self.code)
+
+    def of(self, rows: Ints | slice, *, reported: bool) -> Terms:
+        """Return the terms of some hospitals, in that order, with or without what is only reported."""
+        columns = [getattr(self, column.name)[rows] for column in fields(self)[:-1]]
+        seen = self.reported
+        return Terms(
+            *columns, Reported(*(getattr(seen, c.name)[rows] for c in fields(seen))) if reported else seen
+        )
 
 
 def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
@@ -284,7 +299,9 @@ def terms(frame: pl.DataFrame, rates: Rates) -> Terms:
         tested_capital16=gaf4 * capital_cola3 * tested[1],
         uncompensated2=scaled(frame["uncompensated_care_usd"].to_numpy(), 2),
         specific7=_specific(frame, variant, rates),
-        dependent=frame["provider_type"].is_in(list(rates.listed("hospital_specific.dependent_types"))).to_numpy(),
+        dependent=frame["provider_type"]
+        .is_in(list(rates.listed("hospital_specific.dependent_types")))
+        .to_numpy(),
         hrr4=hrr4,
         vbp11=vbp11,
         hac=frame["hac_reduction"].to_numpy(),
@@ -293,12 +310,7 @@ def terms(frame: pl.DataFrame, rates: Rates) -> Terms:
         pass_through2=scaled(frame["pass_through_usd"].to_numpy(), 2)
         - scaled(frame["organ_acquisition_usd"].to_numpy(), 2)
         - scaled(frame["direct_education_usd"].to_numpy(), 2),
-        labor2=labor2,
-        nonlabor2=nonlabor2,
-        location8=location8,
-        capital_location7=gaf4 * capital_cola3,
-        ehr=ehr,
-        quality=quality,
+        reported=Reported(labor2, nonlabor2, location8, gaf4 * capital_cola3, ehr, quality),
     )
 
 
@@ -384,7 +396,10 @@ def _programs(frame: pl.DataFrame, quality: Bools, rates: Rates) -> tuple[Ints, 
     def outside(program: str) -> Bools:
         return states.is_in(list(rates.listed(f"adjustments.{program}_excluded_states"))).to_numpy()
 
-    in_hrr, in_vbp = frame["hrr_factor"].is_not_null().to_numpy(), frame["vbp_factor"].is_not_null().to_numpy()
+    in_hrr, in_vbp = (
+        frame["hrr_factor"].is_not_null().to_numpy(),
+        frame["vbp_factor"].is_not_null().to_numpy(),
+    )
     hrr4 = scaled(frame["hrr_factor"].fill_null(1.0).to_numpy(), 4) - 10**4
     vbp11 = scaled(frame["vbp_factor"].fill_null(1.0).to_numpy(), 11) - 10**11
     lowest_hrr4 = int(scaled([rates.number("adjustments.hrr_lowest")], 4)[0]) - 10**4

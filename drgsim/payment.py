@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -25,15 +25,8 @@ from drgsim.hospitals import Terms, completed, terms
 from drgsim.outlier import Outlier, fixed_loss, outliers
 from drgsim.rates import Rates
 from drgsim.schema import HOSPITALS, PAID, STAYS, checked
-from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, technologies, with_weights
-from drgsim.transfer import (
-    ACUTE,
-    ACUTE_NO_OUTLIER,
-    NO_OUTLIER,
-    POST_ACUTE_NO_OUTLIER,
-    Transfer,
-    transfers,
-)
+from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, technologies, with_weights
+from drgsim.transfer import ACUTE, PAYS_NO_OUTLIER, Transfer, reduced, transfers
 
 __all__ = ["COMPONENTS", "PAY_CODES", "pay", "price", "with_weights"]
 
@@ -69,6 +62,9 @@ PAY_CODES = {
 
 CHUNK = 16_384
 """Rows priced at a time: their columns stay in the cache, and a thread has work enough."""
+
+_TESTED = np.isin(np.arange(256), (0, 3, 10, 12, 14))
+"""Codes that meet the reconciliation test."""
 
 _WORKING = (
     "operating_threshold_usd",
@@ -154,7 +150,9 @@ def pay(
     return out.beside(grouped)
 
 
-def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None) -> pl.DataFrame:
+def price(
+    frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None
+) -> pl.DataFrame:
     """Return what IPPS pays for stays that carry their weight and provider inputs as columns.
 
     Args:
@@ -202,25 +200,22 @@ def _price(
     threads: int | None,
 ) -> None:
     """Price all stays chunk by chunk, each chunk on any thread, into its own rows of `out`."""
-    stays, asked, policy = exactly(frame, rates), technologies(frame, rates), _Policy.of(rates)
+    if not len(hospitals):
+        raise SchemaError("hospitals have no row. See drgsim.schema.HOSPITALS.")
+    columns, asked, policy = filled(frame), technologies(frame, rates), _Policy.of(rates)
 
     def chunk(start: int) -> None:
-        span = slice(start, min(start + CHUNK, len(stays)))
-        own = _terms_of(hospitals, span if rows is None else rows[span])
+        span = slice(start, min(start + CHUNK, frame.height))
+        stays = exactly({name: values[span] for name, values in columns.items()}, rates)
+        own = hospitals.of(span if rows is None else rows[span], reported=out.working)
         first, last = np.searchsorted(asked[0], (span.start, span.stop))
         ours = asked[0][first:last] - start, asked[1][first:last], asked[2][first:last]
         unknown = np.zeros(span.stop - start, dtype=np.bool_) if rows is None else rows[span] < 0
-        amounts = _components(stays[span], own, ours, unknown, policy, working=out.working)
+        amounts = _components(stays, own, ours, unknown, policy, working=out.working)
         out.write(span if isinstance(into, slice) else into[span], amounts)
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        list(pool.map(chunk, range(0, len(stays), CHUNK)))
-
-
-def _terms_of(hospitals: Terms, rows: Ints | slice) -> Terms:
-    if len(hospitals) == 0:
-        raise SchemaError("hospitals have no row. See drgsim.schema.HOSPITALS.")
-    return Terms(*(getattr(hospitals, column.name)[rows] for column in fields(hospitals)))
+        list(pool.map(chunk, range(0, frame.height, CHUNK)))
 
 
 # ------------------------------------------------------------------------------------ the regulation, in order
@@ -289,9 +284,12 @@ def _components(
     amounts["total_usd"] = subtotal2 + hac2 + pass_through2 + stay.islet2
     if working:
         amounts |= _working(stay, at, share, outlier, amounts, policy)
-    amounts = {name: np.where(paid, values, 0) for name, values in amounts.items()}
+    if not paid.all():
+        amounts = {name: np.where(paid, values, 0) for name, values in amounts.items()}
     if working:
-        amounts["charge_threshold_usd"] = _charge_threshold(at, outlier) * ((code == 67) | _is_outlier(outlier))
+        amounts["charge_threshold_usd"] = _charge_threshold(at, outlier) * (
+            (code == 67) | _is_outlier(outlier)
+        )
         amounts["charge_threshold_usd"][(code >= 50) & (code != 67)] = 0
     amounts["pay_code"] = code
     amounts["transfer_fraction"] = np.where(paid, share.paid4, 0)
@@ -302,13 +300,13 @@ def _components(
 def _operating_federal(stay: Stays, at: Terms, share: Transfer) -> Ints:
     """Operating federal payment. (n,) [1e-9 USD]. 42 CFR 412.64; transfers 412.4(f)."""
     full9 = product(at.standard6, stay.weight4 * stay.covid2 * stay.no_cost2, 5, digits=4)
-    return product(full9, share.paid4, 4, digits=3)
+    return reduced(full9, share)
 
 
 def _capital_federal(stay: Stays, at: Terms, share: Transfer) -> Ints:
     """Capital federal payment. (n,) [1e-9 USD]. 42 CFR 412.308, 412.312, 412.316; transfers 412.312(d)."""
     full9 = rounded(stay.weight4 * at.capital5 * stay.no_cost2, 2)
-    return product(full9, share.paid4, 4, digits=3)
+    return reduced(full9, share)
 
 
 def _new_technology(stay: Stays, at: Terms, asked: tuple[Ints, Ints, Ints], base2: Ints) -> Ints:
@@ -333,7 +331,6 @@ def _outlier(
     stay: Stays, at: Terms, share: Transfer, fsp9: Ints, cfsp9: Ints, ntap2: Ints, policy: _Policy
 ) -> Outlier:
     """Cost outlier, operating and capital. 42 CFR 412.80, 412.84, 412.312(c)."""
-    no_outlier = (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE_NO_OUTLIER)
     return outliers(
         stay.charges2,
         at.operating_ccr3,
@@ -344,12 +341,10 @@ def _outlier(
         at.loss_capital16,
         at.tested_operating17,
         at.tested_capital16,
-        operating_paid9=fsp9
-        + product(fsp9, at.operating_addon9, 9)
-        + (at.uncompensated2 + ntap2) * 10**7,
+        operating_paid9=fsp9 + product(fsp9, at.operating_addon9, 9) + (at.uncompensated2 + ntap2) * 10**7,
         capital_paid9=cfsp9 + product(cfsp9, at.capital_addon9, 9),
         marginal2=stay.marginal2,
-        barred=np.isin(stay.review, no_outlier),
+        barred=PAYS_NO_OUTLIER[stay.review],
         new_capital=at.new_capital,
     )
 
@@ -387,7 +382,7 @@ def _pay_code(stay: Stays, at: Terms, share: Transfer, outlier: Outlier, unknown
     code = np.where(is_outlier & ~post_acute, np.where(stay.review == ACUTE, 5, 2), share.code)
     code = np.where(~share.short & ((code == 0) | (code == 2)), code + 14, code)
     # An outlier that a post-acute code hides still meets the reconciliation test.
-    flagged = outlier.reconciled & np.isin(code, (0, 3, 10, 12, 14))
+    flagged = outlier.reconciled & _TESTED[code]
     code = np.where(flagged, code + 30, code)
     lost = is_outlier & (stay.covered < stay.los)
     code = np.where(lost, 67, code)
@@ -420,8 +415,8 @@ def _working(
         "charge_threshold_usd": np.zeros(len(stay), dtype=np.int64),
         "standardized_usd": _standardized(stay, at, share, outlier, paid, policy),
         "ehr_savings_usd": _ehr_savings(at, paid, policy),
-        "labor_usd": at.labor2,
-        "nonlabor_usd": at.nonlabor2,
+        "labor_usd": at.reported.labor2,
+        "nonlabor_usd": at.reported.nonlabor2,
     }
 
 
@@ -432,8 +427,8 @@ def _standardized(
     base2 = int(scaled([policy.rates.number("information.standardized_operating_base")], 2)[0])
     capital2 = int(scaled([policy.rates.number("capital.federal_rate")], 2)[0])
     ntap2 = np.asarray(paid["new_technology_usd"], dtype=np.int64)
-    cost2 = _ratio(stay.charges2 * at.operating_ccr3, 10**5, at.location8)
-    capital_cost2 = _ratio(stay.charges2 * at.capital_ccr3, 10**4, at.capital_location7)
+    cost2 = _ratio(stay.charges2 * at.operating_ccr3, 10**5, at.reported.location8)
+    capital_cost2 = _ratio(stay.charges2 * at.capital_ccr3, 10**4, at.reported.capital_location7)
     both3 = np.maximum(at.operating_ccr3 + at.capital_ccr3, 1)
     share9, capital_share9 = (quotient(ccr3 * 10**9, both3) for ccr3 in (at.operating_ccr3, at.capital_ccr3))
     threshold9 = rounded(outlier.loss2 * share9 + base2 * share.weight4 * 10**5 + ntap2 * 10**9, 2)
@@ -448,7 +443,7 @@ def _standardized(
 
 def _ehr_savings(at: Terms, paid: dict[str, Ints | Floats], policy: _Policy) -> Ints:
     """What the EHR reduction took from the operating payment. (n,) [cents]."""
-    if not at.ehr.any():
+    if not at.reported.ehr.any():
         return np.zeros(len(at), dtype=np.int64)
     names = ("hospital_specific_usd", "operating_federal_usd", "dsh_usd", "ime_usd")
     operating2 = sum(np.asarray(paid[name], dtype=np.int64) for name in names)
@@ -459,8 +454,8 @@ def _ehr_savings(at: Terms, paid: dict[str, Ints | Floats], policy: _Policy) -> 
         int(scaled([policy.rates.number(f"information.ehr_restoring_ratio{suffix}")], 9)[0])
         for suffix in ("", "_no_quality_data")
     )
-    restored2 = rounded(base2 * np.where(at.quality, full9, other9), 9)
-    return np.where(at.ehr, restored2 - base2, 0)
+    restored2 = rounded(base2 * np.where(at.reported.quality, full9, other9), 9)
+    return np.where(at.reported.ehr, restored2 - base2, 0)
 
 
 def _ratio(a: Ints, scale: int, b: Ints) -> Ints:
@@ -485,6 +480,8 @@ class _Out:
                 self.codes[rows] = values
             elif name == "weight":
                 self.columns[name][rows] = values
+            elif isinstance(rows, slice):
+                np.divide(values, _SCALE.get(name, 100.0), out=self.columns[name][rows])
             else:
                 self.columns[name][rows] = values / _SCALE.get(name, 100.0)
 

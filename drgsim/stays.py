@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from drgsim.errors import InputError
@@ -13,6 +15,7 @@ from drgsim.exact import Bools, Floats, Ints, scaled
 from drgsim.rates import Rates
 from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked
 from drgsim.technology import add_ons, normal
+from drgsim.transfer import VALID as VALID_REVIEW
 
 MOST_CHARGES_USD = 99_999_999.99
 DRGS = 1000
@@ -57,10 +60,6 @@ class Stays:
         """Stays."""
         return len(self.code)
 
-    def __getitem__(self, rows: slice) -> Stays:
-        """Return some rows."""
-        return Stays(*(getattr(self, column.name)[rows] for column in fields(self)))
-
 
 def weights_by_drg(rates: Rates) -> dict[str, Floats]:
     """Weight, GMLOS and AMLOS at the index of their DRG, NaN where there is none. (1000,) each."""
@@ -72,7 +71,9 @@ def weights_by_drg(rates: Rates) -> dict[str, Floats]:
     return found
 
 
-def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Iterator[tuple[Rates, Ints | slice]]:
+def by_fiscal_year(
+    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
+) -> Iterator[tuple[Rates, Ints | slice]]:
     """Yield each rates with the rows it applies to.
 
     One `Rates` applies to every row, whatever its date: that is how a policy is held constant. Several
@@ -90,7 +91,9 @@ def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Itera
     if "discharge_date" not in frame.columns:
         raise InputError("rates of several fiscal years are chosen by discharge_date, which is not there.")
     date = pl.col("discharge_date")
-    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
+    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))[
+        "year"
+    ].to_numpy()
     for one in rates:
         yield one, np.flatnonzero(found == one.fiscal_year)
 
@@ -157,7 +160,9 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         frame = frame.with_columns(covid=_has_covid(grouped, rates))
     if "no_cost_product" not in frame.columns:
         frame = frame.with_columns(no_cost_product=_has_no_cost(grouped, frame["drg"], rates))
-    kept = [name for name in (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx") if name in frame.columns]
+    kept = [
+        name for name in (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx") if name in frame.columns
+    ]
     return frame.select(kept)
 
 
@@ -187,10 +192,14 @@ def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
     Taken from `ntap_max_usd` and `ntap_share` if they are there, else found by the codes.
     """
     if "ntap_max_usd" in frame.columns and "ntap_share" in frame.columns:
-        lists = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share")
+        lists = frame.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share"
+        )
         lists = lists.filter(pl.col("ntap_max_usd").list.len() > 0)
         if (lists["ntap_max_usd"].list.len() != lists["ntap_share"].list.len().fill_null(0)).any():
-            raise InputError("ntap_max_usd and ntap_share must have one value a technology, in the same order.")
+            raise InputError(
+                "ntap_max_usd and ntap_share must have one value a technology, in the same order."
+            )
         asked = lists.explode("ntap_max_usd", "ntap_share").drop_nulls()
     else:
         asked = add_ons(frame, rates)
@@ -202,25 +211,52 @@ def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
     )
 
 
-def exactly(frame: pl.DataFrame, rates: Rates) -> Stays:
+def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    """Return the numeric columns of STAYS without nulls. (n,) each.
+
+    A null number becomes one that cannot be (-1, or 255 for a review code), which `exactly` refuses; null
+    covered days are all days, and a null flag is false.
+    """
+    given = {column.name: column for column in STAYS.columns if column.name in frame.columns}
+    never = {"review_code": 255, "drg": 0, "reserve_days": 0, "islet_isolations": 0}
+    filled = []
+    for name, column in given.items():
+        if column.dtype == pl.Boolean:
+            filled.append(pl.col(name).fill_null(value=False))
+        elif column.dtype == pl.Float64:
+            filled.append(pl.col(name).fill_nan(None).fill_null(-1.0))
+        elif name == "covered_days":
+            filled.append(pl.col(name).fill_null(pl.col("los_days")).fill_null(-1))
+        elif column.dtype.is_integer():
+            filled.append(pl.col(name).fill_null(never.get(name, -1)))
+    return {column.name: column.to_numpy() for column in frame.select(filled)}
+
+
+def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
     """Return STAYS as exact numbers, with the return code of those that cannot be priced.
 
     Codes and their order are those of CMS's pricer 2021.5 (1000-EDIT-THE-BILL-INFO).
+
+    Args:
+        columns: (n,) each, as `filled` returns them.
+        rates: of the fiscal year.
     """
-    n = frame.height
-    drg = np.minimum(frame["drg"].fill_null(0).to_numpy(), DRGS - 1)
-    weight, gmlos, charges = (
-        frame[name].fill_null(-1.0).fill_nan(-1.0).to_numpy()
-        for name in ("weight", "gmlos_days", "covered_charges_usd")
-    )
-    los = frame["los_days"].fill_null(-1).to_numpy().astype(np.int64)
-    covered = _given(frame, "covered_days", los, missing=-1)
-    reserve = _given(frame, "reserve_days", 0, missing=0)
-    review = _given(frame, "review_code", 255, missing=255)
+    n = len(columns["drg"])
+
+    def given(name: str, default: int) -> npt.NDArray[Any]:
+        return columns.get(name, np.broadcast_to(np.asarray(default), (n,)))
+
+    def flag(name: str) -> Bools:
+        return np.asarray(given(name, 0), dtype=np.bool_)
+
+    drg = np.minimum(columns["drg"], DRGS - 1)
+    weight, charges, review = columns["weight"], columns["covered_charges_usd"], columns["review_code"]
+    los = columns["los_days"].astype(np.int64)
+    covered, reserve = columns.get("covered_days", los), given("reserve_days", 0)
     code = np.zeros(n, dtype=np.int64)
     for wrong, number in (  # the first that is wrong is told, so the last is written first
         (~((charges >= 0) & (charges <= MOST_CHARGES_USD)), 58),
-        (~np.isin(review, (0, 3, 6, 7, 9, 11)), 57),
+        (~VALID_REVIEW[review], 57),
         ((covered < 0) | ((covered == 0) & (los > 0)) | (reserve > covered), 62),
         ((reserve < 0) | (reserve > 60), 61),
         ((los < 0) | (los > 99_999), 56),
@@ -231,9 +267,9 @@ def exactly(frame: pl.DataFrame, rates: Rates) -> Stays:
     return Stays(
         code=code,
         weight4=scaled(np.where(usable, weight, 0.0), 4),
-        gmlos1=scaled(np.where(usable, np.maximum(gmlos, 0.0), 0.0), 1),
-        post_acute=_flag(frame, "post_acute"),
-        special=_flag(frame, "special_pay"),
+        gmlos1=scaled(np.where(usable, np.maximum(columns["gmlos_days"], 0.0), 0.0), 1),
+        post_acute=columns["post_acute"],
+        special=columns["special_pay"],
         exempt=_drgs(rates, "transfer.exempt_drgs")[drg],
         marginal2=np.where(
             _drgs(rates, "outlier.burn_drgs")[drg],
@@ -244,28 +280,14 @@ def exactly(frame: pl.DataFrame, rates: Rates) -> Stays:
         los=np.where(usable, los, 0),
         covered=np.where(usable, covered, 0),
         charges2=scaled(np.where(usable, charges, 0.0), 2),
-        covid2=_factor(_flag(frame, "covid"), "case.covid_factor", rates),
-        no_cost2=_factor(_flag(frame, "no_cost_product"), "case.no_cost_factor", rates),
-        plan=_flag(frame, "medicare_advantage"),
-        islet2=_islet(_given(frame, "islet_isolations", 0, missing=0), rates),
+        covid2=_factor(flag("covid"), "case.covid_factor", rates),
+        no_cost2=_factor(flag("no_cost_product"), "case.no_cost_factor", rates),
+        plan=flag("medicare_advantage"),
+        islet2=_islet(given("islet_isolations", 0), rates),
     )
 
 
 # ---------------------------------------------------------------------------------------------------------
-
-
-def _given(frame: pl.DataFrame, name: str, default: Ints | int, *, missing: int) -> Ints:
-    """A column as int64, or its default; null becomes `missing`."""
-    if name not in frame.columns:
-        return np.broadcast_to(np.asarray(default, dtype=np.int64), (frame.height,))
-    return frame[name].fill_null(missing).to_numpy().astype(np.int64)
-
-
-def _flag(frame: pl.DataFrame, name: str) -> Bools:
-    """A Boolean column; null and absent are false."""
-    if name not in frame.columns:
-        return np.zeros(frame.height, dtype=np.bool_)
-    return frame[name].fill_null(value=False).to_numpy()
 
 
 def _drgs(rates: Rates, name: str) -> Bools:
@@ -306,7 +328,9 @@ def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
 
 def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
     """Immunotherapy whose product came at no cost: by condition code, or in a trial unless said otherwise."""
-    rows = np.flatnonzero(_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
+    rows = np.flatnonzero(
+        _drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)]
+    )
     has = np.zeros(len(drg), dtype=np.bool_)
     if len(rows):
         some = grouped[rows]

@@ -36,16 +36,19 @@ def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     if met.is_empty():
         return pl.DataFrame(schema=ADD_ONS)
     diagnoses = codes.filter(pl.col("code_kind") == "diagnosis").select("code", "code_group")
-    rows = met.get_column("row").unique().sort()
-    met = pl.concat([met, *(_diagnoses(admissions[rows.to_list()], rows, diagnoses, c) for c in ("pdx", "sdx"))])
-    met = met.unique().with_columns(met=pl.lit(value=True))
+    undecided = rules.filter(pl.col("code_group").is_in(diagnoses["code_group"].implode()))["technology"]
+    open_groups = rules.filter(pl.col("technology").is_in(undecided.implode()))["code_group"]
+    rows = met.filter(pl.col("code_group").is_in(open_groups.implode()))["row"].unique().sort()
+    some = admissions[rows.to_numpy()]
+    met = pl.concat([met, *(_diagnoses(some, rows, diagnoses, column) for column in ("pdx", "sdx"))]).unique()
+    alternative = ("technology", "alternative")
+    needed = rules.group_by(alternative).agg(pl.col("present").sum().alias("needed"))
     asked = (
-        pl.DataFrame({"row": rows})
-        .join(rules, how="cross")
-        .join(met, on=["row", "code_group"], how="left")
-        .group_by("row", "technology", "alternative")
-        .agg((pl.col("met").fill_null(value=False) == pl.col("present")).all().alias("asked"))
-        .filter("asked")
+        met.join(rules, on="code_group")
+        .group_by("row", *alternative)
+        .agg(pl.col("present").sum().alias("found"), (~pl.col("present")).any().alias("excluded"))
+        .join(needed, on=alternative)
+        .filter(pl.col("found") == pl.col("needed"), ~pl.col("excluded"))
     )
     return (
         asked.select("row", "technology")
@@ -68,9 +71,17 @@ def _diagnoses(some: pl.DataFrame, rows: pl.Series, codes: pl.DataFrame, column:
 def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     """Rows and the code groups their codes belong to; a table code that ends in * is a prefix."""
     column = lists.columns[0]
-    long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
+    long = (
+        lists.lazy()
+        .with_row_index("row")
+        .explode(column)
+        .select("row", pl.col(column).alias("raw"))
+        .drop_nulls()
+    )
     # Normalising text costs more than a look-up: normalise each different code once.
-    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
+    distinct = (
+        long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
+    )
     whole = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*"))
     begun = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drgsim.exact import Bools, Ints, quotient, rounded
+from drgsim.exact import Bools, Ints, product, quotient, rounded
 
 FULL = 0
 ACUTE = 3
@@ -19,7 +19,12 @@ NO_OUTLIER = 7
 POST_ACUTE = 9
 """Went on to post-acute care: a transfer if the DRG is on the list."""
 POST_ACUTE_NO_OUTLIER = 11
-REVIEW_CODES = (FULL, ACUTE, ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE, POST_ACUTE_NO_OUTLIER)
+VALID = np.isin(
+    np.arange(256), (FULL, ACUTE, ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE, POST_ACUTE_NO_OUTLIER)
+)
+"""Whether a review code is one, by code."""
+PAYS_NO_OUTLIER = np.isin(np.arange(256), (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE_NO_OUTLIER))
+"""Whether a stay with that review code is never paid a cost outlier, by code."""
 
 ONE4 = 10**4
 
@@ -57,17 +62,20 @@ def transfers(
         exempt: (n,) whether the DRG is itself defined by the transfer, 42 CFR 412.4(f)(4).
     """
     days = np.maximum(los, 1) + 1
+    short = 10 * days < gmlos1
     to_post_acute = ((review == POST_ACUTE) | (review == POST_ACUTE_NO_OUTLIER)) & post_acute
     half = to_post_acute & special
-    per_diem = (review == ACUTE) | (review == ACUTE_NO_OUTLIER) | (to_post_acute & ~special)
-    mean = np.maximum(gmlos1, 1)
-    short = 10 * days < gmlos1
-    # 412.4(f)(1): a day's share of the mean stay; (f)(6): half at once and half by day.
-    by_day4 = quotient(days * 10**5, mean)
-    by_half4 = quotient((mean + 10 * days) * ONE4, 2 * mean)
-    share4 = np.where(short, np.where(half, by_half4, np.where(per_diem, by_day4, ONE4)), ONE4)
-    exact_half = quotient(weight4 * (mean + 10 * days), 2 * mean)
-    weighted4 = np.where(half & short, exact_half, rounded(share4 * weight4, 4))
+    less = short & (to_post_acute | (review == ACUTE) | (review == ACUTE_NO_OUTLIER))
+    share4 = np.full(len(los), ONE4, dtype=np.int64)
+    weighted4 = weight4.copy()
+    by_day, by_half = np.flatnonzero(less & ~half), np.flatnonzero(less & half)
+    # 412.4(f)(1), (f)(5): by the days of the mean stay, each by its number of days, the first one double.
+    share4[by_day] = quotient(days[by_day] * 10**5, gmlos1[by_day])
+    weighted4[by_day] = rounded(share4[by_day] * weight4[by_day], 4)
+    # 412.4(f)(6): half of the payment at once, half by day.
+    halves, whole = gmlos1[by_half] + 10 * days[by_half], 2 * gmlos1[by_half]
+    share4[by_half] = quotient(halves * ONE4, whole)
+    weighted4[by_half] = quotient(weight4[by_half] * halves, whole)
     codes = np.where(half, 10, np.where(to_post_acute, 12, review))
     return Transfer(
         days=days,
@@ -76,5 +84,12 @@ def transfers(
         weight4=weighted4,
         # The fixed loss shrinks with the payment, and for exempt DRGs too: the pricer does not except them.
         loss4=np.where((review == ACUTE) | (review == POST_ACUTE), share4, ONE4),
-        code=np.where((half | per_diem) & short & ~exempt, codes, 0),
+        code=np.where(less & ~exempt, codes, 0),
     )
+
+
+def reduced(full9: Ints, share: Transfer) -> Ints:
+    """Payment of stays that may be transfers. (n,) [1e-9 USD], rounded to nine decimals."""
+    rows = np.flatnonzero(share.paid4 < ONE4)
+    full9[rows] = product(full9[rows], share.paid4[rows], 4, digits=3)
+    return full9
