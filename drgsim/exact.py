@@ -60,7 +60,7 @@ def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 
         b: (n,) int64 or one integer, not negative.
         drop: digits to drop, more than `limbs * digits`.
         limbs: how many limbs to take apart.
-        digits: digits of a limb. `10**digits * b`, and `a // 10**(limbs * digits) * b`, must stay below 2**62.
+        digits: digits of a limb; `10**digits * b` and `a // 10**(limbs * digits) * b` stay below 2**62.
 
     >>> product(np.array([10**15 + 5]), 10**9, 9).tolist()
     [1000000000000005]
@@ -126,7 +126,8 @@ def exponential(e: float, slope: float, ratio: Ints, ratio_digits: int, digits: 
     approximate = (e ** (slope * (ratio / 10**ratio_digits)) - 1.0) * 10**digits
 
     def precisely(row: int) -> Decimal:
-        return Decimal(str(e)) ** (Decimal(str(slope)) * int(ratio[row]) / 10**ratio_digits) - 1
+        raised: Decimal = Decimal(str(e)) ** (Decimal(str(slope)) * int(ratio[row]) / 10**ratio_digits)
+        return raised - 1
 
     return _nearest(approximate, precisely, digits)
 

@@ -19,13 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from drgsim import information
 from drgsim.errors import SchemaError
-from drgsim.exact import Bools, Floats, Ints, product, quotient, rounded, scaled
-from drgsim.hospitals import Terms, completed, terms
+from drgsim.exact import Bools, Floats, Ints, product, rounded, scaled
+from drgsim.hospitals import completed
 from drgsim.outlier import Outlier, fixed_loss, outliers
 from drgsim.rates import Rates
 from drgsim.schema import HOSPITALS, PAID, STAYS, checked
-from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, technologies, with_weights
+from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, with_weights
+from drgsim.technology import technologies
+from drgsim.terms import Terms, terms
 from drgsim.transfer import ACUTE, PAYS_NO_OUTLIER, Transfer, reduced, transfers
 
 __all__ = ["COMPONENTS", "PAY_CODES", "pay", "price", "with_weights"]
@@ -65,16 +68,6 @@ CHUNK = 16_384
 
 _TESTED = np.isin(np.arange(256), (0, 3, 10, 12, 14))
 """Codes that meet the reconciliation test."""
-
-_WORKING = (
-    "operating_threshold_usd",
-    "operating_cost_usd",
-    "charge_threshold_usd",
-    "standardized_usd",
-    "ehr_savings_usd",
-    "labor_usd",
-    "nonlabor_usd",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +109,8 @@ def pay(
     column), new technologies from the procedures and diagnoses (or `ntap_max_usd` and `ntap_share`).
 
     Args:
-        grouped: (n,) grouped admissions: `drg`, `hospital_id`, `los_days` [days], `covered_charges_usd` [USD],
-            `discharge_status`; optional columns of `drgsim.schema.STAYS`.
+        grouped: (n,) grouped admissions: `drg`, `hospital_id`, `los_days` [days],
+            `covered_charges_usd` [USD], `discharge_status`; optional columns of `drgsim.schema.STAYS`.
         hospitals: (h,) `drgsim.schema.HOSPITALS`.
         rates: one `Rates`, which prices every admission whatever its date, or several, chosen by the fiscal
             year of `discharge_date`.
@@ -218,7 +211,7 @@ def _price(
         list(pool.map(chunk, range(0, frame.height, CHUNK)))
 
 
-# ------------------------------------------------------------------------------------ the regulation, in order
+# ---------------------------------------------------------------------------------- the regulation, in order
 
 
 def _components(
@@ -283,11 +276,11 @@ def _components(
     }
     amounts["total_usd"] = subtotal2 + hac2 + pass_through2 + stay.islet2
     if working:
-        amounts |= _working(stay, at, share, outlier, amounts, policy)
+        amounts |= information.reported(stay, at, share, outlier, amounts, policy.rates)
     if not paid.all():
         amounts = {name: np.where(paid, values, 0) for name, values in amounts.items()}
     if working:
-        amounts["charge_threshold_usd"] = _charge_threshold(at, outlier) * (
+        amounts["charge_threshold_usd"] = information.charge_threshold(at, outlier) * (
             (code == 67) | _is_outlier(outlier)
         )
         amounts["charge_threshold_usd"][(code >= 50) & (code != 67)] = 0
@@ -355,7 +348,7 @@ def _of_base(base2: Ints, factor: Ints, digits: int) -> Ints:
 
 
 def _hospital_specific(stay: Stays, at: Terms, share: Transfer, outlier9: Ints, policy: _Policy) -> Ints:
-    """What the hospital-specific rate pays above the federal one. (n,) [cents]. 42 CFR 412.92(d), 412.108(c)."""
+    """Hospital-specific payment above the federal one. (n,) [cents]. 42 CFR 412.92(d), 412.108(c)."""
     specific2 = np.zeros(len(stay), dtype=np.int64)
     rows = np.flatnonzero(at.specific7)
     if not len(rows):
@@ -392,84 +385,12 @@ def _pay_code(stay: Stays, at: Terms, share: Transfer, outlier: Outlier, unknown
     return np.where(unknown, 51, np.where(at.code == 52, 52, code))
 
 
-# ----------------------------------------------------------------------------- reported beside the payment
-
-
-def _charge_threshold(at: Terms, outlier: Outlier) -> Ints:
-    """Charges at which the stay becomes an outlier. (n,) [1e-9 USD]."""
-    ratio3 = np.maximum(at.operating_ccr3 + at.capital_ccr3, 1)
-    return _ratio(outlier.operating_threshold9 + outlier.capital_threshold9, 1000, ratio3)
-
-
-def _working(
-    stay: Stays,
-    at: Terms,
-    share: Transfer,
-    outlier: Outlier,
-    paid: dict[str, Ints | Floats],
-    policy: _Policy,
-) -> dict[str, Ints | Floats]:
-    return {
-        "operating_threshold_usd": outlier.operating_threshold9,
-        "operating_cost_usd": stay.charges2 * at.operating_ccr3 * 10**4,
-        "charge_threshold_usd": np.zeros(len(stay), dtype=np.int64),
-        "standardized_usd": _standardized(stay, at, share, outlier, paid, policy),
-        "ehr_savings_usd": _ehr_savings(at, paid, policy),
-        "labor_usd": at.reported.labor2,
-        "nonlabor_usd": at.reported.nonlabor2,
-    }
-
-
-def _standardized(
-    stay: Stays, at: Terms, share: Transfer, outlier: Outlier, paid: dict[str, Ints | Floats], policy: _Policy
-) -> Ints:
-    """Standardized allowed amount: the payment without geography and policy adjustments. (n,) [cents]."""
-    base2 = int(scaled([policy.rates.number("information.standardized_operating_base")], 2)[0])
-    capital2 = int(scaled([policy.rates.number("capital.federal_rate")], 2)[0])
-    ntap2 = np.asarray(paid["new_technology_usd"], dtype=np.int64)
-    cost2 = _ratio(stay.charges2 * at.operating_ccr3, 10**5, at.reported.location8)
-    capital_cost2 = _ratio(stay.charges2 * at.capital_ccr3, 10**4, at.reported.capital_location7)
-    both3 = np.maximum(at.operating_ccr3 + at.capital_ccr3, 1)
-    share9, capital_share9 = (quotient(ccr3 * 10**9, both3) for ccr3 in (at.operating_ccr3, at.capital_ccr3))
-    threshold9 = rounded(outlier.loss2 * share9 + base2 * share.weight4 * 10**5 + ntap2 * 10**9, 2)
-    capital_threshold2 = rounded(outlier.loss2 * capital_share9 + capital2 * share.weight4 * 10**5, 9)
-    excess9 = np.maximum(cost2 * 10**7 - threshold9, 0)
-    capital_excess2 = np.maximum(capital_cost2 - capital_threshold2, 0)
-    is_above = (cost2 + capital_cost2) * 10**7 > threshold9 + capital_threshold2 * 10**7
-    outlier9 = product(excess9, stay.marginal2, 2, digits=1) + capital_excess2 * stay.marginal2 * 10**5
-    allowed9 = (base2 + capital2) * share.weight4 * 10**3 + np.where(is_above, outlier9, 0) + ntap2 * 10**7
-    return rounded(allowed9, 7)
-
-
-def _ehr_savings(at: Terms, paid: dict[str, Ints | Floats], policy: _Policy) -> Ints:
-    """What the EHR reduction took from the operating payment. (n,) [cents]."""
-    if not at.reported.ehr.any():
-        return np.zeros(len(at), dtype=np.int64)
-    names = ("hospital_specific_usd", "operating_federal_usd", "dsh_usd", "ime_usd")
-    operating2 = sum(np.asarray(paid[name], dtype=np.int64) for name in names)
-    low_volume2 = operating2 * at.low_volume6 // 10**6  # the pricer truncates here
-    programs2 = np.asarray(paid["readmissions_usd"] + paid["value_based_usd"], dtype=np.int64)
-    base2 = operating2 + programs2 + low_volume2
-    full9, other9 = (
-        int(scaled([policy.rates.number(f"information.ehr_restoring_ratio{suffix}")], 9)[0])
-        for suffix in ("", "_no_quality_data")
-    )
-    restored2 = rounded(base2 * np.where(at.reported.quality, full9, other9), 9)
-    return np.where(at.reported.ehr, restored2 - base2, 0)
-
-
-def _ratio(a: Ints, scale: int, b: Ints) -> Ints:
-    """`a * scale / b` to the nearest integer, half up, without overflow. a >= 0, b > 0."""
-    whole, rest = np.divmod(a, b)
-    return np.asarray(whole * scale + quotient(rest * scale, b))
-
-
 class _Out:
     """Result columns, allocated once and filled chunk by chunk from any thread."""
 
     def __init__(self, rows: int, *, working: bool) -> None:
         self.working = working
-        names = (*PAID.names, *(_WORKING if working else ()))
+        names = (*PAID.names, *(information.COLUMNS if working else ()))
         self.columns: dict[str, Floats] = {name: np.zeros(rows) for name in names if name != "pay_code"}
         self.columns["weight"][:] = np.nan
         self.codes = np.full(rows, 55, dtype=np.uint8)
@@ -491,9 +412,4 @@ class _Out:
         return added.with_columns(pl.col("weight").fill_nan(None))
 
 
-_SCALE = {
-    "transfer_fraction": 1e4,
-    "operating_threshold_usd": 1e9,
-    "operating_cost_usd": 1e9,
-    "charge_threshold_usd": 1e9,
-}
+_SCALE = {"transfer_fraction": 1e4, **information.SCALE}

@@ -14,7 +14,7 @@ from drgsim.errors import InputError
 from drgsim.exact import Bools, Floats, Ints, scaled
 from drgsim.rates import Rates
 from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked
-from drgsim.technology import add_ons, normal
+from drgsim.transfer import ACUTE, POST_ACUTE
 from drgsim.transfer import VALID as VALID_REVIEW
 
 MOST_CHARGES_USD = 99_999_999.99
@@ -59,6 +59,11 @@ class Stays:
     def __len__(self) -> int:
         """Stays."""
         return len(self.code)
+
+
+def normal(code: pl.Expr) -> pl.Expr:
+    """A code without dot and blanks, in capitals, as the tables write it."""
+    return code.str.replace_all(r"[.\s]", "").str.to_uppercase()
 
 
 def weights_by_drg(rates: Rates) -> dict[str, Floats]:
@@ -176,39 +181,14 @@ def review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
     [0, 3, 9, None]
     """
     codes = np.zeros(256, dtype=np.uint8)
-    codes[list(rates.listed("transfer.acute_statuses"))] = 3
-    codes[list(rates.listed("transfer.post_acute_statuses"))] = 9
+    codes[np.asarray(rates.listed("transfer.acute_statuses"), dtype=np.intp)] = ACUTE
+    codes[np.asarray(rates.listed("transfer.post_acute_statuses"), dtype=np.intp)] = POST_ACUTE
     # A status outside 0 to 255 cannot be one: it is no transfer, and the grouper says it is invalid.
     status = discharge_status.fill_null(0).clip(0, 255).to_numpy()
     found = pl.Series("review_code", codes[status])
     return found.to_frame().select(
         pl.when(discharge_status.is_not_null()).then("review_code").alias("review_code")
     )["review_code"]
-
-
-def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
-    """Add-ons asked for: rows (k,), highest add-on (k,) [cents], cost share (k,) [1e-2], in order of rows.
-
-    Taken from `ntap_max_usd` and `ntap_share` if they are there, else found by the codes.
-    """
-    if "ntap_max_usd" in frame.columns and "ntap_share" in frame.columns:
-        lists = frame.select(
-            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share"
-        )
-        lists = lists.filter(pl.col("ntap_max_usd").list.len() > 0)
-        if (lists["ntap_max_usd"].list.len() != lists["ntap_share"].list.len().fill_null(0)).any():
-            raise InputError(
-                "ntap_max_usd and ntap_share must have one value a technology, in the same order."
-            )
-        asked = lists.explode("ntap_max_usd", "ntap_share").drop_nulls()
-    else:
-        asked = add_ons(frame, rates)
-    row, most, share = asked.columns
-    return (
-        asked[row].to_numpy().astype(np.int64),
-        scaled(asked[most].to_numpy(), 2),
-        scaled(asked[share].to_numpy(), 2),
-    )
 
 
 def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
@@ -292,7 +272,7 @@ def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
 
 def _drgs(rates: Rates, name: str) -> Bools:
     chosen = np.zeros(DRGS, dtype=np.bool_)
-    chosen[list(rates.listed(name))] = True
+    chosen[np.asarray(rates.listed(name), dtype=np.intp)] = True
     return chosen
 
 

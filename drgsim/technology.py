@@ -5,16 +5,40 @@ Codes, groups and amounts stand in the table folder (`new_technology/`); this mo
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
+from drgsim.errors import InputError
+from drgsim.exact import Ints, scaled
 from drgsim.rates import Rates
+from drgsim.stays import normal
 
 ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
 
 
-def normal(code: pl.Expr) -> pl.Expr:
-    """A code without dot and blanks, in capitals, as the tables write it."""
-    return code.str.replace_all(r"[.\s]", "").str.to_uppercase()
+def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
+    """Add-ons asked for: rows (k,), highest add-on (k,) [cents], cost share (k,) [1e-2], in order of rows.
+
+    Taken from `ntap_max_usd` and `ntap_share` if they are there, else found by the codes.
+    """
+    if "ntap_max_usd" in frame.columns and "ntap_share" in frame.columns:
+        lists = frame.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share"
+        )
+        lists = lists.filter(pl.col("ntap_max_usd").list.len() > 0)
+        if (lists["ntap_max_usd"].list.len() != lists["ntap_share"].list.len().fill_null(0)).any():
+            raise InputError(
+                "ntap_max_usd and ntap_share must have one value a technology, in the same order."
+            )
+        asked = lists.explode("ntap_max_usd", "ntap_share").drop_nulls()
+    else:
+        asked = add_ons(frame, rates)
+    row, most, share = asked.columns
+    return (
+        asked[row].to_numpy().astype(np.int64),
+        scaled(asked[most].to_numpy(), 2),
+        scaled(asked[share].to_numpy(), 2),
+    )
 
 
 def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
@@ -27,10 +51,9 @@ def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         admissions: (n,) with `procedures`, and `pdx` and `sdx` where a technology also needs a diagnosis.
         rates: of the fiscal year; without a list of technologies the result is empty.
     """
-    tables = rates.technologies, rates.technology_codes, rates.technology_rules
-    if tables[0] is None or tables[1] is None or tables[2] is None or "procedures" not in admissions.columns:
+    amounts, codes, rules = rates.technologies, rates.technology_codes, rates.technology_rules
+    if amounts is None or codes is None or rules is None or "procedures" not in admissions.columns:
         return pl.DataFrame(schema=ADD_ONS)
-    technologies, codes, rules = tables
     procedures = codes.filter(pl.col("code_kind") == "procedure").select("code", "code_group")
     met = _matches(admissions.select("procedures"), procedures)
     if met.is_empty():
@@ -53,7 +76,7 @@ def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     return (
         asked.select("row", "technology")
         .unique()
-        .join(technologies, on="technology")
+        .join(amounts, on="technology")
         .sort("row", "technology")
         .select(pl.col(name).cast(dtype) for name, dtype in ADD_ONS.items())
     )
