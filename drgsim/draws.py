@@ -50,7 +50,7 @@ def bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None)
     first, second = _keys(seed, stream)
     x = np.asarray(ids, np.uint64) * _GOLDEN
     if slots is not None:
-        x += np.asarray(slots, np.uint64) * _SLOT
+        x = x + np.asarray(slots, np.uint64) * _SLOT
     x += first
     x ^= x >> np.uint64(30)
     x *= _FIRST

@@ -1,0 +1,161 @@
+"""Confirmed cores of every DRG as arrays: the pool `generate` draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.cores import AGAINST_ADVICE, ALIVE, ANY_STATUS, DIED, TRANSFERRED, Core, Solver
+from drgsim.draws import Ints
+from drgsim.encode import Encoded, codebooks
+from drgsim.errors import InputError
+from drgsim.grouper import group_encoded
+from drgsim.legality import FEMALE, MALE, Legality, legality
+from drgsim.population import Population
+from drgsim.tables import TableSet
+
+SEVERITIES = ("NONE", "CC", "MCC")
+_PROBE_STATUS = {ANY_STATUS: 1, ALIVE: 1, DIED: 20, AGAINST_ADVICE: 7, TRANSFERRED: 2}
+_FILLERS = 64
+_PRESENT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Cores by DRG, (c,) arrays; those of the i-th DRG stand at start[i] to start[i + 1].
+
+    `severities` has a bit (1 none, 2 CC, 4 MCC) for every comorbidity level beside which the grouper puts the
+    core in its DRG. `sdx` and `procedures` are (c, most) codebook numbers filled with 0.
+    """
+
+    drg: NDArray[np.uint16]
+    start: Ints
+    place: NDArray[np.int32]
+    pdx: NDArray[np.int32]
+    sdx: NDArray[np.int32]
+    procedures: NDArray[np.int32]
+    status: NDArray[np.uint8]
+    sex: NDArray[np.uint8]
+    min_age: NDArray[np.uint8]
+    max_age: NDArray[np.uint8]
+    severities: NDArray[np.uint8]
+
+
+def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool:
+    """Return the confirmed cores of the DRGs in `shares` (`drg`, `share`).
+
+    Raises:
+        InputError: a DRG has no code combination the grouper confirms; names them.
+    """
+    solver = Solver(tables, population)
+    cores = list(chain.from_iterable(solver.cores(drg, share) for drg, share in shares.rows()))
+    masks = confirmed(cores, tables)
+    kept = [(core, mask) for core, mask in zip(cores, masks.tolist(), strict=True) if mask]
+    order = {drg: place for place, drg in enumerate(shares["drg"].to_list())}
+    place = np.array([order[core.drg] for core, _ in kept], np.int32)
+    count = np.bincount(place, minlength=len(order))
+    if not count.all():
+        missing = [drg for drg, n in zip(order, count.tolist(), strict=True) if not n]
+        raise InputError(
+            f"no admission was found that groups to DRG {', '.join(map(str, missing))} in version {tables.version}."
+        )
+    return Pool(
+        drg=np.array(shares["drg"], np.uint16),
+        start=np.concatenate([[0], np.cumsum(count)]),
+        place=place,
+        pdx=np.array([core.pdx for core, _ in kept], np.int32),
+        sdx=_rectangle([core.sdx for core, _ in kept]),
+        procedures=_rectangle([core.procedures for core, _ in kept]),
+        status=np.array([core.status for core, _ in kept], np.uint8),
+        sex=np.array([core.sex for core, _ in kept], np.uint8),
+        min_age=np.array([core.min_age for core, _ in kept], np.uint8),
+        max_age=np.array([core.max_age for core, _ in kept], np.uint8),
+        severities=np.array([mask for _, mask in kept], np.uint8),
+    )
+
+
+def confirmed(cores: Sequence[Core], tables: TableSet) -> NDArray[np.uint8]:
+    """Return for each core at which comorbidity levels the grouper gives its DRG, (n,) uint8 bits 1, 2, 4."""
+    legal = legality(tables)
+    pdx = np.array([core.pdx for core in cores], np.int64)
+    fillers = [None, _fillers("CC", pdx, tables, legal), _fillers("MCC", pdx, tables, legal)]
+    sex = np.array([core.sex or (MALE if core.pdx % 2 else FEMALE) for core in cores], np.uint8)
+    status = np.array([_PROBE_STATUS[core.status] for core in cores], np.int16)
+    wanted = np.array([core.drg for core in cores])
+    masks = np.zeros(len(cores), np.uint8)
+    for level, filler in enumerate(fillers):
+        sdx = [core.sdx for core in cores]
+        if filler is not None:
+            sdx = [(*codes, number) for codes, number in zip(sdx, filler.tolist(), strict=True)]
+        encoded = encoded_of(pdx, sex, status, sdx, [core.procedures for core in cores])
+        found = group_encoded(encoded, tables)
+        masks |= ((found.drg == wanted) & (found.return_code == 0)).astype(np.uint8) << np.uint8(level)
+    return masks
+
+
+def encoded_of(
+    pdx: Ints,
+    sex: NDArray[np.uint8],
+    status: NDArray[np.int16],
+    sdx: Sequence[Sequence[int]],
+    procedures: Sequence[Sequence[int]],
+) -> Encoded:
+    """Return admissions as the grouper takes them, every code present on admission."""
+    sdx_codes, sdx_start, sdx_row = _ragged(sdx)
+    codes, start, row = _ragged(procedures)
+    return Encoded(
+        pdx=pdx.astype(np.int32),
+        sex=sex,
+        discharge_status=status,
+        hospital_status=np.zeros(len(pdx), np.uint8),
+        sdx=sdx_codes,
+        sdx_start=sdx_start,
+        sdx_row=sdx_row,
+        poa=np.full(len(sdx_codes), _PRESENT, np.uint8),
+        procedures=codes,
+        procedure_start=start,
+        procedure_row=row,
+    )
+
+
+def _fillers(severity: str, pdx: Ints, tables: TableSet, legal: Legality) -> NDArray[np.int32]:
+    """Return for each PDX a code of this severity that nothing but severity knows and the PDX does not exclude."""
+    plain = tables.diagnoses.filter(
+        (pl.col("severity") == severity) & pl.col("operands").is_null() & pl.col("hac_operands").is_null()
+    )
+    book = codebooks(tables)[0]
+    numbers = book.numbers(plain["code"])
+    grown_up = (legal.dx_sex[numbers] == 0) & (legal.dx_min_age[numbers] == 0) & (legal.likely[numbers] == 1)
+    step = max(1, int(grown_up.sum()) // _FILLERS)
+    chosen = numbers[grown_up][::step][:_FILLERS]
+    groups = np.zeros(len(book.codes) + 1, np.int64)
+    groups[book.numbers(tables.pdx_exclusions["pdx"])] = tables.pdx_exclusions["group"].to_numpy()
+    pairs = tables.exclusion_groups
+    column = np.full(len(book.codes) + 1, -1)
+    column[chosen] = np.arange(len(chosen))
+    at = column[book.numbers(pairs["sdx"])]
+    excluded = np.zeros((int(pairs["group"].max()) + 1, len(chosen)), np.bool_)  # type: ignore[arg-type]
+    excluded[pairs["group"].to_numpy()[at >= 0], at[at >= 0]] = True
+    free = ~excluded[groups[pdx]]
+    filler: NDArray[np.int32] = chosen[free.argmax(axis=1)]
+    return filler
+
+
+def _ragged(lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], Ints, NDArray[np.int32]]:
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+    flat = np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum()))
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    return flat, start, np.repeat(np.arange(len(lists), dtype=np.int32), lengths)
+
+
+def _rectangle(lists: Iterable[Sequence[int]]) -> NDArray[np.int32]:
+    rows = list(lists)
+    wide = np.zeros((len(rows), max(1, max(map(len, rows), default=1))), np.int32)
+    for row, codes in zip(wide, rows, strict=True):
+        row[: len(codes)] = codes
+    return wide

@@ -1,0 +1,264 @@
+"""A population to generate from: who is admitted, for what, to which hospitals, with every figure's source.
+
+`Population` is a frozen value read from a TOML file; four are shipped. What all of them share (national DRG
+volumes, common codes, condition prevalences) stands in the table folder under `population/`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from drgsim.errors import InputError, did_you_mean
+from drgsim.manifest import manifest, read_table, read_verified, table_folder
+from drgsim.tables import TableSet
+
+Value = TypeVar("Value")
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+_FOLDER = "population/"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Frozen, Generic[Value]):
+    """One figure of a population, with its unit and where it comes from (or that it is an assumption)."""
+
+    value: Value
+    unit: str
+    source: Annotated[str, Field(min_length=10)]
+
+
+class AgeBand(_Frozen):
+    """Patients of `first` to `last` years, drawn evenly within the band."""
+
+    first: Annotated[int, Field(ge=0, le=120)]
+    last: Annotated[int, Field(ge=0, le=120)]
+    share: Share
+
+
+class Population(_Frozen):
+    """Everything `generate` needs to know about whom it generates; see the shipped TOML files for each figure.
+
+    >>> Population.load("medicare_ffs").title
+    'Medicare fee-for-service, short-stay hospitals'
+    """
+
+    title: str
+    hospitals: Figure[Annotated[int, Field(ge=1, le=100_000)]]
+    teaching_share: Figure[Share]
+    large_share: Figure[Share]
+    rural_share: Figure[Share]
+    hospital_spread: Figure[Positive]
+    mdc_ratio: Figure[dict[str, Annotated[float, Field(ge=0)]]]
+    drg_discharges: Figure[dict[str, Annotated[float, Field(ge=0)]]]
+    complexity_tilt: Figure[float]
+    age_bands: Figure[list[AgeBand]]
+    female_share: Figure[Share]
+    death_share: Figure[Share]
+    postacute_share: Figure[Share]
+    postacute_split: Figure[dict[str, Share]]
+    other_discharges: Figure[dict[str, Share]]
+    emergency_share: Figure[Share]
+    chronic_ratio: Figure[Positive]
+    acute_ratio: Figure[Positive]
+    burden_shape: Figure[Positive]
+    acuity_shape: Figure[Positive]
+    listed_pdx_share: Figure[Share]
+    most_sdx: Figure[Annotated[int, Field(ge=1, le=24)]]
+    los_burden_correlation: Figure[Annotated[float, Field(gt=-1, lt=1)]]
+    mean_covered_charges_usd: Figure[Positive]
+    cost_los_elasticity: Figure[float]
+    cost_log_sd: Figure[Positive]
+    cost_tail_share: Figure[Share]
+    cost_tail_ratio: Figure[Positive]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Population:
+        for name, total in (
+            ("age_bands", sum(band.share for band in self.age_bands.value)),
+            ("postacute_split", sum(self.postacute_split.value.values())),
+        ):
+            if abs(total - 1) > 1e-6:
+                raise ValueError(f"{name}: shares add up to {total:.6f}, expected 1")
+        if any(band.last < band.first for band in self.age_bands.value):
+            raise ValueError("age_bands: a band ends before it begins")
+        return self
+
+    def __hash__(self) -> int:
+        """Equal populations are one key of a cache."""
+        return hash(self.model_dump_json())
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Population:
+        """Return a shipped population by name, or one of your own by the path of its TOML file.
+
+        Args:
+            name: such as "medicare_ffs" (`populations()` lists them), or a path that ends in .toml.
+            folder: a table folder of your own.
+
+        Raises:
+            InputError: there is no such population, or a figure is missing or out of range; names each.
+        """
+        path = Path(name)
+        if path.suffix == ".toml":
+            if not path.is_file():
+                raise InputError(f"{path}: no population file there.")
+            content = path.read_bytes()
+        else:
+            root, known = table_folder(folder), populations(folder=folder)
+            if str(name) not in known:
+                hint = did_you_mean(str(name), known) or f" Known: {', '.join(known)}."
+                raise InputError(f"no population {str(name)!r}.{hint} Or pass the path of a TOML file.")
+            content = read_verified(root, f"{_FOLDER}{name}.toml")
+        try:
+            return cls(**tomllib.loads(content.decode("utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{name}: not a TOML file: {error}") from error
+        except ValidationError as error:
+            found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'population'}: {e['msg']}" for e in error.errors())
+            raise InputError(f"{name}: {error.error_count()} figures cannot be used: {found}") from error
+
+
+def populations(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
+    """Return the names of the shipped populations.
+
+    >>> populations()
+    ('all_payer_adult', 'community_hospital', 'medicare_ffs', 'teaching_hospital')
+    """
+    files = manifest(table_folder(folder))["files"]
+    return tuple(sorted(Path(name).stem for name in files if name.startswith(_FOLDER) and name.endswith(".toml")))
+
+
+_FACTS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
+    "drgs": {
+        "drg": pl.UInt16,
+        "discharges": pl.Float64,
+        "basis": pl.String,
+        "hospital_cells": pl.Float64,
+        "relative_weight": pl.Float64,
+        "gmlos_days": pl.Float64,
+        "amlos_days": pl.Float64,
+        "is_postacute_transfer": pl.Int8,
+    },
+    "bridges": {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64},
+    "principal": {"first_drg": pl.UInt16, "last_drg": pl.UInt16, "code": pl.String, "weight": pl.Float64},
+    "procedures": {"code": pl.String, "weight": pl.Float64, "min_los_days": pl.Int32},
+    "companions": {"pdx_prefix": pl.String, "family": pl.String, "code": pl.String, "share": pl.Float64},
+    "ancillary": {
+        "code": pl.String,
+        "stay_share": pl.Float64,
+        "mcc_ratio": pl.Float64,
+        "surgical_ratio": pl.Float64,
+        "min_los_days": pl.Int32,
+    },
+    "conditions": {
+        "code": pl.String,
+        "group": pl.String,
+        "kind": pl.String,
+        "stay_share": pl.Float64,
+        "decade_ratio": pl.Float64,
+        "female_ratio": pl.Float64,
+        "surgical_ratio": pl.Float64,
+        "onset_share": pl.Float64,
+        "family": pl.String,
+        "death_log_odds": pl.Float64,
+    },
+    "affinity": {"group": pl.String, "mdc": pl.UInt8, "ratio": pl.Float64},
+    "profiles": {"profile": pl.String, "share": pl.Float64, "group": pl.String, "ratio": pl.Float64},
+    "mdcs": {
+        "mdc": pl.UInt8,
+        "decade_ratio": pl.Float64,
+        "female_ratio": pl.Float64,
+        "postacute_log_odds": pl.Float64,
+        "death_log_odds": pl.Float64,
+    },
+    "pre_mdc": {"first_drg": pl.UInt16, "last_drg": pl.UInt16, "pdx_mdc": pl.UInt8},
+    "limits": {
+        "prefix": pl.String,
+        "sex": pl.String,
+        "min_age": pl.Int32,
+        "max_age": pl.Int32,
+        "is_pdx": pl.String,
+        "is_poa_exempt": pl.String,
+    },
+    "procedure_limits": {"prefix": pl.String, "sex": pl.String},
+    "elixhauser": {"code": pl.String, "groups": pl.String},
+}
+_NULLABLE = (
+    *("hospital_cells", "relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer"),
+    *("sex", "min_age", "max_age", "is_pdx", "is_poa_exempt"),
+)
+
+
+def facts(name: str, folder: Path) -> pl.DataFrame:
+    """Return one of the tables all populations share, such as "conditions"; see `population/` for them.
+
+    Raises:
+        TableError: the table is missing, altered or malformed.
+    """
+    return read_table(folder, f"{_FOLDER}{name}.csv", _FACTS[name], nullable=_NULLABLE)
+
+
+def volumes(tables: TableSet, population: Population) -> pl.DataFrame:
+    """Return the DRG mix of a population in a grouper version, one row a DRG its formulas can reach.
+
+    National volumes; those of a DRG the version does not have go to the DRGs its cases group to there
+    (`bridges.csv`); a DRG without a published volume keeps its restored one. Then the population's ratios by
+    MDC, its own volumes, and its tilt towards DRGs few hospitals report.
+
+    Returns:
+        `drg`, `mdc`, `drg_type`, `share` (sums to 1), `reach` (share of hospitals that report the DRG, 0 to 1),
+        `relative_weight`, `gmlos_days`, `amlos_days`, `is_postacute_transfer`; sorted by DRG, no nulls.
+    """
+    known = facts("drgs", tables.folder)
+    bridges = facts("bridges", tables.folder).filter(pl.col("version") == tables.version)
+    present = (
+        tables.formulas.filter(pl.col("drg") > 0)
+        .select("drg", "mdc", pl.col("type").alias("drg_type"))
+        .unique("drg", keep="first", maintain_order=True)
+    )
+    moved = (
+        bridges.join(known, left_on="from_drg", right_on="drg")
+        .with_columns(pl.col("discharges", "hospital_cells") * pl.col("share"))
+        .group_by(pl.col("to_drg").alias("drg"))
+        .agg(
+            pl.col("discharges", "hospital_cells").sum().name.suffix("_moved"),
+            (
+                pl.col("relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer") * pl.col("discharges")
+            ).sum()
+            / pl.col("discharges").sum(),
+        )
+    )
+    ratio = {int(mdc): value for mdc, value in population.mdc_ratio.value.items()}
+    own = {int(drg): value for drg, value in population.drg_discharges.value.items()}
+    arrived = pl.col("discharges_moved").fill_null(0.0)
+    discharges = (
+        pl.when((pl.col("basis") == "RESTORED") & (arrived > 0)).then(0.0).otherwise("discharges").fill_null(0.0)
+        + arrived
+    )
+    cells = pl.col("hospital_cells").fill_null(0.0) + pl.col("hospital_cells_moved").fill_null(0.0)
+    inherited = ("relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer")
+    mix = (
+        present.join(known, on="drg", how="left")
+        .join(moved, on="drg", how="left", suffix="_inherited")
+        .with_columns(
+            *(pl.coalesce(name, f"{name}_inherited").fill_null(pl.col(name).median()) for name in inherited),
+            discharges=discharges.clip(lower_bound=1.0),
+            reach=(cells / cells.max()).clip(0.02, 1.0),
+        )
+        .filter(pl.col("drg") < 998)
+    )
+    scaled = pl.col("discharges") * pl.col("mdc").replace_strict(ratio, default=1.0, return_dtype=pl.Float64)
+    scaled = pl.coalesce(pl.col("drg").replace_strict(own, default=None, return_dtype=pl.Float64), scaled)
+    tilted = scaled * pl.col("reach") ** -population.complexity_tilt.value
+    return mix.select("drg", "mdc", "drg_type", (tilted / tilted.sum()).alias("share"), "reach", *inherited).sort("drg")
