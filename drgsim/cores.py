@@ -26,8 +26,8 @@ from drgsim.tables import TableSet
 ANY_STATUS, ALIVE, DIED, AGAINST_ADVICE, TRANSFERRED = range(5)
 _STATUS = {"ALIVE": ALIVE, "DIED": DIED, "AMA": AGAINST_ADVICE, "XFRNBA": TRANSFERRED}
 _IGNORED = frozenset({"MCC", "CC", "ANYDX"})
-_REGIONS = "sthead stchest stabdom stkidney sturin stpel stuplimb stlolimb".split()
-_JOINTS = "righthip lefthip rightknee leftknee rightankle leftankle".split()
+_REGIONS = ["sthead", "stchest", "stabdom", "stkidney", "sturin", "stpel", "stuplimb", "stlolimb"]
+_JOINTS = ["righthip", "lefthip", "rightknee", "leftknee", "rightankle", "leftankle"]
 _SYSTEMIC = 8.0
 """How much likelier a procedure is chosen for each further operand of the formula it brings."""
 _FEWEST, _MOST, _PER_SHARE = 96, 512, 40_000
@@ -286,9 +286,7 @@ class Solver:
         listed = w > 1e-6
         tail = 1 - self.population.listed_pdx_share.value
         if listed.any() and not listed.all():
-            w = np.where(listed, w / w[listed].sum() * (1 - tail), 0) + np.where(
-                listed, 0, w / w[~listed].sum() * tail
-            )
+            w = np.where(listed, w / w[listed].sum() * (1 - tail), 0) + np.where(listed, 0, w / w[~listed].sum() * tail)
         cumulated = np.cumsum(w) / w.sum()
         u = uniform(0, f"core {drg} {way}", np.arange(count)[:, None], np.arange(40)[None, :])
         picks = candidates[
@@ -375,18 +373,14 @@ class Solver:
             scale = sum(listed.values()) or 1.0
             tail = sum(bonus[n] for n in rest) or 1.0
             weights = {**dict(sorted(listed.items())), **{n: 0.1 * scale * bonus[n] / tail for n in rest}}
-            self._cache[key] = (
-                _Carriers(list(weights), np.cumsum(list(weights.values())).tolist()) if weights else None
-            )
+            self._cache[key] = _Carriers(list(weights), np.cumsum(list(weights.values())).tolist()) if weights else None
         return self._cache[key]
 
     def _sdx_carriers(self, name: str) -> _Carriers | None:
         if name not in self._cache:
             nobody: list[int] = []
             numbers = np.array(sorted(set(self._dx_names.get(name, nobody))), np.int64)
-            weights = {
-                int(n): self._sdx_weight.get(int(n), 0.0) + 1e-4 * float(self.legal.likely[n]) for n in numbers
-            }
+            weights = {int(n): self._sdx_weight.get(int(n), 0.0) + 1e-4 * float(self.legal.likely[n]) for n in numbers}
             self._cache[name] = (
                 _Carriers(list(weights), np.cumsum(list(weights.values())).tolist()) if weights else None
             )

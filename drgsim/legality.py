@@ -62,9 +62,7 @@ def legality(tables: TableSet) -> Legality:
     named = tables.diagnoses.select("code", pl.col("operands").fill_null("").str.split(" "))
     causes = named.filter(pl.col("operands").list.contains(_CAUSE))["code"]
     valid = all_dx.is_in(tables.diagnoses["code"].implode())
-    refused = (dx["is_pdx"] == "N").fill_null(value=False) | all_dx.is_in(
-        pl.concat([manifestation, causes]).implode()
-    )
+    refused = (dx["is_pdx"] == "N").fill_null(value=False) | all_dx.is_in(pl.concat([manifestation, causes]).implode())
     later = (all_dx.str.len_chars() == _LONGEST) & ~all_dx.str.slice(6, 1).is_in(["A", "B"])
     procedures = _by_prefix(all_procedures, facts("procedure_limits", tables.folder))
     return Legality(
@@ -75,9 +73,7 @@ def legality(tables: TableSet) -> Legality:
         may_be_pdx=_padded((valid & ~refused).to_numpy(), first=False),
         poa_exempt=_padded((dx["is_poa_exempt"] == "Y").fill_null(value=False).to_numpy(), first=False),
         likely=_padded(np.where(later.to_numpy(), _TAIL_ENCOUNTER, 1.0), first=0.0),
-        procedure_valid=_padded(
-            all_procedures.is_in(tables.procedures["code"].implode()).to_numpy(), first=False
-        ),
+        procedure_valid=_padded(all_procedures.is_in(tables.procedures["code"].implode()).to_numpy(), first=False),
         procedure_sex=_padded(_sex(procedures), first=EITHER),
     )
 

@@ -54,7 +54,7 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
     """
     solver = Solver(tables, population)
     cores = list(chain.from_iterable(solver.cores(drg, share) for drg, share in shares.rows()))
-    masks = confirmed(cores, tables)
+    masks, ends = confirmed(cores, tables)
     kept = [(core, mask) for core, mask in zip(cores, masks.tolist(), strict=True) if mask]
     order = {drg: place for place, drg in enumerate(shares["drg"].to_list())}
     place = np.array([order[core.drg] for core, _ in kept], np.int32)
@@ -71,7 +71,7 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
         pdx=np.array([core.pdx for core, _ in kept], np.int32),
         sdx=_rectangle([core.sdx for core, _ in kept]),
         procedures=_rectangle([core.procedures for core, _ in kept]),
-        status=np.array([core.status for core, _ in kept], np.uint8),
+        status=ends[masks > 0],
         sex=np.array([core.sex for core, _ in kept], np.uint8),
         min_age=np.array([core.min_age for core, _ in kept], np.uint8),
         max_age=np.array([core.max_age for core, _ in kept], np.uint8),
@@ -79,23 +79,40 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
     )
 
 
-def confirmed(cores: Sequence[Core], tables: TableSet) -> NDArray[np.uint8]:
-    """Return for each core at which comorbidity levels the grouper gives its DRG, (n,) uint8 bits 1, 2, 4."""
+def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return where the grouper gives each core its DRG.
+
+    A row of the rulebook is reached only when the rows before it fail, which can hang on how the stay ended.
+    So a core that does not land after a discharge home is tried with the other ends a formula can ask for.
+
+    Returns:
+        (n,) uint8 bits 1, 2, 4: lands beside no, a CC, an MCC comorbidity; (n,) uint8 the end of stay it needs.
+    """
     legal = legality(tables)
     pdx = np.array([core.pdx for core in cores], np.int64)
     fillers = [None, _fillers("CC", pdx, tables, legal), _fillers("MCC", pdx, tables, legal)]
-    sex = np.array([core.sex or (MALE if core.pdx % 2 else FEMALE) for core in cores], np.uint8)
-    status = np.array([_PROBE_STATUS[core.status] for core in cores], np.int16)
-    wanted = np.array([core.drg for core in cores])
+    ends = np.array([core.status for core in cores], np.uint8)
     masks = np.zeros(len(cores), np.uint8)
-    for level, filler in enumerate(fillers):
-        sdx = [core.sdx for core in cores]
-        if filler is not None:
-            sdx = [(*codes, number) for codes, number in zip(sdx, filler.tolist(), strict=True)]
-        encoded = encoded_of(pdx, sex, status, sdx, [core.procedures for core in cores])
-        found = group_encoded(encoded, tables)
-        masks |= ((found.drg == wanted) & (found.return_code == 0)).astype(np.uint8) << np.uint8(level)
-    return masks
+    for end in (None, DIED, AGAINST_ADVICE, TRANSFERRED):
+        rows = np.flatnonzero((masks == 0) & ((ends == ANY_STATUS) | (end is None)))
+        if not len(rows):
+            continue
+        tried = ends[rows] if end is None else np.full(len(rows), end, np.uint8)
+        some = [cores[row] for row in rows]
+        for level, filler in enumerate(fillers):
+            extra = [()] * len(rows) if filler is None else [(number,) for number in filler[rows].tolist()]
+            encoded = encoded_of(
+                pdx[rows],
+                np.array([core.sex or (MALE if core.pdx % 2 else FEMALE) for core in some], np.uint8),
+                np.array([_PROBE_STATUS[int(status)] for status in tried], np.int16),
+                [(*core.sdx, *more) for core, more in zip(some, extra, strict=True)],
+                [core.procedures for core in some],
+            )
+            found = group_encoded(encoded, tables)
+            landed = (found.drg == [core.drg for core in some]) & (found.return_code == 0)
+            masks[rows] |= landed.astype(np.uint8) << np.uint8(level)
+        ends[rows[masks[rows] > 0]] = tried[masks[rows] > 0]
+    return masks, ends
 
 
 def encoded_of(
