@@ -31,9 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("demo", help="group, price and miscode admissions; print the effect, save a figure")
-    show.add_argument(
-        "--claims", type=Path, help="a claims file (see read_claims); by default admissions are generated"
-    )
+    show.add_argument("--claims", type=Path, help="a claims file (see read_claims); default: generated admissions")
     show.add_argument("--admissions", type=int, default=100_000, help="how many to generate (default 100,000)")
     show.add_argument("--version", default="43.1", choices=versions(), help="grouper version (default 43.1)")
     show.add_argument("--fiscal-year", type=int, default=2026, help="of weights and rates (default 2026)")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from drgsim.encode import Encoded, encode
+from drgsim.encode import encode
 from drgsim.grouper import group_encoded
 from drgsim.impact import changes, shift, transitions
 from drgsim.miscoding import SdxAddUnsupported, SdxOmit
 from drgsim.payment import COMPONENTS, pay, with_weights
+from drgsim.plots import plot_shift, plot_transitions, saved
 from drgsim.rates import Rates
 from drgsim.tables import TableSet
 
-BASE_RATE_PARAMETERS = ("operating.standardized_amount_full", "capital.federal_rate")
+BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
 ERRORS: Mapping[str, SdxOmit | SdxAddUnsupported] = {
     "10 % of CC and MCC codes missed": SdxOmit(cc=0.10, mcc=0.10),
     "2 % of admissions given an unsupported MCC": SdxAddUnsupported(rate=0.02),
@@ -70,18 +71,18 @@ def demo(
     encoded = encode(admissions, tables, hospital_status=status)
     ids = admissions["admission_id"].cast(pl.UInt64).to_numpy()
 
-    def priced(rows: np.ndarray | slice, codes: Encoded) -> pl.DataFrame:
-        grouped = admissions[rows].with_columns(group_encoded(codes, tables).frame())
+    def priced(grouped: pl.DataFrame) -> pl.DataFrame:
         if hospitals is not None:
             return pay(grouped, hospitals, rates).with_columns(usd="total_usd")
-        return with_weights(grouped, rates).with_columns(usd=pl.col("weight").fill_null(0.0) * base_rate_usd(rates))
+        weight = pl.col("weight").fill_null(0.0)  # an ungroupable admission is paid nothing
+        return with_weights(grouped, rates).with_columns(usd=weight * base_rate_usd(rates))
 
-    truth = priced(slice(None), encoded)
+    truth = priced(admissions.with_columns(group_encoded(encoded, tables).frame()))
     found: dict[str, list[pl.DataFrame]] = {}
     for name, error in ERRORS.items():
         for replicate in range(replicates):
             billed, rows = error.apply(encoded, ids, tables, seed=seed, replicate=replicate)
-            again = priced(rows, billed.take(rows))
+            again = priced(admissions[rows].with_columns(group_encoded(billed.take(rows), tables).frame()))
             found.setdefault(name, []).append(changes(truth[rows], again))
     by = "IPPS components" if hospitals is not None else f"weight times a base rate of ${base_rate_usd(rates):,.2f}"
     components = truth.select(pl.col(COMPONENTS).sum()) if hospitals is not None else None
@@ -90,7 +91,7 @@ def demo(
 
 def base_rate_usd(rates: Rates) -> float:
     """Return the stated base rate: operating standardized amount plus capital federal rate [USD]."""
-    return sum(rates.number(name) for name in BASE_RATE_PARAMETERS)
+    return float(sum(rates.number(name) for name in BASE_RATE_PARAMETERS))
 
 
 def told(result: Demo, titles: Callable[[int], str]) -> str:
@@ -130,7 +131,8 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
         `why`, `admissions`: equal, not recorded, principal diagnosis not valid in this version, same base
         DRG family, other DRG.
 
-    >>> agreement(pl.DataFrame({"initial_drg": [419], "base_drg": [417], "return_code": ["OK"], "was": [418]}), "was").row(0)
+    >>> one = pl.DataFrame({"initial_drg": [419], "base_drg": [417], "return_code": ["OK"], "was": [418]})
+    >>> agreement(one, "was").row(0)
     ('other severity of the same family', 1)
     """
     initial, was = pl.col("initial_drg").cast(pl.Int64), pl.col(recorded).cast(pl.Int64)
@@ -153,12 +155,7 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
 
 def saved_figure(result: Demo, path: Path) -> Path:
     """Save the figure of the result: shift by error with its standard error, and the largest transitions."""
-    from drgsim.plots import plot_shift, plot_transitions, saved
-
-    def draw_shift(ax: object) -> None:
-        plot_shift({name: shift(found)["net_usd"] for name, found in result.replicates.items()}, ax=ax)
-
-    def draw_transitions(name: str) -> Callable[[object], None]:
-        return lambda ax: plot_transitions(transitions(result.replicates[name]), title=name, ax=ax)
-
-    return saved(path, [draw_shift, *(draw_transitions(name) for name in result.replicates)])
+    shifts = {name: shift(found)["net_usd"] for name, found in result.replicates.items()}
+    draws = [partial(plot_shift, shifts)]
+    draws += [partial(plot_transitions, transitions(found), title=name) for name, found in result.replicates.items()]
+    return saved(path, draws)

@@ -84,9 +84,7 @@ def quotient(a: Ints, b: Ints) -> Ints:
     return np.asarray((2 * a + b) // (2 * b))
 
 
-def power(
-    base: Ints, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0
-) -> Ints:
+def power(base: Ints, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0) -> Ints:
     """`times * (base ** exponent - less)` to `digits` decimals, half up. (n,) int64.
 
     Args:

@@ -177,8 +177,7 @@ def _raise_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str
         row = int(wrong.arg_max() or 0)
         more = f" ({wrong.sum() - 1} more rows)" if wrong.sum() > 1 else ""
         raise SchemaError(
-            f"hospitals, row {row}: {name} is {frame[name][row]!r}, {expected}{more}. "
-            "See drgsim.schema.HOSPITALS."
+            f"hospitals, row {row}: {name} is {frame[name][row]!r}, {expected}{more}. See drgsim.schema.HOSPITALS."
         )
 
 

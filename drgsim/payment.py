@@ -143,9 +143,7 @@ def pay(
     return out.beside(grouped)
 
 
-def price(
-    frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None
-) -> pl.DataFrame:
+def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None) -> pl.DataFrame:
     """Return what IPPS pays for stays that carry their weight and provider inputs as columns.
 
     Args:
@@ -218,9 +216,7 @@ def _components(
     stay: Stays, at: Terms, asked: tuple[Ints, Ints, Ints], unknown: Bools, policy: _Policy, *, working: bool
 ) -> dict[str, Ints | Floats]:
     """Price stays: every component in cents, `pay_code`, `transfer_fraction` and the weight. (n,) each."""
-    share = transfers(
-        stay.review, stay.los, stay.gmlos1, stay.weight4, stay.post_acute, stay.special, stay.exempt
-    )
+    share = transfers(stay.review, stay.los, stay.gmlos1, stay.weight4, stay.post_acute, stay.special, stay.exempt)
     fsp9 = _operating_federal(stay, at, share)
     cfsp9 = _capital_federal(stay, at, share)
     fsp2 = rounded(fsp9, 7)
@@ -320,9 +316,7 @@ def _new_technology(stay: Stays, at: Terms, asked: tuple[Ints, Ints, Ints], base
     return np.where((total2 > 0) & capped & (rounded(above5, 3) > 0), rounded(above5, 3), total2)
 
 
-def _outlier(
-    stay: Stays, at: Terms, share: Transfer, fsp9: Ints, cfsp9: Ints, ntap2: Ints, policy: _Policy
-) -> Outlier:
+def _outlier(stay: Stays, at: Terms, share: Transfer, fsp9: Ints, cfsp9: Ints, ntap2: Ints, policy: _Policy) -> Outlier:
     """Cost outlier, operating and capital. 42 CFR 412.80, 412.84, 412.312(c)."""
     return outliers(
         stay.charges2,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 OVER, UNDER, INK = "#D55E00", "#0072B2", "#333333"
 
 
-def plot_shift(shifts: Mapping[str, tuple[float, float]], *, ax: Axes | None = None) -> Axes:
+def plot_shift(shifts: Mapping[str, tuple[float, float]], ax: Axes | None = None) -> Axes:
     """Draw the payment shift of each error with an interval of two standard errors.
 
     Args:
@@ -23,12 +24,13 @@ def plot_shift(shifts: Mapping[str, tuple[float, float]], *, ax: Axes | None = N
         ax: where to draw; by default a new figure.
 
     >>> plot_shift({"missed CC": (-2e6, 1e5)}).get_xlabel()
-    'payment shift, million USD (bars: ± 2 standard errors)'
+    'payment shift, million USD (whiskers: ± 2 standard errors)'
     """
     ax = ax or _new_axes()
-    names = list(shifts)
-    mean = [shifts[name][0] / 1e6 for name in names]
-    error = [2 * shifts[name][1] / 1e6 for name in names]
+    unit, scale = _unit(shift for shift, _ in shifts.values())
+    names = [fill(name, 26) for name in shifts]
+    mean = [shift / scale for shift, _ in shifts.values()]
+    error = [2 * error / scale for _, error in shifts.values()]
     colours = [OVER if value > 0 else UNDER for value in mean]
     hatches = ["//" if value > 0 else "" for value in mean]
     bars = ax.barh(names, mean, xerr=error, color=colours, ecolor=INK, capsize=4, height=0.5)
@@ -37,19 +39,19 @@ def plot_shift(shifts: Mapping[str, tuple[float, float]], *, ax: Axes | None = N
         bar.set_edgecolor("white")
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.invert_yaxis()
-    ax.set_xlabel("payment shift, million USD (bars: ± 2 standard errors)")
+    ax.set_xlabel(f"payment shift, {unit} (whiskers: ± 2 standard errors)")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def plot_transitions(table: pl.DataFrame, *, most: int = 10, title: str = "", ax: Axes | None = None) -> Axes:
+def plot_transitions(table: pl.DataFrame, ax: Axes | None = None, *, most: int = 10, title: str = "") -> Axes:
     """Draw the DRG transitions that move most dollars.
 
     Args:
         table: `drg`, `billed_drg`, `admissions`, `usd` [USD], as `impact.transitions` returns.
+        ax: where to draw; by default a new figure.
         most: how many to draw.
         title: what led to them.
-        ax: where to draw; by default a new figure.
 
     >>> table = pl.DataFrame({"drg": [419], "billed_drg": [417], "admissions": [2.0], "usd": [16e3]})
     >>> plot_transitions(table).get_yticklabels()[0].get_text()
@@ -57,14 +59,15 @@ def plot_transitions(table: pl.DataFrame, *, most: int = 10, title: str = "", ax
     """
     ax = ax or _new_axes()
     top = table.head(most)
-    labels = [f"{drg} → {billed}" for drg, billed in top.select("drg", "billed_drg").iter_rows()]
-    usd = (top["usd"] / 1e3).to_list()
+    labels = [f"{drg:03} → {billed:03}" for drg, billed in top.select("drg", "billed_drg").iter_rows()]
+    unit, scale = _unit(top["usd"])
+    usd = (top["usd"] / scale).to_list()
     bars = ax.barh(labels, usd, color=[OVER if value > 0 else UNDER for value in usd], height=0.7)
     ax.bar_label(bars, [f" {n:,.1f} cases " for n in top["admissions"]], fontsize=8, color=INK)
     ax.margins(x=0.25)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.invert_yaxis()
-    ax.set_xlabel("thousand USD a replicate")
+    ax.set_xlabel(f"{unit} a replicate")
     ax.set_title(title, fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -80,6 +83,12 @@ def saved(path: Path, draws: Sequence[Callable[[Axes], object]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
+
+
+def _unit(usd: Iterable[float]) -> tuple[str, float]:
+    """Return the unit that suits the largest of these amounts, and its size [USD]."""
+    largest = max((abs(value) for value in usd), default=0.0)
+    return ("million USD", 1e6) if largest >= 1e6 else ("thousand USD", 1e3)
 
 
 def _new_axes() -> Axes:

@@ -267,9 +267,7 @@ class Rates:
         flat: dict[str, Value | str] = {**self.values, "fiscal_year": self.fiscal_year}
         for name in ("table5", "wage_index", "technologies", "technology_codes", "technology_rules"):
             table = getattr(self, name)
-            flat[f"{name}.sha256"] = (
-                "none" if table is None else hashlib.sha256(table.write_csv().encode()).hexdigest()
-            )
+            flat[f"{name}.sha256"] = "none" if table is None else hashlib.sha256(table.write_csv().encode()).hexdigest()
         return dict(sorted(flat.items()))
 
 

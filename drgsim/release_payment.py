@@ -94,9 +94,7 @@ def wage_index(path: Path) -> pl.DataFrame:
     return table.select(
         "cbsa",
         pl.max_horizontal(pl.col("geographic_wage_index").cast(pl.Float64), floor).alias("wage_index"),
-        pl.max_horizontal(pl.col("reclassified_wage_index").cast(pl.Float64), floor).alias(
-            "reclassified_wage_index"
-        ),
+        pl.max_horizontal(pl.col("reclassified_wage_index").cast(pl.Float64), floor).alias("reclassified_wage_index"),
     ).sort("cbsa")
 
 

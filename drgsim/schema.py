@@ -165,9 +165,7 @@ HOSPITALS = Frame(
     (
         Column("hospital_id", pl.String(), "", "key; a CCN tells the state"),
         Column("operating_ccr", pl.Float64(), "1", "operating cost-to-charge ratio; null is 0, no outliers"),
-        Column(
-            "wage_index", pl.Float64(), "1", "wage index as paid; null takes that of `cbsa`", required=False
-        ),
+        Column("wage_index", pl.Float64(), "1", "wage index as paid; null takes that of `cbsa`", required=False),
         Column("cbsa", pl.String(), "", "labor market area, two digits if rural", required=False),
         Column("beds", pl.Int32(), "beds", "available beds; default 0", required=False),
         Column("resident_to_bed_ratio", pl.Float64(), "1", "residents (IRB), default 0", required=False),
@@ -175,9 +173,7 @@ HOSPITALS = Frame(
         Column("capital_ccr", pl.Float64(), "1", "capital cost-to-charge ratio, default 0", required=False),
         Column("ssi_ratio", pl.Float64(), "1", "SSI share of days, default 0", required=False),
         Column("medicaid_ratio", pl.Float64(), "1", "Medicaid share of days, default 0", required=False),
-        Column(
-            "cbsa_size", pl.String(), "", "L large urban, O other urban, R rural; default O", required=False
-        ),
+        Column("cbsa_size", pl.String(), "", "L large urban, O other urban, R rural; default O", required=False),
         Column("geographic_urban", pl.Boolean(), "", "where it stands, default by cbsa_size", required=False),
         Column("ccn_state", pl.String(), "", "first two digits of the CCN", required=False),
         Column("provider_type", pl.String(), "PSF", "two digits, default 00", required=False),
@@ -213,9 +209,7 @@ STAYS = Frame(
         Column("reserve_days", pl.Int32(), "days", "lifetime reserve days, default 0", required=False),
         Column("medicare_advantage", pl.Boolean(), "", "plan pays, default false", required=False),
         Column("covid", pl.Boolean(), "", "COVID-19 weight factor applies, default false", required=False),
-        Column(
-            "no_cost_product", pl.Boolean(), "", "immunotherapy at no cost, default false", required=False
-        ),
+        Column("no_cost_product", pl.Boolean(), "", "immunotherapy at no cost, default false", required=False),
         Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False),
         Column("ntap_max_usd", pl.List(pl.Float64()), "USD", "highest add-on by technology", required=False),
         Column("ntap_share", pl.List(pl.Float64()), "1", "cost share by technology", required=False),

@@ -76,9 +76,7 @@ def weights_by_drg(rates: Rates) -> dict[str, Floats]:
     return found
 
 
-def by_fiscal_year(
-    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
-) -> Iterator[tuple[Rates, Ints | slice]]:
+def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Iterator[tuple[Rates, Ints | slice]]:
     """Yield each rates with the rows it applies to.
 
     One `Rates` applies to every row, whatever its date: that is how a policy is held constant. Several
@@ -96,9 +94,7 @@ def by_fiscal_year(
     if "discharge_date" not in frame.columns:
         raise InputError("rates of several fiscal years are chosen by discharge_date, which is not there.")
     date = pl.col("discharge_date")
-    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))[
-        "year"
-    ].to_numpy()
+    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
     for one in rates:
         yield one, np.flatnonzero(found == one.fiscal_year)
 
@@ -165,9 +161,7 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         frame = frame.with_columns(covid=_has_covid(grouped, rates))
     if "no_cost_product" not in frame.columns:
         frame = frame.with_columns(no_cost_product=_has_no_cost(grouped, frame["drg"], rates))
-    kept = [
-        name for name in (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx") if name in frame.columns
-    ]
+    kept = [name for name in (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx") if name in frame.columns]
     return frame.select(kept)
 
 
@@ -186,9 +180,9 @@ def review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
     # A status outside 0 to 255 cannot be one: it is no transfer, and the grouper says it is invalid.
     status = discharge_status.fill_null(0).clip(0, 255).to_numpy()
     found = pl.Series("review_code", codes[status])
-    return found.to_frame().select(
-        pl.when(discharge_status.is_not_null()).then("review_code").alias("review_code")
-    )["review_code"]
+    return found.to_frame().select(pl.when(discharge_status.is_not_null()).then("review_code").alias("review_code"))[
+        "review_code"
+    ]
 
 
 def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
@@ -308,9 +302,7 @@ def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
 
 def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
     """Immunotherapy whose product came at no cost: by condition code, or in a trial unless said otherwise."""
-    rows = np.flatnonzero(
-        _drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)]
-    )
+    rows = np.flatnonzero(_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
     has = np.zeros(len(drg), dtype=np.bool_)
     if len(rows):
         some = grouped[rows]

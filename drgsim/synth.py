@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from drgsim.course import POA_LETTERS, Ids, Stays, drawn, pdx_poa
 from drgsim.draws import Floats, Ints, as_normal, uniform
 from drgsim.encode import codebooks
 from drgsim.errors import InputError
@@ -20,7 +21,6 @@ from drgsim.population import Population
 from drgsim.providers import synthetic_hospitals
 from drgsim.schema import ADMISSIONS
 from drgsim.spans import over_spans
-from drgsim.stays import POA_LETTERS, Ids, Stays, drawn, pdx_poa
 from drgsim.tables import TableSet
 
 FIRST_ID = 1

@@ -98,9 +98,7 @@ def _table5_columns(header: Sequence[str]) -> dict[str, int]:
         return next(i for i, word in enumerate(words) if any(needle in word for needle in needles))
 
     weights = [i for i, word in enumerate(words) if "weight" in word]
-    capped = [
-        i for i in weights if "cap" in words[i] and "uncap" not in words[i] and "before" not in words[i]
-    ]
+    capped = [i for i in weights if "cap" in words[i] and "uncap" not in words[i] and "before" not in words[i]]
     return {
         "weight": (capped or weights)[0],
         "gmlos": first("geometric", "gmlos"),

@@ -22,14 +22,10 @@ def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
     Taken from `ntap_max_usd` and `ntap_share` if they are there, else found by the codes.
     """
     if "ntap_max_usd" in frame.columns and "ntap_share" in frame.columns:
-        lists = frame.select(
-            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share"
-        )
+        lists = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share")
         lists = lists.filter(pl.col("ntap_max_usd").list.len() > 0)
         if (lists["ntap_max_usd"].list.len() != lists["ntap_share"].list.len().fill_null(0)).any():
-            raise InputError(
-                "ntap_max_usd and ntap_share must have one value a technology, in the same order."
-            )
+            raise InputError("ntap_max_usd and ntap_share must have one value a technology, in the same order.")
         asked = lists.explode("ntap_max_usd", "ntap_share").drop_nulls()
     else:
         asked = add_ons(frame, rates)
@@ -94,17 +90,9 @@ def _diagnoses(some: pl.DataFrame, rows: pl.Series, codes: pl.DataFrame, column:
 def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     """Rows and the code groups their codes belong to; a table code that ends in * is a prefix."""
     column = lists.columns[0]
-    long = (
-        lists.lazy()
-        .with_row_index("row")
-        .explode(column)
-        .select("row", pl.col(column).alias("raw"))
-        .drop_nulls()
-    )
+    long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
     # Normalising text costs more than a look-up: normalise each different code once.
-    distinct = (
-        long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
-    )
+    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
     whole = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*"))
     begun = [

@@ -96,9 +96,9 @@ def terms(frame: pl.DataFrame, rates: Rates) -> Terms:
     capital_cola3 = _capital_cola(cola3, rates)
     capital_rate2 = rounded(int(scaled([rates.number("capital.federal_rate")], 2)[0]) * gaf4, 4)
     capital_ime9, capital_dsh4 = capital_ime(frame, rates), capital_dsh(frame, percentage4, rates)
-    share4 = scaled(
-        [rates.number("outlier.labor_share_up_to_1"), rates.number("outlier.labor_share_above_1")], 4
-    )[(wage4 > 10_000).astype(np.int64)]
+    share4 = scaled([rates.number("outlier.labor_share_up_to_1"), rates.number("outlier.labor_share_above_1")], 4)[
+        (wage4 > 10_000).astype(np.int64)
+    ]
     location8 = share4 * wage4 + (10_000 - share4) * cola3 * 10
     operating_ccr3 = scaled(frame["operating_ccr"].to_numpy(), 3)
     capital_ccr3 = scaled(frame["capital_ccr"].to_numpy(), 3)
@@ -123,9 +123,7 @@ def terms(frame: pl.DataFrame, rates: Rates) -> Terms:
         tested_capital16=gaf4 * capital_cola3 * tested[1],
         uncompensated2=scaled(frame["uncompensated_care_usd"].to_numpy(), 2),
         specific7=_specific(frame, variant, rates),
-        dependent=frame["provider_type"]
-        .is_in(list(rates.listed("hospital_specific.dependent_types")))
-        .to_numpy(),
+        dependent=frame["provider_type"].is_in(list(rates.listed("hospital_specific.dependent_types"))).to_numpy(),
         hrr4=hrr4,
         vbp11=vbp11,
         hac=frame["hac_reduction"].to_numpy(),

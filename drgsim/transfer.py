@@ -19,9 +19,7 @@ NO_OUTLIER = 7
 POST_ACUTE = 9
 """Went on to post-acute care: a transfer if the DRG is on the list."""
 POST_ACUTE_NO_OUTLIER = 11
-VALID = np.isin(
-    np.arange(256), (FULL, ACUTE, ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE, POST_ACUTE_NO_OUTLIER)
-)
+VALID = np.isin(np.arange(256), (FULL, ACUTE, ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE, POST_ACUTE_NO_OUTLIER))
 """Whether a review code is one, by code."""
 PAYS_NO_OUTLIER = np.isin(np.arange(256), (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE_NO_OUTLIER))
 """Whether a stay with that review code is never paid a cost outlier, by code."""
