@@ -124,14 +124,14 @@ def completed(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     frame = frame.with_columns(
         *(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items()),
         pl.col("capital_ime_ratio").fill_null(pl.col("resident_to_bed_ratio").fill_null(0.0)),
-        pl.col("ccn_state").fill_null(ccn).fill_null(""),
+        pl.col("ccn_state").fill_null(ccn).fill_null("00"),
     ).with_columns(
         pl.col("provider_type").str.zfill(2),
         pl.col("ccn_state").str.zfill(2),
         pl.col("geographic_urban").fill_null(pl.col("cbsa_size") != "R"),
     )
     _in_range(frame, rates)
-    return frame
+    return frame.select(HOSPITALS.names)
 
 
 def _with_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:

@@ -297,7 +297,7 @@ def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
     """COVID-19 among the diagnoses and no condition code against the factor."""
     codes, against = rates.listed("case.covid_diagnoses"), rates.listed("case.covid_exempting_conditions")
     has = _any_code(grouped, "pdx", codes) | _any_code(grouped, "sdx", codes)
-    return grouped.select(has=has & ~_any_code(grouped, "condition_codes", against))["has"]
+    return grouped.with_columns(_has=has & ~_any_code(grouped, "condition_codes", against))["_has"]
 
 
 def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
@@ -309,5 +309,5 @@ def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Seri
         trial = _any_code(some, "sdx", rates.listed("case.no_cost_diagnoses"))
         paid_for = _any_code(some, "condition_codes", rates.listed("case.full_cost_conditions"))
         told = _any_code(some, "condition_codes", rates.listed("case.no_cost_conditions"))
-        has[rows] = some.select(has=(trial & ~paid_for) | told)["has"].to_numpy()
+        has[rows] = some.with_columns(_has=(trial & ~paid_for) | told)["_has"].to_numpy()
     return pl.Series("no_cost_product", has)

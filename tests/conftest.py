@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 import pytest
@@ -34,3 +36,114 @@ def cholecystectomy() -> pl.DataFrame:
         },
         schema_overrides={"admission_id": pl.UInt64},
     )
+
+
+@pytest.fixture(scope="session")
+def decimal_pricer() -> ModuleType:
+    """The plain `decimal` pricer."""
+    path = Path(__file__).with_name("decimal_pricer.py")
+    spec = importlib.util.spec_from_file_location("decimal_pricer", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EXPECTED = {
+    "out_rtc": "pay_code",
+    "out_total": "total_usd",
+    "out_fsp": "operating_federal_usd",
+    "out_hsp": "hospital_specific_usd",
+    "out_ime": "ime_usd",
+    "out_dsh": "dsh_usd",
+    "out_outlier": "operating_outlier_usd",
+    "out_cap_fsp": "capital_federal_usd",
+    "out_cap_dsh": "capital_dsh_usd",
+    "out_cap_ime": "capital_ime_usd",
+    "out_cap_outlier": "capital_outlier_usd",
+    "out_ntap": "new_technology_usd",
+    "out_lowvol": "low_volume_usd",
+    "out_hrr": "readmissions_usd",
+    "out_vbp": "value_based_usd",
+    "out_hac": "hac_usd",
+    "out_dschg_frctn": "transfer_fraction",
+    "out_ehr_adjust": "ehr_savings_usd",
+    "out_std_value": "standardized_usd",
+    "out_oper_cost_outlier_threshold": "operating_threshold_usd",
+    "out_oper_bill_costs": "operating_cost_usd",
+    "out_charge_threshold": "charge_threshold_usd",
+    "out_nat_labor": "labor_usd",
+    "out_nat_nonlabor": "nonlabor_usd",
+}
+"""Columns of a pricer's answers and ours."""
+
+_TEXT = ("ccn_state", "provider_type", "hospital_quality_ind", "condition_codes", "dx", "px", "ntap_caps")
+
+
+def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A pricer's questions as STAYS with HOSPITALS, and its answers in our names, `None` where it has none."""
+    raw = pl.read_csv(path, schema_overrides=dict.fromkeys(_TEXT, pl.String), infer_schema_length=None)
+    absent = {name: pl.lit(None, pl.String) for name in _TEXT if name not in raw.columns}
+    raw = raw.with_columns(**absent)
+    c, number = pl.col, lambda name: pl.col(name).cast(pl.Float64)
+    conditions, codes = c("condition_codes").fill_null(""), c("dx").fill_null("")
+    asked = c("ntap_caps").str.split(" ").list.eval(pl.element().str.split("@"))
+    trial = codes.str.contains(" Z006") & ~conditions.str.contains("ZC")
+    stays = raw.select(
+        c("drg").cast(pl.UInt16),
+        weight=number("weight"),
+        gmlos_days=number("gmlos"),
+        post_acute=c("post_acute") == 1,
+        special_pay=c("special_pay") == 1,
+        los_days=c("los"),
+        covered_charges_usd=number("covered_charges"),
+        review_code=c("review_code"),
+        covered_days=c("covered_days"),
+        medicare_advantage=c("hmo_claim") == 1,
+        covid=codes.str.contains("U071") & ~conditions.str.contains("ZA"),
+        no_cost_product=(c("drg") == 18) & (trial | conditions.str.contains("ZB")),
+        ntap_max_usd=asked.list.eval(pl.element().list.get(0).cast(pl.Float64)),
+        ntap_share=asked.list.eval(pl.element().list.get(1).cast(pl.Float64)),
+        wage_index=number("wage_index"),
+        cbsa_size=c("cbsa_size"),
+        ccn_state=c("ccn_state"),
+        provider_type=c("provider_type"),
+        cola=number("cola"),
+        resident_to_bed_ratio=number("intern_to_bed_ratio"),
+        beds=c("bed_size"),
+        operating_ccr=number("operating_ccr"),
+        capital_ccr=number("capital_ccr"),
+        ssi_ratio=number("ssi_ratio"),
+        medicaid_ratio=number("medicaid_ratio"),
+        capital_ime_ratio=number("capital_ime_ratio"),
+        quality_reported=c("hospital_quality_ind") == "1",
+        ehr_reduction=c("ehr_reduction_ind").cast(pl.String).fill_null("") == "Y",
+        vbp_factor=pl.when(c("vbp_participant") == "Y").then(number("vbp_adjustment")),
+        hrr_factor=pl.when(c("hrr_participant") == 1).then(number("hrr_adjustment")),
+        hac_reduction=c("hac_reduction") == "Y",
+        uncompensated_care_usd=number("uncompensated_care_amount"),
+        low_volume_factor=pl.when(c("low_volume_ind") == "Y")
+        .then(number("low_volume_factor"))
+        .otherwise(0.0),
+        hospital_specific_rate_usd=number("hospital_specific_rate"),
+        new_capital_hospital=c("capital_new_hospital") == "Y",
+        pass_through_usd=number("passthru_total_per_diem"),
+        organ_acquisition_usd=number("passthru_organ_per_diem"),
+        direct_education_usd=number("passthru_dme_per_diem"),
+    )
+    answers = raw.select(
+        "id",
+        *(number(name).alias(own) for name, own in EXPECTED.items() if name in raw.columns),
+        capital_total_usd=number("out_cap_total"),
+    )
+    if "out_ucp" in raw.columns:
+        # The pricer repeats the hospital's amount beside a stay it does not pay (67); what it pays is nothing.
+        ucp = pl.when(pl.col("out_rtc") < 50).then(number("out_ucp")).otherwise(0.0)
+        answers = answers.with_columns(raw.select(uncompensated_care_usd=ucp))
+    return stays, answers
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    """Function that reads a file of pricer vectors: STAYS with HOSPITALS columns, and the answers."""
+    return _vectors
