@@ -80,27 +80,24 @@ class Comorbidity:
         level = (u >= edge[:, 0]).astype(np.int64) + (u >= edge[:, 1])
         cell = self.cells.pick(segment * 3 + level, bits(seed, stream + "latents", ids)) % len(self.cell_score)
         counts = []
-        for kind in (MCC, CC, OTHER):
-            rate = self.rates[segment, kind, cell]
-            decisive = (level == kind) & (kind != OTHER)
-            count = as_poisson(uniform(seed, stream + f"count {kind}", ids), rate, at_least_one=decisive)
-            count[(rate <= 0) | (level < kind)] = 0
+        for wanted in (MCC, CC, OTHER):
+            rate = self.rates[segment, wanted, cell]
+            decisive = (level == wanted) & (wanted != OTHER)
+            count = as_poisson(uniform(seed, f"{stream}count {wanted}", ids), rate, at_least_one=decisive)
+            count[(rate <= 0) | (level < wanted)] = 0
             counts.append(count)
         number = np.minimum(counts[0] + counts[1] + counts[2], most)
         owner = np.repeat(np.arange(len(ids)), number)
         slot = np.arange(len(owner)) - np.repeat(np.cumsum(number) - number, number)
         kind = np.where(slot < counts[0][owner], MCC, np.where(slot < (counts[0] + counts[1])[owner], CC, OTHER))
+        keys = ids[owner]
         where = segment[owner] * 3 + kind
-        random = bits(seed, stream + "kind", ids[owner], slot)
-        is_acute = (random >> np.uint64(40)) >= (
-            self.chronic_share.reshape(-1, len(self.cell_score))[where, cell[owner]] * 2.0**24
-        ).astype(np.uint64)
-        row = where * 2 + is_acute
+        chronic = self.chronic_share.reshape(-1, len(self.cell_score))[where, cell[owner]]
+        row = where * 2 + (uniform(seed, stream + "kind", keys, slot) >= chronic)
         profile = cell[owner] % self.profile_count
-        # The low 40 bits of a draw have not been used; a multiplication spreads them over the word again.
-        again = (random << np.uint64(24)) * np.uint64(0x9E3779B97F4A7C15) + random
-        group = self.groups.pick(row * self.profile_count + profile, again) % self.group_count
-        code = self.codes.pick(row * self.group_count + group, bits(seed, stream + "code", ids[owner], slot))
+        random = bits(seed, stream + "group", keys, slot)
+        group = self.groups.pick(row * self.profile_count + profile, random) % self.group_count
+        code = self.codes.pick(row * self.group_count + group, bits(seed, stream + "code", keys, slot))
         score = (self.cell_score[cell] - self.score_mean[segment, level]) / self.score_sd[segment, level]
         return Drawn(level, score, owner, slot, self.condition_at[code])
 
@@ -197,7 +194,8 @@ def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> Flo
         * by_age[None, None, :, None, :]
         * by_sex[None, None, None, :, :]
     )
-    return rates.reshape(-1, len(table))
+    found: Floats = rates.reshape(-1, len(table))
+    return found
 
 
 def _profiles(tables: TableSet, groups: pl.Series) -> tuple[Floats, Floats]:
@@ -213,7 +211,8 @@ def _profiles(tables: TableSet, groups: pl.Series) -> tuple[Floats, Floats]:
     left = 1 - np.where(listed, ratios, 0).T @ shares
     unlisted = (~listed).T @ shares
     rest = np.maximum(left, 0) / np.where(unlisted > 0, unlisted, 1)
-    return np.where(listed, ratios, rest), shares
+    complete: Floats = np.where(listed, ratios, rest)
+    return complete, shares
 
 
 def _gamma_levels(shape: float, count: int) -> tuple[Floats, Floats]:

@@ -37,11 +37,11 @@ Need = tuple[str, ...]
 
 def _sums_to_four(name: str, also: str = "") -> list[tuple[Need, ...]]:
     """Return the ways numbered operands such as stent1 to stent4 add up to four or just above."""
-    ways = []
+    ways: list[tuple[Need, ...]] = []
     for count in range(1, 5):
-        for parts in combinations_with_replacement((4, 3, 2, 1), count):
-            if sum(parts) >= 4 > sum(parts) - parts[-1]:
-                ways.append(tuple(((f"{name}{part}", also) if also else (f"{name}{part}",)) for part in parts))
+        sums = (parts for parts in combinations_with_replacement((4, 3, 2, 1), count) if sum(parts) >= 4)
+        exact = (parts for parts in sums if sum(parts) - parts[-1] < 4)
+        ways.extend(tuple((f"{name}{part}", also) if also else (f"{name}{part}",) for part in parts) for parts in exact)
     return ways
 
 

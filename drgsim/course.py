@@ -29,6 +29,7 @@ _MOST_PROCEDURES = 10
 _NEW_CORE_AFTER = 12
 _MOST_ATTEMPTS = 400
 _PILOT = 30_000
+_TUNINGS, _TUNING_GAIN = 5, 1.4
 _LOS_TRIES = 8
 _DEATH_BY_DECADE, _DEATH_BY_LOS, _DEATH_BY_MCC = 0.28, 0.25, 0.35
 _POSTACUTE_BY_DECADE, _POSTACUTE_BY_LOS, _POSTACUTE_BY_SCORE, _POSTACUTE_OF_TRANSFER_DRG = 0.42, 0.75, 0.20, 0.55
@@ -60,6 +61,9 @@ class Tuning:
 
     death: float
     postacute: float
+
+
+_FIRST_TUNING = Tuning(-8.1, -1.65)
 
 
 def drawn(ids: Ids, seed: int, plan: Plan) -> tuple[Ints, Stays]:
@@ -134,7 +138,7 @@ def attempt_at(ids: Ids, drg: Ints, seed: int, attempt: int, plan: Plan, tuned: 
     sdx, owner, condition = _listed(owner, condition, core, plan, len(ids))
     procedures, least = _with_ancillary(ids, core, comorbid.level, drg, seed, attempt, plan)
     los = _los_days(ids, drg, comorbid.score, least, seed, attempt, plan)
-    risk = np.bincount(owner, plan.comorbidity.conditions.death_log_odds[condition], len(ids))
+    risk = np.bincount(owner, plan.comorbidity.conditions.death_log_odds[condition], len(ids)).astype(np.float64)
     death, postacute = _log_odds(core, drg, age, los, comorbid.level, comorbid.score, risk, plan)
     status = _statuses(ids, core, death + tuned.death, postacute + tuned.postacute, seed, attempt, plan)
     poa = _poa(ids, sdx, seed, attempt, plan)
@@ -328,16 +332,15 @@ def tuning(plan: Plan) -> Tuning:
     """
     ids = np.arange(_PILOT, dtype=np.uint64)
     drg = plan.drgs.pick(np.zeros(_PILOT, np.int64), bits(0, "pilot", ids))
-    tuned = Tuning(-4.5, -1.0)
-    for _ in range(3):
-        stays = landed(ids, drg, 0, plan, tuned)
-        died = float((stays.discharge_status == EXPIRED).mean())
-        kinds = [int(kind) for kind in plan.population.postacute_split.value]
-        after = float(np.isin(stays.discharge_status, kinds).mean())
-        wanted = plan.population.death_share.value, plan.population.postacute_share.value
+    tuned = _FIRST_TUNING
+    wanted = plan.population.death_share.value, plan.population.postacute_share.value
+    kinds = [int(kind) for kind in plan.population.postacute_split.value]
+    for _ in range(_TUNINGS):
+        status = landed(ids, drg, 0, plan, tuned).discharge_status
+        died, after = float((status == EXPIRED).mean()), float(np.isin(status, kinds).mean())
         tuned = Tuning(
-            float(np.clip(tuned.death + 1.15 * (_logit(wanted[0]) - _logit(died)), -14, 6)),
-            float(np.clip(tuned.postacute + 1.3 * (_logit(wanted[1]) - _logit(after)), -14, 6)),
+            float(np.clip(tuned.death + _TUNING_GAIN * (_logit(wanted[0]) - _logit(died)), -14, 6)),
+            float(np.clip(tuned.postacute + _TUNING_GAIN * (_logit(wanted[1]) - _logit(after)), -14, 6)),
         )
     return tuned
 

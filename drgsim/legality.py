@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from drgsim.encode import codebooks
 from drgsim.population import facts
 from drgsim.tables import TableSet
 
+Kind = TypeVar("Kind", bound=np.generic)
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 OLDEST = 124
@@ -98,5 +100,5 @@ def _sex(limits: pl.DataFrame) -> Bytes:
     return limits["sex"].replace_strict(_SEXES, default=EITHER, return_dtype=pl.UInt8).to_numpy()
 
 
-def _padded(values: NDArray[np.generic], *, first: float) -> NDArray[np.generic]:
+def _padded(values: NDArray[Kind], *, first: float) -> NDArray[Kind]:
     return np.concatenate([np.array([first], values.dtype), values])

@@ -85,7 +85,7 @@ def compiled(tables: TableSet, population: Population, drgs: tuple[int, ...] | N
     units, unit = _units(cores)
     unit_mdc = np.zeros(len(units), np.int64)
     unit_mdc[unit] = core_mdc
-    unit_share = np.bincount(unit, (share / np.diff(cores.start))[cores.place], len(units))
+    unit_share = np.bincount(unit, (share / np.diff(cores.start))[cores.place], len(units)).astype(np.float64)
     model = comorbidity(tables, population)
     pdx_death = np.zeros(len(model.conditions.family_of_pdx))
     pdx_death[model.conditions.number] = model.conditions.death_log_odds

@@ -98,7 +98,7 @@ def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8
         if not len(rows):
             continue
         tried = ends[rows] if end is None else np.full(len(rows), end, np.uint8)
-        some = [cores[row] for row in rows]
+        some = [cores[row] for row in rows.tolist()]
         for level, filler in enumerate(fillers):
             extra = [()] * len(rows) if filler is None else [(number,) for number in filler[rows].tolist()]
             encoded = encoded_of(

@@ -170,7 +170,8 @@ def _hospital(ids: Ids, drg: Ints, seed: int, plan: Plan, hospitals: pl.DataFram
     upto = np.cumsum(hospitals["discharge_share"].to_numpy())
     last = np.maximum(np.ceil(plan.reach * len(upto)).astype(np.int64), 1) - 1
     place = np.searchsorted(upto, uniform(seed, "hospital", ids) * upto[last[drg]], side="right")
-    return np.minimum(place, last[drg])
+    found: Ints = np.minimum(place, last[drg])
+    return found
 
 
 def _cost_index(ids: Ids, drg: Ints, stays: Stays, seed: int, plan: Plan) -> Floats:
@@ -197,9 +198,4 @@ def _charge_level(plan: Plan) -> float:
     share = hospitals["discharge_share"].to_numpy()
     inverse = float((share / ratio).sum() / share.sum())
     mean = float(_cost_index(ids, drg, stays, _COST_SEED, plan).mean()) * inverse
-    return population_mean(plan) / mean
-
-
-def population_mean(plan: Plan) -> float:
-    """Return the mean covered charges the population states [USD]."""
-    return plan.population.mean_covered_charges_usd.value
+    return plan.population.mean_covered_charges_usd.value / mean
