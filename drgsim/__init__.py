@@ -2,43 +2,53 @@
 
 A module imports only from layers below its own:
 
-     0  errors       every exception as one tree
-     1  schema       columns, types and units of every frame a user sees
-     1  manifest     the table folder, every file read through its manifest
-     1  formula      the DRG formula language
-     1  spans        rows split over all cores
-     1  runs         runs of equal rows, and distinct combinations
-     1  exact        money as integers of its last place
-     1  draws        random numbers keyed by seed, stream and admission
-     1  table5       relative weights as CMS publishes them
-     1  plots        figures: functions that take and return Axes
-     2  tables       one grouper version, checked and frozen
-     2  claims       readers of claim files
-     2  rates        payment parameters by fiscal year, reforms over them
-     2  transfer     acute and post-acute transfers
-     2  outlier      cost outliers
-     2  release_payment, release_population: published facts to the project's own tables
-     3  encode       code strings to small integers, once
-     3  release      published facts to the project's own tables
-     3  terms        a hospital's payment terms
-     3  stays        what the pricer takes of an admission; with_weights()
-     4  rulebook     the formulas of a version as bit masks, and the search through them
-     4  hospitals    provider inputs
-     4  technology   new technology add-ons
-     4  information  amounts the pricer reports beside the payment
-     5  clusters     procedures that mean something together
-     5  payment      pay(): reads as 42 CFR 412
-     6  attributes   codes to operand bits
-     7  observe      an admission's codes reduced to what the formulas see
-     8  hac          hospital-acquired conditions and POA
-     8  search       one grouping pass: pre-MDC, the MDC of the PDX, reroutes
-     9  marking      what the grouper reports of each code
-    10  grouper      group(): reads as the Definitions Manual
-    11  miscoding    coding errors: encoded admissions in and out
-    11  impact       two runs compared
-    15  synth        generate(): synthetic hospitals and admissions
-    16  demo         the main job, end to end
-    17  cli          the command line
+     0  errors              every exception as one tree
+     0  draws               random numbers keyed by seed, stream and admission
+     0  exact               decimal arithmetic over whole columns, in integers
+     0  runs                runs of equal rows, ORs over them, distinct combinations
+     0  spans               rows split over all cores
+     0  impact              two runs compared
+     0  plots               figures: functions that take and return Axes
+     1  schema              columns, types and units of every frame a user sees
+     1  manifest            the table folder, every file read through its manifest
+     1  formula             the DRG formula language
+     1  outlier             cost outliers
+     1  transfer            acute and post-acute transfers
+     1  table5              weights and mean stays as CMS publishes them
+     2  tables              one grouper version, checked and frozen
+     2  rates               payment parameters by fiscal year, and reforms over them
+     2  claims              readers of claim files
+     2  release             published grouper facts to the project's own tables
+     2  release_payment     the same of payment facts
+     3  release_population  the same of population facts
+     3  encode              code strings to small integers, once
+     3  rulebook            the formulas of a version as bit masks, and the search through them
+     3  stays               admissions as the pricer takes them; with_weights()
+     3  terms               payment factors that every stay of a hospital shares
+     3  population          who is admitted, for what, where; every figure with its source
+     4  clusters            procedures that mean something together
+     4  hospitals           provider inputs, completed and validated
+     4  technology          new technology add-ons
+     4  information         what CMS's pricer reports beside the payment
+     4  legality            which codes may stand where
+     4  providers           synthetic hospitals
+     5  attributes          codes to operand bits
+     5  payment             pay(): reads as 42 CFR 412
+     5  cores               the core of an admission, solved from its DRG's formula
+     5  comorbidity         secondary diagnoses that go together
+     6  observe             an admission's codes reduced to what the formulas see
+     6  miscoding           coding errors: encoded admissions in and out
+     7  hac                 hospital-acquired conditions and POA
+     7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
+     8  marking             what the grouper reports of each code
+     9  grouper             group(): reads as the Definitions Manual
+    10  demo                the main job, end to end
+    10  validity            a generated population against what is known of the real one
+    10  pool                confirmed cores of every DRG
+    11  plan                what generate() needs, compiled once
+    12  course              what happens in an admission: comorbidity, stay, discharge
+    13  synth               generate(): synthetic hospitals and admissions
+    14  cli                 the command line
 """
 
 from drgsim.claims import read_claims
@@ -51,18 +61,26 @@ from drgsim.errors import (
     UnknownVersionError,
 )
 from drgsim.grouper import group
+from drgsim.payment import pay
+from drgsim.rates import Rates
+from drgsim.stays import with_weights
+from drgsim.synth import generate
 from drgsim.tables import TableSet, version_for, versions
 
 __all__ = [
     "DrgsimError",
     "InputError",
     "MissingRateError",
+    "Rates",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "generate",
     "group",
+    "pay",
     "read_claims",
     "version_for",
     "versions",
+    "with_weights",
 ]

@@ -12,14 +12,18 @@ FRONT_DOOR = [
     "DrgsimError",
     "InputError",
     "MissingRateError",
+    "Rates",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "generate",
     "group",
+    "pay",
     "read_claims",
     "version_for",
     "versions",
+    "with_weights",
 ]
 
 
