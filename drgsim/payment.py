@@ -15,8 +15,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from drgsim import information
@@ -280,7 +282,7 @@ def _components(
             (code == 67) | _is_outlier(outlier)
         )
         amounts["charge_threshold_usd"][(code >= 50) & (code != 67)] = 0
-    amounts["pay_code"] = code
+    amounts["review_code"], amounts["pay_code"] = stay.review, code
     amounts["transfer_fraction"] = np.where(paid, share.paid4, 0)
     amounts["weight"] = np.where(stay.weight4 > 0, stay.weight4 / 10**4, np.nan)
     return amounts
@@ -385,25 +387,24 @@ class _Out:
     def __init__(self, rows: int, *, working: bool) -> None:
         self.working = working
         names = (*PAID.names, *(information.COLUMNS if working else ()))
-        self.columns: dict[str, Floats] = {name: np.zeros(rows) for name in names if name != "pay_code"}
+        self.columns: dict[str, npt.NDArray[Any]] = {name: np.zeros(rows) for name in names}
         self.columns["weight"][:] = np.nan
-        self.codes = np.full(rows, 55, dtype=np.uint8)
+        self.columns["review_code"] = np.full(rows, 255, dtype=np.uint8)
+        self.columns["pay_code"] = np.full(rows, 55, dtype=np.uint8)
 
     def write(self, rows: Ints | slice, amounts: dict[str, Ints | Floats]) -> None:
         for name, values in amounts.items():
-            if name == "pay_code":
-                self.codes[rows] = values
-            elif name == "weight":
-                self.columns[name][rows] = values
-            elif isinstance(rows, slice):
-                np.divide(values, _SCALE.get(name, 100.0), out=self.columns[name][rows])
+            one = _SCALE.get(name, 100.0)
+            if isinstance(rows, slice) and one != 1.0:
+                np.divide(values, one, out=self.columns[name][rows])
             else:
-                self.columns[name][rows] = values / _SCALE.get(name, 100.0)
+                self.columns[name][rows] = values if one == 1.0 else values / one
 
     def beside(self, frame: pl.DataFrame) -> pl.DataFrame:
-        columns = [pl.Series(name, values) for name, values in self.columns.items()]
-        added = frame.with_columns(*columns, pl.Series("pay_code", self.codes))
-        return added.with_columns(pl.col("weight").fill_nan(None))
+        added = frame.with_columns(pl.Series(name, values) for name, values in self.columns.items())
+        review = pl.col("review_code")
+        return added.with_columns(pl.col("weight").fill_nan(None), pl.when(review != 255).then(review))
 
 
-_SCALE = {"transfer_fraction": 1e4, **information.SCALE}
+_SCALE = {"weight": 1.0, "review_code": 1.0, "pay_code": 1.0, "transfer_fraction": 1e4, **information.SCALE}
+"""What one unit of an amount is; USD are in cents."""

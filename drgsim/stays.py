@@ -240,7 +240,7 @@ def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
     usable = code == 0
     return Stays(
         code=code,
-        weight4=scaled(np.where(usable, weight, 0.0), 4),
+        weight4=scaled(np.where((weight > 0) & (weight < 100), weight, 0.0), 4),
         gmlos1=scaled(np.where(usable, np.maximum(columns["gmlos_days"], 0.0), 0.0), 1),
         post_acute=columns["post_acute"],
         special=columns["special_pay"],

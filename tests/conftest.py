@@ -43,7 +43,8 @@ def decimal_pricer() -> ModuleType:
     """The plain `decimal` pricer."""
     path = Path(__file__).with_name("decimal_pricer.py")
     spec = importlib.util.spec_from_file_location("decimal_pricer", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -81,7 +82,7 @@ _TEXT = ("ccn_state", "provider_type", "hospital_quality_ind", "condition_codes"
 
 
 def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A pricer's questions as STAYS with HOSPITALS, and its answers in our names, `None` where it has none."""
+    """A pricer's questions as STAYS with HOSPITALS columns, and its answers in our names."""
     raw = pl.read_csv(path, schema_overrides=dict.fromkeys(_TEXT, pl.String), infer_schema_length=None)
     absent = {name: pl.lit(None, pl.String) for name in _TEXT if name not in raw.columns}
     raw = raw.with_columns(**absent)
@@ -137,7 +138,7 @@ def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         capital_total_usd=number("out_cap_total"),
     )
     if "out_ucp" in raw.columns:
-        # The pricer repeats the hospital's amount beside a stay it does not pay (67); what it pays is nothing.
+        # The pricer repeats the hospital's amount beside a stay it does not pay (67): it pays nothing.
         ucp = pl.when(pl.col("out_rtc") < 50).then(number("out_ucp")).otherwise(0.0)
         answers = answers.with_columns(raw.select(uncompensated_care_usd=ucp))
     return stays, answers

@@ -124,12 +124,14 @@ def test_input_passes_through_in_order(rates, hospitals) -> None:
 
 def test_pay_is_price_with_looked_up_inputs(rates, hospitals) -> None:
     admissions = grouped(drg=[871, 470, 481], los_days=[2, 3, 1], discharge_status=[3, 1, 3])
-    stays = admissions.with_columns(pl.col("drg").cast(pl.UInt16), pl.Series("review_code", [9, 0, 9]))
+    review = pl.Series("review_code", [9, 0, 9], dtype=pl.UInt8)
+    stays = admissions.with_columns(pl.col("drg").cast(pl.UInt16), review)
     stays = stays.join(rates.weights, on="drg", maintain_order="left")
     stays = stays.join(hospitals, on="hospital_id", maintain_order="left")
     mine, other = pay(admissions, hospitals, rates), price(stays, rates)
     assert mine.select(PAID.names).equals(other.select(PAID.names))
     assert mine["pay_code"].to_list() == [12, 14, 10]
+    assert mine["review_code"].to_list() == [9, 0, 9]
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_rates_are_frozen() -> None:
 
 def test_every_parameter_says_what_it_is() -> None:
     for name, parameter in Rates.load(2026).parameters.items():
-        assert parameter.title and parameter.unit and parameter.source, name
+        assert all((parameter.title, parameter.unit, parameter.source)), name
 
 
 def test_what_was_not_read_is_marked() -> None:
@@ -157,9 +157,13 @@ def test_what_was_not_read_is_marked() -> None:
 
 # ------------------------------------------------------------------------------------------------ Table 5
 
-PLAIN = """TABLE 5.--LIST OF MEDICARE SEVERITY DIAGNOSIS-RELATED GROUPS (MS-DRGS)\t\t\t\t\t\t\t\t
+HEADER = (
+    "MS-DRG\tFY 2027 Final Post-Acute DRG\tFY 2027 Final Special Pay DRG\tMDC\tTYPE\tMS-DRG Title"
+    "\tWeights\tGeometric mean LOS\tArithmetic mean LOS"
+)
+PLAIN = f"""TABLE 5.--LIST OF MEDICARE SEVERITY DIAGNOSIS-RELATED GROUPS (MS-DRGS)\t\t\t\t\t\t\t\t
 \t\t\t\t\t\t\t\t
-MS-DRG\tFY 2027 Final Post-Acute DRG\tFY 2027 Final Special Pay DRG\tMDC\tTYPE\tMS-DRG Title\tWeights\tGeometric mean LOS\tArithmetic mean LOS
+{HEADER}
 001\tNo\tNo\tPRE\tSURG\t"HEART TRANSPLANT, WITH MCC"\t28.1234\t25.5\t36.1
 003\tYes\tNo\tPRE\tSURG\tECMO\t21.2\t22.9\t33.0
 481\tYes\tYes\t08\tSURG\tHIP AND FEMUR\t2.0945\t4.3\t5.0
