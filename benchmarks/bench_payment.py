@@ -109,9 +109,7 @@ def wide(admissions: pl.DataFrame, hospitals: pl.DataFrame, rates: Rates) -> pl.
     stays = admissions.join(rates.weights, on="drg", maintain_order="left")
     stays = stays.join(hospitals, on="hospital_id", maintain_order="left")
     review = pl.col("discharge_status").replace_strict({1: 0, 2: 3, 3: 9, 6: 9, 62: 9}, return_dtype=pl.UInt8)
-    plain = {
-        name: False for name in ("medicare_advantage", "covid", "no_cost_product", "new_capital_hospital")
-    }
+    plain = dict.fromkeys(("medicare_advantage", "covid", "no_cost_product", "new_capital_hospital"), False)
     return stays.with_columns(
         review_code=review,
         geographic_urban=pl.col("cbsa_size") != "R",

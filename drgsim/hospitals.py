@@ -213,11 +213,19 @@ def factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     in_cola = pl.col("ccn_state").is_in(list(rates.listed("operating.cola_states")))
     cola = pl.when(in_cola).then(pl.col("cola")).otherwise(1.0)
     percentage = (pl.col("ssi_ratio") + pl.col("medicaid_ratio")).round(6)
+    low, high = (
+        (
+            number(f"operating.{name}.from"),
+            number(f"operating.{name}.slope"),
+            number(f"operating.{name}.base"),
+        )
+        for name in ("dsh_low", "dsh_high")
+    )
     formula = (
-        pl.when(percentage >= 0.202)
-        .then((percentage - 0.202) * 0.825 + 0.0588)
-        .when(percentage >= 0.15)
-        .then((percentage - 0.15) * 0.65 + 0.025)
+        pl.when(percentage >= high[0])
+        .then((percentage - high[0]) * high[1] + high[2])
+        .when(percentage >= low[0])
+        .then((percentage - low[0]) * low[1] + low[2])
         .otherwise(0.0)
     )
     ratio4 = scaled(frame["ssi_ratio"].to_numpy(), 4) + scaled(frame["medicaid_ratio"].to_numpy(), 4)

@@ -154,16 +154,21 @@ def operating_ime(frame: pl.DataFrame, rates: Rates) -> Ints:
 
 
 def operating_dsh(frame: pl.DataFrame, percentage4: Ints, rates: Rates) -> Ints:
-    """Disproportionate share adjustment, of which a share is paid. (h,) [1e-4]. Source: 42 CFR 412.106(d).
+    """Disproportionate share adjustment, of which a share is paid. (h,) [1e-4]. Source: 42 CFR 412.106(d)."""
 
-    The statute's thresholds and slopes stand here as they do there: 15 and 20.2 percent, 65 and 82.5 percent.
-    """
-    low = rounded((percentage4 - 1500) * 65 + 250 * 100, 2)
-    high = rounded((percentage4 - 2020) * 825 + 588 * 1000, 3)
-    full = np.where(percentage4 >= 2020, high, np.where(percentage4 >= 1500, low, 0))
+    def line(name: str) -> tuple[int, Ints]:
+        start4, slope3, base4 = (
+            int(scaled([rates.number(f"operating.{name}.{part}")], digits)[0])
+            for part, digits in (("from", 4), ("slope", 3), ("base", 4))
+        )
+        return start4, rounded((percentage4 - start4) * slope3 + base4 * 1000, 3)
+
+    (low4, low), (high4, high) = line("dsh_low"), line("dsh_high")
+    full = np.where(percentage4 >= high4, high, np.where(percentage4 >= low4, low, 0))
     beds, kind = frame["beds"].to_numpy(), frame["provider_type"]
     rural = (frame["cbsa_size"] == "R").to_numpy()
-    is_capped = np.where(rural, beds < 500, beds < 100)
+    enough = (int(rates.number(f"operating.dsh_uncapped_beds.{area}")) for area in ("rural", "urban"))
+    is_capped = beds < np.where(rural, *enough)
     is_capped |= rural & kind.is_in(list(rates.listed("operating.dsh_capped_types"))).to_numpy()
     is_capped &= ~kind.is_in(list(rates.listed("operating.dsh_uncapped_types"))).to_numpy()
     cap4 = int(scaled([rates.number("operating.dsh_cap")], 4)[0])

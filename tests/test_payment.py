@@ -1,6 +1,7 @@
 """The pricer against CMS's own answers, and what it does with stays that cannot be priced."""
 
 import datetime
+import tracemalloc
 from pathlib import Path
 
 import polars as pl
@@ -109,9 +110,7 @@ def grouped(**columns: list) -> pl.DataFrame:
         "covered_charges_usd": [60000.0],
         "discharge_status": [1],
     }
-    return pl.DataFrame(
-        {name: columns.get(name, value * rows) for name, value in {**plain, **columns}.items()}
-    )
+    return pl.DataFrame({**{name: value * rows for name, value in plain.items()}, **columns})
 
 
 def test_input_passes_through_in_order(rates, hospitals) -> None:
@@ -365,3 +364,18 @@ def test_columns_of_stays_need_not_be_canonical(rates) -> None:
     assert (
         price(frame.with_columns(wage_index=1.2, operating_ccr=0.25), rates)["total_usd"].item() == 15889.92
     )
+
+
+def test_memory_is_linear_and_under_a_kibibyte_a_stay(rates, hospitals) -> None:
+    def peak(rows: int) -> float:
+        admissions = grouped(drg=[871, 470] * (rows // 2), covered_charges_usd=[6e4, 9e5] * (rows // 2))
+        tracemalloc.start()
+        try:
+            pay(admissions, hospitals, rates, threads=1)
+            return tracemalloc.get_traced_memory()[1] / rows
+        finally:
+            tracemalloc.stop()
+
+    small, large = peak(100_000), peak(400_000)
+    assert large <= small  # what does not grow with the rows weighs less
+    assert large < 1024 * 0.6  # polars' own columns are not traced: they are the input and 60 bytes beside it
