@@ -115,6 +115,37 @@ def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8
     return masks, ends
 
 
+def destinations(cores: Sequence[Core], origin: TableSet, other: TableSet) -> dict[int, float]:
+    """Return the share of each DRG to which cores confirmed in one version group in another."""
+    masks, ends = confirmed(cores, origin)
+    legal = legality(other)
+    keep = [
+        row
+        for row, core in enumerate(cores)
+        if masks[row] and legal.dx_valid[core.pdx] and legal.procedure_valid[list(core.procedures)].all()
+    ]
+    pdx = np.array([cores[row].pdx for row in keep], np.int64)
+    fillers = [None, _fillers("CC", pdx, other, legal), _fillers("MCC", pdx, other, legal)]
+    counts: dict[int, float] = {}
+    for level, filler in enumerate(fillers):
+        extra = [()] * len(keep) if filler is None else [(number,) for number in filler.tolist()]
+        encoded = encoded_of(
+            pdx,
+            np.array([cores[row].sex or FEMALE for row in keep], np.uint8),
+            np.array([_PROBE_STATUS[int(ends[row])] for row in keep], np.int16),
+            [(*cores[row].sdx, *more) for row, more in zip(keep, extra, strict=True)],
+            [cores[row].procedures for row in keep],
+        )
+        found = group_encoded(encoded, other)
+        for drg, mask, code in zip(
+            found.drg.tolist(), masks[keep].tolist(), found.return_code.tolist(), strict=True
+        ):
+            if code == 0 and mask >> level & 1:
+                counts[drg] = counts.get(drg, 0.0) + 1 / mask.bit_count()
+    total = sum(counts.values())
+    return {drg: count / total for drg, count in sorted(counts.items())}
+
+
 def encoded_of(
     pdx: Ints,
     sex: NDArray[np.uint8],

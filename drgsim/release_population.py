@@ -17,7 +17,10 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.errors import TableError
+from drgsim.cores import Solver
 from drgsim.manifest import MANIFEST
+from drgsim.pool import destinations
+from drgsim.population import Population, facts
 from drgsim.tables import TableSet, versions
 
 BLOCK = "# Population tables (drgsim.release_population)"
@@ -34,6 +37,11 @@ SOURCES = {
         "post-acute flag, the latest year that has the DRG); volumes marked RESTORED are assumptions",
         PUBLIC_DOMAIN,
     ),
+    "bridges.csv": (
+        "derived: admissions built for a DRG in the version that has it, grouped by the version that has not; "
+        "their mix of codes is an assumption",
+        OWN,
+    ),
     "elixhauser.csv": ("AHRQ HCUP Elixhauser Comorbidity Software for ICD-10-CM, FY2019 code list", PUBLIC_DOMAIN),
     "limits.csv": (
         "by code prefix, abridged: Medicare Code Editor sex and age conflicts and unacceptable principal "
@@ -42,6 +50,9 @@ SOURCES = {
     ),
     "procedure_limits.csv": ("ICD-10-PCS body systems of one sex", OWN),
 }
+
+SMALLEST_SHARE = 0.02
+"""Where fewer of a DRG's cases group than this is left out of a bridge."""
 
 FEWEST, MOST, ALONE = 11.0, 300.0, 60.0
 """Discharges assumed for a DRG without a published row: a tenth of its smallest published sibling, within
@@ -62,6 +73,32 @@ def build(stats: Path, weights: Path, elixhauser: Path, folder: Path) -> None:
         home / "elixhauser.csv"
     )
     seal(folder)
+    bridges(folder).write_csv(home / "bridges.csv", float_precision=5)
+    seal(folder)
+
+
+def bridges(folder: Path) -> pl.DataFrame:
+    """Return where the cases of a published DRG group in every version that does not have it.
+
+    The cores of the DRG, solved in the nearest version that has it, are grouped by the other version, beside
+    each comorbidity level that leads to the DRG; the share of a target DRG is its share of them.
+    """
+    known = facts("drgs", folder).filter(pl.col("basis") == "CY2023")["drg"].to_list()
+    population = Population.load("medicare_ffs", folder=folder)
+    every = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
+    names = list(every)
+    reach = {version: set(tables.formulas["drg"]) for version, tables in every.items()}
+    solvers: dict[str, Solver] = {}
+    rows = []
+    for place, (version, tables) in enumerate(every.items()):
+        for drg in sorted(set(known) - reach[version]):
+            having = [at for at, name in enumerate(names) if drg in reach[name]]
+            nearest = names[min(having, key=lambda at: abs(at - place))]
+            solver = solvers.setdefault(nearest, Solver(every[nearest], population))
+            found = destinations(solver.cores(drg, 0.0), every[nearest], tables)
+            rows += [(version, drg, to, share) for to, share in found.items() if share >= SMALLEST_SHARE]
+    table = pl.DataFrame(rows, schema=["version", "from_drg", "to_drg", "share"], orient="row")
+    return table.with_columns(pl.col("share") / pl.col("share").sum().over("version", "from_drg"))
 
 
 def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:

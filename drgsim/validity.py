@@ -127,7 +127,7 @@ def _stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> It
     largest = mix.sort("share", descending=True).head(_LARGEST)
     by_drg = largest.join(frame.group_by("drg").agg(pl.col("los_days").mean()), on="drg", how="left")
     off = (by_drg["los_days"] / by_drg["amlos_days"] - 1).abs()
-    close = float((off <= 0.10).mean() or 0)
+    close = _number((off <= 0.10).mean())
     yield "stays", f"of the {_LARGEST} largest DRGs, mean stay within 10 % of AMLOS", close, 1.0, _TABLE5
     yield "stays", f"of the {_LARGEST} largest DRGs, largest deviation from AMLOS", _number(off.max()), 0.0, _TABLE5
     charges = population.mean_covered_charges_usd
@@ -161,13 +161,24 @@ def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     listed = facts("elixhauser", tables.folder)
     known = pl.DataFrame({"code": frame["sdx"].explode(empty_as_null=False).unique()})
     found = known.with_columns(groups=pl.lit(None, pl.String))
-    for length in range(_SHORTEST, _LONGEST + 1):  # codes newer than the list take their parent's group
+    for length in range(_SHORTEST, _LONGEST + 1):  # codes newer than the list: their parent's group
         parents = listed.rename({"code": "parent", "groups": "newer"})
         found = (
             found.with_columns(parent=pl.col("code").str.slice(0, length))
             .join(parents, on="parent", how="left")
             .select("code", groups=pl.coalesce("newer", "groups"))
         )
+    siblings = (
+        listed.group_by(category=pl.col("code").str.slice(0, _SHORTEST))
+        .agg(pl.col("groups").unique())
+        .filter(pl.col("groups").list.len() == 1)
+        .select("category", alone=pl.col("groups").list.first())
+    )
+    found = (
+        found.with_columns(category=pl.col("code").str.slice(0, _SHORTEST))
+        .join(siblings, on="category", how="left")
+        .select("code", groups=pl.coalesce("groups", "alone"))
+    )
     parts = found.drop_nulls().with_columns(
         group=pl.col("groups").map_elements(
             lambda name: list(_PARTS.get(name, (name,))), return_dtype=pl.List(pl.String)
