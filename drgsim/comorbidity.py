@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drgsim.draws import Choices, Floats, Ints, as_normal, as_poisson, bits, uniform
 from drgsim.encode import codebooks
-from drgsim.legality import FEMALE, MALE, legality
+from drgsim.legality import FEMALE, MALE, OLDEST, legality
 from drgsim.population import Population, facts
 from drgsim.tables import TableSet
 
@@ -175,7 +175,7 @@ def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> Flo
     base = base * np.where(acute, population.acute_ratio.value, population.chronic_ratio.value)
     decades = (_AGE_WITHIN - _REFERENCE_AGE) / 10
     by_age = table["decade_ratio"].to_numpy() ** decades[:, None]
-    first, last = np.array(AGE_GROUPS), np.array([*AGE_GROUPS[1:], 125]) - 1
+    first, last = np.array(AGE_GROUPS), np.array([*AGE_GROUPS[1:], OLDEST + 1]) - 1
     lawful = (legal.dx_min_age[number] <= first[:, None]) & (legal.dx_max_age[number] >= last[:, None])
     youngest = (first[:, None] == 0) & (legal.dx_max_age[number] == 0)
     by_age = by_age * (lawful | youngest)

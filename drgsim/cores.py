@@ -8,74 +8,23 @@ each one beside no, a CC and an MCC comorbidity. What lands elsewhere is left ou
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations, combinations_with_replacement, product
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from drgsim.demands import Demand, Need, both, demands_of
 from drgsim.draws import Floats, Ints, uniform
 from drgsim.encode import codebooks
-from drgsim.formula import alternatives, parse
 from drgsim.legality import EITHER, FEMALE, MALE, Legality, legality
 from drgsim.population import Population, facts
 from drgsim.tables import TableSet
 
-ANY_STATUS, ALIVE, DIED, AGAINST_ADVICE, TRANSFERRED = range(5)
-_STATUS = {"ALIVE": ALIVE, "DIED": DIED, "AMA": AGAINST_ADVICE, "XFRNBA": TRANSFERRED}
-_IGNORED = frozenset({"MCC", "CC", "ANYDX"})
-_REGIONS = ["sthead", "stchest", "stabdom", "stkidney", "sturin", "stpel", "stuplimb", "stlolimb"]
-_JOINTS = ["righthip", "lefthip", "rightknee", "leftknee", "rightankle", "leftankle"]
 _SYSTEMIC = 8.0
 """How much likelier a procedure is chosen for each further operand of the formula it brings."""
-_FEWEST, _MOST, _PER_SHARE = 96, 512, 40_000
-
-Need = tuple[str, ...]
-
-
-def _sums_to_four(name: str, also: str = "") -> list[tuple[Need, ...]]:
-    """Return the ways numbered operands such as stent1 to stent4 add up to four or just above."""
-    ways: list[tuple[Need, ...]] = []
-    for count in range(1, 5):
-        sums = (parts for parts in combinations_with_replacement((4, 3, 2, 1), count) if sum(parts) >= 4)
-        exact = (parts for parts in sums if sum(parts) - parts[-1] < 4)
-        ways.extend(tuple((f"{name}{part}", also) if also else (f"{name}{part}",) for part in parts) for parts in exact)
-    return ways
-
-
-def _fusions(**counts: int) -> tuple[Need, ...]:
-    return tuple((name,) for name, count in counts.items() for _ in range(count))
-
-
-WORDS: Mapping[str, Sequence[tuple[Need, ...]]] = {
-    # A counted word is true when the claim has all procedures of one of these; a need is one procedure.
-    "BILATERAL": [((a,), (b,)) for a, b in combinations(_JOINTS, 2)],
-    "FOUR_VESSELS": _sums_to_four("vessel"),
-    "FOUR_STENTS": _sums_to_four("stent"),
-    "FOUR_DRUG_ELUTING_STENTS": _sums_to_four("stent", "NORdrugstent"),
-    "FOUR_NON_DRUG_ELUTING_STENTS": _sums_to_four("stent", "NORstent"),
-    "SINGLEFUSIONCTR": [_fusions(sglantfuse=1, sglpostfuse=2), _fusions(sglantfuse=2, sglpostfuse=1)],
-    "SGLANTSECTXCTR": [_fusions(sglantsectXfuse=2)],
-    "SGLPOSTFUSECTR": [_fusions(sglpostfuse=2)],
-    "SGLANTCTR": [_fusions(sglantfuse=2)],
-    "SGLPOST1CTR": [_fusions(sglpostfuse1=2)],
-    "MULTFUSE": [_fusions(sglantfuse=2), _fusions(sglpostfuse1=2), _fusions(sglantfuse=1, sglpostfuse1=1)],
-    "ORPROC": [(("d468",),), (("d477",),)],
-}
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What one alternative asks of an admission."""
-
-    pdx: frozenset[str] = frozenset()
-    not_pdx: frozenset[str] = frozenset()
-    sdx: tuple[str, ...] = ()
-    needs: tuple[Need, ...] = ()
-    not_procedure: frozenset[str] = frozenset()
-    status: int = ANY_STATUS
+_FEWEST, _MOST, _PER_SHARE = 96, 1_024, 40_000
 
 
 @dataclass(frozen=True)
@@ -219,7 +168,7 @@ class Solver:
     def _demands(self, drg: int) -> Iterator[tuple[int, Demand]]:
         """Yield every way to the DRG: the MDC of the PDX and what the rows on the way ask together."""
         for mdc, formula in self._formulas[drg]:
-            for demand in _demands_of(formula):
+            for demand in demands_of(formula):
                 if mdc == 0:
                     listed = {int(m) for first, last, m in self._pre_mdc if first <= drg <= last}
                     yield from ((m, demand) for m in sorted(listed) or self._mdcs)
@@ -228,8 +177,8 @@ class Solver:
                 if not reroutes:
                     yield mdc, demand
                 for origin, door in reroutes:
-                    for more in _demands_of(door):
-                        joined = _both(demand, more)
+                    for more in demands_of(door):
+                        joined = both(demand, more)
                         yield from ((m, joined) for m in ([origin] if origin else self._mdcs))
                 if reroutes and any(m == mdc for m in self._mdcs):
                     yield mdc, demand
@@ -395,55 +344,3 @@ def _inverted(frame: pl.DataFrame, *columns: str) -> dict[str, list[int]]:
             for name in (names or "").split():
                 found.setdefault(name, []).append(number)
     return found
-
-
-def _demands_of(formula: str) -> Iterator[Demand]:
-    """Yield what each alternative of a formula asks; counted words and ANY: become their several ways."""
-    for alternative in alternatives(parse(formula)):
-        pdx, not_pdx, sdx, refused = set[str](), set[str](), list[str](), set[str]()
-        needs: list[Need] = []
-        status, ways = ANY_STATUS, list[list[tuple[str, object]]]()
-        for operand, wanted in sorted(alternative):
-            prefix, _, name = operand.rpartition(":")
-            if operand in _IGNORED:
-                continue
-            if operand in _STATUS:
-                status = _STATUS[operand] if wanted else status
-            elif operand == "MULTST":
-                ways.append([("sdx", region) for region in _REGIONS] if wanted else [("", "")])
-            elif operand in WORDS:
-                ways.append([("needs", way) for way in WORDS[operand]] if wanted else [("", "")])
-            elif prefix in ("PDX", "ONLY"):
-                (pdx if wanted else not_pdx).add(name)
-            elif prefix == "ANY" and wanted:
-                ways.append([("pdx", name), ("sdx", name)])
-            elif prefix == "ANY":
-                not_pdx.add(name)
-            elif prefix == "SDX":
-                sdx += [name] if wanted else []
-            elif wanted:
-                needs.append((name,))
-            else:
-                refused.add(name)
-        base = Demand(frozenset(pdx), frozenset(not_pdx), tuple(sdx), tuple(needs), frozenset(refused), status)
-        for choice in product(*ways):
-            demand = base
-            for kind, what in choice:
-                if kind == "pdx":
-                    demand = replace(demand, pdx=demand.pdx | {str(what)})
-                elif kind == "sdx":
-                    demand = replace(demand, sdx=(*demand.sdx, str(what)))
-                elif kind == "needs" and isinstance(what, tuple):
-                    demand = replace(demand, needs=(*demand.needs, *what))
-            yield demand
-
-
-def _both(one: Demand, other: Demand) -> Demand:
-    return Demand(
-        one.pdx | other.pdx,
-        one.not_pdx | other.not_pdx,
-        tuple(dict.fromkeys((*one.sdx, *other.sdx))),
-        tuple(dict.fromkeys((*one.needs, *other.needs))),
-        one.not_procedure | other.not_procedure,
-        one.status or other.status,
-    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.comorbidity import MCC, segments
-from drgsim.cores import AGAINST_ADVICE, ANY_STATUS, DIED, TRANSFERRED
+from drgsim.demands import AGAINST_ADVICE, ANY_STATUS, DIED, TRANSFERRED
 from drgsim.draws import Floats, Ints, as_normal, as_poisson, bits, uniform
 from drgsim.encode import Encoded
 from drgsim.errors import DrgsimError

@@ -18,7 +18,7 @@ from drgsim.tables import TableSet
 Kind = TypeVar("Kind", bound=np.generic)
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
-OLDEST = 124
+OLDEST = 120
 EITHER, MALE, FEMALE = 0, 1, 2
 _SEXES = {"M": MALE, "F": FEMALE}
 _LONGEST = 7

@@ -18,9 +18,9 @@ from drgsim.pool import Pool, pool
 from drgsim.population import AgeBand, Population, facts, volumes
 from drgsim.tables import TableSet
 
-_QUANTILES = as_normal((np.arange(801) + 0.5) / 801)
+_QUANTILES = as_normal((np.arange(1001) + 0.5) / 1001)
 _SMALLEST_SPREAD = 0.25
-_RAKINGS = 200
+_RAKINGS = 128
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.cores import AGAINST_ADVICE, ALIVE, ANY_STATUS, DIED, TRANSFERRED, Core, Solver
+from drgsim.cores import Core, Solver
+from drgsim.demands import AGAINST_ADVICE, ALIVE, ANY_STATUS, DIED, TRANSFERRED
 from drgsim.draws import Ints
 from drgsim.encode import Encoded, codebooks
 from drgsim.errors import InputError
@@ -137,9 +138,7 @@ def destinations(cores: Sequence[Core], origin: TableSet, other: TableSet) -> di
             [cores[row].procedures for row in keep],
         )
         found = group_encoded(encoded, other)
-        for drg, mask, code in zip(
-            found.drg.tolist(), masks[keep].tolist(), found.return_code.tolist(), strict=True
-        ):
+        for drg, mask, code in zip(found.drg.tolist(), masks[keep].tolist(), found.return_code.tolist(), strict=True):
             if code == 0 and mask >> level & 1:
                 counts[drg] = counts.get(drg, 0.0) + 1 / mask.bit_count()
     total = sum(counts.values())

@@ -256,7 +256,7 @@ def volumes(tables: TableSet, population: Population) -> pl.DataFrame:
             discharges=discharges.clip(lower_bound=1.0),
             reach=(cells / cells.max()).clip(0.02, 1.0),
         )
-        .filter(pl.col("drg") < 998)
+        .filter(pl.col("drg_type") != "NONE")
     )
     scaled = pl.col("discharges") * pl.col("mdc").replace_strict(ratio, default=1.0, return_dtype=pl.Float64)
     scaled = pl.coalesce(pl.col("drg").replace_strict(own, default=None, return_dtype=pl.Float64), scaled)

@@ -10,6 +10,7 @@ from drgsim.population import Population
 
 _MEDIAN_BEDS, _LARGE_BEDS = 160.0, 500.0
 _FEWEST_BEDS, _MOST_BEDS = 25, 1_600
+_MEDIAN_UNCOMPENSATED_USD = 150.0
 
 
 def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
@@ -69,7 +70,7 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
             "vbp_factor": np.round(1 + 0.004 * as_normal(u("value")), 6),
             "hrr_factor": np.round(1 - 0.03 * u("readmissions") ** 3, 4),
             "hac_reduction": u("hac") < 0.25,
-            "uncompensated_care_usd": np.round(150 * np.exp(0.8 * poor), 2),
+            "uncompensated_care_usd": np.round(_MEDIAN_UNCOMPENSATED_USD * np.exp(0.8 * poor), 2),
             "discharge_share": share / share.sum(),
         }
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.errors import TableError
 from drgsim.cores import Solver
+from drgsim.errors import TableError
 from drgsim.manifest import MANIFEST
 from drgsim.pool import destinations
 from drgsim.population import Population, facts
@@ -123,7 +123,7 @@ def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
     families = pl.concat(
         TableSet.load(version, folder=folder)
         .formulas.filter(pl.col("drg") > 0)
-        .select("drg", "base_drg", "mdc")
+        .select("drg", "base_drg", "mdc", "type")
         .unique("drg", keep="first", maintain_order=True)
         for version in reversed(versions(folder=folder))
     ).unique("drg", keep="first", maintain_order=True)
@@ -132,7 +132,7 @@ def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
     seldom = pl.col("mdc").replace_strict(NEARLY_NEVER, default=None, return_dtype=pl.Float64)
     is_published = pl.col("discharges").is_not_null()
     return (
-        families.filter(pl.col("drg") < 998)
+        families.filter(pl.col("type") != "NONE")
         .join(published, on="drg", how="left")
         .with_columns(
             discharges=pl.when(is_published).then("discharges").otherwise(seldom.fill_null(restored)),
