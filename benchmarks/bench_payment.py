@@ -88,9 +88,7 @@ def data():
 @pytest.mark.parametrize("threads", [1, os.cpu_count() or 1])
 def test_pay(benchmark, data, threads) -> None:
     admissions, hospitals, rates = data
-    paid = benchmark.pedantic(
-        lambda: pay(admissions, hospitals, rates, threads=threads), rounds=7, warmup_rounds=1
-    )
+    paid = benchmark.pedantic(lambda: pay(admissions, hospitals, rates, threads=threads), rounds=7, warmup_rounds=1)
     assert paid.height == ROWS
     benchmark.extra_info["rows"] = ROWS
     benchmark.extra_info["threads"] = threads

@@ -18,12 +18,13 @@ A module imports only from layers below its own:
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims              readers of claim files
+     2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
-     3  release_population  the same of population facts
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
+     3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
      3  population          who is admitted, for what, where; every figure with its source
      4  clusters            procedures that mean something together
@@ -46,6 +47,7 @@ A module imports only from layers below its own:
     10  validity            a generated population against what is known of the real one
     10  pool                confirmed cores of every DRG
     11  plan                what generate() needs, compiled once
+    11  release_population  the same of population facts
     12  course              what happens in an admission: comorbidity, stay, discharge
     13  synth               generate(): synthetic hospitals and admissions
     14  cli                 the command line

@@ -102,6 +102,7 @@ def demands_of(formula: str) -> Iterator[Demand]:
 
 
 def both(one: Demand, other: Demand) -> Demand:
+    """Return the demand that asks what either asks."""
     return Demand(
         one.pdx | other.pdx,
         one.not_pdx | other.not_pdx,

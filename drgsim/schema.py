@@ -219,9 +219,7 @@ STAYS = Frame(
 PAID = Frame(
     "paid",
     (
-        Column(
-            "review_code", pl.UInt8(), "", "how the stay ended, as priced: from discharge_status or given"
-        ),
+        Column("review_code", pl.UInt8(), "", "how the stay ended, as priced: from discharge_status or given"),
         Column("weight", pl.Float64(), "1", "relative weight; null where the DRG has none"),
         Column("transfer_fraction", pl.Float64(), "1", "share of the full payment; 0 where nothing is paid"),
         Column("operating_federal_usd", pl.Float64(), "USD", "operating federal payment"),

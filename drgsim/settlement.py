@@ -86,9 +86,7 @@ def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     is_met = _true(frame, "deductible_met")
     first2 = np.minimum(np.where(is_met, 0, deductible2), owed2)
     days2 = np.minimum(owing * daily2 + reserve * reserve2, owed2 - first2)
-    return paid.with_columns(
-        pl.Series("deductible_usd", first2 / 100.0), pl.Series("coinsurance_usd", days2 / 100.0)
-    )
+    return paid.with_columns(pl.Series("deductible_usd", first2 / 100.0), pl.Series("coinsurance_usd", days2 / 100.0))
 
 
 def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:

@@ -123,9 +123,7 @@ def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         hrr_factor=pl.when(c("hrr_participant") == 1).then(number("hrr_adjustment")),
         hac_reduction=c("hac_reduction") == "Y",
         uncompensated_care_usd=number("uncompensated_care_amount"),
-        low_volume_factor=pl.when(c("low_volume_ind") == "Y")
-        .then(number("low_volume_factor"))
-        .otherwise(0.0),
+        low_volume_factor=pl.when(c("low_volume_ind") == "Y").then(number("low_volume_factor")).otherwise(0.0),
         hospital_specific_rate_usd=number("hospital_specific_rate"),
         new_capital_hospital=c("capital_new_hospital") == "Y",
         pass_through_usd=number("passthru_total_per_diem"),

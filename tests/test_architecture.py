@@ -47,9 +47,8 @@ def test_no_folder_hides_modules():
     assert not [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE]
 
 
-def constants(path: Path) -> list[object]:
-    """Return every constant of a module that is not a docstring."""
-    tree = ast.parse(path.read_text("utf-8"))
+def texts(tree: ast.Module) -> list[str]:
+    """Return every text constant of a module that is not a docstring."""
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -57,27 +56,51 @@ def constants(path: Path) -> list[object]:
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs]
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs)
+    return [node.value for node in nodes if isinstance(node.value, str)]
+
+
+def speaks_of_drg(node: ast.AST) -> bool:
+    names = [getattr(n, "id", None) or getattr(n, "attr", None) or getattr(n, "value", None) for n in ast.walk(node)]
+    return any(isinstance(name, str) and re.fullmatch(r"(\w+_)?drgs?(_\w+)?", name.lower()) for name in names)
+
+
+def numbers_beside_drg(tree: ast.Module) -> list[int]:
+    """Return whole numbers from 100 that are compared with, assigned to or passed beside a DRG."""
+    found: list[object] = []
+    for node in ast.walk(tree):
+        beside: list[ast.AST] = []
+        if isinstance(node, ast.Compare) and speaks_of_drg(node):
+            beside = [node.left, *node.comparators]
+        elif isinstance(node, ast.Assign) and any(map(speaks_of_drg, node.targets)):
+            beside = list(node.value.elts) if isinstance(node.value, ast.Tuple | ast.List | ast.Set) else [node.value]
+        elif isinstance(node, ast.Call) and any(isinstance(a, ast.Name) and speaks_of_drg(a) for a in node.args):
+            beside = list(node.args)
+        found += [part.value for part in beside if isinstance(part, ast.Constant)]
+    return [value for value in found if type(value) is int and 100 <= value <= 999]
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.stem not in NOT_ENGINE], ids=lambda path: path.stem)
 def test_engine_names_no_code_and_no_drg(path: Path):
     tables = TableSet.load("43.1")
     codes = {*tables.all_diagnoses, *tables.all_procedures}
-    drgs = {*tables.formulas["drg"]} - SIZES
-    named = [
-        value
-        for value in constants(path)
-        if (isinstance(value, str) and value.upper().replace(".", "") in codes)
-        or (type(value) is int and value >= 100 and value in drgs)
-    ]
-    assert not named
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [text for text in texts(tree) if text.upper().replace(".", "") in codes]
+    drgs = {*tables.drg_titles["drg"]}
+    assert not [number for number in numbers_beside_drg(tree) if number in drgs]
 
 
-def test_the_check_on_codes_can_fail(tmp_path: Path):
-    guilty = tmp_path / "guilty.py"
-    guilty.write_text('"""Doc K81.0."""\nif pdx == "K81.0":\n    drg = 419\n', "utf-8")
-    assert constants(guilty) == ["K81.0", 419]
+@pytest.mark.parametrize(
+    "guilty",
+    ["drg = 419", "if row.drg == 419: pass", 'pl.col("drg") < 998', "BURN_DRGS = (927, 928)", "f(drg, 18, 789)"],
+)
+def test_the_check_on_drgs_can_fail(guilty: str):
+    assert numbers_beside_drg(ast.parse(guilty))
+
+
+def test_the_check_on_codes_can_fail():
+    guilty = '"""Doc K81.0."""\nif pdx == "K81.0": pass\n'
+    assert texts(ast.parse(guilty)) == ["K81.0"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

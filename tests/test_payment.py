@@ -35,9 +35,7 @@ def with_capital_total(paid: pl.DataFrame) -> pl.DataFrame:
     return paid.with_columns(capital_total_usd=pl.sum_horizontal(parts))
 
 
-@pytest.mark.parametrize(
-    ("file", "year"), [("pricer_named_cases_fy2026.csv", 2026), ("pricer_cases_fy2021.csv", 2021)]
-)
+@pytest.mark.parametrize(("file", "year"), [("pricer_named_cases_fy2026.csv", 2026), ("pricer_cases_fy2021.csv", 2021)])
 def test_golden_cases(file: str, year: int) -> None:
     texts = dict.fromkeys(("ccn_state", "provider_type", "ntap_max_usd", "ntap_share"), pl.String)
     table = pl.read_csv(GOLDEN / file, schema_overrides=texts, infer_schema_length=None)
@@ -361,9 +359,7 @@ def test_columns_of_stays_need_not_be_canonical(rates) -> None:
     names = [column.name for column in STAYS.columns if column.required]
     stay = dict(zip(names, (470, 1.9289, 1.9, True, False, 3, 60000, 0), strict=True))
     frame = pl.DataFrame({name: [value] for name, value in stay.items()})
-    assert (
-        price(frame.with_columns(wage_index=1.2, operating_ccr=0.25), rates)["total_usd"].item() == 15889.92
-    )
+    assert price(frame.with_columns(wage_index=1.2, operating_ccr=0.25), rates)["total_usd"].item() == 15889.92
 
 
 def test_memory_is_linear_and_under_a_kibibyte_a_stay(rates, hospitals) -> None:

@@ -34,9 +34,7 @@ def test_full_amounts_are_the_same_by_either_labor_share() -> None:
         rates = Rates.load(year)
         for name in ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction"):
             totals = {
-                round(
-                    sum(rates.number(f"operating.{part}.{area}.{name}") for part in ("labor", "nonlabor")), 2
-                )
+                round(sum(rates.number(f"operating.{part}.{area}.{name}") for part in ("labor", "nonlabor")), 2)
                 for area in ("above_1", "up_to_1")
             }
             assert max(totals) - min(totals) < 0.011, (year, name, totals)
@@ -148,9 +146,7 @@ def test_every_parameter_says_what_it_is() -> None:
 
 def test_what_was_not_read_is_marked() -> None:
     assumed = Rates.load(2026).assumptions()
-    assert {"transfer.acute_statuses", "transfer.post_acute_statuses", "beneficiary.sequestration"} <= set(
-        assumed
-    )
+    assert {"transfer.acute_statuses", "transfer.post_acute_statuses", "beneficiary.sequestration"} <= set(assumed)
     assert "case.no_cost_factor" in assumed
     assert "beneficiary.deductible" in Rates.load(2024).assumptions()
 

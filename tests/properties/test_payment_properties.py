@@ -158,9 +158,7 @@ def stays(draw: st.DrawFn) -> dict:
         "hrr_factor": draw(st.one_of(st.none(), decimals("0.97", "1", 4))),
         "hac_reduction": draw(st.booleans()),
         "uncompensated_care_usd": draw(decimals("0", "4000", 2)),
-        "low_volume_factor": draw(
-            st.one_of(st.just(Decimal(0)), decimals("0", "0.25", 6), st.just(Decimal("0.25")))
-        ),
+        "low_volume_factor": draw(st.one_of(st.just(Decimal(0)), decimals("0", "0.25", 6), st.just(Decimal("0.25")))),
         "hospital_specific_rate_usd": draw(decimals("0", "15000", 2)),
         "new_capital_hospital": draw(st.booleans()),
         "pass_through_usd": draw(decimals("200", "400", 2)),
@@ -232,9 +230,7 @@ def test_any_stay_is_a_row_with_dollars_and_a_code(rows: list[tuple]) -> None:
     assert paid.height == frame.height
     dollars = paid.select(*COMPONENTS, "total_usd")
     assert dollars.null_count().sum_horizontal().item() == 0
-    assert not any(
-        dollars[name].is_nan().any() or dollars[name].is_infinite().any() for name in dollars.columns
-    )
+    assert not any(dollars[name].is_nan().any() or dollars[name].is_infinite().any() for name in dollars.columns)
     assert (paid.filter(pl.col("pay_code") >= 50)["total_usd"] == 0.0).all()
     assert (paid["total_usd"] >= 0).all()
 
