@@ -37,6 +37,7 @@ _DEFAULTS: Mapping[str, float | str | bool] = {
     "hospital_specific_rate_usd": 0.0,
     "new_capital_hospital": False,
     "waiver": False,
+    "reclassified": False,
     "pass_through_usd": 0.0,
     "organ_acquisition_usd": 0.0,
     "direct_education_usd": 0.0,
@@ -144,11 +145,12 @@ def _with_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:
             f"{wanting.height} hospitals give a CBSA and no wage index, and there is no wage index table for "
             f"fiscal year {rates.fiscal_year}. Give hospitals a wage_index column."
         )
-    table = rates.wage_index.select("cbsa", pl.col("wage_index").alias("_looked_up"))
+    table = rates.wage_index.select("cbsa", _own="wage_index", _other="reclassified_wage_index")
+    looked_up = pl.when(pl.col("reclassified").fill_null(value=False)).then("_other").otherwise("_own")
     return (
         frame.join(table, on="cbsa", how="left", maintain_order="left")
-        .with_columns(pl.col("wage_index").fill_null(pl.col("_looked_up")))
-        .drop("_looked_up")
+        .with_columns(pl.col("wage_index").fill_null(looked_up))
+        .drop("_own", "_other")
     )
 
 

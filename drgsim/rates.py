@@ -13,12 +13,12 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
@@ -141,6 +141,11 @@ class Rates:
             technology_rules=_optional(root, f"new_technology/fy{year}_rules.csv", TECHNOLOGY_RULES),
         )
 
+    def __reduce__(self) -> tuple[Callable[..., Rates], tuple[dict[str, object]]]:
+        """Pickle by plain dicts: the read-only views of them do not pickle, and processes pass rates on."""
+        state = {column.name: getattr(self, column.name) for column in fields(self)}
+        return _revived, ({**state, "parameters": dict(self.parameters), "values": dict(self.values)},)
+
     def __getitem__(self, name: str) -> Value:
         """Return a parameter's value in this fiscal year.
 
@@ -180,7 +185,7 @@ class Rates:
                 f"Table 5 (weights) of fiscal year {self.fiscal_year} is not among the tables. "
                 "Download it from CMS with the IPPS final rule and use rates.with_table5(path)."
             )
-        return self.table5
+        return self.table5.clone()
 
     def assumptions(self) -> list[str]:
         """Names of the parameters whose value for this fiscal year is an assumption.
@@ -281,6 +286,11 @@ def fiscal_year_of(date: datetime.date) -> int:
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _revived(state: dict[str, Any]) -> Rates:
+    own = {name: MappingProxyType(state[name]) for name in ("parameters", "values")}
+    return Rates(**{**state, **own})
 
 
 def _parameters(root: Path) -> dict[str, Parameter]:

@@ -108,6 +108,12 @@ def test_wage_index_by_cbsa(rates, shared: Path) -> None:
     assert completed(known, rates)["wage_index"].to_list() == expected.to_list()
 
 
+def test_a_reclassified_hospital_takes_the_other_index(rates) -> None:
+    known = pl.DataFrame({"hospital_id": ["A", "B"], "cbsa": ["49660"] * 2, "operating_ccr": [0.2] * 2})
+    mine = known.with_columns(reclassified=pl.Series([False, True]))
+    assert completed(mine, rates)["wage_index"].to_list() == [0.8393, 0.8203]
+
+
 def test_a_given_wage_index_stands(rates) -> None:
     known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["01"], "wage_index": [0.9], "operating_ccr": [0.2]})
     assert completed(known, rates)["wage_index"].item() == 0.9

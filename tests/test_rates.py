@@ -1,6 +1,7 @@
 """Rates: what is known, what is not, reforms, Table 5 files and malformed tables."""
 
 import datetime
+import pickle
 import shutil
 from pathlib import Path
 
@@ -137,6 +138,18 @@ def test_rates_are_frozen() -> None:
         rates.fiscal_year = 2027  # type: ignore[misc]
     with pytest.raises(TypeError):
         rates.values["outlier.fixed_loss"] = 1.0  # type: ignore[index]
+
+
+def test_rates_can_be_passed_to_another_process() -> None:
+    rates = Rates.load(2026).reformed({"outlier.fixed_loss": 50_000})
+    assert pickle.loads(pickle.dumps(rates)).resolved() == rates.resolved()
+
+
+def test_weights_handed_out_are_a_copy() -> None:
+    rates = Rates.load(2026)
+    weights = rates.weights
+    weights[0, "weight"] = 99.0
+    assert rates.weights["weight"][0] == 28.0239
 
 
 def test_every_parameter_says_what_it_is() -> None:
