@@ -1,5 +1,6 @@
 """What cannot change about a price, tried by Hypothesis: cents at every boundary, sums, monotony."""
 
+import itertools
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import numpy as np
@@ -243,3 +244,51 @@ def test_higher_charges_never_pay_less(row: dict, more: Decimal) -> None:
     less, greater = price(as_frame([row, higher]), RATES[2026])["total_usd"]
     # A technology add-on raises the outlier threshold by as much, and rounding may take a cent each.
     assert greater >= less - 0.05
+
+
+EXTREMES = {
+    "weight": ("99.9999", "0.0001"),
+    "wage_index": ("9.9999", "0.0001"),
+    "cola": ("1", "9.999"),
+    "covered_charges_usd": ("99999999.99", "0.01", "0"),
+    "operating_ccr": ("9.999", "0.001", "0"),
+    "capital_ccr": ("9.999", "0"),
+    "resident_to_bed_ratio": ("9.9999", "0"),
+}
+"""The ends of what may be priced: nothing overflows there, and no cent is lost."""
+
+
+def test_the_ends_of_every_range_are_exact(decimal_pricer) -> None:
+    fixed = {
+        **dict.fromkeys(
+            ("post_acute", "special_pay", "medicare_advantage", "covid", "no_cost_product"), True
+        ),
+        **dict.fromkeys(("geographic_urban", "quality_reported", "ehr_reduction", "hac_reduction"), True),
+        **dict.fromkeys(("ssi_ratio", "medicaid_ratio"), Decimal(1)),
+        **dict.fromkeys(("organ_acquisition_usd", "direct_education_usd"), Decimal(0)),
+        "new_capital_hospital": False,
+        "drg": 928,
+        "gmlos_days": Decimal("99.9"),
+        "los_days": 50,
+        "covered_days": None,
+        "review_code": 9,
+        "ntap_max_usd": [Decimal("2325000.00")],
+        "ntap_share": [Decimal("0.75")],
+        "cbsa_size": "O",
+        "ccn_state": "02",
+        "provider_type": "17",
+        "beds": 900,
+        "capital_ime_ratio": Decimal("9.9999"),
+        "vbp_factor": Decimal(2),
+        "hrr_factor": Decimal("0.97"),
+        "uncompensated_care_usd": Decimal("9999999.99"),
+        "low_volume_factor": Decimal("0.25"),
+        "hospital_specific_rate_usd": Decimal("99999.99"),
+        "pass_through_usd": Decimal("9999.99"),
+    }
+    choices = itertools.product(*EXTREMES.values())
+    rows = [fixed | dict(zip(EXTREMES, map(Decimal, choice), strict=True)) for choice in choices]
+    paid = price(as_frame(rows), RATES[2021])
+    for row, found in zip(rows, paid.iter_rows(named=True), strict=True):
+        for name, value in decimal_pricer.price_one(row, RATES[2021]).items():
+            assert found[name] == float(value), (name, row)
