@@ -1,6 +1,7 @@
 """One stay at a time in `decimal`: the plain peer the pricer is checked against and timed beside.
 
-Written from the statement of the rule, not from `drgsim`; it shares nothing with it but the rates.
+Written by the author of the pricer from the same statement of the rule: it proves the arithmetic of `drgsim.payment`,
+not the reading of the rule, which the vectors of CMS's own program prove. They share nothing but the rates.
 Columns are those of STAYS and HOSPITALS; every value is a Decimal, str, int, bool or None.
 """
 
