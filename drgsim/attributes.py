@@ -42,10 +42,15 @@ class Kind:
 
 @dataclass(frozen=True, eq=False)
 class Diagnoses:
-    """Diagnosis attributes of one version by codebook number (row 0 is an unknown code)."""
+    """Diagnosis attributes of one version by codebook number (row 0 is an unknown code).
+
+    Kinds are sorted: 0 shows nothing, 1 to `last_named` carry names, those from `first_severe` are CC or MCC.
+    """
 
     kind: Small | Bytes
     kinds: tuple[Kind, ...]
+    last_named: int
+    first_severe: int
     kind_claim: Words
     kind_severity: Words
     kind_hac: NDArray[np.bool_]
@@ -214,18 +219,22 @@ def _diagnoses(
         kind_of_scheme.append(kinds.setdefault(kind, len(kinds)))
         incident.append("incident" in names)
         scheme_names.append(names)
-    severity_bits = _severity_bits(list(kinds))
+    in_order = sorted(kinds, key=_place)
+    place = np.argsort([kinds[kind] for kind in in_order])
+    severity_bits = _severity_bits(in_order)
     begin, column, exclusions = _exclusions(tables, book, scheme)
     death = [bit for (_, by), bit in severity_bits.items() if DEATH_EXCLUSION in by]
     severities = np.array([0, *(SEVERITIES.index(text) for text in schemes["severity"])], np.uint8)
     return Diagnoses(
-        kind=np.array(kind_of_scheme, np.min_scalar_type(len(kinds)))[scheme],
-        kinds=tuple(kinds),
-        kind_claim=np.array([layout.claim_word(kind.names) for kind in kinds], np.uint64),
+        kind=place[kind_of_scheme].astype(np.min_scalar_type(len(kinds)))[scheme],
+        kinds=tuple(in_order),
+        last_named=sum(_place(kind) in (1, 2) for kind in kinds),
+        first_severe=sum(_place(kind) < 2 for kind in kinds),
+        kind_claim=np.array([layout.claim_word(kind.names) for kind in in_order], np.uint64),
         kind_severity=np.array(
-            [severity_bits.get((kind.severity, kind.suppressed_by), 0) for kind in kinds], np.uint64
+            [severity_bits.get((kind.severity, kind.suppressed_by), 0) for kind in in_order], np.uint64
         ),
-        kind_hac=np.array([bool(kind.hac_names) for kind in kinds]),
+        kind_hac=np.array([bool(kind.hac_names) for kind in in_order]),
         valid=scheme > 0,
         incident=np.array(incident)[scheme],
         scheme=scheme,
@@ -248,6 +257,12 @@ def _diagnoses(
         exclusion_column=column,
         exclusions=exclusions,
     )
+
+
+def _place(kind: Kind) -> int:
+    """Return 0 for what shows nothing, 1 names, 2 names and severity, 3 severity."""
+    named, severe = bool(kind.names or kind.hac_names), kind.severity != "NONE"
+    return (2 if named else 3) if severe else int(named)
 
 
 def _severity_bits(kinds: Sequence[Kind]) -> dict[tuple[str, frozenset[str]], int]:

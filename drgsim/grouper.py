@@ -196,13 +196,13 @@ def regroup_without(
     word = initial.severity_word
     again = np.flatnonzero((hac.count > 0) & (hac.return_code == _OK))
     if len(again):
-        begin, end = (np.searchsorted(observed.shown_row, again.astype(np.int32), side) for side in ("left", "right"))
-        shown, at = stretches(begin, end - begin)
+        begin, end = (np.searchsorted(observed.severe_row, again.astype(np.int32), side) for side in ("left", "right"))
+        severe, at = stretches(begin, end - begin)
         is_met = np.zeros(len(encoded.sdx), np.bool_)
         is_met[hac.met] = True
-        kept = ~is_met[observed.shown[shown]]
+        kept = ~is_met[observed.severe[severe]]
         severity = np.zeros(len(again), np.uint64)
-        or_into(severity, at[kept], observed.shown_severity[shown[kept]])
+        or_into(severity, at[kept], observed.severe_bits[severe[kept]])
         dead = rules.died[np.minimum(encoded.discharge_status[again].view(np.uint16), 256)]
         severity[dead] &= ~rules.diagnoses.death_excluded
         same = (severity == word[again]) | (severity & rules.diagnoses.lasting_mcc > 0)

@@ -112,20 +112,20 @@ def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped
     """
     rules = hac_rules(attributes)
     reports = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
-    carrying = np.flatnonzero(attributes.diagnoses.kind_hac.take(observed.shown_kind))
+    carrying = np.flatnonzero(attributes.diagnoses.kind_hac.take(observed.named_kind))
     chosen = carrying
     if encoded.poa is not None:
-        chosen = chosen[encoded.poa.take(observed.shown.take(chosen)) != POA_PRESENT]
-    chosen = chosen[reports[observed.shown_row[chosen]]]
-    entry, which = ranges(rules.start, observed.shown_kind[chosen].astype(np.int64))
+        chosen = chosen[encoded.poa.take(observed.named.take(chosen)) != POA_PRESENT]
+    chosen = chosen[reports[observed.named_row[chosen]]]
+    entry, which = ranges(rules.start, observed.named_kind[chosen].astype(np.int64))
     chosen = chosen[which]
-    row, position = observed.shown_row[chosen].astype(np.int64), observed.shown[chosen]
+    row, position = observed.named_row[chosen].astype(np.int64), observed.named[chosen]
     count = np.zeros(len(encoded), np.uint8)
     return_code = np.zeros(len(encoded), np.uint8)
     if not len(entry):
         return HacResult(position, count, return_code, position, entry, np.zeros(0, np.uint8))
     truth = _true(rules, encoded, observed, attributes, carrying, row, rules.number[entry])
-    excluded = observed.shown_excluded[chosen]
+    excluded = attributes.diagnoses.excluded(encoded.pdx, row, encoded.sdx[position])
     before = truth & ~excluded
     status = np.where(excluded, EXCLUDED, np.where(truth, MET, NOT_MET)).astype(np.uint8)
     status[_unsupported(rules, entry, row, before)] = NOT_MET
@@ -152,9 +152,9 @@ def _true(
     rows = row[firsts(row)]
     asked = np.zeros(len(encoded), np.bool_)
     asked[rows] = True
-    carrying = carrying[asked.take(observed.shown_row.take(carrying))]
+    carrying = carrying[asked.take(observed.named_row.take(carrying))]
     words = np.zeros(len(encoded), np.uint64)
-    or_into(words, observed.shown_row.take(carrying), rules.kind_word.take(observed.shown_kind.take(carrying)))
+    or_into(words, observed.named_row.take(carrying), rules.kind_word.take(observed.named_kind.take(carrying)))
     words[rows] |= rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
     positions, place = ranges(encoded.procedure_start, rows)
     or_into(words, rows[place], rules.procedure_word[observed.operand_set[positions]])

@@ -19,8 +19,8 @@ Bytes = NDArray[np.uint8]
 class Observed:
     """Admissions as the formulas see them, (n,) each, and the positions of codes that matter.
 
-    `shown` are positions in `Encoded.sdx` of codes that show the formulas anything; `shown_row`,
-    `shown_kind`, `shown_severity` (0 where the PDX excludes it) and `shown_excluded` go with them.
+    `named` are positions in `Encoded.sdx` of codes that carry names, with their rows and kinds; `severe` those
+    of CCs and MCCs, with their rows and severity bits (0 where the PDX excludes them).
     `hidden` has, for each procedure, the MDCs (bits) whose search does not see it.
     """
 
@@ -28,11 +28,12 @@ class Observed:
     claim: Words
     severity: Words
     counted: Index
-    shown: Index
-    shown_row: Numbers
-    shown_kind: NDArray[np.uint16] | NDArray[np.uint8]
-    shown_severity: Words
-    shown_excluded: NDArray[np.bool_]
+    named: Index
+    named_row: Numbers
+    named_kind: NDArray[np.uint16] | NDArray[np.uint8]
+    severe: Index
+    severe_row: Numbers
+    severe_bits: Words
     operand_set: NDArray[np.uint16]
     hidden: NDArray[np.uint32] | None
     cluster_row: Index
@@ -47,14 +48,15 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
 
     kind = diagnoses.kind.take(encoded.sdx)
-    shown = np.flatnonzero(kind != 0)
-    kind, row, code = kind.take(shown), encoded.sdx_row.take(shown), encoded.sdx.take(shown)
-    first = firsts(row)
-    or_into(claim, row, diagnoses.kind_claim.take(kind), first)
-    excluded = diagnoses.excluded(encoded.pdx, row, code)
-    shown_severity = diagnoses.kind_severity.take(kind * ~excluded)  # kind 0 has none
+    named = np.flatnonzero(kind - kind.dtype.type(1) < diagnoses.last_named)  # kind 0 wraps to the largest
+    named_kind, named_row = kind.take(named), encoded.sdx_row.take(named)
+    or_into(claim, named_row, diagnoses.kind_claim.take(named_kind))
+    severe = np.flatnonzero(kind >= diagnoses.first_severe)
+    severe_row = encoded.sdx_row.take(severe)
+    excluded = diagnoses.excluded(encoded.pdx, severe_row, encoded.sdx.take(severe))
+    severe_bits = diagnoses.kind_severity.take(kind.take(severe) * ~excluded)  # kind 0 has none
     severity = np.zeros(len(claim), np.uint64)
-    or_into(severity, row, shown_severity, first)
+    or_into(severity, severe_row, severe_bits)
     severity[attributes.died[status]] &= ~diagnoses.death_excluded
 
     _note_only_incident(claim, pdx_class, encoded, attributes)
@@ -69,11 +71,12 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
         claim=claim,
         severity=severity,
         counted=counted,
-        shown=shown,
-        shown_row=row,
-        shown_kind=kind,
-        shown_severity=shown_severity,
-        shown_excluded=excluded,
+        named=named,
+        named_row=named_row,
+        named_kind=named_kind,
+        severe=severe,
+        severe_row=severe_row,
+        severe_bits=severe_bits,
         operand_set=operand_set,
         hidden=hidden,
         cluster_row=cluster_row,

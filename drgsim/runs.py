@@ -43,11 +43,10 @@ def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
     """
     n = len(columns[0])
     bits = max(8, min(16, n.bit_length()))
-    mixed = np.zeros(n, np.uint64)
-    for column in columns:
-        mixed ^= column
-        mixed *= _SPREAD
-        mixed ^= mixed >> np.uint64(29)
+    mixed = columns[0] * _SPREAD
+    for nth, column in enumerate(columns[1:], start=1):
+        mixed ^= column * _odd(nth)
+    mixed ^= mixed >> np.uint64(29)
     mixed *= _SPREAD
     slots = np.empty(1 << bits, np.int32)
     waiting = np.arange(n, dtype=np.int32)
@@ -65,6 +64,11 @@ def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
     place = np.empty(n, np.int64)
     place[chosen] = np.arange(len(chosen))
     return chosen, place[equal_to]
+
+
+def _odd(nth: int) -> np.uint64:
+    """Return a different odd multiplier for each column."""
+    return np.uint64(pow(int(_SPREAD), 2 * nth + 1, 1 << 64))
 
 
 def _winners(slots: Numbers, slot: Words, rows: Numbers) -> Numbers:

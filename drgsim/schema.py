@@ -167,9 +167,7 @@ HOSPITALS = Frame(
         Column("operating_ccr", pl.Float64(), "1", "operating cost-to-charge ratio; null is 0, no outliers"),
         Column("wage_index", pl.Float64(), "1", "wage index as paid; null takes that of `cbsa`", required=False),
         Column("cbsa", pl.String(), "", "labor market area, two digits if rural", required=False),
-        Column(
-            "reclassified", pl.Boolean(), "", "takes the area's index for such, default false", required=False
-        ),
+        Column("reclassified", pl.Boolean(), "", "takes the area's index for such, default false", required=False),
         Column("beds", pl.Int32(), "beds", "available beds; default 0", required=False),
         Column("resident_to_bed_ratio", pl.Float64(), "1", "residents (IRB), default 0", required=False),
         Column("capital_ime_ratio", pl.Float64(), "1", "residents to census, default IRB", required=False),

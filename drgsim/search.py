@@ -41,26 +41,30 @@ def search(
         rows: the admissions searched, or None for all.
     """
     rulebook = rules.rulebook
-    asked = np.arange(len(observed.pdx_class)) if rows is None else rows
-    pdx_class, claim = observed.pdx_class[asked], observed.claim[asked]
-    decided = np.full(len(asked), NO_ROW)
-    level = np.zeros(len(asked), np.uint8)
+    pdx_class = observed.pdx_class if rows is None else observed.pdx_class[rows]
+    claim = observed.claim if rows is None else observed.claim[rows]
     reported = rulebook.class_mdc[pdx_class]
+    decided, level = _first_true(
+        rules, pdx_class, reported, claim, severity, view(observed, encoded, rules, reported, rows)
+    )
 
-    def look(at: Index, mdc: NDArray[np.uint8], seen: Words) -> None:
-        decided[at], level[at] = _first_true(rules, pdx_class[at], mdc, claim[at], severity[at], seen)
+    def search_in(at: Index, mdc: NDArray[np.uint8], seen: Words) -> tuple[Index, NDArray[np.uint8]]:
+        return _first_true(rules, pdx_class[at], mdc, claim[at], severity[at], seen)
 
-    triggered = (claim & rulebook.pre_mdc_trigger[pdx_class] > 0) | rulebook.pre_mdc_always[pdx_class]
-    first = np.flatnonzero(triggered)
-    look(first, np.full(len(first), PRE_MDC, np.uint8), np.zeros(len(first), np.uint64))
-    own = np.flatnonzero(decided == NO_ROW)
-    look(own, reported[own], view(observed, encoded, rules, reported, rows)[own])
+    # The pre-MDC goes first: where one of its rows is true, what the PDX's MDC found does not count.
+    triggered = (claim & rulebook.pre_mdc_trigger.take(pdx_class) > 0) | rulebook.pre_mdc_always.take(pdx_class)
+    at = np.flatnonzero(triggered)
+    found, used = search_in(at, np.full(len(at), PRE_MDC, np.uint8), np.zeros(len(at), np.uint64))
+    wins = found != NO_ROW
+    decided[at[wins]], level[at[wins]] = found[wins], used[wins]
+
     rerouted = np.flatnonzero(rulebook.reroute_mdc[decided])
     while len(rerouted):
         target = rulebook.reroute_mdc[decided[rerouted]]
         from_pre_mdc = rulebook.mdc[decided[rerouted]] == PRE_MDC
         reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
-        look(rerouted, target, view(observed, encoded, rules, target, asked[rerouted]))
+        seen = view(observed, encoded, rules, target, rerouted if rows is None else rows[rerouted])
+        decided[rerouted], level[rerouted] = search_in(rerouted, target, seen)
         rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
     reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
     return Decision(decided, reported, level, severity)
