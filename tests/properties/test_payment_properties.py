@@ -260,9 +260,7 @@ EXTREMES = {
 
 def test_the_ends_of_every_range_are_exact(decimal_pricer) -> None:
     fixed = {
-        **dict.fromkeys(
-            ("post_acute", "special_pay", "medicare_advantage", "covid", "no_cost_product"), True
-        ),
+        **dict.fromkeys(("post_acute", "special_pay", "medicare_advantage", "covid", "no_cost_product"), True),
         **dict.fromkeys(("geographic_urban", "quality_reported", "ehr_reduction", "hac_reduction"), True),
         **dict.fromkeys(("ssi_ratio", "medicaid_ratio"), Decimal(1)),
         **dict.fromkeys(("organ_acquisition_usd", "direct_education_usd"), Decimal(0)),

@@ -1,0 +1,55 @@
+"""The main job runs end to end, and its numbers agree with each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from drgsim import Rates, TableSet, generate
+from drgsim.cli import main
+from drgsim.demo import ERRORS, demo, told
+from drgsim.impact import shift
+from drgsim.payment import COMPONENTS
+
+TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
+
+
+def test_components_add_up_to_the_payment():
+    hospitals, admissions = generate(500, seed=1, tables=TABLES)
+    result = demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
+    assert result.components_usd is not None
+    assert result.payment_usd == pytest.approx(sum(result.components_usd.row(0)), abs=0.005)
+    assert result.payment_usd == pytest.approx(result.grouped.select(pl.sum_horizontal(COMPONENTS)).sum().item())
+    missed, added = (shift(result.replicates[name])["net_usd"][0] for name in ERRORS)
+    assert missed < 0 < added
+
+
+def test_the_same_seed_tells_the_same():
+    hospitals, admissions = generate(300, seed=1, tables=TABLES)
+    one, other = (told(demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2), str) for _ in range(2))
+    assert one == other
+
+
+def test_the_command_prints_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["demo", "--admissions", "400", "--replicates", "2", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for expected in ("Admissions", "Case-mix index", "operating federal", "std. error", "Ten largest DRG transitions"):
+        assert expected in out
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_real_admissions_beside_their_recorded_drgs(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    claims = str(shared / "real/mimic_iv_demo")
+    command = ["demo", "--claims", claims, "--version", "40.0", "--fiscal-year", "2024", "--replicates", "2"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "85  equal" in out
+    assert "4  principal diagnosis no longer valid" in out
+    assert "weight times a base rate" in out
+
+
+def test_a_missing_file_is_told_not_raised(capsys: pytest.CaptureFixture[str]):
+    assert main(["demo", "--claims", "nowhere.csv"]) == 2
+    assert "nowhere.csv: no such file" in capsys.readouterr().err
