@@ -28,8 +28,9 @@ _ROOM = 30
 _MOST_PROCEDURES = 10
 _NEW_CORE_AFTER = 12
 _MOST_ATTEMPTS = 400
-_PILOT = 30_000
-_TUNINGS, _TUNING_GAIN = 5, 1.4
+PILOT_SEED = 0
+_PILOT = 50_000
+_TUNINGS, _TUNING_GAIN = 4, 1.25
 _LOS_TRIES = 8
 _DEATH_BY_DECADE, _DEATH_BY_LOS, _DEATH_BY_MCC = 0.28, 0.25, 0.35
 _POSTACUTE_BY_DECADE, _POSTACUTE_BY_LOS, _POSTACUTE_BY_SCORE, _POSTACUTE_OF_TRANSFER_DRG = 0.42, 0.75, 0.20, 0.55
@@ -63,7 +64,7 @@ class Tuning:
     postacute: float
 
 
-_FIRST_TUNING = Tuning(-8.1, -1.65)
+_FIRST_TUNING = Tuning(-8.1, -1.66)
 
 
 def drawn(ids: Ids, seed: int, plan: Plan) -> tuple[Ints, Stays]:
@@ -72,7 +73,7 @@ def drawn(ids: Ids, seed: int, plan: Plan) -> tuple[Ints, Stays]:
     The DRG is drawn once; what does not land is drawn again, patient and all, until it does.
     """
     drg = plan.drgs.pick(np.zeros(len(ids), np.int64), bits(seed, "drg", ids))
-    return drg, landed(ids, drg, seed, plan, tuning(plan))
+    return drg, landed(ids, drg, seed, plan, pilot(plan).tuned)
 
 
 def landed(ids: Ids, drg: Ints, seed: int, plan: Plan, tuned: Tuning) -> Stays:
@@ -324,25 +325,36 @@ def _onset(plan: Plan) -> Floats:
     return onset
 
 
-@lru_cache(maxsize=4)
-def tuning(plan: Plan) -> Tuning:
-    """Return the intercepts under which a pilot of 30,000 admissions has the population's shares.
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """Admissions of a seed of their own, and the intercepts they were drawn with."""
 
-    The pilot has a seed of its own, so the intercepts are the same for every seed and size.
+    ids: Ids
+    drg: Ints
+    stays: Stays
+    tuned: Tuning
+
+
+@lru_cache(maxsize=4)
+def pilot(plan: Plan) -> Pilot:
+    """Return a pilot of 50,000 admissions drawn with intercepts that give it the population's shares.
+
+    Its seed is its own, so the intercepts are the same for every seed and size.
     """
     ids = np.arange(_PILOT, dtype=np.uint64)
-    drg = plan.drgs.pick(np.zeros(_PILOT, np.int64), bits(0, "pilot", ids))
+    drg = plan.drgs.pick(np.zeros(_PILOT, np.int64), bits(PILOT_SEED, "pilot", ids))
     tuned = _FIRST_TUNING
     wanted = plan.population.death_share.value, plan.population.postacute_share.value
     kinds = [int(kind) for kind in plan.population.postacute_split.value]
     for _ in range(_TUNINGS):
-        status = landed(ids, drg, 0, plan, tuned).discharge_status
+        stays = landed(ids, drg, PILOT_SEED, plan, tuned)
+        status = stays.discharge_status
         died, after = float((status == EXPIRED).mean()), float(np.isin(status, kinds).mean())
         tuned = Tuning(
             float(np.clip(tuned.death + _TUNING_GAIN * (_logit(wanted[0]) - _logit(died)), -14, 6)),
             float(np.clip(tuned.postacute + _TUNING_GAIN * (_logit(wanted[1]) - _logit(after)), -14, 6)),
         )
-    return tuned
+    return Pilot(ids, drg, stays, tuned)
 
 
 def _logit(share: float) -> float:

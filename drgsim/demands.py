@@ -102,7 +102,7 @@ def demands_of(formula: str) -> Iterator[Demand]:
 
 
 def both(one: Demand, other: Demand) -> Demand:
-    """Return the demand that asks what either asks."""
+    """Return what two rows on one way ask together."""
     return Demand(
         one.pdx | other.pdx,
         one.not_pdx | other.not_pdx,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.course import POA_LETTERS, Ids, Stays, drawn, pdx_poa
+from drgsim.course import PILOT_SEED, POA_LETTERS, Ids, Stays, drawn, pdx_poa, pilot
 from drgsim.draws import Floats, Ints, as_normal, uniform
 from drgsim.encode import codebooks
 from drgsim.errors import InputError
@@ -26,7 +26,6 @@ from drgsim.tables import TableSet
 FIRST_ID = 1
 BATCH = 250_000
 _CHUNK = 16_000
-_COST_SEED = 0
 
 
 def generate(
@@ -191,11 +190,9 @@ def _cost_index(ids: Ids, drg: Ints, stays: Stays, seed: int, plan: Plan) -> Flo
 @lru_cache(maxsize=4)
 def _charge_level(plan: Plan) -> float:
     """Return the factor that makes mean charges the population's, from a pilot with a seed of its own [USD]."""
-    ids = np.arange(_CHUNK, dtype=np.uint64)
-    hospitals = synthetic_hospitals(seed=_COST_SEED, population=plan.population)
-    drg, stays = drawn(ids, _COST_SEED, plan)
-    ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()
-    share = hospitals["discharge_share"].to_numpy()
-    inverse = float((share / ratio).sum() / share.sum())
-    mean = float(_cost_index(ids, drg, stays, _COST_SEED, plan).mean()) * inverse
-    return plan.population.mean_covered_charges_usd.value / mean
+    first = pilot(plan)
+    hospitals = synthetic_hospitals(seed=PILOT_SEED, population=plan.population)
+    hospital = _hospital(first.ids, first.drg, PILOT_SEED, plan, hospitals)
+    cost = _cost_index(first.ids, first.drg, first.stays, PILOT_SEED, plan)
+    ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()[hospital]
+    return float(plan.population.mean_covered_charges_usd.value / (cost / ratio).mean())
