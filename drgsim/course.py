@@ -156,8 +156,9 @@ def _patients(
     bands = bands_of(plan.population)
     cell = plan.age_sexes.pick(plan.core_unit[core], bits(seed, "age and sex" + era, ids)) % (2 * len(bands))
     first, last = np.array([b.first for b in bands])[cell // 2], np.array([b.last for b in bands])[cell // 2]
-    first = np.maximum(first, np.minimum(plan.pool.min_age[core], last))
-    last = np.minimum(last, np.maximum(plan.pool.max_age[core], first))
+    low, high = plan.pool.min_age[core].astype(np.int64), plan.pool.max_age[core].astype(np.int64)
+    # A band that lies wholly outside what the codes allow stands for the nearest age they do.
+    first, last = np.clip(first, low, high), np.clip(last, low, high)
     age = first + (uniform(seed, "age" + era, ids) * (last - first + 1)).astype(np.int64)
     sex = np.where(cell % 2 == 1, FEMALE, MALE)
     fixed = plan.pool.sex[core]

@@ -10,7 +10,8 @@ from drgsim.formula import alternatives, parse
 
 ANY_STATUS, ALIVE, DIED, AGAINST_ADVICE, TRANSFERRED = range(5)
 _STATUS = {"ALIVE": ALIVE, "DIED": DIED, "AMA": AGAINST_ADVICE, "XFRNBA": TRANSFERRED}
-_IGNORED = frozenset({"MCC", "CC", "ANYDX"})
+_IGNORED = frozenset({"MCC", "CC", "ANYDX", "MDC_20_FALL_THRU"})
+"""Words met by the comorbidity, or by a PDX of the row's MDC as it is."""
 _REGIONS = ["sthead", "stchest", "stabdom", "stkidney", "sturin", "stpel", "stuplimb", "stlolimb"]
 _JOINTS = ["righthip", "lefthip", "rightknee", "leftknee", "rightankle", "leftankle"]
 

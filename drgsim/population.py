@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drgsim.errors import InputError, did_you_mean
@@ -22,6 +24,8 @@ from drgsim.tables import TableSet
 Value = TypeVar("Value")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+Floats = NDArray[np.float64]
 
 _FOLDER = "population/"
 
@@ -62,6 +66,7 @@ class Population(_Frozen):
     mdc_ratio: Figure[dict[str, Annotated[float, Field(ge=0)]]]
     drg_discharges: Figure[dict[str, Annotated[float, Field(ge=0)]]]
     complexity_tilt: Figure[float]
+    case_mix_index: Figure[Annotated[float, Field(ge=0)]]
     age_bands: Figure[list[AgeBand]]
     female_share: Figure[Share]
     death_share: Figure[Share]
@@ -209,12 +214,18 @@ def facts(name: str, folder: Path) -> pl.DataFrame:
     return read_table(folder, f"{_FOLDER}{name}.csv", _FACTS[name], nullable=_NULLABLE)
 
 
-def volumes(tables: TableSet, population: Population) -> pl.DataFrame:
+def volumes(tables: TableSet, population: Population, *, tilted: bool = True) -> pl.DataFrame:
     """Return the DRG mix of a population in a grouper version, one row a DRG its formulas can reach.
 
     National volumes; those of a DRG the version does not have go to the DRGs its cases group to there
     (`bridges.csv`); a DRG without a published volume keeps its restored one. Then the population's ratios by
-    MDC, its own volumes, and its tilt towards DRGs few hospitals report.
+    MDC, its own volumes, its tilt towards DRGs few hospitals report, and the least change of the mix (in
+    relative entropy) that gives it its case-mix index.
+
+    Args:
+        tables: the grouper version.
+        population: whose mix.
+        tilted: False leaves the case-mix index as the volumes give it.
 
     Returns:
         `drg`, `mdc`, `drg_type`, `share` (sums to 1), `reach` (share of hospitals that report the DRG, 0 to 1),
@@ -260,5 +271,24 @@ def volumes(tables: TableSet, population: Population) -> pl.DataFrame:
     )
     scaled = pl.col("discharges") * pl.col("mdc").replace_strict(ratio, default=1.0, return_dtype=pl.Float64)
     scaled = pl.coalesce(pl.col("drg").replace_strict(own, default=None, return_dtype=pl.Float64), scaled)
-    tilted = scaled * pl.col("reach") ** -population.complexity_tilt.value
-    return mix.select("drg", "mdc", "drg_type", (tilted / tilted.sum()).alias("share"), "reach", *inherited).sort("drg")
+    scaled = scaled * pl.col("reach") ** -population.complexity_tilt.value
+    mix = mix.with_columns(share=scaled / scaled.sum())
+    wanted = population.case_mix_index.value
+    if tilted and wanted > 0:
+        share = _tilted(mix["share"].to_numpy(), mix["relative_weight"].to_numpy(), wanted)
+        mix = mix.with_columns(share=pl.Series(share))
+    return mix.select("drg", "mdc", "drg_type", "share", "reach", *inherited).sort("drg")
+
+
+def _tilted(share: Floats, weight: Floats, wanted: float) -> Floats:
+    """Return shares proportional to share * exp(t * weight) whose mean weight is `wanted`.
+
+    Of all mixes with that mean it is the nearest in relative entropy (Csiszár, 1975).
+    """
+    low, high = -2.0, 0.3
+    for _ in range(60):
+        middle = (low + high) / 2
+        found = share * np.exp(middle * (weight - wanted))
+        found /= found.sum()
+        low, high = (middle, high) if found @ weight < wanted else (low, middle)
+    return found

@@ -65,9 +65,9 @@ def validity(
     """
     chosen = population if isinstance(population, Population) else Population.load(population, folder=tables.folder)
     frame = group(checked(admissions, ADMISSIONS, needs=_NEEDS), tables)
-    mix = volumes(tables, chosen)
+    mix = volumes(tables, chosen, tilted=False)
     rows: list[Row] = [
-        *_case_mix(frame, mix),
+        *_case_mix(frame, mix, chosen),
         *_patients(frame, chosen),
         *_stays(frame, mix, chosen),
         *_secondary(frame, tables),
@@ -76,13 +76,15 @@ def validity(
     return pl.DataFrame(rows, schema=["subject", "measure", "generated", "target", "source"], orient="row")
 
 
-def _case_mix(frame: pl.DataFrame, mix: pl.DataFrame) -> Iterator[Row]:
+def _case_mix(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> Iterator[Row]:
     found = mix.join(frame.group_by("drg").len(), on="drg", how="left")
     share = found["len"].fill_null(0) / len(frame)
     yield "case mix", "grouped with return code OK", _share(frame, pl.col("return_code") == "OK"), 1.0, ""
     yield "case mix", "total variation of the DRG mix", 0.5 * _total((share - mix["share"]).abs()), 0.0, _MIX
-    target = _total(mix["share"] * mix["relative_weight"])
-    yield "case mix", "case-mix index", _total(share * mix["relative_weight"]), target, f"{_MIX}; {_TABLE5}"
+    asked, of_mix = population.case_mix_index, _total(mix["share"] * mix["relative_weight"])
+    index = _total(share * mix["relative_weight"])
+    yield "case mix", "case-mix index", index, asked.value or of_mix, asked.source
+    yield "case mix", "case-mix index beside that of the bridged volumes", index, of_mix, f"{_MIX}; {_TABLE5}"
     surgical = mix["drg_type"] == "SURGICAL"
     yield "case mix", "surgical share", _total(share * surgical), _total(mix["share"] * surgical), _MIX
     yield "case mix", "DRGs that occur", float((share > 0).sum()), float(len(mix)), _MIX

@@ -1,0 +1,66 @@
+"""What cannot change generated admissions: how many are asked for, in which pieces, on how many threads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drgsim import course, spans
+from drgsim.grouper import group
+from drgsim.synth import generate, generate_batches
+from drgsim.tables import TableSet
+
+TABLES = TableSet.load("43.1")
+WHOLE = 3_000
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return generate(WHOLE, seed=1, tables=TABLES)[1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(0, WHOLE))
+def test_a_prefix_is_the_same_admissions(whole, n):
+    assert generate(n, seed=1, tables=TABLES)[1].equals(whole.head(n))
+
+
+@settings(max_examples=10, deadline=None)
+@given(size=st.integers(100, WHOLE))
+def test_batches_do_not_matter(whole, size):
+    start = 0
+    for _, batch in generate_batches(WHOLE, seed=1, tables=TABLES, batch_size=size):
+        assert batch.equals(whole.slice(start, size))
+        start += size
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_do_not_matter(whole, threads, monkeypatch):
+    monkeypatch.setattr(spans, "SMALLEST", 100)
+    monkeypatch.setattr(spans.pl, "thread_pool_size", lambda: threads)
+    assert generate(WHOLE, seed=1, tables=TABLES)[1].equals(whole)
+
+
+def test_chunks_do_not_matter(whole, monkeypatch):
+    monkeypatch.setattr("drgsim.synth._CHUNK", 77)
+    assert generate(WHOLE, seed=1, tables=TABLES)[1].equals(whole)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(2, 2**63))
+def test_another_seed_gives_other_admissions_that_group_as_well(whole, seed):
+    other = generate(WHOLE, seed=seed, tables=TABLES)[1]
+    for column in ("age", "pdx", "sdx", "los_days", "hospital_id", "discharge_date"):
+        assert not other[column].equals(whole[column])
+    assert (group(other, TABLES)["return_code"] == "OK").all()
+
+
+def test_the_grouper_agrees_with_the_drg_that_was_drawn():
+    from drgsim.plan import compiled
+    from drgsim.population import Population
+
+    plan = compiled(TABLES, Population.load("medicare_ffs"), None)
+    ids = generate(WHOLE, seed=9, tables=TABLES)[1]
+    place, _ = course.drawn(ids["admission_id"].to_numpy(), 9, plan)
+    assert group(ids, TABLES)["drg"].to_list() == plan.pool.drg[place].tolist()
