@@ -209,6 +209,7 @@ def _with_ancillary(
     least = plan.core_min_los_days[core].copy()
     row = level + 3 * plan.is_surgical[drg]
     stream = f"ancillary {attempt}"
+    free = np.count_nonzero(own, axis=1)
     most = procedures.shape[1] - width
     count = as_poisson(uniform(seed, stream, ids), plan.ancillary.rate[row], most=max(most, 1))
     for slot in range(min(int(count.max(initial=0)), most)):
@@ -217,7 +218,8 @@ def _with_ancillary(
         extra = plan.ancillary.choices.pick(row[has], bits(seed, stream, ids[has], np.full(len(has), slot + 1)))
         number = plan.ancillary.number[extra % kinds]
         new = ~(procedures[has] == number[:, None]).any(axis=1)
-        procedures[has[new], width + slot] = number[new]
+        procedures[has[new], free[has[new]]] = number[new]
+        free[has[new]] += 1
         least[has[new]] = np.maximum(least[has[new]], plan.ancillary.min_los_days[extra % kinds][new])
     return procedures, least
 

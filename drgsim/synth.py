@@ -25,7 +25,7 @@ from drgsim.tables import TableSet
 
 FIRST_ID = 1
 BATCH = 250_000
-_CHUNK = 16_000
+_CHUNK = 32_000
 
 
 def generate(
@@ -153,13 +153,9 @@ def _texts(tables: TableSet) -> tuple[pl.Series, pl.Series]:
 
 
 def _lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
-    """Return the texts of each row's numbers as a list; zeros, which end a row or lie within it, are left out."""
-    filled = numbers > 0
-    count = filled.sum(axis=1)
-    place = np.cumsum(filled, axis=1) - 1
-    packed = np.zeros((len(numbers), max(1, int(count.max(initial=0)))), np.uint32)
-    row, column = np.nonzero(filled)
-    packed[row, place[row, column]] = numbers[row, column]
+    """Return the texts of each row's numbers as a list; zeros fill up the rows and are left out."""
+    count = np.count_nonzero(numbers, axis=1)
+    packed = np.ascontiguousarray(numbers[:, : max(1, int(count.max(initial=0)))], np.uint32)
     wide = texts.gather(packed.ravel()).reshape(packed.shape).arr.to_list()
     return pl.DataFrame({"wide": wide, "count": count}).select(pl.col("wide").list.head("count")).to_series()
 
