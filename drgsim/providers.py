@@ -10,6 +10,8 @@ from drgsim.population import Population
 
 _MEDIAN_BEDS, _LARGE_BEDS = 160.0, 500.0
 _FEWEST_BEDS, _MOST_BEDS = 25, 1_600
+_STATES = np.array([number for number in range(1, 54) if number not in (21, 40, 48)])
+"""First two digits of a CCN; Maryland, Puerto Rico and the Virgin Islands are paid by other rules."""
 _MEDIAN_UNCOMPENSATED_USD = 150.0
 
 
@@ -54,7 +56,7 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
     poor = as_normal(u("poor")) + 0.4 * is_teaching
     medicaid = np.clip(0.22 * np.exp(0.45 * poor), 0.01, 0.8)
     share = beds ** (1.15) * np.exp(0.2 * as_normal(u("volume")))
-    state = 1 + (u("state") * 50).astype(np.int64)
+    state = _STATES[(u("state") * len(_STATES)).astype(np.int64)]
     frame = pl.DataFrame(
         {
             "hospital_id": [f"{s:02d}{i:04d}" for s, i in zip(state.tolist(), (ids + 1).tolist(), strict=True)],

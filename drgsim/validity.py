@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from drgsim.grouper import group
+from drgsim.payment import pay
 from drgsim.population import Population, facts, volumes
+from drgsim.rates import Rates
 from drgsim.schema import ADMISSIONS, checked
 from drgsim.tables import TableSet
 
@@ -19,6 +21,10 @@ _AGED = 65
 _MIX = "CMS discharges by MS-DRG CY2023, bridged to the version, and the population's changes to them"
 _TABLE5 = "IPPS Table 5"
 _NONE = "no published table at hand"
+_PROGRAM_PAYMENT_USD = 15_322.0
+_PROGRAM = "CMS Program Statistics 2021, program payment per discharge (after deductibles, 2021 prices)"
+_OUTLIER_TARGET = 0.051
+_OUTLIER = "42 CFR 412.80: thresholds are set for 5.1 % of operating payments (recalled)"
 _PARTS = {
     # AHRQ writes kinds of hypertension with heart or kidney disease as names of their own.
     "HTNWCHF": ("HTNCX", "CHF"),
@@ -42,6 +48,8 @@ def validity(
     admissions: pl.DataFrame,
     tables: TableSet,
     population: Population | str | os.PathLike[str] = "medicare_ffs",
+    *,
+    hospitals: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return generated against target, a row a measure, for admissions of `generate`.
 
@@ -49,6 +57,8 @@ def validity(
         admissions: (n,) `schema.ADMISSIONS` with POA, length of stay and charges.
         tables: the version they were generated with; they are grouped again here.
         population: the one they were generated from.
+        hospitals: those of `generate`; given, the admissions are priced with the version's fiscal year and
+            payments and cost outliers come last.
 
     Returns:
         `subject`, `measure`, `generated`, `target` (null where nothing is published), `source` of the target.
@@ -56,6 +66,7 @@ def validity(
 
     Raises:
         SchemaError: a column is missing.
+        MissingRateError: hospitals are given and the fiscal year has no rates.
 
     >>> from drgsim.synth import generate
     >>> tables = TableSet.load("43.1")
@@ -72,6 +83,7 @@ def validity(
         *_stays(frame, mix, chosen),
         *_secondary(frame, tables),
         *_elixhauser(frame, tables),
+        *(_payments(frame, hospitals, tables) if hospitals is not None else ()),
     ]
     return pl.DataFrame(rows, schema=["subject", "measure", "generated", "target", "source"], orient="row")
 
@@ -170,17 +182,6 @@ def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
             .join(parents, on="parent", how="left")
             .select("code", groups=pl.coalesce("newer", "groups"))
         )
-    siblings = (
-        listed.group_by(category=pl.col("code").str.slice(0, _SHORTEST))
-        .agg(pl.col("groups").unique())
-        .filter(pl.col("groups").list.len() == 1)
-        .select("category", alone=pl.col("groups").list.first())
-    )
-    found = (
-        found.with_columns(category=pl.col("code").str.slice(0, _SHORTEST))
-        .join(siblings, on="category", how="left")
-        .select("code", groups=pl.coalesce("groups", "alone"))
-    )
     parts = found.drop_nulls().with_columns(
         group=pl.col("groups").map_elements(
             lambda name: list(_PARTS.get(name, (name,))), return_dtype=pl.List(pl.String)
@@ -195,6 +196,15 @@ def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     )
     for name, count in pairs.group_by("group").len().sort("group").rows():
         yield "Elixhauser group", str(name), count / len(frame), None, _NONE
+
+
+def _payments(frame: pl.DataFrame, hospitals: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
+    paid = pay(frame, hospitals, Rates.load(tables.fiscal_year, folder=tables.folder))
+    outlier = pl.col("operating_outlier_usd") + pl.col("capital_outlier_usd")
+    yield "payment", "mean payment [USD]", _mean(paid["total_usd"]), _PROGRAM_PAYMENT_USD, _PROGRAM
+    yield "payment", "share of stays that are cost outliers", _share(paid, outlier > 0), None, _NONE
+    part = paid.select(outlier.sum() / pl.col("total_usd").sum()).item()
+    yield "payment", "share of payments that are for cost outliers", _number(part), _OUTLIER_TARGET, _OUTLIER
 
 
 def _share(frame: pl.DataFrame, condition: pl.Expr) -> float:
