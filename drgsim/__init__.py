@@ -53,21 +53,27 @@ A module imports only from layers below its own:
     14  cli                 the command line
 """
 
-from drgsim.claims import read_claims
-from drgsim.errors import (
-    DrgsimError,
-    InputError,
-    MissingRateError,
-    SchemaError,
-    TableError,
-    UnknownVersionError,
-)
-from drgsim.grouper import group
-from drgsim.payment import pay
-from drgsim.rates import Rates
-from drgsim.stays import with_weights
-from drgsim.synth import generate
-from drgsim.tables import TableSet, version_for, versions
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drgsim.claims import read_claims
+    from drgsim.errors import (
+        DrgsimError,
+        InputError,
+        MissingRateError,
+        SchemaError,
+        TableError,
+        UnknownVersionError,
+    )
+    from drgsim.grouper import group
+    from drgsim.payment import pay
+    from drgsim.rates import Rates
+    from drgsim.stays import with_weights
+    from drgsim.synth import generate
+    from drgsim.tables import TableSet, version_for, versions
 
 __all__ = [
     "DrgsimError",
@@ -86,3 +92,30 @@ __all__ = [
     "versions",
     "with_weights",
 ]
+
+_HOME = {
+    "Rates": "rates",
+    "TableSet": "tables",
+    "generate": "synth",
+    "group": "grouper",
+    "pay": "payment",
+    "read_claims": "claims",
+    "version_for": "tables",
+    "versions": "tables",
+    "with_weights": "stays",
+}
+"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used."""
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562), so that `import drgsim` itself costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'drgsim' has no attribute {name!r}")
+    value = getattr(import_module(f"drgsim.{_HOME.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import drgsim
 
 FRONT_DOOR = [
@@ -36,10 +38,19 @@ def test_package_is_typed():
     assert (Path(drgsim.__file__).parent / "py.typed").exists()
 
 
-def test_import_leaves_matplotlib_alone():
-    program = "import sys, drgsim; print('matplotlib' in sys.modules)"
+def test_import_loads_nothing_it_does_not_need():
+    program = "import sys, drgsim; print(sorted({'matplotlib', 'polars', 'numpy', 'pydantic'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"
+    assert out.stdout.strip() == "[]"
+    program = "import sys; from drgsim import group; print(sorted({'matplotlib', 'pydantic'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert set(dir(drgsim)) == set(FRONT_DOOR)
+    with pytest.raises(AttributeError, match="no attribute 'gruop'"):
+        drgsim.gruop  # noqa: B018  (the lookup is the test)
 
 
 def test_every_error_is_one_tree():
