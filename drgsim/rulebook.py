@@ -218,7 +218,9 @@ class Rulebook:
         for number, pdx in enumerate(classes):
             for mdc in (*searched, pdx.mdc):
                 list_of[number, mdc] = builder.listed(mdc, pdx)
-        triggers = [builder.triggers(list_of[number, PRE_MDC], carriers) for number in range(len(classes))]
+        of_pre_mdc = list_of[:, PRE_MDC].tolist()
+        by_list = {number: builder.triggers(number, carriers) for number in set(of_pre_mdc)}
+        triggers = [by_list[number] for number in of_pre_mdc]
         types, codes = list(DrgType.categories), list(ReturnCode.categories)
         shelves = [shelf for found in builder.lists for shelf in builder.shelves(found, carriers)]
         lengths = np.array([len(shelf) for shelf in shelves], np.int64)

@@ -269,7 +269,7 @@ def _check_rules(root: Path, version: str, frames: dict[str, pl.DataFrame]) -> N
         ("diagnoses", "severity"): {"NONE", "CC", "MCC"},
         ("formulas", "type"): {"MEDICAL", "SURGICAL", "NONE"},
         ("formulas", "reroute_mdc"): {0, *frames["formulas"]["mdc"]},
-        ("pdx_exclusions", "group"): set(frames["exclusion_groups"]["group"]),
+        ("pdx_exclusions", "group"): set(frames["exclusion_groups"]["group"].unique()),
     }
     for (name, column), values in allowed.items():
         strange = set(frames[name][column].unique()) - values

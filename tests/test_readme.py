@@ -11,7 +11,7 @@ README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize(("program", "expected"), EXAMPLES, ids=["first screen", "one admission"])
+@pytest.mark.parametrize(("program", "expected"), EXAMPLES, ids=["first screen", "one admission", "dollars"])
 def test_example(program: str, expected: str, capsys: pytest.CaptureFixture[str]):
     exec(compile(program, str(README), "exec"), {})
     assert capsys.readouterr().out.strip() == expected.strip()
