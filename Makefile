@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test test-all bench check lock clean
+.PHONY: demo test test-all test-oldest bench check lock clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -14,6 +14,14 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# The oldest releases pyproject.toml admits.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	    numpy==2.1.0 polars==1.36.1 pydantic==2.10.0 matplotlib==3.10.0 pytest pytest-benchmark hypothesis
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-oldest/bin/python -m pytest
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=benchmark.json -q
@@ -42,4 +50,4 @@ lock: $(STAMP)
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) demo_output benchmark.json
+	rm -rf $(VENV) .venv-oldest demo_output benchmark.json
