@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from drgsim.clusters import Clusters
 from drgsim.encode import SEX, Codebook, codebooks
 from drgsim.errors import TableError
-from drgsim.rulebook import COUNTED_WORDS, PRE_MDC, Layout, PdxClass, Rulebook
+from drgsim.rulebook import PRE_MDC, Layout, PdxClass, Rulebook
 from drgsim.runs import Words
-from drgsim.tables import TableSet
+from drgsim.tables import COUNTED_WORDS, TableSet
 
 Bytes = NDArray[np.uint8]
 Small = NDArray[np.uint16]

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.encode import Codebook
-from drgsim.rulebook import COUNTED_WORDS
 from drgsim.runs import firsts, is_among, ranges, sorted_distinct
+from drgsim.tables import COUNTED_WORDS
 
 Index = NDArray[np.int64]
 

@@ -19,9 +19,9 @@ from drgsim.clusters import numbered
 from drgsim.encode import HOSPITAL_STATUS, POA_NOT_PRESENT, POA_PRESENT, Encoded
 from drgsim.hac import EXCLUDED, MET, HacResult, HacRules, hac_rules
 from drgsim.observe import Observed, view
-from drgsim.rulebook import COUNTED_WORDS, ONLY_INCIDENT, PRE_MDC, TRAUMA_REGIONS
+from drgsim.rulebook import ONLY_INCIDENT, PRE_MDC, TRAUMA_REGIONS
 from drgsim.search import Decision, severity_operands
-from drgsim.tables import CLAIM_WORDS
+from drgsim.tables import CLAIM_WORDS, COUNTED_WORDS
 
 Texts = NDArray[np.str_]
 

@@ -23,27 +23,12 @@ from drgsim.errors import TableError
 from drgsim.formula import alternatives, operands, parse, trace
 from drgsim.runs import Index, Words, firsts, stretches
 from drgsim.schema import DrgType, ReturnCode
-from drgsim.tables import CLAIM_WORDS, TableSet
+from drgsim.tables import CLAIM_WORDS, COUNTED_WORDS, TableSet
 
 PRE_MDC = 0
 ONLY_INCIDENT = "ONLY:incident"
 TRAUMA_REGIONS = ("sthead", "stchest", "stabdom", "stkidney", "sturin", "stpel", "stuplimb", "stlolimb")
 PDX_WORDS = frozenset({"INVALID_PDX", "PDX_ECODE", "INVALID_SEX", "ANYDX", "MDC_20_FALL_THRU"})
-COUNTED_WORDS = (
-    "BILATERAL",
-    "FOUR_VESSELS",
-    "FOUR_STENTS",
-    "FOUR_DRUG_ELUTING_STENTS",
-    "FOUR_NON_DRUG_ELUTING_STENTS",
-    "SINGLEFUSIONCTR",
-    "SGLANTSECTXCTR",
-    "SGLPOSTFUSECTR",
-    "SGLANTCTR",
-    "SGLPOST1CTR",
-    "MULTFUSE",
-)
-"""Operands counted over the procedures of a claim (Definitions Manual, appendix on derived operands)."""
-
 _SEVERITY_WORDS = frozenset({"MCC", "CC"})
 _PROCEDURE_WORDS = frozenset({*COUNTED_WORDS, "ORPROC"})
 _CLAIM_BITS = CLAIM_WORDS - PDX_WORDS - _SEVERITY_WORDS - _PROCEDURE_WORDS

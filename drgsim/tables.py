@@ -15,8 +15,23 @@ from drgsim.errors import TableError, UnknownVersionError, did_you_mean
 from drgsim.formula import operands, parse
 from drgsim.manifest import manifest, read_table, table_folder
 
+COUNTED_WORDS = (
+    "BILATERAL",
+    "FOUR_VESSELS",
+    "FOUR_STENTS",
+    "FOUR_DRUG_ELUTING_STENTS",
+    "FOUR_NON_DRUG_ELUTING_STENTS",
+    "SINGLEFUSIONCTR",
+    "SGLANTSECTXCTR",
+    "SGLPOSTFUSECTR",
+    "SGLANTCTR",
+    "SGLPOST1CTR",
+    "MULTFUSE",
+)
+"""Operands counted over the procedures of a claim (Definitions Manual, appendix on derived operands)."""
+
 CLAIM_WORDS = frozenset(
-    [
+    {
         "MCC",
         "CC",
         "ANYDX",
@@ -30,19 +45,9 @@ CLAIM_WORDS = frozenset(
         "XFRNBA",
         "MULTST",
         "MDC_20_FALL_THRU",
-        "BILATERAL",
-        "FOUR_VESSELS",
-        "FOUR_STENTS",
-        "FOUR_DRUG_ELUTING_STENTS",
-        "FOUR_NON_DRUG_ELUTING_STENTS",
-        "SINGLEFUSIONCTR",
-        "SGLANTSECTXCTR",
-        "SGLPOSTFUSECTR",
-        "SGLANTCTR",
-        "SGLPOST1CTR",
-        "MULTFUSE",
         "ORPROC",
-    ]
+        *COUNTED_WORDS,
+    }
 )
 """Operands that are words about the whole claim instead of names carried by a code."""
 
