@@ -105,9 +105,8 @@ class Codebook:
 
     def _exact(self, texts: pl.Series) -> Ints:
         found = np.empty(len(texts), np.int32)
-        all_hashes = texts.hash().to_numpy()
         for start in range(0, len(texts), _CHUNK):
-            hashes = all_hashes[start : start + _CHUNK]
+            hashes = texts.slice(start, _CHUNK).hash().to_numpy()
             bucket = (hashes >> np.uint64(64 - _BUCKET_BITS)).view(np.int64)
             slot = self._displacements.take(bucket, mode="clip")
             slot ^= hashes
@@ -359,10 +358,10 @@ def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -
     known = _letter_hashes(tuple(letters.items()))
     found = np.zeros(len(texts), np.uint8)
 
-    hashes = texts.hash().to_numpy()
-    for at in range(0, len(hashes), _CHUNK):
+    for start in range(0, len(texts), _CHUNK):
+        hashes = texts.slice(start, _CHUNK).hash().to_numpy()
         for letter, number in known:
-            found[at : at + _CHUNK] += (hashes[at : at + _CHUNK] == letter).view(np.uint8) * number
+            found[start : start + _CHUNK] += (hashes == letter).view(np.uint8) * number
     if tidy and not found.all():
         other = np.flatnonzero(found == 0)
         found[other] = _letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)

@@ -12,14 +12,14 @@ import polars as pl
 Result = TypeVar("Result")
 
 SMALLEST = 16_384
-LARGEST = 262_144
+LARGEST = 131_072
 
 
 def over_spans(n: int, work: Callable[[int, int], Result]) -> list[Result]:
     """Return `work(start, stop)` for consecutive spans that cover rows 0 to n, in order.
 
     NumPy and Polars release the interpreter lock on such work, so threads share it. As many run as Polars
-    uses (POLARS_MAX_THREADS); spans are at most 262,144 rows, so that memory beside the result stays flat.
+    uses (POLARS_MAX_THREADS); spans are at most 131,072 rows, so that memory beside the result stays flat.
 
     >>> over_spans(40_000, lambda start, stop: stop - start) in ([40_000], [20_000, 20_000])
     True
