@@ -63,6 +63,7 @@ class Population(_Frozen):
     large_share: Figure[Share]
     rural_share: Figure[Share]
     hospital_spread: Figure[Positive]
+    discharge_shares: Figure[dict[str, Share]]
     mdc_ratio: Figure[dict[str, Annotated[float, Field(ge=0)]]]
     drg_discharges: Figure[dict[str, Annotated[float, Field(ge=0)]]]
     complexity_tilt: Figure[float]

@@ -10,9 +10,12 @@ from drgsim.population import Population
 
 _MEDIAN_BEDS, _LARGE_BEDS = 160.0, 500.0
 _FEWEST_BEDS, _MOST_BEDS = 25, 1_600
+_VOLUME_BY_BEDS = 0.85
+"""Discharges rise with this power of beds: with it, discharges lie over bed sizes as in CMS Program Statistics 2021."""
 _STATES = np.array([number for number in range(1, 54) if number not in (21, 40, 48)])
 """First two digits of a CCN; Maryland, Puerto Rico and the Virgin Islands are paid by other rules."""
 _MEDIAN_UNCOMPENSATED_USD = 150.0
+_MEDIAN_CCR = 0.205
 
 
 def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
@@ -52,10 +55,10 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
     is_large_urban = ~is_rural & (u("metropolis") < 0.55)
     residents = is_teaching * np.exp(np.log(0.12) + 0.45 * size + 0.7 * as_normal(u("residents")))
     wage_index = np.exp(-0.05 + 0.10 * is_large_urban - 0.12 * is_rural + 0.14 * as_normal(u("wage")) + 0.02 * size)
-    cost_ratio = np.exp(np.log(0.25) + 0.18 * is_rural - 0.07 * size + 0.30 * as_normal(u("cost")))
+    cost_ratio = np.exp(np.log(_MEDIAN_CCR) + 0.18 * is_rural - 0.07 * size + 0.30 * as_normal(u("cost")))
     poor = as_normal(u("poor")) + 0.4 * is_teaching
     medicaid = np.clip(0.22 * np.exp(0.45 * poor), 0.01, 0.8)
-    share = beds ** (1.15) * np.exp(0.2 * as_normal(u("volume")))
+    share = beds**_VOLUME_BY_BEDS * np.exp(0.2 * as_normal(u("volume")))
     state = _STATES[(u("state") * len(_STATES)).astype(np.int64)]
     frame = pl.DataFrame(
         {

@@ -25,6 +25,8 @@ from drgsim.tables import TableSet
 
 FIRST_ID = 1
 BATCH = 250_000
+_REACH_POWER = 0.5
+"""Hospitals with fewer discharges of a DRG than are published treat it too: the published share is raised."""
 _CHUNK = 32_000
 
 
@@ -163,7 +165,7 @@ def _lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
 def _hospital(ids: Ids, drg: Ints, seed: int, plan: Plan, hospitals: pl.DataFrame) -> Ints:
     """Draw hospitals by size; a DRG that few hospitals report is treated in the largest ones."""
     upto = np.cumsum(hospitals["discharge_share"].to_numpy())
-    last = np.maximum(np.ceil(plan.reach * len(upto)).astype(np.int64), 1) - 1
+    last = np.maximum(np.ceil(plan.reach**_REACH_POWER * len(upto)).astype(np.int64), 1) - 1
     place = np.searchsorted(upto, uniform(seed, "hospital", ids) * upto[last[drg]], side="right")
     found: Ints = np.minimum(place, last[drg])
     return found

@@ -17,6 +17,7 @@ from drgsim.tables import TableSet
 _NEEDS = ("sdx_poa", "los_days", "covered_charges_usd")
 _LARGEST = 200
 _DIED = 20
+_LARGE_BEDS = 500
 _AGED = 65
 _MIX = "CMS discharges by MS-DRG CY2023, bridged to the version, and the population's changes to them"
 _TABLE5 = "IPPS Table 5"
@@ -58,7 +59,7 @@ def validity(
         tables: the version they were generated with; they are grouped again here.
         population: the one they were generated from.
         hospitals: those of `generate`; given, the admissions are priced with the version's fiscal year and
-            payments and cost outliers come last.
+            their stays, payments and cost outliers come last.
 
     Returns:
         `subject`, `measure`, `generated`, `target` (null where nothing is published), `source` of the target.
@@ -83,6 +84,7 @@ def validity(
         *_stays(frame, mix, chosen),
         *_secondary(frame, tables),
         *_elixhauser(frame, tables),
+        *(_hospitals(frame, hospitals, chosen) if hospitals is not None else ()),
         *(_payments(frame, hospitals, tables) if hospitals is not None else ()),
     ]
     return pl.DataFrame(rows, schema=["subject", "measure", "generated", "target", "source"], orient="row")
@@ -196,6 +198,18 @@ def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     )
     for name, count in pairs.group_by("group").len().sort("group").rows():
         yield "Elixhauser group", str(name), count / len(frame), None, _NONE
+
+
+def _hospitals(frame: pl.DataFrame, hospitals: pl.DataFrame, population: Population) -> Iterator[Row]:
+    placed = frame.select("hospital_id").join(hospitals, on="hospital_id", how="left")
+    kinds = {
+        "large": ("hospitals of 500 beds or more", pl.col("beds") >= _LARGE_BEDS),
+        "teaching": ("teaching hospitals", pl.col("resident_to_bed_ratio") > 0),
+        "rural": ("rural hospitals", pl.col("cbsa_size") == "R"),
+    }
+    known = population.discharge_shares
+    for kind, (title, condition) in kinds.items():
+        yield "hospitals", f"share of stays in {title}", _share(placed, condition), known.value.get(kind), known.source
 
 
 def _payments(frame: pl.DataFrame, hospitals: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
