@@ -1,0 +1,82 @@
+"""The comorbidity model: levels as asked, conditions as likely as stated, and together as latents make them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from drgsim.comorbidity import CC, MCC, comorbidity, segments
+from drgsim.legality import FEMALE, MALE
+from drgsim.population import Population, facts
+from drgsim.tables import TableSet
+
+TABLES = TableSet.load("43.1")
+N = 100_000
+IDS = np.arange(N, dtype=np.uint64)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return comorbidity(TABLES, Population.load("medicare_ffs"))
+
+
+def drawn(model, allowed: int, *, mdc=5, age=78, sex=FEMALE):
+    segment = segments(np.full(N, mdc), np.zeros(N, np.bool_), np.full(N, age), np.full(N, sex, np.uint8))
+    return model.draw(3, IDS, 0, segment, np.full(N, allowed, np.uint8), 30)
+
+
+def counts(model, drawn, level):
+    return np.bincount(drawn.owner[model.conditions.level[drawn.condition] == level], minlength=N)
+
+
+@pytest.mark.parametrize(("allowed", "level"), [(0b001, 0), (0b010, 1), (0b100, 2)])
+def test_a_level_asked_for_is_the_level_drawn(model, allowed, level):
+    found = drawn(model, allowed)
+    assert (found.level == level).all()
+    mcc, cc = counts(model, found, MCC), counts(model, found, CC)
+    assert (mcc > 0).all() if level == MCC else not mcc.any()
+    if level < MCC:
+        assert (cc > 0).all() if level == CC else not cc.any()
+
+
+def test_levels_left_open_come_as_often_as_conditions_bring_them(model):
+    found = drawn(model, 0b111)
+    segment = segments(np.array([5]), np.array([False]), np.array([78]), np.array([FEMALE], np.uint8))[0]
+    np.testing.assert_allclose(np.bincount(found.level) / N, model.level_share[segment], atol=0.006)
+
+
+def test_conditioning_on_the_level_is_exact(model):
+    """Drawing the level first and then the rest is drawing everything and looking at the level."""
+    free, asked = drawn(model, 0b111), drawn(model, 0b100)
+    kept = np.flatnonzero(free.level == MCC)
+    for level in (MCC, CC, 0):
+        open_, told = counts(model, free, level)[kept], counts(model, asked, level)
+        assert told.mean() == pytest.approx(open_.mean(), rel=0.02)
+        assert told.std() == pytest.approx(open_.std(), rel=0.03)
+
+
+def test_burden_score_is_standardised(model):
+    for allowed in (0b001, 0b010, 0b100):
+        score = drawn(model, allowed).score
+        assert score.mean() == pytest.approx(0, abs=0.02)
+        assert score.std() == pytest.approx(1, abs=0.02)
+
+
+def test_redundancy_emerges(model):
+    mcc = counts(model, drawn(model, 0b100), MCC)
+    cc = counts(model, drawn(model, 0b010), CC)
+    assert 0.35 < (mcc == 1).mean() < 0.65
+    assert (cc > 1).mean() > 0.4
+
+
+def test_conditions_of_one_sex_stay_with_it(model):
+    codes = facts("conditions", TABLES.folder)["code"]
+    for sex, never in ((MALE, "Z90710"), (FEMALE, "N400")):
+        found = drawn(model, 0b111, sex=sex)
+        assert not (codes.gather(found.condition.astype(np.uint32)) == never).any()
+
+
+def test_newborns_have_newborn_conditions_only(model):
+    found = drawn(model, 0b111, mdc=15, age=0)
+    groups = facts("conditions", TABLES.folder)["group"].gather(found.condition.astype(np.uint32))
+    assert set(groups) == {"newborn"}
