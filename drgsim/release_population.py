@@ -23,7 +23,7 @@ from drgsim.pool import destinations
 from drgsim.population import Population, facts
 from drgsim.tables import TableSet, versions
 
-BLOCK = "# Population tables (drgsim.release_population)"
+_ENTRY = re.compile(r'\[files\."population/.*\n(?:\w+ = .*\n)*\n*')
 PUBLIC_DOMAIN = "public domain (work of the United States government)"
 OWN = "MIT (drgsim)"
 ASSUMED = (
@@ -97,7 +97,8 @@ def bridges(folder: Path) -> pl.DataFrame:
             solver = solvers.setdefault(nearest, Solver(every[nearest], population))
             found = destinations(solver.cores(drg, 0.0), every[nearest], tables)
             rows += [(version, drg, to, share) for to, share in found.items() if share >= SMALLEST_SHARE]
-    table = pl.DataFrame(rows, schema=["version", "from_drg", "to_drg", "share"], orient="row")
+    schema = {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
     return table.with_columns(pl.col("share") / pl.col("share").sum().over("version", "from_drg"))
 
 
@@ -148,8 +149,8 @@ def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
 
 
 def seal(folder: Path) -> None:
-    """Rewrite the manifest's block of population files: checksum, rows, source and licence of each."""
-    lines = [BLOCK, ""]
+    """Rewrite the manifest's entries of population files, where they stand: checksum, rows, source, licence."""
+    lines = []
     for path in sorted((folder / "population").iterdir()):
         content = path.read_bytes()
         source, licence = SOURCES.get(path.name, (ASSUMED, OWN))
@@ -166,8 +167,10 @@ def seal(folder: Path) -> None:
             "",
         ]
     manifest = folder / MANIFEST
-    kept = re.sub(rf"\n*{re.escape(BLOCK)}\n.*", "\n", manifest.read_text("utf-8"), flags=re.DOTALL)
-    manifest.write_text(kept.rstrip("\n") + "\n\n" + "\n".join(lines), "utf-8")
+    text = manifest.read_text("utf-8")
+    first = _ENTRY.search(text)
+    head, tail = (text[: first.start()], text[first.start() :]) if first else (text.rstrip("\n") + "\n\n", "")
+    manifest.write_text(head + "\n".join(lines) + "\n" + _ENTRY.sub("", tail), "utf-8")
 
 
 def _read(path: Path) -> pl.DataFrame:
