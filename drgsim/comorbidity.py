@@ -45,6 +45,8 @@ class Conditions:
     group: Ints
     onset_share: Floats
     death_log_odds: Floats
+    combinations: tuple[tuple[int, tuple[tuple[int, int], ...], int], ...]
+    """Conditions that guidelines code as another beside some: (condition, those beside it, what it becomes)."""
     family_of_pdx: NDArray[np.int16]
     """Family of every codebook number, 0 where it has none; a condition is not coded beside its own family."""
 
@@ -129,13 +131,13 @@ def comorbidity(tables: TableSet, population: Population) -> Comorbidity:
         tables.diagnoses.select("code", "severity"), on="code", how="inner", maintain_order="left"
     )
     groups = table["group"].unique(maintain_order=True)
-    conditions = _conditions(table, groups, len(book.codes), book.codes)
+    conditions = _conditions(table, groups, book.codes, facts("combinations", tables.folder))
     rates = _rates(table, tables, population)
     profiles, shares = _profiles(tables, groups)
     return _compiled(conditions, rates, profiles, shares, population)
 
 
-def _conditions(table: pl.DataFrame, groups: pl.Series, size: int, codes: pl.Series) -> Conditions:
+def _conditions(table: pl.DataFrame, groups: pl.Series, codes: pl.Series, combinations: pl.DataFrame) -> Conditions:
     families = table["family"].unique(maintain_order=True)
     family = table["family"].replace_strict(families, range(1, len(families) + 1), return_dtype=pl.Int16)
     # A PDX outside the table belongs to a family when all conditions of its category do.
@@ -146,7 +148,7 @@ def _conditions(table: pl.DataFrame, groups: pl.Series, size: int, codes: pl.Ser
         .filter(pl.col("family").list.len() == 1)
         .select("category", pl.col("family").list.first())
     )
-    of_pdx = np.zeros(size + 1, np.int16)
+    of_pdx = np.zeros(len(codes) + 1, np.int16)
     of_pdx[1:] = (
         codes.str.slice(0, 3)
         .replace_strict(category["category"], category["family"], default=0, return_dtype=pl.Int16)
@@ -162,7 +164,22 @@ def _conditions(table: pl.DataFrame, groups: pl.Series, size: int, codes: pl.Ser
         group=table["group"].replace_strict(groups, range(len(groups)), return_dtype=pl.Int64).to_numpy(),
         onset_share=table["onset_share"].to_numpy(),
         death_log_odds=table["death_log_odds"].to_numpy(),
+        combinations=_combinations(table, families, combinations),
         family_of_pdx=of_pdx,
+    )
+
+
+def _combinations(
+    table: pl.DataFrame, families: pl.Series, combinations: pl.DataFrame
+) -> tuple[tuple[int, tuple[tuple[int, int], ...], int], ...]:
+    """Return the combinations by place; what stands beside is (family, code number), one of them 0."""
+    place = {code: at for at, code in enumerate(table["code"])}
+    number = dict(zip(table["code"], table["number"], strict=True))
+    family = {name: at for at, name in enumerate(families, start=1)}
+    return tuple(
+        (place[code], tuple((family.get(name, 0), number.get(name, 0)) for name in beside.split()), place[becomes])
+        for code, beside, becomes in combinations.rows()
+        if code in place and becomes in place
     )
 
 

@@ -136,6 +136,7 @@ def attempt_at(ids: Ids, drg: Ints, seed: int, attempt: int, plan: Plan, tuned: 
     segment = segments(plan.core_mdc[core], plan.is_surgical[drg], age.astype(np.int64), sex)
     comorbid = plan.comorbidity.draw(seed, ids, attempt, segment, cores.severities[core], _ROOM)
     owner, condition = _without_repeats(comorbid.owner, comorbid.slot, comorbid.condition, core, plan, len(ids))
+    condition = _combined(owner, condition, core, plan)
     sdx, owner, condition = _listed(owner, condition, core, plan, len(ids))
     procedures, least = _with_ancillary(ids, core, comorbid.level, drg, seed, attempt, plan)
     los = _los_days(ids, drg, comorbid.score, least, seed, attempt, plan)
@@ -181,6 +182,30 @@ def _without_repeats(owner: Ints, slot: Ints, condition: Ints, core: Ints, plan:
             repeats[later - places] |= grid[later] == grid[earlier]
     kept = ~repeats[slot, owner]
     return owner[kept], condition[kept]
+
+
+def _combined(owner: Ints, condition: Ints, core: Ints, plan: Plan) -> Ints:
+    """Return the conditions as guidelines code them together, such as hypertension with heart failure."""
+    conditions, condition = plan.comorbidity.conditions, condition.copy()
+    fixed = np.concatenate([plan.pool.pdx[core][:, None], plan.pool.sdx[core]], axis=1)
+    families, numbers = conditions.family[condition], conditions.number[condition]
+    has: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    for code, beside, becomes in conditions.combinations:
+        for what in beside:
+            if what not in has:
+                family, number = what
+                if family:
+                    has[what] = (conditions.family_of_pdx[fixed] == family).any(axis=1)
+                    has[what][owner[families == family]] = True
+                else:
+                    has[what] = (fixed == number).any(axis=1)
+                    has[what][owner[numbers == number]] = True
+        at = np.flatnonzero(condition == code)
+        together = np.ones(len(at), np.bool_)
+        for what in beside:
+            together &= has[what][owner[at]]
+        condition[at[together]] = becomes
+    return condition
 
 
 def _listed(owner: Ints, condition: Ints, core: Ints, plan: Plan, count: int) -> tuple[NDArray[np.int32], Ints, Ints]:

@@ -179,6 +179,7 @@ _FACTS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
         "family": pl.String,
         "death_log_odds": pl.Float64,
     },
+    "combinations": {"code": pl.String, "beside": pl.String, "becomes": pl.String},
     "affinity": {"group": pl.String, "mdc": pl.UInt8, "ratio": pl.Float64},
     "profiles": {"profile": pl.String, "share": pl.Float64, "group": pl.String, "ratio": pl.Float64},
     "mdcs": {

@@ -143,6 +143,16 @@ def test_chronic_conditions_occur_together(medicare):
         assert both > 1.15 * alone
 
 
+def test_conditions_are_coded_together_as_guidelines_say(medicare):
+    """Hypertension beside kidney disease or heart failure is not coded as hypertension alone."""
+    sdx = medicare[1]["sdx"]
+    plain = sdx.list.contains("I10")
+    for prefix in ("N18", "I50"):
+        beside = sdx.list.eval(pl.element().str.starts_with(prefix)).list.any()
+        assert beside.mean() > 0.1
+        assert not (plain & beside).any()
+
+
 def test_every_drg_of_the_version_can_be_generated():
     drgs = volumes(TABLES, Population.load("medicare_ffs"))["drg"].to_list()
     reachable = TABLES.formulas.filter(pl.col("drg") > 0, pl.col("type") != "NONE")["drg"].unique()
