@@ -92,9 +92,13 @@ def test_peak_memory(benchmark: BenchmarkFixture, admissions: Builder, n: int, t
     [
         ("import", "import time; t = time.perf_counter(); import drgsim; print(time.perf_counter() - t)"),
         (
+            "import group",
+            "import time, polars; t = time.perf_counter(); from drgsim import group; print(time.perf_counter() - t)",
+        ),
+        (
             "load",
-            "import time, drgsim; t = time.perf_counter(); "
-            f"drgsim.TableSet.load({VERSION!r}); print(time.perf_counter() - t)",
+            "import time; from drgsim import TableSet; t = time.perf_counter(); "
+            f"TableSet.load({VERSION!r}); print(time.perf_counter() - t)",
         ),
         (
             "first group",
@@ -105,7 +109,7 @@ def test_peak_memory(benchmark: BenchmarkFixture, admissions: Builder, n: int, t
             "drgsim.group(one, tables, hospital_status='EXEMPT'); print(time.perf_counter() - t)",
         ),
     ],
-    ids=["import", "load", "first group"],
+    ids=["import", "import group", "load", "first group"],
 )
 def test_start(benchmark: BenchmarkFixture, what: str, code: str) -> None:
     """Seconds inside a fresh interpreter; the timed call is the whole process."""

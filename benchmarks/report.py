@@ -12,6 +12,13 @@ from typing import Any
 
 Run = dict[str, Any]
 
+_STARTS = {
+    "import": "`import drgsim`",
+    "import group": "`from drgsim import group`, beside polars' own import",
+    "load": "`TableSet.load`",
+    "first group": "first `group` after it",
+}
+
 
 def runs_of(path: Path) -> list[Run]:
     """Return each benchmark's notes with its `median` and `min` seconds."""
@@ -35,7 +42,7 @@ def speed_table(runs: list[Run]) -> list[str]:
     for run in runs:
         if run["what"] not in (*names, "peer"):
             continue
-        name = run.get("peer") or names[run["what"]]
+        name = run.get("peer") or _STARTS[run["what"]]
         if "agreement" in run:
             name += f" (same DRG in {run['agreement']:.1%})"
         ratio = f"{rate(best) / rate(run):,.2f}" if run["what"] != "peer" else f"{rate(best) / rate(run):,.0f}"
@@ -63,8 +70,7 @@ def notes(runs: list[Run]) -> list[str]:
             lines.append(
                 f"- peak memory {run['bytes_per_admission']:,.0f} bytes an admission at {run['admissions']:,}."
             )
-        if run["what"] in ("import", "load", "first group"):
-            names = {"import": "`import drgsim`", "load": "`TableSet.load`", "first group": "first `group` after it"}
+        if run["what"] in _STARTS:
             lines.append(f"- {names[run['what']]}: {run['seconds']:.2f} s.")
     return lines
 
