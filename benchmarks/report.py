@@ -71,7 +71,7 @@ def notes(runs: list[Run]) -> list[str]:
                 f"- peak memory {run['bytes_per_admission']:,.0f} bytes an admission at {run['admissions']:,}."
             )
         if run["what"] in _STARTS:
-            lines.append(f"- {names[run['what']]}: {run['seconds']:.2f} s.")
+            lines.append(f"- {_STARTS[run['what']]}: {run['seconds']:.2f} s.")
     return lines
 
 
