@@ -42,7 +42,7 @@ def speed_table(runs: list[Run]) -> list[str]:
     for run in runs:
         if run["what"] not in (*names, "peer"):
             continue
-        name = run.get("peer") or _STARTS[run["what"]]
+        name = run.get("peer") or names[run["what"]]
         if "agreement" in run:
             name += f" (same DRG in {run['agreement']:.1%})"
         ratio = f"{rate(best) / rate(run):,.2f}" if run["what"] != "peer" else f"{rate(best) / rate(run):,.0f}"

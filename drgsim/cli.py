@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from drgsim.claims import read_claims
@@ -32,14 +33,25 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("demo", help="group, price and miscode admissions; print the effect, save a figure")
     show.add_argument("--claims", type=Path, help="a claims file (see read_claims); default: generated admissions")
-    show.add_argument("--admissions", type=int, default=100_000, help="how many to generate (default 100,000)")
+    show.add_argument(
+        "--admissions", type=partial(_at_least, 1), default=100_000, help="how many to generate (default 100,000)"
+    )
     show.add_argument("--version", default="43.1", choices=versions(), help="grouper version (default 43.1)")
     show.add_argument("--fiscal-year", type=int, default=2026, help="of weights and rates (default 2026)")
-    show.add_argument("--replicates", type=int, default=20, help="draws of each error process (default 20)")
+    show.add_argument(
+        "--replicates", type=partial(_at_least, 2), default=20, help="draws of each error process (default 20)"
+    )
     show.add_argument("--seed", type=int, default=1, help="of every draw (default 1)")
     show.add_argument("--out", type=Path, default=Path("demo_output"), help="folder of the figure")
     show.set_defaults(run=_demo)
     return parser
+
+
+def _at_least(least: int, text: str) -> int:
+    number = int(text)
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    return number
 
 
 def _demo(options: argparse.Namespace) -> int:

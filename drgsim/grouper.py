@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes, attributes
 from drgsim.encode import Encoded, bordered, encode_span, flat, normalised
-from drgsim.errors import InputError, UnknownVersionError
+from drgsim.errors import InputError, SchemaError, UnknownVersionError
 from drgsim.hac import HacResult, assess
 from drgsim.marking import Graded, mark
 from drgsim.observe import Observed, observe
 from drgsim.runs import or_into, stretches
-from drgsim.schema import DrgType, ReturnCode, Severity
+from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity
 from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet, version_for, versions
@@ -100,14 +100,18 @@ def group(
     """
     if tables is not None and version is not None:
         raise InputError("give either tables or version, not both.")
+    if tables is not None and not isinstance(tables, TableSet):
+        raise InputError(f"tables is {tables!r}, expected a TableSet; to name a version, pass version={tables!r}.")
+    frame = bordered(admissions, hospital_status)
+    version = None if version is None else str(version)
     if tables is not None or version in versions():
-        chosen = tables or TableSet.load(str(version))
-        return admissions.with_columns(_grouped(admissions, chosen, hospital_status, detail=detail))
-    return _grouped_by_version(admissions, version or "discharge_date", hospital_status, detail=detail)
+        return admissions.with_columns(_grouped(frame, tables or TableSet.load(str(version)), detail=detail))
+    return admissions.with_columns(_grouped_by_version(admissions, frame, version or "discharge_date", detail=detail))
 
 
-def _grouped(admissions: pl.DataFrame, tables: TableSet, hospital_status: str, *, detail: bool) -> pl.DataFrame:
-    frame, rules = bordered(admissions, hospital_status), attributes(tables)
+def _grouped(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.DataFrame:
+    """Group rows that have crossed the border."""
+    rules = attributes(tables)
     if not detail:
         return _joined(
             over_spans(len(frame), lambda a, b: answer(grade(encode_span(frame[a:b], tables), rules)))
@@ -122,7 +126,7 @@ def _grouped(admissions: pl.DataFrame, tables: TableSet, hospital_status: str, *
     return pl.concat(over_spans(len(frame), graded))
 
 
-def _grouped_by_version(admissions: pl.DataFrame, column: str, hospital_status: str, *, detail: bool) -> pl.DataFrame:
+def _grouped_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str, *, detail: bool) -> pl.DataFrame:
     """Group each row under the version its column names, or that was in force on its date."""
     if column not in admissions.columns:
         known = ", ".join(versions())
@@ -135,16 +139,18 @@ def _grouped_by_version(admissions: pl.DataFrame, column: str, hospital_status: 
     parts, places = [], []
     for version in present or [versions()[-1]]:
         place = (named == version).fill_null(value=False).to_numpy().nonzero()[0]
-        parts.append(_grouped(admissions[place], TableSet.load(version), hospital_status, detail=detail))
+        parts.append(_grouped(frame[place], TableSet.load(version), detail=detail))
         places.append(place)
     place = named.is_null().to_numpy().nonzero()[0]
     parts.append(Grouping.without_version(len(place)).frame())
     order = np.argsort(np.concatenate([*places, place]))
-    return admissions.with_columns(pl.concat(parts, how="diagonal")[order])
+    return pl.concat(parts, how="diagonal")[order]
 
 
 def version_of(column: pl.Series) -> pl.Series:
     """Return the grouper version of each row, from names or dates of discharge; null where none is in force."""
+    if not (column.dtype in (pl.Date, pl.Null) or isinstance(column.dtype, TEXTS)):
+        raise SchemaError(f"column {column.name!r} is {column.dtype}, expected dates (Date) or versions (String).")
     distinct = column.unique().drop_nulls()
     if column.dtype == pl.Date:
         named = [_in_force(day) for day in distinct]

@@ -81,7 +81,8 @@ def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) 
     ]
     if missing:
         plural = "s" if len(missing) > 1 else ""
-        hints = "".join(did_you_mean(name, frame.columns) for name in missing)
+        others = [name for name in frame.columns if name not in contract.names]
+        hints = "".join(did_you_mean(name, others) for name in missing)
         raise SchemaError(
             f"{contract.name} lack {len(missing)} column{plural}: {', '.join(missing)} "
             f"(found {len(frame.columns)} others).{hints} See drgsim.schema.{contract.name.upper()}."

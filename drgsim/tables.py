@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -143,6 +144,11 @@ class TableSet:
     all_diagnoses: pl.Series = field(repr=False)
     all_procedures: pl.Series = field(repr=False)
 
+    def __getattribute__(self, name: str) -> Any:
+        """Hand out copies of the frames, so that nobody's edit reaches the tables others load."""
+        value = object.__getattribute__(self, name)
+        return value.clone() if isinstance(value, pl.DataFrame) else value
+
     @classmethod
     def load(cls, version: str, *, folder: str | os.PathLike[str] | None = None) -> TableSet:
         """Return the tables of one grouper version.
@@ -190,6 +196,8 @@ def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) 
     >>> version_for(dt.date(2026, 4, 1))
     '43.1'
     """
+    if not isinstance(date, dt.date) or isinstance(date, dt.datetime):
+        raise UnknownVersionError(f"{date!r} is no date; pass a datetime.date, such as datetime.date(2026, 4, 1).")
     known = manifest(table_folder(folder))["versions"]
     for version, entry in known.items():
         if entry["effective_from"] <= date <= entry["effective_to"]:

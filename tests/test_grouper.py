@@ -99,7 +99,7 @@ def test_any_discharge_status_is_data(cholecystectomy: pl.DataFrame, status: int
 
 
 def test_missing_columns_are_named(cholecystectomy: pl.DataFrame):
-    with pytest.raises(SchemaError, match=r"admissions lack 2 columns: sex, pdx \(found 6 others\)"):
+    with pytest.raises(SchemaError, match=r"admissions lack 2 columns: sex, pdx \(found 6 others\)\. See"):
         group(cholecystectomy.drop("pdx", "sex"), TABLES)
 
 
@@ -139,6 +139,29 @@ def test_tables_and_version_exclude_each_other(cholecystectomy: pl.DataFrame):
         group(cholecystectomy, version="43.9")
     with pytest.raises(UnknownVersionError, match="discharge_date"):
         group(cholecystectomy)
+    with pytest.raises(InputError, match=r"tables is '43.1', expected a TableSet; .* version='43.1'"):
+        group(cholecystectomy, "43.1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frame", [{}, None, pl.LazyFrame({"pdx": ["K810"]})], ids=["dict", "none", "lazy"])
+def test_what_is_no_frame_is_told(frame: object):
+    for how in ({"tables": TABLES}, {"version": "43.1"}, {"version": "column"}, {}):
+        with pytest.raises(SchemaError, match="admissions must be a polars DataFrame"):
+            group(frame, **how)  # type: ignore[arg-type]
+
+
+def test_a_time_of_discharge_is_told_to_be_a_date(cholecystectomy: pl.DataFrame):
+    frame = cholecystectomy.with_columns(at=dt.datetime(2026, 4, 1, 12))
+    with pytest.raises(SchemaError, match=r"column 'at' is Datetime.*expected dates \(Date\)"):
+        group(frame, version="at")
+
+
+def test_a_bad_hospital_status_is_found_in_the_whole_frame(cholecystectomy: pl.DataFrame):
+    frame = pl.concat([cholecystectomy] * 4).with_columns(
+        v=pl.Series(["43.0", "43.1", "43.0", "43.1"]), poa=pl.Series(["EXEMPT"] * 3 + ["bad"])
+    )
+    with pytest.raises(SchemaError, match=r"column 'poa', row 3: 'bad'"):
+        group(frame, version="v", hospital_status="poa")
 
 
 # ------------------------------------------------------------------------------------ versions

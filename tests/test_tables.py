@@ -145,3 +145,16 @@ def test_logic_of_ones_own_changes_the_answer(own: Path, cholecystectomy: pl.Dat
 def test_a_table_set_is_frozen():
     with pytest.raises(AttributeError):
         TableSet.load("43.1").version = "44.0"  # type: ignore[misc]
+
+
+def test_an_edit_of_a_frame_reaches_nobody(cholecystectomy: pl.DataFrame):
+    frame = TableSet.load("43.1").diagnoses
+    frame[frame["code"].to_list().index("I10"), "severity"] = "MCC"
+    assert TableSet.load("43.1").diagnoses.filter(code="I10")["severity"].item() == "NONE"
+    assert group(cholecystectomy, version="43.1")["drg"].item() == 419
+
+
+@pytest.mark.parametrize("day", ["2026-04-01", None, dt.datetime(2026, 4, 1)])
+def test_what_is_no_date_is_told(day: object):
+    with pytest.raises(UnknownVersionError, match="is no date"):
+        version_for(day)  # type: ignore[arg-type]
