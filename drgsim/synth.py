@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 import polars as pl
@@ -56,14 +57,14 @@ def generate(
         optional columns, in order of id. Dates lie in the version's fiscal year.
 
     Raises:
-        InputError: `n` is negative, or a population or DRG is not known.
+        InputError: `n` is no whole number or negative, `tables` no TableSet, or a population or DRG is not known.
 
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(1_000, seed=1, tables=tables)
     >>> admissions.height, generate(10, seed=1, tables=tables)[1].equals(admissions.head(10))
     (1000, True)
     """
-    plan, hospitals = _prepared(seed, tables, population, drgs)
+    plan, hospitals = _prepared(n, seed, tables, population, drgs)
     return hospitals, _admissions(_ids(0, n), seed, plan, hospitals)
 
 
@@ -86,25 +87,30 @@ def generate_batches(
     """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
-    plan, hospitals = _prepared(seed, tables, population, drgs)
+    plan, hospitals = _prepared(n, seed, tables, population, drgs)
     for start in range(0, n, batch_size):
         yield hospitals, _admissions(_ids(start, min(start + batch_size, n)), seed, plan, hospitals)
 
 
 def _prepared(
+    n: int,
     seed: int,
     tables: TableSet,
     population: Population | str | os.PathLike[str],
     drgs: Sequence[int] | None,
 ) -> tuple[Plan, pl.DataFrame]:
+    if not isinstance(n, Integral) or n < 0:
+        raise InputError(f"n is {n!r}; expected a whole number, 0 or more.")
+    if not isinstance(tables, TableSet):
+        raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
+    if drgs is not None and not len(drgs):
+        raise InputError("drgs is empty; leave it out for the population's mix.")
     chosen = population if isinstance(population, Population) else Population.load(population, folder=tables.folder)
     asked = None if drgs is None else tuple(sorted(set(drgs)))
     return compiled(tables, chosen, asked), synthetic_hospitals(seed=seed, population=chosen)
 
 
 def _ids(start: int, stop: int) -> Ids:
-    if stop < start:
-        raise InputError(f"n is {stop}; expected 0 or more.")
     return np.arange(start + FIRST_ID, stop + FIRST_ID, dtype=np.uint64)
 
 

@@ -263,3 +263,18 @@ def test_every_figure_states_its_source_or_that_it_is_an_assumption():
             if isinstance(figure, dict):
                 assert figure["unit"]
                 assert len(figure["source"]) >= 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n": -1}, "n is -1; expected a whole number"),
+        ({"n": 1.5}, r"n is 1\.5; expected a whole number"),
+        ({"n": "x"}, "n is 'x'"),
+        ({"tables": "43.1"}, r"tables is '43\.1', expected a TableSet"),
+        ({"drgs": []}, "drgs is empty"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_told(changed: dict[str, object], message: str):
+    with pytest.raises(InputError, match=message):
+        generate(**({"n": 1, "seed": 1, "tables": TableSet.load("43.1")} | changed))  # type: ignore[arg-type]
