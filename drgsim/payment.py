@@ -169,7 +169,8 @@ def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: 
     """
     stays = checked(frame, STAYS)
     names = [name for name in HOSPITALS.names if name in frame.columns and name != "hospital_id"]
-    each = frame.select(pl.int_range(pl.len()).cast(pl.String).alias("hospital_id"), *names)
+    # An id that no CCN can equal: `completed` reads a state out of a CCN.
+    each = frame.select(pl.format("stay {}", pl.int_range(pl.len())).alias("hospital_id"), *names)
     out = _Out(frame.height, working=working)
     if frame.height:
         _price(stays, terms(completed(each, rates), rates), None, rates, out, slice(None), threads)

@@ -355,6 +355,17 @@ def test_threads_chunks_and_batches_change_nothing(shared: Path, vectors, monkey
     assert turned.reverse().equals(whole)
 
 
+def test_equal_stays_are_paid_equally_wherever_they_stand(rates) -> None:
+    names = [column.name for column in STAYS.columns if column.required]
+    stay = dict(zip(names, (470, 1.9289, 1.9, True, False, 3, 60000.0, 0), strict=True))
+    at = {"wage_index": 1.2, "operating_ccr": 0.25, "cola": 1.25, "vbp_factor": 1.01, "hrr_factor": 0.99}
+    one = pl.DataFrame({name: [value] for name, value in {**stay, **at, "hac_reduction": True}.items()})
+    rows = 410_100  # row numbers above 400,000 would look like CCNs of a state outside the programs
+    many = one.select(pl.all().repeat_by(rows).explode())
+    paid = price(many, rates).select("total_usd", "pay_code").unique()
+    assert paid.rows() == price(one, rates).select("total_usd", "pay_code").rows()
+
+
 def test_columns_of_stays_need_not_be_canonical(rates) -> None:
     names = [column.name for column in STAYS.columns if column.required]
     stay = dict(zip(names, (470, 1.9289, 1.9, True, False, 3, 60000, 0), strict=True))
