@@ -7,6 +7,7 @@ A module imports only from layers below its own:
      0  exact               decimal arithmetic over whole columns, in integers
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores
+     0  limits              what a payment parameter may be
      0  impact              two runs compared
      0  plots               figures: functions that take and return Axes
      1  schema              columns, types and units of every frame a user sees

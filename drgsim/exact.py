@@ -52,7 +52,7 @@ def rounded(values: Ints, drop: int) -> Ints:
     return np.asarray((values + (5 * 10 ** (drop - 1) + (values >> 63))) // 10**drop)
 
 
-def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 8) -> Ints:
+def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 8, wide: bool = False) -> Ints:
     """`a * b` without its last `drop` digits, rounded half up, as if it had any number of digits.
 
     Args:
@@ -61,6 +61,7 @@ def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 
         drop: digits to drop, more than `limbs * digits`.
         limbs: how many limbs to take apart.
         digits: digits of a limb; `10**digits * b` and `a // 10**(limbs * digits) * b` stay below 2**62.
+        wide: take `b` apart too, so that only the rounded product has to stay below 2**62.
 
     >>> product(np.array([10**15 + 5]), 10**9, 9).tolist()
     [1000000000000005]
@@ -72,7 +73,11 @@ def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 
         carry = ((a - above * limb) * b + carry) // limb
         a = above
     # What the limbs dropped is less than one unit of `carry`, and a half is a whole number of such units.
-    return rounded(np.asarray(a * b + carry), drop - limbs * digits)
+    rest = drop - limbs * digits
+    if not wide:
+        return rounded(np.asarray(a * b + carry), rest)
+    whole = b // 10**rest
+    return np.asarray(a * whole + rounded(np.asarray(a * (b - whole * 10**rest) + carry), rest))
 
 
 def quotient(a: Ints, b: Ints) -> Ints:

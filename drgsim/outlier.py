@@ -77,7 +77,7 @@ def outliers(
     # 412.84(k), (l): the marginal cost share of what lies above the threshold.
     def part9(cost9: Ints, threshold9: Ints) -> Ints:
         excess9 = np.where(is_outlier, np.maximum(cost9 - threshold9, 0), 0)
-        return product(excess9, marginal2, 2, digits=1)
+        return product(excess9, marginal2, 2, digits=1, wide=True)
 
     tested_cost9 = operating_cost9 + charges2 * (step3 * 10**4)
     tested_operating9, tested_capital9 = thresholds(tested_operating17, tested_capital16)

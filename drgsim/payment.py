@@ -223,7 +223,7 @@ def _components(
     fsp9 = _operating_federal(stay, at, share)
     cfsp9 = _capital_federal(stay, at, share)
     fsp2 = rounded(fsp9, 7)
-    ime2 = rounded(fsp2 * at.ime9, 9)
+    ime2 = product(fsp2, at.ime9, 9)
     dsh2 = rounded(fsp2 * at.dsh4 * policy.dsh_share2, 6)
     ntap2 = _new_technology(stay, at, asked, fsp2 + ime2 + dsh2 + at.uncompensated2)
     outlier = _outlier(stay, at, share, fsp9, cfsp9, ntap2, policy)
@@ -353,7 +353,7 @@ def _hospital_specific(stay: Stays, at: Terms, share: Transfer, outlier9: Ints, 
     case4 = stay.covid2[rows] * stay.no_cost2[rows]
     rate9 = product(at.specific7[rows], stay.weight4[rows] * case4, 6, digits=5)
     addons13 = (10**9 + at.operating_addon9[rows]) * case4
-    federal9 = product(at.standard6[rows] * share.weight4[rows], addons13, 14, limbs=3, digits=4)
+    federal9 = product(at.standard6[rows] * share.weight4[rows], addons13, 14, limbs=3, digits=4, wide=True)
     above9 = rate9 - federal9 - outlier9[rows] - at.uncompensated2[rows] * 10**7
     above9 = np.maximum(above9, 0)
     dependent9 = product(above9, policy.dependent_share2, 2, digits=1)

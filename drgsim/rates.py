@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import math
 import os
 import re
 import tomllib
@@ -24,15 +23,18 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from drgsim.errors import InputError, MissingRateError, TableError, did_you_mean
+from drgsim.limits import Value, like, problem_of
 from drgsim.manifest import manifest, read_table, read_verified, table_folder
 from drgsim.table5 import TABLE5, own_table5, read_table5
 
-Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
 _Value = StrictBool | StrictInt | StrictFloat | tuple[StrictInt, ...] | tuple[str, ...]
 _Year = Annotated[int, Field(ge=2018, le=2100)]
 
 QUALITY = ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction")
 """Variants of the standardized amounts and updates, by `(not quality data) + 2 * (EHR reduction)`."""
+
+_MOST_UPDATE = 10
+"""Highest product of the updates of hospital-specific rates."""
 
 WAGE_INDEX = {"cbsa": pl.String(), "wage_index": pl.Float64(), "reclassified_wage_index": pl.Float64()}
 TECHNOLOGIES = {"technology": pl.String(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
@@ -216,13 +218,17 @@ class Rates:
                 if value is None:
                     raise MissingRateError(f"hospital_specific.{name} is not known for fiscal year {year}.")
                 factor *= Decimal(str(value))
+        if factor > _MOST_UPDATE:
+            raise InputError(f"the updates of hospital-specific rates multiply to {factor:.5f}, above {_MOST_UPDATE}.")
         return factor.quantize(Decimal("0.00001"), ROUND_HALF_UP)
 
     def reformed(self, changes: Mapping[str, float | bool | Sequence[int] | Sequence[str]]) -> Rates:
         """Return new rates with some parameters changed; this value stays as it is.
 
         Args:
-            changes: value by parameter name. Every name and value is checked before anything is changed.
+            changes: value by parameter name. Every name and value is checked before anything is changed:
+                its type, its range and the decimals that are carried of it (see `drgsim.limits`). A fixed
+                loss of 10,000,000, the highest, is above every cost but the most extreme.
 
         Raises:
             InputError: a name is not known or a value cannot be used; all of them are named.
@@ -230,17 +236,23 @@ class Rates:
         >>> Rates.load(2026).reformed({"outlier.fixed_loss": 45000})["outlier.fixed_loss"]
         45000.0
         """
+        if not isinstance(changes, Mapping):
+            raise InputError(
+                f"a reform is a mapping of values by parameter name, found {type(changes).__name__}. "
+                'Such as rates.reformed({"outlier.fixed_loss": 45000}).'
+            )
         problems, accepted = [], {}
         for name, value in changes.items():
             if name not in self.parameters:
-                problems.append(f"no rate is called {name!r}.{did_you_mean(name, self.parameters)}")
+                problems.append(f"no rate is called {name!r}.{did_you_mean(str(name), self.parameters)}")
                 continue
+            unit = self.parameters[name].unit
             example = next(iter(self.parameters[name].values.values()))
-            converted = _like(example, value)
+            converted = like(example, value)
             if converted is None:
-                problems.append(
-                    f"{name} is {value!r}, expected a value like {example!r} [{self.parameters[name].unit}]"
-                )
+                problems.append(f"{name} is {value!r}, expected a value like {example!r} [{unit}]")
+            elif problem := problem_of(name, unit, converted):
+                problems.append(f"{name} is {value!r} and {problem} [{unit}]")
             else:
                 accepted[name] = converted
         if problems:
@@ -309,6 +321,9 @@ def _parameters(root: Path) -> dict[str, Parameter]:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
                 raise TableError(f"{root / name}: [{path}] {where}: {first['msg']}") from error
+            for year, value in found[path].values.items():
+                if problem := problem_of(path, found[path].unit, value):
+                    raise TableError(f"{root / name}: [{path}] {year} is {value!r} and {problem}.")
     if not found:
         raise TableError(f"{root}: no rates/*.toml is listed in the manifest.")
     return found
@@ -328,17 +343,3 @@ def _leaves(prefix: str, table: Mapping[str, object]) -> list[tuple[str, Mapping
 def _optional(root: Path, name: str, columns: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
     """A table that not every fiscal year has; what is listed must be whole."""
     return read_table(root, name, columns) if name in manifest(root)["files"] else None
-
-
-def _like(example: Value, value: object) -> Value | None:
-    """`value` as the type of `example`, or None where it cannot be one. Rates are never negative."""
-    if isinstance(example, bool):
-        return value if isinstance(value, bool) else None
-    if isinstance(example, tuple):
-        kind = type(example[0])
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            return None
-        return tuple(value) if all(type(item) is kind for item in value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None

@@ -48,15 +48,19 @@ def _price_one(row, rates):
     dpp = rnd(row["ssi_ratio"] + row["medicaid_ratio"], 4)
     kind, beds, rural = row["provider_type"], row["beds"], row["cbsa_size"] == "R"
     dsh = D(0)
-    if dpp > D(".1499"):
-        dsh = (dpp - D(".15")) * D(".65") + D(".025")
-        if dpp >= D(".2020"):
-            dsh = (dpp - D(".202")) * D(".825") + D(".0588")
+    low, high = ([rate(f"operating.dsh_{end}.{part}") for part in ("from", "slope", "base")] for end in ("low", "high"))
+    if dpp >= min(low[0], high[0]):
+        start, slope, base = high if dpp >= high[0] else low
+        dsh = (dpp - start) * slope + base
         dsh = rnd(dsh, 4)
-        capped = beds < (500 if rural else 100) or (rural and kind in ("16", "17", "21", "22"))
+        capped = beds < rates[
+            "operating.dsh_uncapped_beds.rural" if rural else "operating.dsh_uncapped_beds.urban"
+        ] or (rural and kind in ("16", "17", "21", "22"))
         if capped and kind not in ("07", "14", "15", "17", "22"):
-            dsh = min(dsh, D(".12"))
-    ime = rnd(D("1.35") * ((1 + row["resident_to_bed_ratio"]) ** D(".405") - 1), 9)
+            dsh = min(dsh, rate("operating.dsh_cap"))
+    empirical = rate("operating.dsh_empirical_share")
+    raised = (1 + row["resident_to_bed_ratio"]) ** rate("operating.ime_exponent")
+    ime = rnd(rate("operating.ime_multiplier") * (raised - 1), 9)
 
     # transfers
     days = D(max(row["los_days"], 1) + 1)
@@ -74,23 +78,25 @@ def _price_one(row, rates):
     paid = D(1) if exempt else fraction
 
     # capital
-    gaf = rnd(wi ** D(".6848"), 4)
+    gaf = rnd(wi ** rate("capital.gaf_exponent"), 4)
     federal = rnd(rate("capital.federal_rate") * gaf, 2)
-    ccola = rnd(D(".3152") * (cola - 1) + 1, 3)
+    ccola = rnd(rate("capital.cola_share") * (cola - 1) + 1, 3)
     cfsp = rnd(weight * federal * ccola * free, 9)
     if paid < 1:
         fsp, cfsp = rnd(fsp * paid, 9), rnd(cfsp * paid, 9)
     urban = row["geographic_urban"] if rates["capital.dsh_by_geography"] else not rural
-    cdsh = rnd(D("2.7183") ** (D(".2025") * (row["ssi_ratio"] + row["medicaid_ratio"])) - 1, 4)
-    cdsh = cdsh if urban and beds > 99 else D(0)
-    cime = rnd(D("2.7183") ** (D(".2822") * min(row["capital_ime_ratio"], D("1.5"))) - 1, 9)
+    e = rate("capital.e")
+    cdsh = rnd(e ** (rate("capital.dsh_slope") * (row["ssi_ratio"] + row["medicaid_ratio"])) - 1, 4)
+    cdsh = cdsh if urban and beds >= rates["capital.dsh_beds"] else D(0)
+    residents = min(row["capital_ime_ratio"], rate("capital.ime_ratio_cap"))
+    cime = rnd(e ** (rate("capital.ime_slope") * residents) - 1, 9)
 
     # new technology
     ucp, charges, occr, cccr = (
         row[n] for n in ("uncompensated_care_usd", "covered_charges_usd", "operating_ccr", "capital_ccr")
     )
     p_fsp = rnd(fsp, 2)
-    p_dsh, p_ime = rnd(p_fsp * dsh * D(".25"), 2), rnd(p_fsp * ime, 2)
+    p_dsh, p_ime = rnd(p_fsp * dsh * empirical, 2), rnd(p_fsp * ime, 2)
     base, cost, ntap = rnd(p_fsp + p_dsh + p_ime + ucp, 2), rnd(charges * occr, 9), D(0)
     for most, share in zip(row["ntap_max_usd"] or (), row["ntap_share"] or (), strict=True):
         lesser = rnd((charges * occr - base) * share, 2)
@@ -111,7 +117,7 @@ def _price_one(row, rates):
         share = rate(f"outlier.labor_share_{area}")
         odt = rnd((loss * share * wi + loss * (1 - share) * cola) * osh, 9)
         cdt = rnd(loss * gaf * csh * ccola, 9)
-        oco = rnd(fsp * (1 + ime) + fsp * dsh * D(".25") + odt + ucp + ntap, 9)
+        oco = rnd(fsp * (1 + ime) + fsp * dsh * empirical + odt + ucp + ntap, 9)
         cco = D(0) if new else rnd(cfsp * (1 + cime + cdsh) + cdt, 9)
         ocost, ccost = rnd(charges * occr, 9), rnd(charges * cccr, 9)
         burn = row["drg"] in rates["outlier.burn_drgs"]
@@ -131,7 +137,7 @@ def _price_one(row, rates):
         code = 5
     if not short and code in (0, 2):
         code += 14
-    if code in (0, 3, 10, 12, 14) and sum(outlier(occr + D(".2"))) > 0:
+    if code in (0, 3, 10, 12, 14) and sum(outlier(occr + rate("outlier.reconciliation_step"))) > 0:
         code += 30
     covered = row["los_days"] if row["covered_days"] is None else row["covered_days"]
     if is_outlier and covered < row["los_days"]:
@@ -144,9 +150,9 @@ def _price_one(row, rates):
     if kind in ("14", "15", "16", "17", "21", "22"):
         update = rates.hospital_specific_update(own)
         hr = rnd(row["hospital_specific_rate_usd"] * update * weight * covid * free, 9)
-        fr = rnd(standard * weighted * covid * free * (1 + ime + dsh * D(".25")) + opart, 9)
+        fr = rnd(standard * weighted * covid * free * (1 + ime + dsh * empirical) + opart, 9)
         hsp = max(hr - fr - ucp, D(0))
-        hsp = rnd(rnd(hsp * D(".75"), 9) if kind in ("14", "15") else hsp, 2)
+        hsp = rnd(rnd(hsp * rate("hospital_specific.dependent_share"), 9) if kind in ("14", "15") else hsp, 2)
     p_out, c_fsp = rnd(opart, 2), D(0) if new else rnd(cfsp, 2)
     c_dsh, c_ime, c_out = rnd(c_fsp * cdsh, 2), rnd(c_fsp * cime, 2), rnd(cpart, 2)
     capital = c_fsp + c_dsh + c_ime + c_out
@@ -157,7 +163,7 @@ def _price_one(row, rates):
         net = row["pass_through_usd"] - row["organ_acquisition_usd"] - row["direct_education_usd"]
         through = rnd(net * row["los_days"], 2)
     sub = hsp + p_fsp + p_ime + p_dsh + p_out + capital + ucp + ntap + low + hrr + vbp
-    hac = rnd(sub * D("-.01"), 2) if row["hac_reduction"] else D(0)
+    hac = rnd(-sub * rate("adjustments.hac_reduction"), 2) if row["hac_reduction"] else D(0)
     return {
         "operating_federal_usd": p_fsp,
         "hospital_specific_usd": hsp,

@@ -5,10 +5,12 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from drgsim.errors import InputError, MissingRateError, TableError
+from drgsim.limits import limit_of
 from drgsim.manifest import seal, table_folder
 from drgsim.rates import Rates, fiscal_year_of
 from drgsim.table5 import read_table5
@@ -132,6 +134,57 @@ def test_a_reform_is_checked_whole_and_leaves_the_baseline() -> None:
     assert base.resolved() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("outlier.fixed_loss", 1e9, r"outside 0 to 10,000,000 \[USD\]"),
+        ("outlier.fixed_loss", 40397.005, "2 decimals"),
+        ("outlier.marginal_cost", 80, "outside 0 to 1 "),
+        ("outlier.marginal_cost", 0.805, "2 decimals"),
+        ("outlier.labor_share_above_1", 5, "outside 0 to 1 "),
+        ("adjustments.hac_reduction", 1.5, "outside 0 to 1 "),
+        ("adjustments.hac_reduction", 0.01005, "4 decimals"),
+        ("capital.federal_rate", 1e12, "outside 0 to 5,000 "),
+        ("operating.labor.above_1.full", 4.5e8, "outside 0 to 10,000 "),
+        ("operating.dsh_empirical_share", 0.255, "2 decimals"),
+        ("hospital_specific.dependent_share", 0.755, "2 decimals"),
+        ("case.no_cost_factor", 0.175, "2 decimals"),
+        ("outlier.burn_drgs", [927, 1000], "holds 1000, outside 1 to 999"),
+        ("transfer.acute_statuses", [2, 256], "holds 256, outside 0 to 255"),
+        ("transfer.acute_statuses", [-1], "holds -1, outside 0 to 255"),
+        ("operating.cola_states", ["HI"], "two digits"),
+    ],
+)
+def test_a_reform_stays_within_what_the_pricer_carries(name: str, value: object, message: str) -> None:
+    with pytest.raises(InputError, match=rf"{name} is .*{message}"):
+        Rates.load(2026).reformed({name: value})
+
+
+def test_a_reform_is_a_mapping_and_may_hold_numpy_numbers() -> None:
+    rates = Rates.load(2026)
+    for wrong in (None, 5, [("outlier.fixed_loss", 1.0)]):
+        with pytest.raises(InputError, match="a reform is a mapping"):
+            rates.reformed(wrong)  # type: ignore[arg-type]
+    mine = rates.reformed(
+        {
+            "outlier.fixed_loss": np.int64(50_000),
+            "outlier.marginal_cost": np.float64(0.75),
+            "outlier.burn_drgs": np.array([927, 928]),
+            "capital.dsh_by_geography": np.bool_(False),
+        }
+    )
+    assert mine["outlier.fixed_loss"] == 50_000.0
+    assert mine["outlier.marginal_cost"] == 0.75
+    assert mine["outlier.burn_drgs"] == (927, 928)
+    assert mine["capital.dsh_by_geography"] is False
+
+
+def test_every_number_has_a_limit_of_its_own() -> None:
+    for name, parameter in Rates.load(2026).parameters.items():
+        numbers = [value for value in parameter.values.values() if not isinstance(value, bool | tuple)]
+        assert not numbers or limit_of(name, "") is not limit_of("no.such", ""), name
+
+
 def test_rates_are_frozen() -> None:
     rates = Rates.load(2026)
     with pytest.raises(AttributeError):
@@ -242,6 +295,7 @@ def test_an_altered_rate_file_raises(own_folder: Path) -> None:
         (('unit = "USD"', 'units = "USD"'), r"\[outlier\.fixed_loss\] unit"),
         (("2026 = 40397.0", '2026 = "much"'), r"outlier\.toml: \[outlier\.fixed_loss\] values"),
         (("[fixed_loss]", "[fixed_loss"), "not a TOML file"),
+        (("2026 = 40397.0", "2026 = 4e9"), r"\[outlier\.fixed_loss\] 2026 is .* outside 0 to 10,000,000"),
     ],
 )
 def test_a_malformed_rate_file_raises(own_folder: Path, change: tuple[str, str], message: str) -> None:

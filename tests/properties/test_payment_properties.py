@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from drgsim import exact
+from drgsim.limits import limit_of
 from drgsim.payment import COMPONENTS, PAY_CODES, price
 from drgsim.rates import Rates
 
@@ -258,7 +259,27 @@ EXTREMES = {
 """The ends of what may be priced: nothing overflows there, and no cent is lost."""
 
 
-def test_the_ends_of_every_range_are_exact(decimal_pricer) -> None:
+def highest(rates: Rates) -> Rates:
+    """Every number as high as a reform may put it: the widest integers there are."""
+    numbers = {name: value for name, value in rates.values.items() if not isinstance(value, bool | tuple)}
+    limits = {name: limit_of(name, rates.parameters[name].unit).high for name in numbers}
+    kept = ("adjustments.vbp_lowest", "adjustments.hrr_lowest", "outlier.fixed_loss")
+    kept += tuple(name for name in numbers if name.startswith("hospital_specific.neutrality"))
+    return rates.reformed({name: high for name, high in limits.items() if name not in kept})
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        RATES[2021],
+        highest(RATES[2021]),
+        highest(RATES[2021]).reformed({"outlier.fixed_loss": 0}),
+        highest(RATES[2021]).reformed({"outlier.fixed_loss": 10_000_000}),
+        RATES[2021].reformed({"outlier.fixed_loss": 10_000_000}),
+    ],
+    ids=["as published", "highest", "highest, no loss", "highest, no outliers", "no outliers"],
+)
+def test_the_ends_of_every_range_are_exact(decimal_pricer, rates: Rates) -> None:
     fixed = {
         **dict.fromkeys(("post_acute", "special_pay", "medicare_advantage", "covid", "no_cost_product"), True),
         **dict.fromkeys(("geographic_urban", "quality_reported", "ehr_reduction", "hac_reduction"), True),
@@ -286,7 +307,7 @@ def test_the_ends_of_every_range_are_exact(decimal_pricer) -> None:
     }
     choices = itertools.product(*EXTREMES.values())
     rows = [fixed | dict(zip(EXTREMES, map(Decimal, choice), strict=True)) for choice in choices]
-    paid = price(as_frame(rows), RATES[2021])
+    paid = price(as_frame(rows), rates)
     for row, found in zip(rows, paid.iter_rows(named=True), strict=True):
-        for name, value in decimal_pricer.price_one(row, RATES[2021]).items():
+        for name, value in decimal_pricer.price_one(row, rates).items():
             assert found[name] == float(value), (name, row)
