@@ -266,13 +266,13 @@ class Rates:
             table: CMS's published Table 5 as tab-delimited text, or a frame with the columns of `TABLE5`.
 
         Raises:
-            TableError: the file is missing or is not a Table 5; names the line.
+            TableError: the file is missing, or file or frame is not a Table 5; names line or DRG.
 
         >>> rates = Rates.load(2026)
         >>> rates.with_table5(rates.weights.with_columns(weight=1.0)).weights["weight"].unique().to_list()
         [1.0]
         """
-        frame = own_table5(table) if isinstance(table, pl.DataFrame) else read_table5(table)
+        frame = read_table5(table) if isinstance(table, str | os.PathLike) else own_table5(table)
         return replace(self, table5=frame)
 
     def resolved(self) -> dict[str, Value | str]:

@@ -21,14 +21,29 @@ TABLE5 = {
 }
 
 
+FIRST_DRG, LAST_DRG = 1, 999
+MOST = {"weight": 99.9999, "gmlos_days": 999.9, "amlos_days": 999.9}
+"""Highest values that the pricer carries; the lowest is 0."""
+
+
 def own_table5(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame of one's own as a Table 5; raises TableError where it is not whole."""
+    if not isinstance(frame, pl.DataFrame):
+        hint = "; call .collect() first" if isinstance(frame, pl.LazyFrame) else ""
+        raise TableError(f"a Table 5 is a path or a polars DataFrame, found {type(frame).__name__}{hint}.")
     missing = [name for name in TABLE5 if name not in frame.columns]
     if missing:
         raise TableError(f"a Table 5 lacks {', '.join(missing)}. See drgsim.table5.TABLE5.")
-    table = frame.select(pl.col(name).cast(dtype) for name, dtype in TABLE5.items())
-    _whole(table, "a Table 5")
-    return table
+    for name, dtype in TABLE5.items():
+        found = frame.schema[name]
+        fits = found == dtype or (
+            found.is_numeric() and dtype.is_numeric() and (found.is_integer() or dtype.is_float())
+        )
+        if not fits:
+            raise TableError(f"a Table 5: {name} is {found}, expected {dtype}. Cast it first.")
+    # Checked before it is cast: a DRG that its type cannot hold is named, not wrapped.
+    _whole(frame, "a Table 5")
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in TABLE5.items())
 
 
 def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
@@ -50,7 +65,7 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
     start = next((i for i, cells in enumerate(lines) if _table5_header(cells)), None)
     if start is None:
         raise TableError(f"{file}: no header with MS-DRG, weights and mean lengths of stay. Is it a Table 5?")
-    at = _table5_columns(lines[start])
+    at = _table5_columns(lines[start], f"{file}, line {start + 1}")
     rows: list[dict[str, object]] = []
     for number, cells in enumerate(lines[start + 1 :], start + 2):
         if not re.fullmatch(r"\d{1,3}", cells[0]):
@@ -64,12 +79,13 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
                     "weight": _table5_number(cells[at["weight"]]),
                     "gmlos_days": _table5_number(cells[at["gmlos"]]),
                     "amlos_days": _table5_number(cells[at["amlos"]]),
-                    "post_acute": cells[at["post"]].lower() == "yes",
-                    "special_pay": cells[at["special"]].lower() == "yes",
+                    "post_acute": _flag(cells[at["post"]]),
+                    "special_pay": _flag(cells[at["special"]]),
                 }
             )
         except (ValueError, IndexError) as error:
-            raise TableError(f"{file}, line {number}: not a line of Table 5: {cells}") from error
+            reason = f" ({error})" if isinstance(error, _NotAFlagError) else ""
+            raise TableError(f"{file}, line {number}: not a line of Table 5{reason}: {cells}") from error
     table = pl.DataFrame(rows, schema=TABLE5)
     _whole(table, str(file))
     return table
@@ -78,34 +94,75 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
+class _NotAFlagError(ValueError):
+    """A cell that should say yes or no says something else."""
+
+
 def _whole(table: pl.DataFrame, name: str) -> None:
+    """Raise TableError unless every DRG stands once and every number can be one."""
+    if table.is_empty():
+        raise TableError(f"{name}: no DRG stands in it.")
+    for column in TABLE5:
+        if table[column].null_count():
+            raise TableError(f"{name}, row {table[column].is_null().arg_max()}: {column} is empty.")
+    for column, low, high in (("drg", FIRST_DRG, LAST_DRG), *((n, 0, MOST[n]) for n in MOST)):
+        values = table[column]
+        wrong = ~values.is_between(low, high)
+        if values.dtype.is_float():
+            wrong |= values.is_nan()
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            where = f"DRG {table['drg'][row]}: {column}" if column != "drg" else f"row {row}: drg"
+            raise TableError(f"{name}, {where} is {values[row]}, expected {low} to {high}; none may be negative.")
     twice = table.filter(pl.col("drg").is_duplicated())["drg"].unique().sort().to_list()
     if twice:
         raise TableError(f"{name}: DRG {', '.join(map(str, twice[:5]))} stands there twice.")
-    if table.null_count().sum_horizontal().item() or table.select((pl.col("weight") < 0).any()).item():
-        raise TableError(f"{name}: a value is empty or a weight is negative.")
+
+
+def _words(cell: str) -> str:
+    return re.sub(r"[^a-z]+", " ", cell.lower()).strip()
 
 
 def _table5_header(cells: Sequence[str]) -> bool:
-    joined = " ".join(cells).lower()
-    return len(cells) >= 8 and "drg" in cells[0].lower() and "weight" in joined and "mean" in joined
+    """Whether a line heads columns: a cell for the DRG, one for a weight, one for a mean, each its own.
+
+    A title line says all of it too, in a single cell.
+    """
+    words = [_words(cell) for cell in cells]
+    return (
+        "drg" in words[0]
+        and not ("weight" in words[0] or "mean" in words[0])
+        and any("weight" in word for word in words[1:])
+        and any(mean in word for word in words[1:] for mean in ("mean", "gmlos", "amlos"))
+    )
 
 
-def _table5_columns(header: Sequence[str]) -> dict[str, int]:
-    words = [re.sub(r"[^a-z]+", " ", cell.lower()) for cell in header]
+def _table5_columns(header: Sequence[str], where: str) -> dict[str, int]:
+    words = [_words(cell) for cell in header]
 
-    def first(*needles: str) -> int:
-        return next(i for i, word in enumerate(words) if any(needle in word for needle in needles))
+    def first(name: str, *needles: str) -> int:
+        found = next((i for i, word in enumerate(words) if any(needle in word for needle in needles)), None)
+        if found is None:
+            raise TableError(f"{where}: a Table 5 needs a column {name!r}; found {', '.join(filter(None, header))}.")
+        return found
 
     weights = [i for i, word in enumerate(words) if "weight" in word]
     capped = [i for i in weights if "cap" in words[i] and "uncap" not in words[i] and "before" not in words[i]]
     return {
         "weight": (capped or weights)[0],
-        "gmlos": first("geometric", "gmlos"),
-        "amlos": first("arithmetic", "amlos"),
-        "post": first("post acute", "postacute"),
-        "special": first("special"),
+        "gmlos": first("Geometric mean LOS", "geometric", "gmlos"),
+        "amlos": first("Arithmetic mean LOS", "arithmetic", "amlos"),
+        "post": first("Post-Acute DRG", "post acute", "postacute"),
+        "special": first("Special Pay DRG", "special"),
     }
+
+
+def _flag(cell: str) -> bool:
+    """Whether a cell says yes; a footnote mark after the word does no harm."""
+    word = re.sub(r"[^a-z]+$", "", cell.lower().strip())
+    if word not in ("yes", "y", "no", "n"):
+        raise _NotAFlagError(f"{cell!r} is neither Yes nor No")
+    return word in ("yes", "y")
 
 
 def _table5_number(cell: str) -> float:

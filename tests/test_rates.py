@@ -240,7 +240,16 @@ OTHER_WORDS = PLAIN.replace("MS-DRG\tFY", "MSDRG\tFY").replace("Geometric mean L
 OTHER_WORDS = OTHER_WORDS.replace("Post-Acute DRG", "Post Acute DRG").replace("\n", "\r\n")
 
 
-@pytest.mark.parametrize("text", [PLAIN, CAPPED, OTHER_WORDS], ids=["plain", "capped", "other words"])
+TITLE = (
+    "TABLE 5.—LIST OF MEDICARE SEVERITY DIAGNOSIS-RELATED GROUPS (MS-DRGS), RELATIVE WEIGHTING FACTORS, AND "
+    "GEOMETRIC AND ARITHMETIC MEAN LENGTH OF STAY—FY 2026"
+)
+TITLED = TITLE + "\t" * 9 + "\n" + PLAIN.partition("\n")[2].replace("\tYes", "\tYes*").replace("\tNo", "\tNO")
+
+
+@pytest.mark.parametrize(
+    "text", [PLAIN, CAPPED, OTHER_WORDS, TITLED], ids=["plain", "capped", "other words", "full title"]
+)
 def test_table5_as_cms_prints_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "table5.txt"
     path.write_bytes(text.encode("utf-8-sig"))
@@ -261,6 +270,12 @@ def test_table5_as_cms_prints_it(tmp_path: Path, text: str) -> None:
         (("003\tYes", "001\tYes"), "DRG 1 stands there twice"),
         (("003\tYes", "3A\tYes"), "line 5: MS-DRG is '3A'"),
         (("28.1234", "-28.1234"), "negative"),
+        (("28.1234", "281,234"), "DRG 1: weight is 281234.0"),
+        (("FY 2027 Final Special Pay DRG", "Other"), "line 3: a Table 5 needs a column 'Special Pay DRG'"),
+        (("003\tYes", "003\tmaybe"), "line 5.*'maybe' is neither Yes nor No"),
+        (("003\tYes", "003\t"), "line 5.*'' is neither Yes nor No"),
+        (("003\tYes", "000\tYes"), "drg is 0, expected 1 to 999"),
+        ((PLAIN.partition(HEADER)[2], "\n"), "no DRG stands in it"),
     ],
 )
 def test_table5_that_is_not_one(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -275,6 +290,28 @@ def test_table5_missing_or_of_ones_own(tmp_path: Path) -> None:
         read_table5(tmp_path / "nothing.txt")
     with pytest.raises(TableError, match="lacks weight"):
         Rates.load(2026).with_table5(Rates.load(2026).weights.drop("weight"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.lazy(), r"LazyFrame; call \.collect"),
+        (lambda t: 2026, "found int"),
+        (lambda t: t.clear(), "no DRG"),
+        (lambda t: t.with_columns(pl.col("weight").cast(pl.String)), "weight is String, expected Float64"),
+        (lambda t: t.with_columns(weight=float("nan")), "weight is nan"),
+        (lambda t: t.with_columns(weight=float("inf")), "weight is inf"),
+        (lambda t: t.with_columns(gmlos_days=-1.0), "gmlos_days is -1.0"),
+        (lambda t: t.with_columns(drg=-pl.col("drg").cast(pl.Int64)), "row 0: drg is -1"),
+        (lambda t: t.with_columns(drg=pl.col("drg").cast(pl.Int64) + 70_000), "drg is 70001"),
+        (lambda t: t.with_columns(post_acute=pl.lit("maybe")), "post_acute is String"),
+        (lambda t: t.with_columns(weight=pl.lit(None, pl.Float64)), "weight is empty"),
+    ],
+)
+def test_a_table5_of_ones_own_is_checked(change, message: str) -> None:
+    rates = Rates.load(2026)
+    with pytest.raises(TableError, match=message):
+        rates.with_table5(change(rates.weights))
 
 
 # ---------------------------------------------------------------------------------------- no silent table
