@@ -62,8 +62,11 @@ PAY_CODES = {
     65: "readmissions factor out of range, or in a state outside the program",
     67: "cost outlier with fewer covered days than the length of stay",
     68: "value-based factor out of range, without quality data, or outside the program",
+    69: "new technology amounts that cannot be: not finite, out of range, or lists of unequal length",
 }
-"""CMS's return codes; 50 and above pay nothing. 30 added to a code below 16 flags reconciliation only."""
+"""CMS's return codes, 69 our own; 50 and above pay nothing. 30 added to a code below 16 flags reconciliation only."""
+
+NOT_AN_ADD_ON = 69
 
 CHUNK = 16_384
 """Rows priced at a time: their columns stay in the cache, and a thread has work enough."""
@@ -202,8 +205,8 @@ def _price(
         span = slice(start, min(start + CHUNK, frame.height))
         stays = exactly({name: values[span] for name, values in columns.items()}, rates)
         own = hospitals.of(span if rows is None else rows[span], reported=out.working)
-        first, last = np.searchsorted(asked[0], (span.start, span.stop))
-        ours = asked[0][first:last] - start, asked[1][first:last], asked[2][first:last]
+        ours, wrong = asked.of(span.start, span.stop)
+        stays.code[wrong] = np.where(stays.code[wrong] > 0, stays.code[wrong], NOT_AN_ADD_ON)
         unknown = np.zeros(span.stop - start, dtype=np.bool_) if rows is None else rows[span] < 0
         amounts = _components(stays, own, ours, unknown, policy, working=out.working)
         out.write(span if isinstance(into, slice) else into[span], amounts)

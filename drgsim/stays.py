@@ -14,12 +14,15 @@ from drgsim.errors import InputError
 from drgsim.exact import Bools, Floats, Ints, scaled
 from drgsim.rates import Rates
 from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked
-from drgsim.transfer import ACUTE, POST_ACUTE
+from drgsim.transfer import ACUTE, FULL, POST_ACUTE
 from drgsim.transfer import VALID as VALID_REVIEW
 
 MOST_CHARGES_USD = 99_999_999.99
 DRGS = 1000
 """MS-DRG numbers have three digits."""
+
+_NO_REVIEW = 255
+"""Stands for a missing review code; none is so high."""
 
 _BY_DRG = ("weight", "gmlos_days", "amlos_days")
 _CLAIMS = Frame(
@@ -166,23 +169,23 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
 
 def review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
-    """Return the review code a discharge status implies. (n,) UInt8; null where the status is null.
+    """Return the review code a discharge status implies. (n,) UInt8; null where the status is null or not one.
 
     An assumption, kept as a parameter (`transfer.*_statuses`): home health counts as if related care began
     within three days, which no claim tells. Source: 42 CFR 412.4(b), (c).
 
-    >>> review_codes(pl.Series([1, 2, 3, None]), Rates.load(2026)).to_list()
-    [0, 3, 9, None]
+    >>> review_codes(pl.Series([1, 2, 3, 8, None]), Rates.load(2026)).to_list()
+    [0, 3, 9, None, None]
     """
-    codes = np.zeros(256, dtype=np.uint8)
+    codes = np.full(256, _NO_REVIEW, dtype=np.uint8)
+    codes[np.asarray(rates.listed("transfer.valid_statuses"), dtype=np.intp)] = FULL
     codes[np.asarray(rates.listed("transfer.acute_statuses"), dtype=np.intp)] = ACUTE
     codes[np.asarray(rates.listed("transfer.post_acute_statuses"), dtype=np.intp)] = POST_ACUTE
-    # A status outside 0 to 255 cannot be one: it is no transfer, and the grouper says it is invalid.
-    status = discharge_status.fill_null(0).clip(0, 255).to_numpy()
-    found = pl.Series("review_code", codes[status])
-    return found.to_frame().select(pl.when(discharge_status.is_not_null()).then("review_code").alias("review_code"))[
-        "review_code"
-    ]
+    # A status outside 0 to 255 cannot be one, and neither can 0.
+    status = discharge_status.fill_null(0).to_numpy()
+    found = np.where((status >= 0) & (status < len(codes)), codes[np.clip(status, 0, len(codes) - 1)], _NO_REVIEW)
+    review = pl.Series("review_code", found.astype(np.uint8))
+    return review.set(review == _NO_REVIEW, None)
 
 
 def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
@@ -192,7 +195,7 @@ def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     covered days are all days, and a null flag is false.
     """
     given = {column.name: column for column in STAYS.columns if column.name in frame.columns}
-    never = {"review_code": 255, "drg": 0, "reserve_days": 0, "islet_isolations": 0}
+    never = {"review_code": _NO_REVIEW, "drg": 0, "reserve_days": 0, "islet_isolations": 0}
     filled = []
     for name, column in given.items():
         if column.dtype == pl.Boolean:

@@ -5,36 +5,82 @@ Codes, groups and amounts stand in the table folder (`new_technology/`); this mo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
-from drgsim.errors import InputError
+from drgsim.errors import SchemaError
 from drgsim.exact import Ints, scaled
 from drgsim.rates import Rates
 from drgsim.stays import normal
 
+_GIVEN = ("ntap_max_usd", "ntap_share")
+MOST_ADD_ON_USD = 9_999_999.99
+"""What the add-ons of one stay may come to at the highest, as far as integers carry it."""
+
 ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
 
 
-def technologies(frame: pl.DataFrame, rates: Rates) -> tuple[Ints, Ints, Ints]:
-    """Add-ons asked for: rows (k,), highest add-on (k,) [cents], cost share (k,) [1e-2], in order of rows.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Add-ons asked for, in order of rows, and rows whose given amounts cannot be."""
 
-    Taken from `ntap_max_usd` and `ntap_share` if they are there, else found by the codes.
+    row: Ints
+    """(k,) row of the stay."""
+    most2: Ints
+    """(k,) highest add-on [cents]."""
+    share2: Ints
+    """(k,) cost share [1e-2]."""
+    wrong: Ints
+    """(w,) rows that cannot be priced, ascending; they ask for nothing."""
+
+    def of(self, start: int, stop: int) -> tuple[tuple[Ints, Ints, Ints], Ints]:
+        """Return what rows `start` to `stop` ask for, and which are wrong, counted from `start`."""
+        first, last = np.searchsorted(self.row, (start, stop))
+        low, high = np.searchsorted(self.wrong, (start, stop))
+        asked = self.row[first:last] - start, self.most2[first:last], self.share2[first:last]
+        return asked, self.wrong[low:high] - start
+
+
+def technologies(frame: pl.DataFrame, rates: Rates) -> Asked:
+    """Return the add-ons asked for, from `ntap_max_usd` and `ntap_share` if given, else found by the codes.
+
+    Raises:
+        SchemaError: one of the two columns is given without the other.
     """
-    if "ntap_max_usd" in frame.columns and "ntap_share" in frame.columns:
-        lists = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "ntap_max_usd", "ntap_share")
-        lists = lists.filter(pl.col("ntap_max_usd").list.len() > 0)
-        if (lists["ntap_max_usd"].list.len() != lists["ntap_share"].list.len().fill_null(0)).any():
-            raise InputError("ntap_max_usd and ntap_share must have one value a technology, in the same order.")
-        asked = lists.explode("ntap_max_usd", "ntap_share").drop_nulls()
+    wrong = np.zeros(0, dtype=np.int64)
+    given = [name for name in _GIVEN if name in frame.columns]
+    if len(given) == 1:
+        raise SchemaError(f"stays have {given[0]} without its twin: give both {' and '.join(_GIVEN)}, or neither.")
+    if given:
+        asked, wrong = _as_given(frame)
     else:
         asked = add_ons(frame, rates)
     row, most, share = asked.columns
-    return (
+    return Asked(
         asked[row].to_numpy().astype(np.int64),
         scaled(asked[most].to_numpy(), 2),
         scaled(asked[share].to_numpy(), 2),
+        wrong,
     )
+
+
+def _as_given(frame: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+    """Add-ons of the given columns, and rows that are wrong. A null list asks for nothing.
+
+    Wrong: lists of unequal length, a value that is null, not finite or negative, a share above 1, or add-ons
+    of a stay that together exceed what is carried.
+    """
+    most, share = (pl.col(name) for name in _GIVEN)
+    lists = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), *_GIVEN)
+    equal = most.list.len().fill_null(0) == share.list.len().fill_null(0)
+    each = lists.filter(equal).filter(most.list.len() > 0).explode(*_GIVEN)
+    fits = most.is_between(0, MOST_ADD_ON_USD) & share.is_between(0, 1) & most.is_not_nan() & share.is_not_nan()
+    total = most.sum().over("row").is_between(0, MOST_ADD_ON_USD)
+    bad = each.filter(~(fits & total).fill_null(value=False).min().over("row"))["row"].unique()
+    wrong = pl.concat([lists.filter(~equal)["row"], bad]).sort()
+    return each.filter(~pl.col("row").is_in(wrong.implode())), wrong.to_numpy().astype(np.int64)
 
 
 def add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:

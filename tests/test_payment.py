@@ -143,6 +143,7 @@ def test_pay_is_price_with_looked_up_inputs(rates, hospitals) -> None:
         ({"los_days": [None]}, 56),
         ({"los_days": [-1]}, 56),
         ({"discharge_status": [None]}, 57),
+        *(({"discharge_status": [status]}, 57) for status in (999, -5, 0, 8, 256, 2**31)),
         ({"review_code": [4]}, 57),
         ({"covered_charges_usd": [None]}, 58),
         ({"covered_charges_usd": [-0.01]}, 58),
@@ -333,10 +334,38 @@ def test_covid_and_trials_by_their_codes(hospitals) -> None:
     assert after[5] == pytest.approx(0.27 * after[4], abs=0.01)
 
 
-def test_unequal_technology_lists_are_an_error(rates, hospitals) -> None:
-    admissions = grouped(ntap_max_usd=[[1.0, 2.0]], ntap_share=[[0.65]])
-    with pytest.raises(InputError, match="one value a technology"):
-        pay(admissions, hospitals, rates)
+@pytest.mark.parametrize(
+    ("most", "share"),
+    [
+        ([1.0, 2.0], [0.65]),
+        (None, [0.65]),
+        ([1.0], None),
+        ([float("nan")], [0.65]),
+        ([float("inf")], [0.65]),
+        ([-1.0], [0.65]),
+        ([1e15], [0.65]),
+        ([9e6, 9e6], [0.65, 0.65]),
+        ([None], [0.65]),
+        ([1.0], [None]),
+        ([1.0], [1.01]),
+        ([1.0], [-0.01]),
+        ([1.0], [float("nan")]),
+    ],
+)
+def test_technology_amounts_that_cannot_be_pay_nothing(rates, hospitals, most, share) -> None:
+    fine = [5000.0], [0.65]
+    admissions = grouped(covered_charges_usd=[4e5] * 3).with_columns(
+        pl.Series("ntap_max_usd", [fine[0], most, fine[0]], dtype=pl.List(pl.Float64)),
+        pl.Series("ntap_share", [fine[1], share, fine[1]], dtype=pl.List(pl.Float64)),
+    )
+    paid = pay(admissions, hospitals, rates)
+    assert paid.select("pay_code", "total_usd", "new_technology_usd").row(1) == (69, 0.0, 0.0)
+    assert paid["new_technology_usd"][0] == paid["new_technology_usd"][2] == 5000.0
+
+
+def test_technology_amounts_come_with_their_shares(rates, hospitals) -> None:
+    with pytest.raises(SchemaError, match="ntap_max_usd without its twin"):
+        pay(grouped(ntap_max_usd=[[1.0]]), hospitals, rates)
 
 
 # ------------------------------------------------------------------------------------------- invariance

@@ -217,6 +217,8 @@ ANY_FLOAT = st.one_of(st.none(), st.floats(), st.floats(-1e3, 1e9))
             ANY_FLOAT,
             st.one_of(st.none(), st.integers(0, 255)),
             st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
+            st.one_of(st.none(), st.lists(ANY_FLOAT, max_size=2)),
+            st.one_of(st.none(), st.lists(st.one_of(ANY_FLOAT, st.floats(0, 1)), max_size=2)),
         ),
         min_size=1,
         max_size=10,
@@ -225,7 +227,9 @@ ANY_FLOAT = st.one_of(st.none(), st.floats(), st.floats(-1e3, 1e9))
 @settings(max_examples=200, deadline=None)
 def test_any_stay_is_a_row_with_dollars_and_a_code(rows: list[tuple]) -> None:
     names = ("drg", "weight", "gmlos_days", "los_days", "covered_charges_usd", "review_code", "covered_days")
+    names += ("ntap_max_usd", "ntap_share")
     types = (pl.UInt16, pl.Float64, pl.Float64, pl.Int32, pl.Float64, pl.UInt8, pl.Int32)
+    types += (pl.List(pl.Float64), pl.List(pl.Float64))
     frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
     frame = frame.with_columns(post_acute=True, special_pay=False, wage_index=1.1, operating_ccr=0.3)
     paid = price(frame, RATES[2026])
@@ -234,6 +238,8 @@ def test_any_stay_is_a_row_with_dollars_and_a_code(rows: list[tuple]) -> None:
     assert dollars.null_count().sum_horizontal().item() == 0
     assert not any(dollars[name].is_nan().any() or dollars[name].is_infinite().any() for name in dollars.columns)
     assert (paid.filter(pl.col("pay_code") >= 50)["total_usd"] == 0.0).all()
+    assert dollars["new_technology_usd"].is_between(0, 9_999_999.99).all()
+    assert dollars["total_usd"].is_between(0, 1e9).all()
     assert (paid["total_usd"] >= 0).all()
 
 
