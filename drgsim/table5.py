@@ -21,7 +21,8 @@ TABLE5 = {
 }
 
 
-FIRST_DRG, LAST_DRG = 1, 999
+DIGITS = 3
+"""MS-DRG numbers have three digits."""
 MOST = {"weight": 99.9999, "gmlos_days": 999.9, "amlos_days": 999.9}
 """Highest values that the pricer carries; the lowest is 0."""
 
@@ -105,7 +106,7 @@ def _whole(table: pl.DataFrame, name: str) -> None:
     for column in TABLE5:
         if table[column].null_count():
             raise TableError(f"{name}, row {table[column].is_null().arg_max()}: {column} is empty.")
-    for column, low, high in (("drg", FIRST_DRG, LAST_DRG), *((n, 0, MOST[n]) for n in MOST)):
+    for column, low, high in (("drg", 1, 10**DIGITS - 1), *((n, 0, MOST[n]) for n in MOST)):
         values = table[column]
         wrong = ~values.is_between(low, high)
         if values.dtype.is_float():
