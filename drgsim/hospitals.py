@@ -108,6 +108,8 @@ def completed(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         (h,) all HOSPITALS columns; null only in `cbsa`, `vbp_factor`, `hrr_factor`, and in `wage_index`
         where nothing tells it.
 
+    A cost of living counts in `operating.cola_states` only: elsewhere `cola` may be given and changes nothing.
+
     Raises:
         SchemaError: a column is missing or of the wrong type, or a value is out of range; the message
             names row and column.
@@ -163,6 +165,8 @@ def _in_range(frame: pl.DataFrame, rates: Rates) -> None:
         if values.dtype == pl.Float64:
             wrong = wrong | (values.is_not_null() & values.is_nan())
         _raise_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
+    for name in ("provider_type", "ccn_state"):
+        _raise_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
     _raise_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
     _raise_first(
         frame,

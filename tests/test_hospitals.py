@@ -148,12 +148,25 @@ def test_an_unknown_cbsa_leaves_no_wage_index(rates) -> None:
         ("hospital_specific_rate_usd", 1e6),
         ("organ_acquisition_usd", 5.0),
         ("cbsa_size", "X"),
+        ("provider_type", "XX"),
+        ("provider_type", "123"),
+        ("ccn_state", "HI"),
+        ("ccn_state", "120"),
+        ("ccn_state", "1A"),
     ],
 )
 def test_a_value_out_of_range_names_row_and_column(rates, column: str, value: object) -> None:
     good = pl.DataFrame({"hospital_id": ["A", "B"], "wage_index": [1.0, 1.0], "operating_ccr": [0.2, 0.2]})
     dtype = HOSPITALS[column].dtype
-    fine = {"cbsa_size": "O", "operating_ccr": 0.2, "wage_index": 1.0, "cola": 1.0, "hrr_factor": 1.0}
+    fine = {
+        "provider_type": "00",
+        "ccn_state": "12",
+        "cbsa_size": "O",
+        "operating_ccr": 0.2,
+        "wage_index": 1.0,
+        "cola": 1.0,
+        "hrr_factor": 1.0,
+    }
     first = fine.get(column, 0.0 if dtype == pl.Float64 else 0)
     bad = good.with_columns(pl.Series(column, [first, value], dtype=dtype))
     named = "pass_through_usd" if column == "organ_acquisition_usd" else column
