@@ -11,7 +11,6 @@ whose factor has been zero since 2017.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim import information
-from drgsim.errors import SchemaError
+from drgsim.errors import InputError, SchemaError
 from drgsim.exact import Bools, Floats, Ints, product, rounded, scaled
 from drgsim.hospitals import completed
 from drgsim.outlier import Outlier, fixed_loss, outliers
 from drgsim.rates import Rates
-from drgsim.schema import HOSPITALS, PAID, STAYS, checked
-from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, with_weights
+from drgsim.schema import HOSPITALS, PAID, STAYS, Frame, checked
+from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, thread_count, with_weights
 from drgsim.technology import technologies
 from drgsim.terms import Terms, terms
 from drgsim.transfer import ACUTE, PAYS_NO_OUTLIER, Transfer, reduced, transfers
@@ -110,8 +109,9 @@ def pay(
 ) -> pl.DataFrame:
     """Return what IPPS pays for each admission, by component.
 
-    Weight and mean stay come from Table 5, the review code from `discharge_status` (or a `review_code`
-    column), new technologies from the procedures and diagnoses (or `ntap_max_usd` and `ntap_share`).
+    Weight and mean stay come from the rates' Table 5, and `weight` and `gmlos_days` of the input are replaced:
+    weights of one's own go through `Rates.with_table5`. The review code comes from `discharge_status` (or
+    `review_code`), new technologies from the codes (or `ntap_max_usd` and `ntap_share`).
 
     Args:
         grouped: (n,) grouped admissions: `drg`, `hospital_id`, `los_days` [days],
@@ -137,6 +137,8 @@ def pay(
     >>> paid.select("operating_federal_usd", "capital_federal_usd", "total_usd", "pay_code").row(0)
     (14744.42, 1145.5, 15889.92, 14)
     """
+    checked(grouped, Frame("admissions", ()))
+    workers = thread_count(threads)
     out = _Out(grouped.height, working=False)
     for one, rows in by_fiscal_year(grouped, rates):
         some = grouped[rows]
@@ -144,7 +146,7 @@ def pay(
             continue
         stays = as_stays(some, one)
         own = completed(hospitals, one)
-        _price(stays, terms(own, one), _hospital_rows(stays, own), one, out, rows, threads)
+        _price(stays, terms(own, one), _hospital_rows(stays, own), one, out, rows, workers)
     return out.beside(grouped)
 
 
@@ -170,13 +172,15 @@ def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: 
     >>> price(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays = checked(frame, STAYS)
+    stays, workers = checked(frame, STAYS), thread_count(threads)
+    if not isinstance(rates, Rates):
+        raise InputError(f"price takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")
     names = [name for name in HOSPITALS.names if name in frame.columns and name != "hospital_id"]
     # An id that no CCN can equal: `completed` reads a state out of a CCN.
     each = frame.select(pl.format("stay {}", pl.int_range(pl.len())).alias("hospital_id"), *names)
     out = _Out(frame.height, working=working)
     if frame.height:
-        _price(stays, terms(completed(each, rates), rates), None, rates, out, slice(None), threads)
+        _price(stays, terms(completed(each, rates), rates), None, rates, out, slice(None), workers)
     return out.beside(frame)
 
 
@@ -194,7 +198,7 @@ def _price(
     rates: Rates,
     out: _Out,
     into: Ints | slice,
-    threads: int | None,
+    threads: int,
 ) -> None:
     """Price all stays chunk by chunk, each chunk on any thread, into its own rows of `out`."""
     if not len(hospitals):
@@ -211,7 +215,7 @@ def _price(
         amounts = _components(stays, own, ours, unknown, policy, working=out.working)
         out.write(span if isinstance(into, slice) else into[span], amounts)
 
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(chunk, range(0, frame.height, CHUNK)))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
@@ -120,6 +121,10 @@ class Rates:
         """
         if (fiscal_year is None) == (on is None):
             raise InputError("Rates.load takes a fiscal year or on=<discharge date>, one of the two.")
+        if fiscal_year is not None and (isinstance(fiscal_year, bool) or not isinstance(fiscal_year, int | np.integer)):
+            raise InputError(f"the fiscal year is {fiscal_year!r}, expected a whole number such as 2026.")
+        if on is not None and not isinstance(on, datetime.date):
+            raise InputError(f"on is {on!r}, expected a date such as datetime.date(2026, 1, 1).")
         year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]
         root = table_folder(folder)
         parameters = _parameters(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,15 +92,34 @@ def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Itera
     if isinstance(rates, Rates):
         yield rates, slice(None)
         return
+    if isinstance(rates, str) or not isinstance(rates, Sequence) or not all(isinstance(one, Rates) for one in rates):
+        raise InputError(f"rates must be one Rates or a list of them, found {rates!r:.60}. Such as Rates.load(2026).")
     years = [one.fiscal_year for one in rates]
     if not years or len(set(years)) != len(years):
         raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
     if "discharge_date" not in frame.columns:
         raise InputError("rates of several fiscal years are chosen by discharge_date, which is not there.")
+    frame = checked(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
     date = pl.col("discharge_date")
     found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
     for one in rates:
         yield one, np.flatnonzero(found == one.fiscal_year)
+
+
+def thread_count(threads: int | None) -> int:
+    """Return how many threads to use, the cores by default.
+
+    Raises:
+        InputError: not a positive whole number.
+
+    >>> thread_count(2)
+    2
+    """
+    if threads is None:
+        return os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise InputError(f"threads is {threads!r}, expected a whole number from 1, or None for all cores.")
+    return threads
 
 
 def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:

@@ -293,6 +293,41 @@ def test_with_weights_only() -> None:
     assert weighted["weight"].to_list() == [weight, None, None, None, None]
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s, h, r: pay(s.lazy(), h, r), r"admissions must be .* found LazyFrame; call \.collect"),
+        (lambda s, h, r: pay(s.to_dict(as_series=False), h, r), "found dict"),
+        (lambda s, h, r: pay(s, h.lazy(), r), r"hospitals must be .* found LazyFrame"),
+        (lambda s, h, r: pay(s, h, 2026), "found 2026. Such as Rates"),
+        (lambda s, h, r: pay(s, h, [2026]), "found .2026.. Such as Rates"),
+        (lambda s, h, r: pay(s, h, None), "found None"),
+        (lambda s, h, r: pay(s.with_columns(discharge_date=pl.lit("2026-01-01")), h, [r]), "discharge_date is String"),
+        (lambda s, h, r: with_weights(s, 2026), "found 2026"),
+        (lambda s, h, r: with_weights(s.lazy(), r), "found LazyFrame"),
+        (lambda s, h, r: price(s.join(h, on="hospital_id").lazy(), r), "found LazyFrame"),
+        (lambda s, h, r: pay(s, h, r, threads=-1), "threads is -1"),
+        (lambda s, h, r: pay(s, h, r, threads=0), "threads is 0"),
+        (lambda s, h, r: pay(s, h, r, threads="2"), "threads is '2'"),
+    ],
+)
+def test_a_wrong_argument_says_what_was_found(rates, hospitals, call, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(grouped(), hospitals, rates)
+
+
+def test_price_takes_one_rates(rates) -> None:
+    names = [column.name for column in STAYS.columns if column.required]
+    stay = dict(zip(names, (470, 1.9289, 1.9, True, False, 3, 60000.0, 0), strict=True))
+    frame = pl.DataFrame({name: [value] for name, value in stay.items()}).with_columns(operating_ccr=0.3)
+    with pytest.raises(InputError, match="price takes one Rates, found list"):
+        price(frame, [rates])  # type: ignore[arg-type]
+
+
+def test_the_weight_is_that_of_table5(rates, hospitals) -> None:
+    assert pay(grouped(weight=[5.0], gmlos_days=[9.0]), hospitals, rates)["weight"].item() == 1.9289
+
+
 # ------------------------------------------------------------------------------- what the codes say
 
 

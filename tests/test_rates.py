@@ -101,6 +101,14 @@ def test_one_of_year_and_date() -> None:
         Rates.load(2026, on=datetime.date(2026, 1, 1))
 
 
+def test_a_year_is_a_number_and_a_date_a_date() -> None:
+    with pytest.raises(InputError, match="fiscal year is '2026'"):
+        Rates.load("2026")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="on is '2026-01-01'"):
+        Rates.load(on="2026-01-01")  # type: ignore[arg-type]
+    assert Rates.load(np.int64(2026)).fiscal_year == 2026
+
+
 def test_a_missing_value_says_what_is_known() -> None:
     with pytest.raises(MissingRateError, match=r"outlier\.fixed_loss .*2027; known for .*2026.*reformed"):
         Rates.load(2027)["outlier.fixed_loss"]
