@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from drgsim.errors import InputError, SchemaError
 from drgsim.runs import ranges
-from drgsim.schema import ADMISSIONS, HospitalStatus, checked
+from drgsim.schema import ADMISSIONS, HospitalStatus, checked, normalised
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
@@ -117,15 +117,6 @@ class Codebook:
             entry &= _ID_MASK
             np.multiply(entry, known, out=found[start : start + _CHUNK], casting="unsafe")
         return found
-
-
-def normalised(texts: pl.Series) -> pl.Series:
-    """Return codes without dots and surrounding blanks, in upper case.
-
-    >>> normalised(pl.Series([" i50.20"])).item()
-    'I5020'
-    """
-    return texts.str.strip_chars().str.replace_all(".", "", literal=True).str.to_uppercase()
 
 
 @dataclass(frozen=True, eq=False)

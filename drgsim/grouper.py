@@ -11,13 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.attributes import Attributes, attributes
-from drgsim.encode import Encoded, bordered, encode_span, flat, normalised
+from drgsim.encode import Encoded, bordered, encode_span, flat
 from drgsim.errors import InputError, SchemaError, UnknownVersionError
 from drgsim.hac import HacResult, assess
 from drgsim.marking import Graded, mark
 from drgsim.observe import Observed, observe
 from drgsim.runs import or_into, stretches
-from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity
+from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalised
 from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet, version_for, versions

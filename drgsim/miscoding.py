@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from drgsim.attributes import SEVERITIES, attributes
 from drgsim.draws import uniform
-from drgsim.encode import POA_PRESENT, Encoded, normalised
+from drgsim.encode import POA_PRESENT, Encoded
 from drgsim.errors import InputError
 from drgsim.manifest import read_table
 from drgsim.runs import Index, firsts
+from drgsim.schema import normalised
 from drgsim.tables import TableSet
 
 Rate = Annotated[float, Field(ge=0, le=1)]

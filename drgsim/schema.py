@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import polars as pl
 
@@ -104,6 +105,18 @@ def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) 
         else pl.col(column.name).cast(column.dtype, strict=False)
         for column in wanted
     )
+
+
+Codes = TypeVar("Codes", pl.Series, pl.Expr)
+
+
+def normalised(codes: Codes) -> Codes:
+    """Return codes without dots and surrounding blanks, in upper case, as the tables write them.
+
+    >>> normalised(pl.Series([" i50.20"])).item()
+    'I5020'
+    """
+    return codes.str.strip_chars().str.replace_all(".", "", literal=True).str.to_uppercase()
 
 
 _CODES = pl.List(pl.String)

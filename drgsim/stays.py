@@ -14,7 +14,7 @@ import polars as pl
 from drgsim.errors import InputError
 from drgsim.exact import Bools, Floats, Ints, scaled
 from drgsim.rates import Rates
-from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked
+from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked, normalised
 from drgsim.transfer import ACUTE, FULL, POST_ACUTE
 from drgsim.transfer import VALID as VALID_REVIEW
 
@@ -63,11 +63,6 @@ class Stays:
     def __len__(self) -> int:
         """Stays."""
         return len(self.code)
-
-
-def normal(code: pl.Expr) -> pl.Expr:
-    """A code without dot and blanks, in capitals, as the tables write it."""
-    return code.str.replace_all(r"[.\s]", "").str.to_uppercase()
 
 
 def weights_by_drg(rates: Rates) -> dict[str, Floats]:
@@ -311,9 +306,9 @@ def _any_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.E
     if column not in frame.columns:
         return pl.lit(value=False)
     if frame.schema[column] == pl.List:
-        element = normal(pl.element().cast(pl.String)).is_in(list(codes)).any()
+        element = normalised(pl.element().cast(pl.String)).is_in(list(codes)).any()
         return pl.col(column).list.eval(element).list.first().fill_null(value=False)
-    return normal(pl.col(column).cast(pl.String)).is_in(list(codes)).fill_null(value=False)
+    return normalised(pl.col(column).cast(pl.String)).is_in(list(codes)).fill_null(value=False)
 
 
 def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:

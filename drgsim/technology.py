@@ -13,7 +13,7 @@ import polars as pl
 from drgsim.errors import SchemaError
 from drgsim.exact import Ints, scaled
 from drgsim.rates import Rates
-from drgsim.stays import normal
+from drgsim.schema import normalised
 
 _GIVEN = ("ntap_max_usd", "ntap_share")
 MOST_ADD_ON_USD = 9_999_999.99
@@ -138,7 +138,9 @@ def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     column = lists.columns[0]
     long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
     # Normalising text costs more than a look-up: normalise each different code once.
-    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=normal(pl.col("raw").cast(pl.String)))
+    distinct = (
+        long.select(pl.col("raw").unique()).collect().with_columns(code=normalised(pl.col("raw").cast(pl.String)))
+    )
     whole = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*"))
     begun = [

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim import TableSet, group
-from drgsim.encode import Codebook, encode, normalised
+from drgsim.encode import Codebook, encode
 from drgsim.grouper import group_encoded
 from drgsim.runs import distinct, or_into
-from drgsim.schema import GROUPED
+from drgsim.schema import GROUPED, normalised
 from drgsim.spans import over_spans
 
 TABLES = TableSet.load("43.1")
