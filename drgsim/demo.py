@@ -43,7 +43,8 @@ class Demo:
     @property
     def case_mix_index(self) -> float:
         """Mean relative weight of the admissions that have one."""
-        return float(self.grouped["weight"].mean() or float("nan"))  # type: ignore[arg-type]
+        mean = self.grouped.select(pl.col("weight").mean()).item()
+        return float("nan") if mean is None else float(mean)
 
 
 def demo(

@@ -24,7 +24,6 @@ Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 UNKNOWN_CODE = 0
-_ID_BITS = np.uint64(24)
 _ID_MASK = np.uint64((1 << 24) - 1)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _BUCKET_BITS = 16
@@ -143,6 +142,12 @@ class Encoded:
     def __len__(self) -> int:
         """Number of admissions."""
         return len(self.pdx)
+
+    @property
+    def status_place(self) -> NDArray[np.uint16]:
+        """Discharge status as a place in a table of 257: 256 stands for null and for what cannot be one."""
+        place: NDArray[np.uint16] = np.minimum(self.discharge_status.view(np.uint16), 256)
+        return place
 
     def rows(self, start: int, stop: int) -> Encoded:
         """Return admissions `start` to `stop` as views, without copying codes."""

@@ -89,6 +89,7 @@ def group(
 
     Raises:
         SchemaError: a column is missing or of the wrong type; the message says which.
+        InputError: `tables` is no TableSet, is given beside `version`, or `hospital_status` is not known.
         UnknownVersionError: there are no tables for a version that is named.
 
     Source: CMS MS-DRG Definitions Manual; the order of steps is that of the grouper software.
@@ -209,7 +210,7 @@ def regroup_without(
         kept = ~is_met[observed.severe[severe]]
         severity = np.zeros(len(again), np.uint64)
         or_into(severity, at[kept], observed.severe_bits[severe[kept]])
-        dead = rules.died[np.minimum(encoded.discharge_status[again].view(np.uint16), 256)]
+        dead = rules.died[encoded.status_place[again]]
         severity[dead] &= ~rules.diagnoses.death_excluded
         same = (severity == word[again]) | (severity & rules.diagnoses.lasting_mcc > 0)
         again, severity = again[~same], severity[~same]

@@ -132,8 +132,7 @@ def _level(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray
     bits = diagnoses.kind_severity[diagnoses.kind[encoded.sdx]]
     row = encoded.sdx_row
     surviving = np.bitwise_or.reduce(diagnoses.survives, axis=1)[span.rules.rulebook.suppression[grouping.row]]
-    status = np.minimum(encoded.discharge_status.view(np.uint16), 256)
-    dead = span.rules.died[status][row] & (bits & diagnoses.death_excluded > 0)
+    dead = span.rules.died[encoded.status_place][row] & (bits & diagnoses.death_excluded > 0)
     lost = np.where(bits & surviving[row] == 0, _BY_LOGIC, 0)
     lost = np.where(dead, 1, lost)
     lost = np.where(diagnoses.excluded(encoded.pdx, row, encoded.sdx), _BY_PDX, lost)

@@ -44,7 +44,7 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     """Reduce encoded admissions to what the formulas of one version can see of them."""
     diagnoses, rulebook = attributes.diagnoses, attributes.rulebook
     pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex].astype(np.int64)
-    status = np.minimum(encoded.discharge_status.view(np.uint16), 256)
+    status = encoded.status_place
     claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
 
     kind = diagnoses.kind.take(encoded.sdx)

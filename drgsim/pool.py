@@ -186,7 +186,7 @@ def _fillers(severity: str, pdx: Ints, tables: TableSet, legal: Legality) -> NDA
     column = np.full(len(book.codes) + 1, -1)
     column[chosen] = np.arange(len(chosen))
     at = column[book.numbers(pairs["sdx"])]
-    excluded = np.zeros((int(pairs["group"].max()) + 1, len(chosen)), np.bool_)  # type: ignore[arg-type]
+    excluded = np.zeros((pairs.select(pl.col("group").max()).item() + 1, len(chosen)), np.bool_)
     excluded[pairs["group"].to_numpy()[at >= 0], at[at >= 0]] = True
     free = ~excluded[groups[pdx]]
     filler: NDArray[np.int32] = chosen[free.argmax(axis=1)]

@@ -125,7 +125,7 @@ class Rates:
             raise InputError(f"the fiscal year is {fiscal_year!r}, expected a whole number such as 2026.")
         if on is not None and not isinstance(on, datetime.date):
             raise InputError(f"on is {on!r}, expected a date such as datetime.date(2026, 1, 1).")
-        year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]
+        year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]  # one of the two is given
         root = table_folder(folder)
         parameters = _parameters(root)
         known = sorted({y for p in parameters.values() for y in p.values if not p.stands and y >= 2021})
@@ -341,7 +341,7 @@ def _leaves(prefix: str, table: Mapping[str, object]) -> list[tuple[str, Mapping
     return [
         leaf
         for key, value in table.items()
-        for leaf in _leaves(f"{prefix}.{key}", value)  # type: ignore[arg-type]
+        for leaf in _leaves(f"{prefix}.{key}", value)  # type: ignore[arg-type]  # every value is a dict
     ]
 
 

@@ -174,6 +174,30 @@ GROUPED = Frame(
     ),
 )
 
+_FLAGS = pl.List(pl.Boolean)
+
+DETAIL = Frame(
+    "detail",
+    (
+        Column("pdx_valid", pl.Boolean(), "", "the principal diagnosis is a code of the version"),
+        Column("pdx_impact", pl.String(), "", "NONE, INITIAL, FINAL or BOTH: which DRG it led to"),
+        Column("pdx_sev_initial", pl.String(), "", "NEITHER: a PDX has no severity"),
+        Column("pdx_sev_final", pl.String(), "", "NEITHER"),
+        Column("pdx_poa_status", pl.String(), "", "POA_NOT_CHECKED"),
+        Column("pdx_hac", pl.String(), "", "conditions it is the principal diagnosis of, number:0:"),
+        Column("sdx_valid", _FLAGS, "", "each is a code of the version"),
+        Column("sdx_impact", _CODES, "", "NONE, INITIAL, FINAL or BOTH: which DRG each affected"),
+        Column("sdx_sev_initial", _CODES, "", "severity used: MCC, CC, NEITHER, or what excluded it"),
+        Column("sdx_sev_final", _CODES, "", "the same without hospital-acquired conditions"),
+        Column("sdx_poa_status", _CODES, "", "what POA said, where a condition depends on it"),
+        Column("sdx_hac", _CODES, "", "hospital-acquired conditions, number:status:label"),
+        Column("proc_valid", _FLAGS, "", "each is a code of the version"),
+        Column("proc_impact", _CODES, "", "NONE, INITIAL, FINAL or BOTH: which DRG each affected"),
+        Column("proc_is_or", _FLAGS, "", "each is an O.R. procedure"),
+        Column("proc_hac_usage", _CODES, "", "condition met through it, HAC_nn"),
+    ),
+)
+
 HOSPITALS = Frame(
     "hospitals",
     (

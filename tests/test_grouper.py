@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, SchemaError, TableSet, UnknownVersionError, group, versions
-from drgsim.schema import ADMISSIONS, GROUPED
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED
 
 TABLES = TableSet.load("43.1")
 
@@ -21,6 +21,12 @@ def test_the_columns_and_types_are_the_contract(cholecystectomy: pl.DataFrame):
     grouped = group(cholecystectomy, TABLES)
     assert grouped.columns == [*cholecystectomy.columns, *GROUPED.names]
     assert all(grouped.schema[column.name] == column.dtype for column in GROUPED.columns)
+
+
+def test_the_detail_is_the_contract(cholecystectomy: pl.DataFrame):
+    detailed = group(cholecystectomy, TABLES, detail=True)
+    assert detailed.columns == [*cholecystectomy.columns, *GROUPED.names, *DETAIL.names]
+    assert all(detailed.schema[column.name] == column.dtype for column in DETAIL.columns)
 
 
 @pytest.mark.parametrize("code", ["K81.0", "k810", " K810", "K810  ", "k81.0", "\tK81.0\n"])
@@ -217,4 +223,4 @@ def test_shorter_poa_lists_leave_the_rest_unrecognised(cholecystectomy: pl.DataF
 
 
 def test_every_contract_column_is_documented():
-    assert all(column.about for column in (*ADMISSIONS.columns, *GROUPED.columns))
+    assert all(column.about for column in (*ADMISSIONS.columns, *GROUPED.columns, *DETAIL.columns))
