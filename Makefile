@@ -19,7 +19,7 @@ test-all: $(STAMP)
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
-	    numpy==2.1.0 polars==1.36.1 pydantic==2.10.0 matplotlib==3.10.0 pytest pytest-benchmark hypothesis
+	    numpy==2.1.0 polars==1.36.1 pydantic==2.10.0 matplotlib==3.10.0 scipy==1.14.1 tqdm==4.66.6 pytest pytest-benchmark hypothesis
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	.venv-oldest/bin/python -m pytest
 
@@ -46,7 +46,7 @@ $(VENV)/.bench: $(STAMP)
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra oracle --universal --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra oracle --extra sensitivity --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.lock
 
 clean:
