@@ -10,6 +10,7 @@ A module imports only from layers below its own:
      0  limits              what a payment parameter may be
      0  impact              two runs compared
      0  plots               figures: functions that take and return Axes
+     0  statistics          means, standard errors and intervals over replicates
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
@@ -34,25 +35,41 @@ A module imports only from layers below its own:
      4  information         what CMS's pricer reports beside the payment
      4  legality            which codes may stand where
      4  providers           synthetic hospitals
+     4  edits               what a coding error changes, and claims with it made
      5  attributes          codes to operand bits
      5  regulation          what IPPS pays for a stay, in the order of 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
      5  comorbidity         secondary diagnoses that go together
+     5  sites               where an error can happen, and what may come of it
      6  observe             an admission's codes reduced to what the formulas see
-     6  miscoding           coding errors: encoded admissions in and out
      6  payment             pay(): every component of IPPS for each admission
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
+     7  repricing           admissions priced once, ready to be priced again
+     7  sight               what the formulas can see of an edit
+     7  neighbours          which codes a code is mistaken for
      8  marking             what the grouper reports of each code
      9  grouper             group(): reads as the Definitions Manual
-    10  demo                the main job, end to end
     10  validity            a generated population against what is known of the real one
     10  pool                confirmed cores of every DRG
+    10  cases               admissions ready for coding errors
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
+    11  guards              what keeps a miscoded claim legal
+    11  clustering          hospitals and coders differ
     12  course              what happens in an admission: comorbidity, stay, discharge
+    12  miscoding           coding errors: what every operator shares
+    13  bills               errors put together into bills, and shared out again
     13  synth               generate(): synthetic hospitals and admissions
-    14  cli                 the command line
+    13  diagnosis_errors    coding errors of diagnoses
+    13  procedure_errors    coding errors of procedures
+    13  claim_errors        errors of discharge status, sex and age
+    13  strategy            upcoding as a choice
+    14  scenario            scenario files, and the shipped ones
+    15  results             the result of a simulation
+    16  simulation          simulate(): admissions billed with errors
+    17  demo                the main job, end to end
+    18  cli                 the command line
 """
 
 from __future__ import annotations

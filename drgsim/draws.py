@@ -78,69 +78,86 @@ def as_uniform(random: Bits) -> Floats:
     return (random >> np.uint64(11)).astype(np.float64) * _UNIT
 
 
-def fires(
-    rate: ArrayLike, seed: int, stream: str, replicates: range, ids: ArrayLike, slots: ArrayLike | None = None
-) -> tuple[Ints, Ints]:
+def event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> Bits:
+    """Return what `fires` and `replicated` draw from, (n,): computed once, it serves all replicates.
+
+    Arguments as in `bits`.
+    """
+    return bits(seed, stream, ids, slots)
+
+
+def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
     """Return where events of a given probability happen in each of some replicates: (replicate, place).
 
-    An event happens where `replicated(...) < rate`; only its first byte is drawn for every key, eight replicates
-    at a time, the rest where that byte leaves it open.
+    An event happens where `replicated(...) < rate`. Its first byte is drawn for every key, four replicates at a
+    time; the rest only where that byte leaves it open.
 
     Args:
         rate: (n,) probabilities, 0 to 1.
-        seed, stream, ids, slots: as in `bits`; slots below 2**32.
+        keys: (n,) `event_keys`.
         replicates: consecutive replicates, not negative.
 
     Returns:
         (k,) replicate and place in `rate` of each event, ordered by replicate and place.
 
-    >>> replicate, place = fires([0.5, 0.0, 1.0], 1, "missed", range(3), [7, 8, 9])
+    >>> replicate, place = fires([0.5, 0.0, 1.0], event_keys(1, "missed", [7, 8, 9]), range(3))
     >>> replicate[place == 2].tolist(), bool((place == 1).any())
     ([0, 1, 2], False)
     """
-    chance, key = np.asarray(rate, np.float64), np.asarray(ids, np.uint64)
-    slot = np.zeros(len(key), np.uint64) if slots is None else np.asarray(slots, np.uint64)
-    found: list[list[Ints]] = [[] for _ in replicates]
+    chance = np.asarray(rate, np.float64)
+    found: list[tuple[Ints, Ints, NDArray[np.uint8]]] = []
     for start in range(0, len(chance), _CHUNK):
         span = slice(start, start + _CHUNK)
-        limit = np.minimum(chance[span] * 256, 255).astype(np.uint8)
-        for block in range(replicates.start // 8, -(-replicates.stop // 8)):
-            coarse = _coarse(seed, stream, block, key[span], slot[span])
-            for replicate in range(max(8 * block, replicates.start), min(8 * block + 8, replicates.stop)):
-                byte = coarse[replicate & 7]
-                place = np.flatnonzero(byte <= limit)
-                fine = _fine(seed, stream, replicate, key[span][place], slot[span][place])
-                happens = (byte[place] + fine) / 256 < chance[span][place]
-                found[replicate - replicates.start].append(place[happens] + start)
-    places = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in found]
-    count = [len(part) for part in places]
-    return np.repeat(np.array(replicates, np.int64), count), np.concatenate([*places, np.zeros(0, np.int64)])
+        limit = np.repeat(np.minimum(chance[span] * 256, 255).astype(np.uint8), 4)
+        for block in range(replicates.start // 4, -(-replicates.stop // 4)):
+            first = _first_bytes(keys[span], block)
+            at = np.flatnonzero(first <= limit)
+            found.append(((at & 3) + 4 * block, (at >> 2) + start, first[at]))
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    replicate, place, byte = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    happens = (byte + _rest(keys[place], replicate)) / 256 < chance[place]
+    happens &= (replicate >= replicates.start) & (replicate < replicates.stop)
+    replicate, place = replicate[happens], place[happens]
+    order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
+    return replicate[order], place[order]
 
 
-def replicated(seed: int, stream: str, replicate: int, ids: ArrayLike, slots: ArrayLike | None = None) -> Floats:
-    """Return the uniform numbers that decide an event in one replicate, (n,) float64 in [0, 1).
+def replicated(keys: Bits, replicate: int) -> Floats:
+    """Return the uniform numbers that decide events in one replicate, (n,) float64 in [0, 1).
 
-    Arguments as in `fires`: an event of probability p happens where this is below p, so events nest as p rises.
+    An event of probability p happens where this is below p, so events nest as p rises.
 
-    >>> u = replicated(1, "missed", 3, range(1000))
-    >>> bool(((u < 0.2) == np.isin(range(1000), fires(np.full(1000, 0.2), 1, "missed", range(3, 4), range(1000))[1])).all())
+    >>> keys = event_keys(1, "missed", range(1000))
+    >>> np.flatnonzero(replicated(keys, 3) < 0.2).tolist() == fires(np.full(1000, 0.2), keys, range(3, 4))[1].tolist()
     True
     """
-    key = np.asarray(ids, np.uint64)
-    slot = np.zeros(len(key), np.uint64) if slots is None else np.asarray(slots, np.uint64)
-    byte = _coarse(seed, stream, replicate // 8, key, slot)[replicate & 7]
-    return (byte + _fine(seed, stream, replicate, key, slot)) / 256
+    byte = _first_bytes(keys, replicate // 4).reshape(-1, 4)[:, replicate & 3]
+    return np.asarray((byte + _rest(keys, np.full(len(keys), replicate))) / 256)
 
 
-def _coarse(seed: int, stream: str, block: int, ids: Bits, slots: Bits) -> NDArray[np.uint8]:
-    """Return the first byte of eight replicates, (8, n)."""
-    random = bits(seed, stream, ids, slots + np.uint64(block << 32))
-    return np.ascontiguousarray(random.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8).T)
+def _first_bytes(keys: Bits, block: int) -> NDArray[np.uint8]:
+    """Return the first byte of four replicates, (4 n,): those of one key lie together.
+
+    Both halves of the key go through the multiplications and shifts of MurmurHash3's finaliser (A. Appleby, 2008).
+    """
+    halves = keys.astype("<u8", copy=False).view("<u4").reshape(-1, 2)
+    first, second = (np.uint32(int(key) & 0xFFFFFFFF) for key in _keys(block, "first bytes"))
+    x = halves[:, 0] ^ first
+    x *= np.uint32(0x85EBCA6B)
+    x ^= x >> np.uint32(15)
+    x += halves[:, 1]
+    x ^= second
+    x *= np.uint32(0xC2B2AE35)
+    x ^= x >> np.uint32(13)
+    x *= np.uint32(0x27D4EB2F)
+    x ^= x >> np.uint32(16)
+    return x.view(np.uint8)
 
 
-def _fine(seed: int, stream: str, replicate: int, ids: Bits, slots: Bits) -> Floats:
+def _rest(keys: Bits, replicate: Ints) -> Floats:
     """Return what follows the first byte, (n,) in [0, 1)."""
-    return uniform(seed, f"{stream} fine", ids, slots + np.uint64(replicate << 32))
+    return uniform(0, "rest", keys, replicate)
 
 
 _CENTRE = (
@@ -244,6 +261,17 @@ class Choices:
             np.minimum(threshold * 2.0**32, 2.0**32).astype(np.uint64),
             other,
         )
+
+    @classmethod
+    def even(cls, start: Ints) -> Choices:
+        """Build groups whose members are all alike.
+
+        >>> Choices.even(np.array([0, 1])).pick(np.array([0]), bits(1, "a", [5])).tolist()
+        [0]
+        """
+        members = int(start[-1])
+        never = np.full(members, 1 << 32, np.uint64)
+        return cls(start, np.diff(start).astype(np.uint64), never, np.arange(members, dtype=np.int32))
 
     def pick(self, group: NDArray[np.integer], random: Bits) -> Ints:
         """Return a member (its place among all members) of each group; groups must not be empty."""

@@ -177,11 +177,11 @@ class Encoded:
             discharge_status=self.discharge_status[rows],
             hospital_status=self.hospital_status[rows],
             sdx=self.sdx[sdx_at],
-            sdx_start=_starts(np.diff(self.sdx_start)[rows]),
+            sdx_start=starts(np.diff(self.sdx_start)[rows]),
             sdx_row=sdx_row.astype(np.int32),
             poa=None if self.poa is None else self.poa[sdx_at],
             procedures=self.procedures[procedure_at],
-            procedure_start=_starts(np.diff(self.procedure_start)[rows]),
+            procedure_start=starts(np.diff(self.procedure_start)[rows]),
             procedure_row=procedure_row.astype(np.int32),
         )
 
@@ -193,13 +193,14 @@ class Encoded:
         return replace(
             self,
             sdx=np.insert(self.sdx, at, codes),
-            sdx_start=_starts(more),
+            sdx_start=starts(more),
             sdx_row=np.insert(self.sdx_row, at, rows),
             poa=None if self.poa is None else np.insert(self.poa, at, poa),
         )
 
 
-def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where lists of these lengths begin when they lie end to end, and where the last ends, (n + 1,)."""
     start = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=start[1:])
     return start
@@ -290,8 +291,8 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
         return parts[0]
     rows = np.cumsum([0, *map(len, parts)], dtype=np.int32)
 
-    def starts(name: str) -> NDArray[np.int64]:
-        return _starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
+    def joint(name: str) -> NDArray[np.int64]:
+        return starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
 
     def owners(name: str) -> Ints:
         return np.concatenate([getattr(part, name) + first for part, first in zip(parts, rows, strict=False)])
@@ -302,11 +303,11 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
         discharge_status=np.concatenate([part.discharge_status for part in parts]),
         hospital_status=np.concatenate([part.hospital_status for part in parts]),
         sdx=np.concatenate([part.sdx for part in parts]),
-        sdx_start=starts("sdx_start"),
+        sdx_start=joint("sdx_start"),
         sdx_row=owners("sdx_row"),
         poa=None if parts[0].poa is None else np.concatenate([part.poa for part in parts if part.poa is not None]),
         procedures=np.concatenate([part.procedures for part in parts]),
-        procedure_start=starts("procedure_start"),
+        procedure_start=joint("procedure_start"),
         procedure_row=owners("procedure_row"),
     )
 
@@ -335,7 +336,7 @@ def flat(lists: pl.Series) -> pl.Series:
 
 def list_starts(lists: pl.Series) -> NDArray[np.int64]:
     """Return where each row's values begin in `flat`, and where the last end, (n + 1,)."""
-    return _starts(lists.list.len().fill_null(0).to_numpy())
+    return starts(lists.list.len().fill_null(0).to_numpy())
 
 
 def _owners(start: NDArray[np.int64]) -> Ints:

@@ -16,7 +16,7 @@ from drgsim.errors import InputError, SchemaError, UnknownVersionError
 from drgsim.hac import HacResult, assess
 from drgsim.marking import Graded, mark
 from drgsim.observe import Observed, observe
-from drgsim.runs import or_into, stretches
+from drgsim.runs import Index, Words, or_into, stretches
 from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalised
 from drgsim.search import UNGROUPABLE_MDC, Decision, search
 from drgsim.spans import over_spans
@@ -193,6 +193,19 @@ def grade(encoded: Encoded, rules: Attributes) -> Graded:
     hac = assess(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
     final = regroup_without(hac, initial, observed, encoded, rules)
     return Graded(encoded, observed, rules, initial, final, hac)
+
+
+def regraded(severity: Words, rows: Index, observed: Observed, encoded: Encoded, rules: Attributes) -> Grouping:
+    """Group admissions again with another severity and everything else as observed.
+
+    Args:
+        severity: (k,) severity words, in place of what was observed.
+        rows: (k,) the admissions, which may repeat; none with a hospital-acquired condition to assess.
+        observed, encoded, rules: all admissions and the version.
+    """
+    found = search(observed, encoded, rules, severity, rows)
+    none, code = np.zeros(0, np.int64), np.zeros(len(rows), np.uint8)
+    return answer(Graded(encoded, observed, rules, found, found, HacResult(none, code, code, none, none, code[:0])))
 
 
 def regroup_without(

@@ -1,127 +1,309 @@
-"""Coding errors: encoded admissions in, encoded admissions and the rows that changed out.
+"""Coding errors: where they can happen, what they change, and how often.
 
-Every draw is keyed by seed, replicate, operator and admission, so an error that happens at a low rate also
-happens at a higher one, and no result depends on batches or row order.
+An `Operator` is a frozen value that says for given admissions where its error can happen and what may come of
+it (`Sites`). Everything else is the same for all of them and stands here: filters, clustering by hospital and
+coder, keyed draws, guards that keep a claim legal, and the count of what could not be applied. An operator of one's
+own is a subclass with the one method `sites` (see docs/simulation.md).
+
+A draw is keyed by seed, operator, replicate and admission: an error that happens at a low rate also happens at
+a higher one, and nothing depends on batches, threads or row order.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Annotated
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from drgsim.attributes import SEVERITIES, attributes
-from drgsim.draws import uniform
-from drgsim.encode import POA_PRESENT, Encoded
-from drgsim.errors import InputError
-from drgsim.manifest import read_table
-from drgsim.runs import Index, firsts
+from drgsim.cases import Cases
+from drgsim.clustering import clustered
+from drgsim.draws import Bits, Ints, bits, event_keys, fires
+from drgsim.edits import Edits, Kind
+from drgsim.errors import InputError, did_you_mean
+from drgsim.guards import REFUSALS, refusals
 from drgsim.schema import normalised
+from drgsim.sites import Sites
+from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
 Rate = Annotated[float, Field(ge=0, le=1)]
-Ids = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+_TRIES = 8
+NO_CANDIDATE = REFUSALS.index("no candidate")
 
 
-class SdxOmit(BaseModel):
-    """Secondary diagnoses that should have been coded are not. Usual sign: down, or nothing.
-
-    `cc` and `mcc` are the shares of CC and MCC codes that are missed, each code on its own.
-    """
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cc: Rate = 0.0
-    mcc: Rate = 0.0
 
-    def apply(
-        self, encoded: Encoded, ids: Ids, tables: TableSet, *, seed: int, replicate: int = 0
-    ) -> tuple[Encoded, Index]:
-        """Return the admissions as billed, and the rows on which a code was missed.
+class Evidence(_Frozen):
+    """Where a rate comes from: whose claims, when, and how the figure was come by."""
 
-        >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
-        ...                     "pdx": ["K810"], "sdx": [["J9601", "I10"]], "procedures": [[]]})
-        >>> from drgsim.encode import encode
-        >>> tables = TableSet.load("43.1")
-        >>> encoded = encode(one, tables, hospital_status="EXEMPT")
-        >>> billed, rows = SdxOmit(mcc=1.0).apply(encoded, np.array([1], np.uint64), tables, seed=1)
-        >>> (billed.sdx > 0).tolist(), rows.tolist()
-        ([False, True], [0])
-        """
-        diagnoses = attributes(tables).diagnoses
-        level = diagnoses.scheme_severity[diagnoses.scheme[encoded.sdx]]
-        rate = np.array([{"CC": self.cc, "MCC": self.mcc}.get(name, 0.0) for name in SEVERITIES])[level]
-        exposed = np.flatnonzero(rate)
-        row = encoded.sdx_row[exposed]
-        place = exposed - encoded.sdx_start[row]
-        missed = exposed[uniform(seed, f"sdx_omit {replicate}", ids[row], place) < rate[exposed]]
-        sdx = encoded.sdx.copy()
-        sdx[missed] = 0
-        rows = encoded.sdx_row[missed]
-        return replace(encoded, sdx=sdx), rows[firsts(rows)].astype(np.int64)
+    population: str
+    period: str
+    source: str
+    status: Literal["READ", "SECONDARY", "DERIVED", "FITTED", "ASSUMPTION"]
 
 
-class SdxAddUnsupported(BaseModel):
-    """An admission is given an MCC that the record does not support. Usual sign: up, or nothing.
+class Study(_Frozen):
+    """The counts behind a rate, for parameter uncertainty (see `uncertainty`)."""
 
-    `rate` is the share of admissions; the code is drawn from `codes`, by default those of
-    `grouper_tables/miscoding/unsupported_mcc.csv`, and is one the admission has not got.
+    events: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=1)]
+
+
+class Where(_Frozen):
+    """Which admissions and codes an error is confined to; what is left empty does not confine.
+
+    `codes` are beginnings of the code that is changed (of the principal diagnosis for errors that change none);
+    `columns` are values of other columns, such as `{payer = ["Medicare"]}`; `decisive` keeps only codes
+    without which the DRG would be another.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rate: Rate = 0.0
+    mdc: tuple[int, ...] = ()
+    drg: tuple[int, ...] = ()
     codes: tuple[str, ...] = ()
+    hospitals: tuple[str, ...] = ()
+    age: tuple[int, int] | None = None
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    decisive: bool = False
 
-    def apply(
-        self, encoded: Encoded, ids: Ids, tables: TableSet, *, seed: int, replicate: int = 0
-    ) -> tuple[Encoded, Index]:
-        """Return the admissions as billed, and the rows on which a code was added.
+    def rows(self, cases: Cases) -> Bools:
+        """Return which admissions it admits, (n,), codes aside.
 
         Raises:
-            InputError: a code is no MCC of this version.
-
-        >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
-        ...                     "pdx": ["K810"], "sdx": [["I10"]], "procedures": [[]]})
-        >>> from drgsim.encode import encode
-        >>> tables = TableSet.load("43.1")
-        >>> encoded = encode(one, tables, hospital_status="EXEMPT")
-        >>> billed, rows = SdxAddUnsupported(rate=1.0).apply(encoded, np.array([1], np.uint64), tables, seed=1)
-        >>> len(billed.sdx), rows.tolist()
-        (2, [0])
+            InputError: a column is not there.
         """
-        choices, weights = self._choices(tables)
-        stream = f"sdx_add_unsupported {replicate}"
-        rows = np.flatnonzero(uniform(seed, stream, ids) < self.rate)
-        share = np.cumsum(weights) / np.sum(weights)
-        picked = choices[np.searchsorted(share, uniform(seed, f"{stream} code", ids[rows]), "right")]
-        has = np.zeros(len(encoded), np.bool_)
-        wanted = np.zeros(len(encoded), np.int32)
-        wanted[rows] = picked
-        has[encoded.sdx_row[encoded.sdx == wanted[encoded.sdx_row]]] = True
-        kept = ~has[rows]
-        rows, picked = rows[kept], picked[kept]
-        return encoded.with_sdx(rows, picked, poa=POA_PRESENT), rows
-
-    def _choices(self, tables: TableSet) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        book, diagnoses = attributes(tables).diagnosis_book, attributes(tables).diagnoses
-        codes, weights = (self.codes, (1.0,) * len(self.codes)) if self.codes else _unsupported(tables.folder)
-        numbers = book.numbers(pl.Series(codes))
-        level = diagnoses.scheme_severity[diagnoses.scheme[numbers]]
-        wrong = [code for code, found in zip(codes, level, strict=True) if SEVERITIES[found] != "MCC"]
-        if wrong:
-            raise InputError(f"no MCC in {tables.version}: {', '.join(wrong)}. Name MCC codes of that version.")
-        return numbers, np.array(weights)
+        kept = np.ones(len(cases), np.bool_)
+        if self.mdc:
+            kept &= np.isin(cases.truth.mdc, self.mdc)
+        if self.drg:
+            kept &= np.isin(cases.truth.drg, self.drg)
+        if self.age is not None:
+            kept &= (cases.age >= self.age[0]) & (cases.age <= self.age[1])
+        named = {**({"hospital_id": self.hospitals} if self.hospitals else {}), **self.columns}
+        for column, values in named.items():
+            if column not in cases.grouped.columns:
+                hint = did_you_mean(column, cases.grouped.columns)
+                raise InputError(f"an error is confined by column {column!r}, which the admissions lack.{hint}")
+            kept &= cases.grouped[column].cast(pl.String).is_in(list(values)).fill_null(value=False).to_numpy()
+        return kept
 
 
-@lru_cache(maxsize=4)
-def _unsupported(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    columns = {"code": pl.String, "weight": pl.Float64, "note": pl.String}
-    table = read_table(folder, "miscoding/unsupported_mcc.csv", columns)
-    return tuple(normalised(table["code"])), tuple(table["weight"])
+class Operator(_Frozen, ABC):
+    """A coding error. Subclasses add rates and say where it can happen.
+
+    `name` tells it apart in results and keys its draws (by default the kind of error); `hospital_sd` and
+    `coder_sd` are standard deviations, on the logit scale, of how hospitals and coders differ; `guarded` keeps
+    claims legal (see `guards`); `study` are the counts behind the rate; `direction` says which way it pays.
+    """
+
+    kind: str
+    name: str = ""
+    where: Where = Where()
+    hospital_sd: Annotated[float, Field(ge=0, le=5)] = 0.0
+    coder_sd: Annotated[float, Field(ge=0, le=5)] = 0.0
+    guarded: bool = True
+    study: Study | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    RATES: ClassVar[tuple[str, ...]] = ("rate",)
+    """Fields that are rates."""
+    USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "mixed"
+    CERTAIN: ClassVar[bool] = False
+    """Whether every site has one outcome and no guard can refuse it, as where a code is only taken away."""
+    ON_CODES: ClassVar[bool] = True
+    """Whether `where.codes` speaks of the code that is edited rather than of the principal diagnosis."""
+
+    @property
+    def label(self) -> str:
+        """The name in results."""
+        return self.name or self.kind
+
+    @abstractmethod
+    def sites(self, cases: Cases) -> Sites:
+        """Return where the error can happen among all admissions, whatever `where` says."""
+
+    def with_rates(self, change: Callable[[float], float]) -> Operator:
+        """Return the operator with each of its rates passed through `change`."""
+        return self.model_copy(update={name: change(getattr(self, name)) for name in self.RATES})
+
+    def shifted(self, shift: float) -> Operator:
+        """Return the operator with its rates shifted on the logit scale; 0 and 1 stay."""
+        return self.with_rates(lambda rate: logit_shifted(rate, shift)) if shift else self
+
+
+def logit_shifted(rate: float, shift: float) -> float:
+    """Return a rate whose logit is `shift` higher; 0 and 1 stay.
+
+    >>> round(logit_shifted(0.5, 1.0), 4), logit_shifted(0.0, 1.0)
+    (0.7311, 0.0)
+    """
+    if rate in (0.0, 1.0):
+        return rate
+    return 1 / (1 + (1 - rate) / rate * math.exp(-shift))
+
+
+def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
+    """Return the sites of an operator that its filter admits, with rates as hospitals and coders differ.
+
+    Raises:
+        InputError: the operator names a code, DRG or column that cannot be used; says which.
+    """
+    wrong = "; ".join(f"{key} is {value!r}: {why}" for key, value, why in problems(operator, cases.tables))
+    if wrong:
+        raise InputError(f"{operator.label}: {wrong}.")
+    sites = operator.sites(cases)
+    where = operator.where
+    kept = where.rows(cases)[sites.row]
+    if where.codes:
+        kept &= _begins(operator, sites, cases)
+    sites = sites.take(np.flatnonzero(kept))
+    if where.decisive and len(sites):
+        gone = Edits(sites.row, sites.kind, sites.place, sites.before, np.zeros(len(sites), np.int32))
+        without = cases.billed(gone, np.arange(len(sites) + 1))
+        sites = sites.take(np.flatnonzero(without.drg != cases.truth.drg[sites.row]))
+    if operator.hospital_sd or operator.coder_sd:
+        rate = clustered(
+            sites.rate, sites.row, cases, operator.label, operator.hospital_sd, operator.coder_sd, seed=seed
+        )
+        return replace(sites, rate=rate)
+    return sites
+
+
+def _begins(operator: Operator, sites: Sites, cases: Cases) -> Bools:
+    """Return whose code begins as `where.codes` asks."""
+    procedures = np.isin(sites.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE)) & operator.ON_CODES
+    codes = cases.encoded.pdx[sites.row]
+    if operator.ON_CODES:
+        of_list = cases.encoded.sdx_start[sites.row] + sites.place
+        codes = np.where(sites.kind == Kind.POA, 0, sites.before)
+        is_poa = np.flatnonzero(sites.kind == Kind.POA)
+        codes[is_poa] = cases.encoded.sdx[of_list[is_poa]]
+    found = np.zeros(len(sites), np.bool_)
+    for book, which in ((cases.rules.diagnosis_book, ~procedures), (cases.rules.procedure_book, procedures)):
+        found[which] = np.append(False, _beginning(book.codes, operator.where.codes))[codes[which]]
+    return found
+
+
+def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> Bools:
+    """Return which codes begin with one of some texts, however these are written."""
+    found = np.zeros(len(codes), np.bool_)
+    for prefix in normalised(pl.Series(list(prefixes), dtype=pl.String)):
+        found |= codes.str.starts_with(prefix).to_numpy()
+    return found
+
+
+def _texts(operator: Operator, field: str) -> tuple[str, ...]:
+    """Return a field of texts, which not every kind of error has."""
+    value = getattr(operator, field, ())
+    return value if isinstance(value, tuple) else ()
+
+
+def problems(operator: Operator, tables: TableSet) -> list[tuple[str, object, str]]:
+    """Return what of an operator cannot be in a grouper version: (key, value, problem) each."""
+
+    def absent(what: str) -> str:
+        return f"no {what} of version {tables.version}"
+
+    valid = pl.concat([tables.diagnoses["code"], tables.procedures["code"]])
+    prefixes = [("where.codes", prefix) for prefix in operator.where.codes]
+    prefixes += [("to", to) for to in _texts(operator, "to")]
+    found: list[tuple[str, object, str]] = [
+        (key, prefix, f"{absent('code')} begins so")
+        for key, prefix in prefixes
+        if not _beginning(valid, [prefix]).any()
+    ]
+    listed = pl.Series(list(_texts(operator, "codes")), dtype=pl.String)
+    known = normalised(listed).is_in(tables.diagnoses["code"].implode())
+    found += [("codes", code, absent("diagnosis")) for code in listed.filter(~known)]
+    drgs, mdcs = set(tables.drg_titles["drg"]), set(tables.formulas["mdc"])
+    found += [("where.drg", drg, absent("DRG")) for drg in operator.where.drg if drg not in drgs]
+    found += [("where.mdc", mdc, absent("MDC")) for mdc in operator.where.mdc if mdc not in mdcs]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Errors drawn in some replicates, (k,): replicate, site, option, the edit made, and what refused it.
+
+    `refusal` is a place in `guards.REFUSALS`, 0 where the error was made. `option` is -1 where there is none.
+    """
+
+    replicate: Ints
+    site: Ints
+    option: Ints
+    edits: Edits
+    refusal: NDArray[np.uint8]
+
+
+def keyed(operator: Operator, sites: Sites, cases: Cases, *, seed: int) -> Bits:
+    """Return what the draws at an operator's sites are made from, (s,); one set serves all replicates."""
+    return event_keys(seed, operator.label, cases.ids[sites.row], _slots(sites))
+
+
+def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates: range) -> Drawn:
+    """Draw the errors of an operator in some replicates, ordered by replicate and site.
+
+    An error whose outcome is not legal on its claim is drawn again, at most eight times, then refused.
+
+    Args:
+        operator: whose errors.
+        sites: where they can happen (`confined`).
+        keys: what they are drawn from (`keyed`).
+        cases: the admissions.
+        replicates: consecutive replicates.
+    """
+
+    def span(a: int, b: int) -> tuple[Ints, Ints, Ints, NDArray[np.uint8]]:
+        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates)
+        site = at + a
+        option, refusal = _outcomes(operator, sites, site, cases, keys[site], replicate)
+        return replicate, site, option, refusal
+
+    parts = over_spans(len(sites), span) or [span(0, 0)]
+    replicate, site, option, refusal = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
+    replicate, site, option, refusal = replicate[order], site[order], option[order], refusal[order]
+    made = np.flatnonzero(refusal == 0)
+    return Drawn(replicate, site, option, sites.edits(site[made], option[made]), refusal)
+
+
+def _slots(sites: Sites) -> Bits:
+    """Return the slot of each site within its admission: what is edited, where, and which draw it is."""
+    what = (sites.kind.astype(np.uint64) << np.uint64(4)) + sites.draw
+    return sites.place.astype(np.uint64) + (what << np.uint64(22))
+
+
+def _outcomes(
+    operator: Operator, sites: Sites, site: Ints, cases: Cases, keys: Bits, replicate: Ints
+) -> tuple[Ints, NDArray[np.uint8]]:
+    """Draw the option of each error, and what refuses it."""
+    start, group = sites.options.start, sites.group[site]
+    size = start[group + 1] - start[group]
+    if operator.CERTAIN:
+        return np.asarray(start[group]), np.zeros(len(site), np.uint8)
+    option = np.full(len(site), -1, np.int64)
+    refusal = np.full(len(site), NO_CANDIDATE, np.uint8)
+    waiting = np.flatnonzero(size)
+    for attempt in range(_TRIES):
+        if not len(waiting):
+            break
+        random = bits(0, f"outcome {attempt}", keys[waiting], replicate[waiting])
+        option[waiting] = sites.options.choices.pick(group[waiting], random)
+        edits = sites.edits(site[waiting], option[waiting])
+        refusal[waiting] = refusals(edits, cases, guarded=operator.guarded, excluded=_allows_excluded(operator))
+        waiting = waiting[(refusal[waiting] > 0) & (size[waiting] > 1)]
+    return option, refusal
+
+
+def _allows_excluded(operator: Operator) -> bool:
+    """Return whether codes may be added that the principal diagnosis excludes."""
+    return bool(getattr(operator, "allow_excluded", True))

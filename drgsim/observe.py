@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from drgsim.attributes import Attributes
 from drgsim.encode import Encoded
 from drgsim.rulebook import ONLY_INCIDENT
-from drgsim.runs import Index, Numbers, Words, distinct, firsts, or_into, ranges
+from drgsim.runs import Index, Numbers, Words, distinct, firsts, or_into, ranges, stretches
 
 Bytes = NDArray[np.uint8]
 
@@ -154,7 +154,7 @@ def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Byte
     Args:
         observed, encoded, attributes: the admissions and the version.
         mdc: (n,) the MDC searched for each.
-        rows: the admissions to look at, or None for all.
+        rows: the admissions to look at, which may repeat, or None for all.
     """
     procedures = attributes.procedures
     words = np.zeros(len(mdc), np.uint64)
@@ -165,10 +165,9 @@ def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Byte
         positions, place = ranges(encoded.procedure_start, rows)
         sets, counted = sets[positions], counted[rows]
         hidden = None if hidden is None else hidden[positions]
-        at = np.full(len(encoded), -1, np.int64)
-        at[rows] = np.arange(len(rows))
-        carrier_place = at[carrier_place]
-        carriers, carrier_place = carriers[carrier_place >= 0], carrier_place[carrier_place >= 0]
+        first, last = (np.searchsorted(observed.cluster_row, rows, side) for side in ("left", "right"))
+        own, carrier_place = stretches(first, last - first)
+        carriers = observed.cluster[own]
     searched = mdc[place]
     values = procedures.seen(searched, sets)
     if hidden is not None:

@@ -10,7 +10,7 @@ whose factor has been zero since 2017.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,13 +20,13 @@ import polars as pl
 
 from drgsim import information
 from drgsim.errors import InputError, SchemaError
-from drgsim.exact import Floats, Ints
+from drgsim.exact import Bools, Floats, Ints
 from drgsim.hospitals import completed
 from drgsim.rates import Rates
 from drgsim.regulation import Policy, components
 from drgsim.schema import HOSPITALS, PAID, STAYS, Frame, checked
-from drgsim.stays import as_stays, by_fiscal_year, exactly, filled, thread_count, with_weights
-from drgsim.technology import technologies
+from drgsim.stays import Stays, as_stays, by_fiscal_year, exactly, filled, thread_count, with_weights
+from drgsim.technology import Asked, technologies
 from drgsim.terms import Terms, terms
 
 __all__ = ["COMPONENTS", "PAY_CODES", "pay", "price", "with_weights"]
@@ -114,7 +114,7 @@ def pay(
             continue
         stays = as_stays(some, one)
         own = completed(hospitals, one)
-        _price(stays, terms(own, one), _hospital_rows(stays, own), one, out, rows, workers)
+        _price(stays, terms(own, one), hospital_rows(stays, own), one, out, rows, workers)
     return out.beside(grouped)
 
 
@@ -152,11 +152,34 @@ def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: 
     return out.beside(frame)
 
 
-def _hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Ints:
-    """Row of each stay's hospital, -1 where there is none."""
+def hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Ints:
+    """Return the row of each stay's hospital, (n,); -1 where there is none."""
     rows = hospitals.select("hospital_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     found = stays.select("hospital_id").join(rows, on="hospital_id", how="left", maintain_order="left")
     return found["row"].fill_null(-1).to_numpy()
+
+
+def price_in_cents(
+    columns: Mapping[str, npt.NDArray[Any]], own: Terms, asked: Asked, unknown: Bools, policy: Policy
+) -> Ints:
+    """Return what stays are paid, (n,) [cents]; the total alone, in one piece.
+
+    Args:
+        columns: (n,) each, of STAYS as `stays.filled` returns them.
+        own: (n,) the hospital of each stay.
+        asked: the new technologies they ask for.
+        unknown: (n,) where the hospital is not known.
+        policy: of the fiscal year.
+    """
+    add_ons, wrong = asked.of(0, len(unknown))
+    stays = _told_wrong(exactly(columns, policy.rates), wrong)
+    return np.asarray(components(stays, own, add_ons, unknown, policy, working=False)["total_usd"], np.int64)
+
+
+def _told_wrong(stays: Stays, rows: Ints) -> Stays:
+    """Mark stays whose add-ons cannot be; an earlier code stands."""
+    stays.code[rows] = np.where(stays.code[rows] > 0, stays.code[rows], NOT_AN_ADD_ON)
+    return stays
 
 
 def _price(
@@ -175,10 +198,9 @@ def _price(
 
     def chunk(start: int) -> None:
         span = slice(start, min(start + CHUNK, frame.height))
-        stays = exactly({name: values[span] for name, values in columns.items()}, rates)
         own = hospitals.of(span if rows is None else rows[span], reported=out.working)
         ours, wrong = asked.of(span.start, span.stop)
-        stays.code[wrong] = np.where(stays.code[wrong] > 0, stays.code[wrong], NOT_AN_ADD_ON)
+        stays = _told_wrong(exactly({name: values[span] for name, values in columns.items()}, rates), wrong)
         unknown = np.zeros(span.stop - start, dtype=np.bool_) if rows is None else rows[span] < 0
         amounts = components(stays, own, ours, unknown, policy, working=out.working)
         out.write(span if isinstance(into, slice) else into[span], amounts)

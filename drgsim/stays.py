@@ -34,6 +34,9 @@ _CLAIMS = Frame(
     + STAYS.columns[7:],
 )
 
+PRICED = (*_CLAIMS.names, "condition_codes")
+"""Columns of admissions that a price can depend on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stays:

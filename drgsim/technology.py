@@ -13,6 +13,7 @@ import polars as pl
 from drgsim.errors import SchemaError
 from drgsim.exact import Ints, scaled
 from drgsim.rates import Rates
+from drgsim.runs import stretches
 from drgsim.schema import normalised
 
 _GIVEN = ("ntap_max_usd", "ntap_share")
@@ -41,6 +42,12 @@ class Asked:
         low, high = np.searchsorted(self.wrong, (start, stop))
         asked = self.row[first:last] - start, self.most2[first:last], self.share2[first:last]
         return asked, self.wrong[low:high] - start
+
+    def taken(self, rows: Ints) -> Asked:
+        """Return what the given rows ask for, as rows of their own; a row may come several times."""
+        first, last = (np.searchsorted(self.row, rows, side) for side in ("left", "right"))
+        at, place = stretches(first, last - first)
+        return Asked(place, self.most2[at], self.share2[at], np.flatnonzero(np.isin(rows, self.wrong)))
 
 
 def technologies(frame: pl.DataFrame, rates: Rates) -> Asked:

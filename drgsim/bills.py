@@ -1,0 +1,186 @@
+"""Errors of several kinds put together into bills: which edits each admission has in each replicate.
+
+A bill is one admission as it is billed in one replicate. Where two errors would change the same thing, the one that
+stands first in the scenario is made and the other refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.cases import Billed, Cases
+from drgsim.draws import Ints
+from drgsim.edits import Edits
+from drgsim.exact import Bools
+from drgsim.miscoding import Drawn
+from drgsim.runs import firsts
+
+
+@dataclass(frozen=True, eq=False)
+class Bills:
+    """Bills with at least one error, (b,), by replicate and row; their edits lie end to end.
+
+    Edits of bill i are start[i] to start[i + 1]; `error` (place in the scenario) says whose each is.
+    """
+
+    replicate: Ints
+    row: Ints
+    start: Ints
+    edits: Edits
+    error: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Number of bills."""
+        return len(self.row)
+
+    @property
+    def bill(self) -> Ints:
+        """The bill of each edit."""
+        return np.repeat(np.arange(len(self)), np.diff(self.start))
+
+
+def billed_together(found: Sequence[Drawn], n: int) -> tuple[Bills, Ints]:
+    """Put the errors of several operators together.
+
+    Args:
+        found: what each operator drew, in the scenario's order, of the same replicates.
+        n: number of admissions.
+
+    Returns:
+        The bills, and how many errors of each operator gave way to an earlier one.
+    """
+    edits = Edits.joined([Edits.none(), *(one.edits for one in found)])
+    replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
+    error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
+    key = replicate * n + edits.row
+    order = np.argsort(key, kind="stable")
+    key, edits, error = key[order], edits.take(order), error[order]
+    kept = ~_gives_way(key, edits)
+    lost = np.bincount(error[~kept], minlength=len(found))
+    if len(key) and not kept.all():
+        key, edits, error = key[kept], edits.take(kept), error[kept]
+    first = firsts(key)
+    return Bills(key[first] // max(n, 1), edits.row[first], np.append(first, len(key)), edits, error), lost
+
+
+def _gives_way(key: Ints, edits: Edits) -> Bools:
+    """Return which edits would change what an earlier one of their bill changes."""
+    same = np.flatnonzero(key[1:] == key[:-1])
+    several = np.union1d(same, same + 1)
+    lost = np.zeros(len(key), np.bool_)
+    if not len(several):
+        return lost
+    some = edits.take(several)
+    which, second = some.second_target()
+    at = np.concatenate([np.arange(len(several)), which])
+    target = np.concatenate([some.target(), second]).astype(np.int64)
+    bill = key[several][at]
+    order = np.lexsort((at, target, bill))
+    again = (bill[order][1:] == bill[order][:-1]) & (target[order][1:] == target[order][:-1])
+    lost[several[at[order[1:][again]]]] = True
+    return lost
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """What each error contributes to a bill's change of payment, (k,) a row an error of a bill.
+
+    `shapley` [cents] adds up over the errors of a bill to its change; `solo` is the error's effect alone, `last`
+    what its absence would change. For a bill with one error all three are the change.
+    """
+
+    bill: Ints
+    error: NDArray[np.uint8]
+    shapley: Ints
+    solo: Ints
+    last: Ints
+
+
+def shared_out(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> Shares:
+    """Attribute the change of each bill to its errors: exact Shapley values, by pricing every part of its errors.
+
+    Payment adds over admissions, so only bills with errors of two kinds or more are priced again.
+
+    Args:
+        bills: (b,) the bills.
+        change: (b,) their change of payment [cents].
+        returned: (b,) bills that cannot be grouped: nobody's share, since they are not paid but returned.
+        cases: the admissions.
+
+    Source: Shapley, A value for n-person games (1953).
+    """
+    bill = bills.bill
+    key = bill * 256 + bills.error
+    ordered = np.sort(key[~returned[bill]], kind="stable")
+    pairs = ordered[firsts(ordered)]
+    owner, error = pairs >> 8, (pairs & 255).astype(np.uint8)
+    count = np.bincount(owner, minlength=len(bills))
+    value = change[owner]
+    shares = Shares(owner, error, value.copy(), value.copy(), value.copy())
+    several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
+    if several:
+        first = np.concatenate([[0], np.cumsum(count)])
+        rank = np.searchsorted(pairs, key) - first[bill]
+        values = _values(several, rank, bills, change, cases)
+        for (size, which), value in zip(several, values, strict=True):
+            _share_out(shares, first[which], value, size)
+    return shares
+
+
+def _values(several: Sequence[tuple[int, Ints]], rank: Ints, bills: Bills, change: Ints, cases: Cases) -> list[Ints]:
+    """Return what every part of the errors of bills comes to, (2 ** size, bills) [cents] for each size.
+
+    Part p is made of the errors whose rank within their bill is a bit of p. All are grouped and priced at once.
+    """
+    bill, values = bills.bill, [np.zeros((1 << size, len(which)), np.int64) for size, which in several]
+    parts: list[tuple[Ints, Ints, Ints, int]] = []
+    for (size, which), value in zip(several, values, strict=True):
+        value[-1] = change[which]
+        is_mine = np.zeros(len(bills), np.bool_)
+        is_mine[which] = True
+        own = np.flatnonzero(is_mine[bill])
+        for part in range(1, (1 << size) - 1):
+            kept = own[(part >> rank[own]) & 1 > 0]
+            parts.append((kept, firsts(bill[kept]), which, part))
+    before = np.cumsum([0, *(len(kept) for kept, _, _, _ in parts)])
+    start = [first + at for (_, first, _, _), at in zip(parts, before, strict=False)]
+    rows = np.concatenate([bills.row[which] for _, _, which, _ in parts])
+    edits = bills.edits.take(np.concatenate([kept for kept, _, _, _ in parts]))
+    billed = cases.billed(edits, np.concatenate([*start, before[-1:]]))
+    more = np.where(cases.returns(rows, billed.drg), 0, billed.cents - cases.pricer.cents[rows])
+    at = 0
+    for value in values:
+        for part in range(1, len(value) - 1):
+            value[part] = more[at : at + value.shape[1]]
+            at += value.shape[1]
+    return values
+
+
+def _share_out(shares: Shares, first: Ints, value: Ints, size: int) -> None:
+    """Attribute bills with `size` kinds of error, whose shares begin at `first`."""
+    orders = [_factorial(s) * _factorial(size - s - 1) for s in range(size)]
+    total, given = _factorial(size), np.zeros(len(first), np.int64)
+    running = np.zeros(len(first), np.int64)
+    for error in range(size):
+        for part in range(1 << size):
+            if not part >> error & 1:
+                running += orders[part.bit_count()] * (value[part | 1 << error] - value[part])
+        upto = (2 * running + total) // (2 * total)  # cents, halves up: the parts add up whatever is rounded
+        shares.shapley[first + error] = upto - given
+        shares.solo[first + error] = value[1 << error]
+        shares.last[first + error] = value[-1] - value[((1 << size) - 1) ^ (1 << error)]
+        given = upto
+
+
+def _factorial(n: int) -> int:
+    return 1 if n < 2 else n * _factorial(n - 1)
+
+
+def changed(bills: Bills, billed: Billed, cases: Cases) -> Bools:
+    """Return which bills have another DRG or payment than the truth, (b,)."""
+    moved: Bools = (billed.drg != cases.truth.drg[bills.row]) | (billed.cents != cases.pricer.cents[bills.row])
+    return moved

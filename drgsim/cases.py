@@ -1,0 +1,248 @@
+"""Admissions ready for coding errors: encoded, grouped and priced once; `billed` says what edits make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.attributes import Attributes, attributes
+from drgsim.draws import Bits, Ints, bits
+from drgsim.edits import Edits, Kind, applied
+from drgsim.encode import Encoded, encode, joined
+from drgsim.errors import InputError
+from drgsim.grouper import Grouping, answer, grade, group_encoded, regraded
+from drgsim.observe import Observed, observe
+from drgsim.rates import Rates
+from drgsim.repricing import Repricer
+from drgsim.runs import Words, firsts, ranges
+from drgsim.schema import ADMISSIONS, checked
+from drgsim.sight import SEEN, SEVERITY, Sight
+from drgsim.spans import over_spans
+from drgsim.tables import TableSet
+
+_OK = 0
+UNKNOWN_NUMBER = -1
+"""Stands for an age or a length of stay that is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Billed:
+    """What admissions are billed as, (k,) each: DRG, severity (place in `schema.Severity`), MDC, payment [cents]."""
+
+    drg: NDArray[np.uint16]
+    mdc: NDArray[np.uint8]
+    severity: NDArray[np.uint8]
+    cents: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Admissions as they should be billed (the truth), (n,), and what edits of them are billed as.
+
+    Attributes:
+        grouped: the admissions with the columns of `schema.GROUPED`.
+        tables: the grouper version.
+        encoded: the admissions as integers.
+        ids: admission ids, which key all draws.
+        age: [years], `los`: [days]; -1 where not known.
+        truth: the grouper's answer.
+        pricer: their payment, and what prices them again.
+        observed: what the formulas see of them, and `sight` what they can see of an edit.
+    """
+
+    grouped: pl.DataFrame
+    tables: TableSet
+    encoded: Encoded
+    ids: Bits
+    age: Ints
+    los: Ints
+    truth: Grouping = field(repr=False)
+    pricer: Repricer = field(repr=False)
+    observed: Observed = field(repr=False)
+    sight: Sight = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of admissions."""
+        return len(self.ids)
+
+    @property
+    def rules(self) -> Attributes:
+        """The version in the engine's form."""
+        return attributes(self.tables)
+
+    @classmethod
+    def of(
+        cls,
+        admissions: pl.DataFrame,
+        *,
+        tables: TableSet,
+        hospitals: pl.DataFrame | None,
+        rates: Rates | Sequence[Rates],
+        hospital_status: str | None = None,
+    ) -> Cases:
+        """Encode, group and price admissions as they are.
+
+        Args:
+            admissions: (n,) `schema.ADMISSIONS`, with what `pay` needs unless `hospitals` is None.
+            tables: the grouper version of all of them.
+            hospitals: `schema.HOSPITALS`, or None: weight times a base rate (`repricing.base_rate_usd`).
+            rates: one `Rates`, or several, chosen by discharge date.
+            hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
+
+        Raises:
+            SchemaError: as `group` and `pay`.
+            InputError: an admission id is missing or comes twice, since draws are keyed by it; or `tables` is
+                no TableSet.
+        """
+        if not isinstance(tables, TableSet):
+            raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
+        frame = checked(admissions, ADMISSIONS)
+        ids = _distinct_ids(frame["admission_id"])
+        status = hospital_status or ("NON_EXEMPT" if "sdx_poa" in frame.columns else "EXEMPT")
+        encoded = encode(admissions, tables, hospital_status=status)
+        truth = group_encoded(encoded, tables)
+        grouped = admissions.with_columns(truth.frame())
+        return cls(
+            grouped=grouped,
+            tables=tables,
+            encoded=encoded,
+            ids=ids,
+            age=_numbers(frame, "age"),
+            los=_numbers(frame, "los_days"),
+            truth=truth,
+            pricer=Repricer.of(grouped, encoded, hospitals, rates, tables),
+            observed=observe(encoded, attributes(tables)),
+            sight=Sight.of(encoded, truth.return_code == _OK, attributes(tables)),
+        )
+
+    def billed(self, edits: Edits, start: Ints) -> Billed:
+        """Return what bills with edits come to.
+
+        Args:
+            edits: (k,) of any admissions, those of one bill together.
+            start: (b + 1,) where the edits of each bill begin, and where the last end; none is empty.
+
+        Returns:
+            (b,) an admission each; the same admission may be billed in several ways.
+        """
+        rows = edits.row[start[:-1]]
+        drg, mdc, severity = (getattr(self.truth, name)[rows] for name in ("drg", "mdc", "severity"))
+        billed = Billed(drg, mdc, severity, self.pricer.cents[rows])
+        seen, word = np.full(len(rows), SEEN, np.uint8), np.zeros(len(rows), np.uint64)
+        alone = np.flatnonzero(np.diff(start) == 1)
+        single = edits.take(start[alone])
+        seen[alone], word[alone] = self.sight.of_edits(single)
+        seen[alone[self.pricer.asks_otherwise(single)]] = SEEN
+        self._regrade(billed, np.flatnonzero(seen == SEVERITY), rows, word)
+        self._regroup(billed, np.flatnonzero(seen == SEEN), rows, edits, start)
+        return billed
+
+    def _regrade(self, billed: Billed, which: Ints, rows: Ints, word: Words) -> None:
+        """Group and price the bills of which severity alone is another."""
+
+        def span(a: int, b: int) -> Ints:
+            at = which[a:b]
+            found = regraded(word[at], rows[at], self.observed, self.encoded, self.rules)
+            moved = found.drg != self.truth.drg[rows[at]]
+            by_text = moved & self.pricer.needs_text(rows[at], found.drg)
+            status = self.encoded.status_place[rows[at]]
+            self._write(billed, at, rows, found, status, moved & ~by_text)
+            return at[by_text]
+
+        left = np.concatenate([np.zeros(0, np.int64), *over_spans(len(which), span)])
+        if len(left):  # codes beside their severity mean nothing here: the text of the truth will do
+            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.encoded.take(rows[left]))
+
+    def _regroup(self, billed: Billed, which: Ints, rows: Ints, edits: Edits, start: Ints) -> None:
+        """Group and price bills from their codes."""
+        own, first = ranges(start, which)
+        shown, bounds = edits.take(own), np.append(firsts(first), len(own))
+
+        def span(a: int, b: int) -> tuple[Ints, Encoded]:
+            at = which[a:b]
+            mine = shown.take(slice(bounds[a], bounds[b]))
+            bill = np.repeat(np.arange(b - a), np.diff(bounds[a : b + 1]))
+            changed = applied(self.encoded.take(rows[at]), replace(mine, row=bill))
+            found = answer(grade(changed, self.rules))
+            moved = found.drg != self.truth.drg[rows[at]]
+            by_text = moved & self.pricer.needs_text(rows[at], found.drg)
+            by_text[bill[self.pricer.asks_otherwise(mine)]] = True
+            moved[bill[mine.kind == Kind.DISCHARGE_STATUS]] = True
+            self._write(billed, at, rows, found, changed.status_place, moved & ~by_text)
+            left = np.flatnonzero(by_text)
+            return at[left], changed.take(left)
+
+        parts = [(at, changed) for at, changed in over_spans(len(which), span) if len(at)]
+        if parts:
+            at = np.concatenate([at for at, _ in parts])
+            billed.cents[at] = self.pricer.in_full(rows[at], billed.drg[at], joined([part for _, part in parts]))
+
+    def _write(
+        self,
+        billed: Billed,
+        at: Ints,
+        rows: Ints,
+        found: Grouping,
+        status: NDArray[np.uint16],
+        moved: NDArray[np.bool_],
+    ) -> None:
+        billed.drg[at], billed.mdc[at], billed.severity[at] = found.drg, found.mdc, found.severity
+        which = np.flatnonzero(moved)
+        own = at[which]
+        billed.cents[own] = self.pricer.again(rows[own], found.drg[which], status[which])
+
+    def returns(self, rows: Ints, drg: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        """Return which bills cannot be grouped though the truth can: they are returned, not paid, (k,)."""
+        returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        return returned
+
+    def digest(self) -> str:
+        """Return hexadecimal digits that the admissions' codes and payments decide, whatever their order."""
+        encoded = self.encoded
+        columns: dict[str, NDArray[np.integer]] = {
+            "pdx": encoded.pdx,
+            "sex": encoded.sex,
+            "status": encoded.status_place,
+            "hospital": encoded.hospital_status,
+            "drg": self.truth.drg,
+            "cents": self.pricer.cents,
+        }
+        total = sum(_hashed(name, self.ids, values.astype(np.int64)) for name, values in columns.items())
+        poa = 0 if encoded.poa is None else encoded.poa.astype(np.int64) << 24
+        for name, codes, start, row in (
+            ("sdx", encoded.sdx + poa, encoded.sdx_start, encoded.sdx_row),
+            ("procedure", encoded.procedures, encoded.procedure_start, encoded.procedure_row),
+        ):
+            place = np.arange(len(codes)) - start[row]
+            total += _hashed(name, self.ids[row], (place << 32) + codes)
+        return f"{len(self):x}-{total % 2**64:016x}"
+
+
+def _hashed(name: str, ids: Bits, values: Ints) -> int:
+    """Return a sum of hashes, which no order of the rows can change."""
+    return int(bits(0, f"digest {name}", ids, values.view(np.uint64)).sum())
+
+
+def _distinct_ids(ids: pl.Series) -> Bits:
+    if ids.null_count():
+        raise InputError(
+            f"admission_id is missing in {ids.null_count():,} rows, first in row {ids.is_null().arg_max()}."
+        )
+    twice = ids.is_duplicated()
+    if twice.any():
+        row = int(twice.arg_max() or 0)
+        raise InputError(
+            f"admission_id {ids[row]} comes more than once ({int(twice.sum()):,} rows share ids): draws are keyed "
+            "by it. Number the admissions: frame.with_row_index('admission_id')."
+        )
+    return ids.to_numpy()
+
+
+def _numbers(frame: pl.DataFrame, name: str) -> Ints:
+    if name not in frame.columns:
+        return np.full(len(frame), UNKNOWN_NUMBER, np.int64)
+    return frame[name].fill_null(UNKNOWN_NUMBER).to_numpy().astype(np.int64)

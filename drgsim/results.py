@@ -1,0 +1,298 @@
+"""The result of a simulation: totals, tables by any column, transitions, and how sure each of them is."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from drgsim.draws import uniform
+from drgsim.errors import InputError, did_you_mean
+from drgsim.scenario import Scenario
+from drgsim.schema import Severity
+from drgsim.statistics import LEVEL, estimates, t_quantile
+
+OPERATOR = "operator"
+BILLED = ("billed_drg", "billed_mdc", "billed_severity")
+"""Columns of bills, beside those of the admissions, by which a result can be told."""
+
+_RESAMPLES = 2000
+_MEASURES = ("net", "over", "under", "gross", "drg_changes")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What coding errors did to payment, over some replicates. A frozen value of frames.
+
+    Money is what is billed less the truth [USD]: `over` is overpaid, `under` underpaid (not below 0), `gross` their
+    sum, `net` their difference. Bills that cannot be grouped are returned, not paid: they count as
+    `returned`, not as underpaid.
+
+    Attributes:
+        run_id: decided by data, scenario, version and seed.
+        scenario, version, seed: what was simulated.
+        replicates: how many were finished; `asked` how many were wanted, `interrupted` whether that was why.
+        priced_by: what the dollars are.
+        admissions: (n,) the truth, grouped, with `usd` and `weight`.
+        totals: (r,) whole numbers of each replicate, money in cents.
+        bills: bills that moved: replicate, row of the admission, DRG, MDC, severity, change [cents].
+        shares: what each error contributed to them, see `bills.Shares` [cents].
+        applied: how often each error could be made, was made, and was refused, and why.
+        ledger: every error made (replicate, admission, operator, field, place, code before and after), or None.
+    """
+
+    run_id: str
+    scenario: Scenario
+    version: str
+    seed: int
+    replicates: int
+    asked: int
+    interrupted: bool
+    priced_by: str
+    admissions: pl.DataFrame = field(repr=False)
+    totals: pl.DataFrame = field(repr=False)
+    bills: pl.DataFrame = field(repr=False)
+    shares: pl.DataFrame = field(repr=False)
+    applied: pl.DataFrame = field(repr=False)
+    ledger: pl.DataFrame | None = field(default=None, repr=False)
+
+    @property
+    def payment_usd(self) -> float:
+        """Payment of the truth [USD]."""
+        return _cents(self.admissions["usd"]) / 100
+
+    def summary(self, level: float = LEVEL) -> pl.DataFrame:
+        """Return each measure with its mean over replicates, Monte-Carlo error and spread (`statistics.estimates`).
+
+        Money in USD a replicate, in USD an admission and as a share of the true payment; shares of admissions with
+        another code, another DRG, and of changed DRGs those that pay more; case-mix index; MCC and CC capture.
+
+        Args:
+            level: of the intervals.
+        """
+        total, n, paid = self.totals, max(self.admissions.height, 1), self.payment_usd or float("nan")
+        money = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
+        money["gross"] = money["over"] + money["under"]
+        moved, up = total["drg_changes"].to_numpy(), total["drg_changes_up"].to_numpy()
+        with np.errstate(invalid="ignore"):
+            share_up = np.where(moved > 0, up / np.maximum(moved, 1), np.nan)
+        index, levels = self._case_mix_index(), self.admissions["severity"]
+        change = total["weight4"].to_numpy() / 1e4 / n
+        values = {f"{name}_usd": ("USD", usd) for name, usd in money.items()}
+        values |= {f"{name}_usd_per_admission": ("USD/admission", usd / n) for name, usd in money.items()}
+        values |= {f"{name}_share": ("of payment", usd / paid) for name, usd in money.items()}
+        values |= {
+            "code_change_rate": ("of admissions", total["code_changes"].to_numpy() / n),
+            "drg_change_rate": ("of admissions", moved / n),
+            "share_up": ("of changed DRGs", share_up[moved > 0]),
+            "case_mix_index": ("weight", index + change),
+            "case_mix_index_change": ("weight", change),
+            "mcc_capture": ("of admissions", (int((levels == "MCC").sum()) + total["mcc"].to_numpy()) / n),
+            "cc_capture": ("of admissions", (int((levels == "CC").sum()) + total["cc"].to_numpy()) / n),
+            "returned_rate": ("of admissions", total["returned"].to_numpy() / n),
+            "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
+        }
+        return estimates(values, level)
+
+    def mean(self, measure: str) -> float:
+        """Return the mean of one measure of `summary`.
+
+        Raises:
+            InputError: there is no such measure.
+        """
+        table = self.summary()
+        found = table.filter(pl.col("measure") == measure)["mean"]
+        if not len(found):
+            names = table["measure"].to_list()
+            raise InputError(f"no measure is called {measure!r}.{did_you_mean(measure, names)}")
+        return float("nan") if found[0] is None else float(found[0])
+
+    def by(self, *columns: str, level: float = LEVEL) -> pl.DataFrame:
+        """Return the result by any columns: of the admissions, of the bills (`BILLED`), or "operator".
+
+        Args:
+            columns: such as "mdc", "drg", "hospital_id", "severity", "operator", or several.
+            level: of the intervals.
+
+        Returns:
+            A row a group, sorted by it: `admissions` and `payment_usd` of the truth (not for columns of bills);
+            mean `net_usd` with its standard error and interval, `over_usd`, `under_usd`, `gross_usd`, `drg_changes`
+            (admissions), each a replicate; `net_share` of payment. By operator, what errors contributed
+            (Shapley values).
+
+        Raises:
+            InputError: no column, or one that is not there.
+        """
+        own = [name for name in columns if name not in (OPERATOR, *BILLED)]
+        for name in own:
+            if name not in self.admissions.columns:
+                known = (OPERATOR, *BILLED, *self.admissions.columns)
+                raise InputError(f"the result has no column {name!r}.{did_you_mean(name, known)}")
+        if not columns:
+            raise InputError('name a column to tell the result by, such as result.by("mdc").')
+        moved = self._shares() if OPERATOR in columns else self._bills()
+        keys = self.admissions.select(own) if own else pl.DataFrame()
+        moved = moved.with_columns(keys[moved["row"]].get_columns()) if own else moved
+        per = moved.group_by("replicate", *columns).agg(pl.col(_MEASURES).sum())
+        table = per.group_by(columns).agg(
+            *(pl.col(name).sum() for name in _MEASURES), squares=(pl.col("net").cast(pl.Float64) ** 2).sum()
+        )
+        if own and len(own) == len(columns):
+            truth = self.admissions.group_by(own).agg(
+                admissions=pl.len(), payment_usd=(pl.col("usd") * 100).round().cast(pl.Int64).sum() / 100
+            )
+            table = truth.join(table, on=own, how="left", nulls_equal=True)
+            table = table.with_columns(pl.col(*_MEASURES, "squares").fill_null(0))
+        return self._told(table, columns, level)
+
+    def _told(self, table: pl.DataFrame, columns: tuple[str, ...], level: float) -> pl.DataFrame:
+        r = self.replicates
+        mean = {f"{name}_usd": pl.col(name) / 100 / r for name in ("net", "over", "under", "gross")}
+        mean["drg_changes"] = pl.col("drg_changes") / r
+        spread = (pl.col("squares") - pl.col("net").cast(pl.Float64) ** 2 / r).clip(lower_bound=0.0) / max(r - 1, 1)
+        error = (spread / r).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
+        reach = t_quantile(r - 1, level) if r > 1 else float("nan")
+        told = table.with_columns(**mean, net_standard_error=error).with_columns(
+            net_low=pl.col("net_usd") - reach * pl.col("net_standard_error"),
+            net_high=pl.col("net_usd") + reach * pl.col("net_standard_error"),
+        )
+        names = ["net_usd", "net_standard_error", "net_low", "net_high", "over_usd", "under_usd", "gross_usd"]
+        if "payment_usd" in told.columns:
+            paid = pl.col("payment_usd")
+            told = told.with_columns(net_share=pl.when(paid != 0).then(pl.col("net_usd") / paid))
+            return told.select(*columns, "admissions", "payment_usd", *names, "drg_changes", "net_share").sort(columns)
+        return told.select(*columns, *names, "drg_changes").sort(columns)
+
+    def operators(self) -> pl.DataFrame:
+        """Return what each error contributed, a replicate [USD]; `shapley_usd` add up to `net_usd` to the cent.
+
+        Returns:
+            `operator`, `shapley_usd` with its standard error, `solo_usd` (were it the only error), `last_usd` (what
+            would be spared if it alone were mended), in the scenario's order; then a row "total".
+        """
+        r = self.replicates
+        labels = pl.DataFrame({OPERATOR: [error.label for error in self.scenario.errors]}, schema={OPERATOR: pl.String})
+        names = labels.with_row_index("error").with_columns(pl.col("error").cast(pl.UInt8))
+        per = self.shares.group_by("error", "replicate").agg(pl.col("cents", "solo", "last").sum())
+        table = per.group_by("error").agg(
+            pl.col("cents", "solo", "last").sum(), squares=(pl.col("cents").cast(pl.Float64) ** 2).sum()
+        )
+        table = names.join(table, on="error", how="left", maintain_order="left").fill_null(0)
+        spread = (pl.col("squares") - pl.col("cents").cast(pl.Float64) ** 2 / r).clip(lower_bound=0.0) / max(r - 1, 1)
+        error = (spread / r).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
+        told = table.select(
+            OPERATOR,
+            shapley_usd=pl.col("cents") / 100 / max(r, 1),
+            standard_error=error,
+            solo_usd=pl.col("solo") / 100 / max(r, 1),
+            last_usd=pl.col("last") / 100 / max(r, 1),
+        )
+        sure = float(self.totals["net"].to_numpy().std(ddof=1)) / 100 / r**0.5 if r > 1 else None
+        whole = [int(self.shares[name].sum()) / 100 / max(r, 1) for name in ("solo", "last")]
+        total = ("total", int(self.totals["net"].sum()) / 100 / max(r, 1), sure, *whole)
+        return told.vstack(pl.DataFrame([total], schema=told.schema, orient="row"))
+
+    def transitions(self) -> pl.DataFrame:
+        """Return DRG to billed DRG: mean admissions and dollars a replicate, most dollars first.
+
+        Returns:
+            `drg`, `billed_drg`, `admissions`, `usd`; bills that are returned have a billed DRG and no dollars.
+        """
+        r = max(self.replicates, 1)
+        return (
+            self._bills()
+            .with_columns(drg=self.admissions["drg"][self.bills["row"]])
+            .filter(pl.col("drg") != pl.col("billed_drg"))
+            .group_by("drg", "billed_drg")
+            .agg(admissions=pl.len() / r, usd=pl.col("net").sum() / 100 / r)
+            .sort(pl.col("usd").abs(), "drg", "billed_drg", descending=[True, False, False])
+        )
+
+    def over_hospitals(self, level: float = LEVEL) -> tuple[float, float, float]:
+        """Return the net share of payment, and its interval were other such hospitals simulated.
+
+        Hospitals are resampled whole, 2,000 times; this is uncertainty about hospitals, beside the noise of events.
+
+        Raises:
+            InputError: the admissions have no `hospital_id`.
+        """
+        table = self.by("hospital_id")
+        net, paid = table["net_usd"].to_numpy(), table["payment_usd"].to_numpy()
+        picks = (uniform(self.seed, "hospitals", np.arange(_RESAMPLES * len(net))) * len(net)).astype(np.int64)
+        picks = picks.reshape(_RESAMPLES, len(net))
+        share = net[picks].sum(axis=1) / paid[picks].sum(axis=1)
+        low, high = np.quantile(share, [0.5 - level / 2, 0.5 + level / 2])
+        return float(net.sum() / paid.sum()), float(low), float(high)
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write every table as Parquet, and the scenario and run as TOML and JSON, into a folder.
+
+        Returns:
+            The folder; it is made if need be, and files of the same names are replaced.
+        """
+        root = Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        tables = {
+            **{name: getattr(self, name) for name in ("admissions", "totals", "bills", "shares", "applied")},
+            "summary": self.summary(),
+            "operators": self.operators(),
+            "transitions": self.transitions(),
+            **({"ledger": self.ledger} if self.ledger is not None else {}),
+        }
+        for name, table in tables.items():
+            table.write_parquet(root / f"{name}.parquet")
+        (root / "scenario.toml").write_text(self.scenario.dumps(), "utf-8")
+        about = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
+        (root / "run.json").write_text(json.dumps({name: getattr(self, name) for name in about}, indent=1), "utf-8")
+        return root
+
+    def _case_mix_index(self) -> float:
+        weighed = self.admissions["weight"].sum()
+        return float(weighed) / max(self.admissions.height, 1)
+
+    def _bills(self) -> pl.DataFrame:
+        """Return the bills that moved with the measures of a table, money in cents."""
+        cents, severities = pl.col("cents"), Severity.categories
+        drg = self.admissions["drg"][self.bills["row"]]
+        named = pl.Series("billed_severity", severities, dtype=Severity)
+        return self.bills.with_columns(drg_was=drg).select(
+            "replicate",
+            "row",
+            pl.col("drg").alias("billed_drg"),
+            pl.col("mdc").alias("billed_mdc"),
+            named.gather(self.bills["severity"]),
+            net=cents,
+            over=cents.clip(lower_bound=0),
+            under=-cents.clip(upper_bound=0),
+            gross=cents.abs(),
+            drg_changes=((pl.col("drg") != pl.col("drg_was")) & ~pl.col("returned")).cast(pl.Int64),
+        )
+
+    def _shares(self) -> pl.DataFrame:
+        """Return what each error contributed to the bills, with the measures of a table; DRGs of the whole bill."""
+        labels = pl.Series(OPERATOR, [error.label for error in self.scenario.errors], dtype=pl.String)
+        bills = self._bills().select("replicate", "row", *BILLED, "drg_changes")
+        cents = pl.col("cents")
+        return (
+            self.shares.with_columns(labels.gather(self.shares["error"]) if len(labels) else labels)
+            .join(bills, on=["replicate", "row"], how="left")
+            .select(
+                "replicate",
+                "row",
+                OPERATOR,
+                *BILLED,
+                net=cents,
+                over=cents.clip(lower_bound=0),
+                under=-cents.clip(upper_bound=0),
+                gross=cents.abs(),
+                drg_changes=pl.col("drg_changes").fill_null(0),
+            )
+        )
+
+
+def _cents(usd: pl.Series) -> int:
+    return int((usd * 100).round().cast(pl.Int64).sum())

@@ -1,0 +1,152 @@
+"""What the formulas can see of an edit: nothing, another severity, or more.
+
+Most coding errors change no DRG, and many are known not to before anything is grouped: a secondary diagnosis
+without operands whose severity another one of the claim keeps up. Others change nothing but the severity the search
+starts from. What is told here is certain; everything else is grouped from its codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.attributes import Attributes
+from drgsim.edits import Edits, Kind
+from drgsim.encode import HOSPITAL_STATUS, POA_PRESENT, Encoded
+from drgsim.rulebook import PRE_MDC
+from drgsim.runs import Index, Words
+
+Bools = NDArray[np.bool_]
+_ENOUGH = 255
+
+UNSEEN, SEVERITY, SEEN = range(3)
+"""Nothing is seen, severity alone, or anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What decides whether an edit of a secondary diagnosis can be seen, admissions (n,) and their codes (k,).
+
+    `settled` admissions have nothing that looks at codes one by one (a condition that may be hospital-acquired, a
+    principal diagnosis that asks for the company it keeps, a claim in error); `names` are the operands that
+    some formula searched for the admission looks at; `severity` is what the initial pass saw; `lasting`
+    counts the MCCs that no rule suppresses; `has_twin` says of each code whether another of its admission has
+    the very same severity.
+    """
+
+    settled: Bools
+    names: Words
+    severity: Words
+    lasting: NDArray[np.uint8]
+    has_twin: Bools
+    _encoded: Encoded = field(repr=False)
+    _rules: Attributes = field(repr=False)
+
+    @classmethod
+    def of(cls, encoded: Encoded, settled: Bools, rules: Attributes) -> Sight:
+        """Look at admissions once.
+
+        Args:
+            encoded: (n,) the admissions as they are.
+            settled: (n,) grouped without error.
+            rules: the version.
+        """
+        diagnoses = rules.diagnoses
+        severe = np.flatnonzero(diagnoses.kind[encoded.sdx] >= diagnoses.first_severe)
+        row = encoded.sdx_row[severe].astype(np.int64)
+        bits = _effective(encoded, rules, row, encoded.sdx[severe])
+        severity = np.zeros(len(encoded), np.uint64)
+        np.bitwise_or.at(severity, row, bits)
+        lasting = np.bincount(row[bits & diagnoses.lasting_mcc > 0], minlength=len(encoded))
+        pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex]
+        return cls(
+            settled=settled & ~rules.rulebook.class_incident[pdx_class] & ~_may_be_acquired(encoded, rules),
+            names=_searched_names(rules)[pdx_class],
+            severity=severity,
+            lasting=np.minimum(lasting, _ENOUGH).astype(np.uint8),
+            has_twin=_twins(len(encoded.sdx), severe, row, bits),
+            _encoded=encoded,
+            _rules=rules,
+        )
+
+    def of_edits(self, edits: Edits) -> tuple[NDArray[np.uint8], Words]:
+        """Return what is seen of each edit, made alone, and the severity it leaves, (k,) each.
+
+        The severity (a severity word) holds where nothing more than it is seen.
+        """
+        seen = np.full(len(edits), SEEN, np.uint8)
+        severity = self.severity[edits.row]
+        which = np.flatnonzero(((edits.kind == Kind.SDX) | (edits.kind == Kind.ADD_SDX)) & self.settled[edits.row])
+        row, before, after = edits.row[which], edits.before[which], edits.after[which]
+        replaced = np.flatnonzero(edits.kind[which] == Kind.SDX)
+        position = self._encoded.sdx_start[row[replaced]] + edits.place[which[replaced]]
+        silent = self._is_silent(row, before) & self._is_silent(row, after)
+        if self._encoded.poa is not None:  # a code put in another's place takes over what POA says of that
+            acquired = self._rules.diagnoses.kind_hac[self._rules.diagnoses.kind[after[replaced]]]
+            silent[replaced] &= ~acquired | (self._encoded.poa[position] == POA_PRESENT)
+        which, row, before, after = which[silent], row[silent], before[silent], after[silent]
+        lost = _effective(self._encoded, self._rules, row, before)
+        gained = _effective(self._encoded, self._rules, row, after)
+        others = self.lasting[row] - (lost & self._rules.diagnoses.lasting_mcc > 0) > 0
+        gone = np.flatnonzero(lost)
+        position = self._encoded.sdx_start[row[gone]] + edits.place[which[gone]]
+        lost[gone[self.has_twin[position]]] = 0
+        left = (severity[which] & ~lost) | gained
+        seen[which] = np.where((left == severity[which]) | others, UNSEEN, SEVERITY)
+        severity[which] = left
+        return seen, severity
+
+    def _is_silent(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+        """Return which diagnoses carry no operand that the formulas searched for their admission look at."""
+        diagnoses = self._rules.diagnoses
+        silent: Bools = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.names[row]) == 0
+        return silent
+
+
+def _may_be_acquired(encoded: Encoded, rules: Attributes) -> Bools:
+    """Return which admissions have a code of a hospital-acquired condition that was not present on admission."""
+    acquired = rules.diagnoses.kind_hac[rules.diagnoses.kind[encoded.sdx]]
+    if encoded.poa is not None:
+        acquired &= encoded.poa != POA_PRESENT
+    found: Bools = np.zeros(len(encoded), np.bool_)
+    found[encoded.sdx_row[acquired]] = True
+    found &= encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"]
+    return found
+
+
+def _searched_names(rules: Attributes) -> Words:
+    """Return, for each class of principal diagnosis, the claim bits that any list it may be searched in looks at."""
+    book = rules.rulebook
+    regions = np.uint64(book.trauma_mask)  # what multiple trauma is told from
+    searched = {PRE_MDC, *(int(mdc) for mdc in np.unique(book.reroute_mdc) if mdc)}
+    words = book.list_claim[book.list_of[np.arange(len(book.classes)), book.class_mdc]] | regions
+    for mdc in sorted(searched):
+        words = words | book.list_claim[book.list_of[:, mdc]]
+    return np.asarray(words, np.uint64)
+
+
+def _effective(encoded: Encoded, rules: Attributes, row: Index, codes: NDArray[np.int32]) -> Words:
+    """Return the severity bits of codes on admissions, 0 where the PDX or death excludes them."""
+    diagnoses = rules.diagnoses
+    bits = diagnoses.kind_severity[diagnoses.kind[codes]]
+    some = np.flatnonzero(bits)
+    beside, code = encoded.pdx[row[some]], codes[some]
+    bits[some] *= ~diagnoses.excluded(beside, np.arange(len(some)), code)
+    dead = some[rules.died[encoded.status_place[row[some]]]]
+    bits[dead] &= ~diagnoses.death_excluded
+    return bits
+
+
+def _twins(count: int, severe: Index, row: Index, bits: Words) -> Bools:
+    """Return which codes share their severity bits with another code of the admission, (count,)."""
+    some = np.flatnonzero(bits)
+    bit = np.bitwise_count(bits[some] - np.uint64(1)).astype(np.int64)  # one bit is set: its place
+    key = row[some] * 64 + bit
+    order = np.argsort(key, kind="stable")
+    same = np.flatnonzero(np.diff(key[order]) == 0)
+    found = np.zeros(count, np.bool_)
+    found[severe[some[order[same]]]] = True
+    found[severe[some[order[same + 1]]]] = True
+    return found

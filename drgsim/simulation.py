@@ -1,0 +1,299 @@
+"""Admissions billed with coding errors, many times over: `simulate` says what the errors do to payment.
+
+Truth and bill share everything but the errors. Draws are keyed by seed, error, replicate and admission; only
+admissions with an error are grouped again, and only those that move are priced again. Sums are of whole cents, so no
+result depends on threads, blocks or row order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.bills import Bills, billed_together, changed, shared_out
+from drgsim.cases import Billed, Cases
+from drgsim.draws import Bits, Ints
+from drgsim.edits import told
+from drgsim.errors import InputError
+from drgsim.exact import Bools
+from drgsim.guards import REFUSALS
+from drgsim.miscoding import Drawn, confined, drawn, keyed
+from drgsim.rates import Rates
+from drgsim.results import Simulation
+from drgsim.scenario import Scenario
+from drgsim.sites import Sites
+from drgsim.tables import TableSet
+
+BLOCK = 8
+"""Replicates are drawn eight at a time, or a multiple of that."""
+_LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
+_BILLS = 1 << 21
+"""About how many bills are put together at a time."""
+
+
+def simulate(
+    admissions: pl.DataFrame,
+    scenario: Scenario,
+    *,
+    tables: TableSet,
+    hospitals: pl.DataFrame | None,
+    rates: Rates | Sequence[Rates],
+    replicates: int = 100,
+    seed: int,
+    target_se: float | None = None,
+    ledger: bool = False,
+    progress: bool | None = None,
+    hospital_status: str | None = None,
+) -> Simulation:
+    """Bill admissions with the errors of a scenario, and compare with the truth.
+
+    Args:
+        admissions: (n,) `schema.ADMISSIONS` as they should be billed; `admission_id` must be distinct. With
+            `hospital_id`, `los_days` and `covered_charges_usd` unless `hospitals` is None.
+        scenario: the errors.
+        tables: the grouper version of all of them.
+        hospitals: `schema.HOSPITALS`; None prices weight times a stated base rate.
+        rates: one `Rates`, or several, chosen by discharge date.
+        replicates: how often the errors are drawn, at least 1 (2 for standard errors).
+        seed: of all draws.
+        target_se: stop, after a multiple of 8 replicates, once the standard error of the mean `net_usd` is not
+            above this [USD].
+        ledger: whether to keep every single error made.
+        progress: True shows a progress bar, False none, None one in a terminal or notebook if it lasts.
+        hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
+
+    Returns:
+        A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
+
+    Raises:
+        SchemaError: as `group` and `pay`.
+        InputError: ids are not distinct, an argument is out of range, or the scenario names what the version or the
+            admissions do not have.
+
+    >>> from drgsim import generate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> nothing = simulate(admissions, Scenario.load("empty"), tables=tables, hospitals=hospitals, rates=rates,
+    ...                    replicates=2, seed=1)
+    >>> nothing.mean("net_usd"), nothing.mean("drg_change_rate")
+    (0.0, 0.0)
+    """
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
+        raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
+    if target_se is not None and not target_se > 0:
+        raise InputError(f"target_se is {target_se!r}, expected USD above 0.")
+    if not isinstance(scenario, Scenario):
+        raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
+    if not isinstance(tables, TableSet):
+        raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
+    scenario.check(tables)
+    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    run = Run.of(cases, scenario, seed=seed, ledger=ledger)
+    run.go(replicates, target_se=target_se, progress=progress)
+    return run.result(replicates)
+
+
+@dataclass(eq=False)
+class Run:
+    """A simulation under way: where errors can happen, and what the replicates so far came to."""
+
+    cases: Cases
+    scenario: Scenario
+    seed: int
+    sites: list[Sites]
+    keys: list[Bits]
+    keeps_ledger: bool
+    done: int = 0
+    interrupted: bool = False
+    counts: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    totals: list[pl.DataFrame] = field(default_factory=list)
+    bills: list[pl.DataFrame] = field(default_factory=list)
+    shares: list[pl.DataFrame] = field(default_factory=list)
+    ledger: list[pl.DataFrame] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, cases: Cases, scenario: Scenario, *, seed: int, ledger: bool = False) -> Run:
+        """Find where each error of the scenario can happen."""
+        sites = [confined(error, cases, seed=seed) for error in scenario.errors]
+        counts = np.zeros((len(sites), len(REFUSALS)), np.int64)
+        keys = [keyed(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
+        run = cls(cases, scenario, seed, sites, keys, ledger, counts=counts)
+        run._replicate(range(0))  # no replicate yet, but the columns of one
+        return run
+
+    def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
+        """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
+        from tqdm.auto import tqdm
+
+        expected = sum(float(sites.rate.sum()) for sites in self.sites)
+        block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
+        hidden = None if progress is None else not progress
+        with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
+            try:
+                while self.done < replicates:
+                    stop = min(self.done + block, replicates)
+                    self._replicate(range(self.done, stop))
+                    bar.update(stop - self.done)
+                    self.done = stop
+                    if target_se and self._standard_error() <= target_se:
+                        break
+            except KeyboardInterrupt:
+                self.interrupted = True
+
+    def _replicate(self, replicates: range) -> None:
+        """Draw a block of replicates; what they came to is kept only when all of it is known."""
+        cases, errors = self.cases, self.scenario.errors
+        found = [
+            drawn(error, sites, keys, cases, replicates)
+            for error, sites, keys in zip(errors, self.sites, self.keys, strict=True)
+        ]
+        bills, lost = billed_together(found, len(cases))
+        billed = cases.billed(bills.edits, bills.start)
+        moved = np.flatnonzero(changed(bills, billed, cases))
+        change = billed.cents - cases.pricer.cents[bills.row]
+        returned = cases.returns(bills.row, billed.drg)
+        change[returned] = 0
+        shares = shared_out(bills, change, returned, cases)
+        counted = _counted(found, lost, len(errors))
+        told_of = _ledger(bills, cases, self.scenario) if self.keeps_ledger else None
+        self.bills.append(_bill_frame(bills, billed, change, returned, moved))
+        self.shares.append(
+            pl.DataFrame(
+                {
+                    "replicate": bills.replicate[shares.bill].astype(np.int32),
+                    "row": bills.row[shares.bill].astype(np.uint32),
+                    "error": shares.error,
+                    "cents": shares.shapley,
+                    "solo": shares.solo,
+                    "last": shares.last,
+                }
+            ).filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
+        )
+        self.totals.append(_totals(replicates, bills, billed, change, returned, cases))
+        self.counts = self.counts + counted
+        if told_of is not None:
+            self.ledger.append(told_of)
+
+    def _standard_error(self) -> float:
+        net = pl.concat(self.totals)["net"].to_numpy()
+        return float(net.std(ddof=1)) / len(net) ** 0.5 / 100 if len(net) > 1 else float("inf")
+
+    def result(self, asked: int) -> Simulation:
+        """Return what the replicates came to."""
+        return Simulation(
+            run_id=self.run_id,
+            scenario=self.scenario,
+            version=self.cases.tables.version,
+            seed=self.seed,
+            replicates=self.done,
+            asked=asked,
+            interrupted=self.interrupted,
+            priced_by=self.cases.pricer.priced_by,
+            admissions=self.cases.grouped.with_columns(
+                usd=pl.Series(self.cases.pricer.cents / 100), weight=pl.Series(self.cases.pricer.weight4 / 1e4)
+            ),
+            totals=pl.concat(self.totals),
+            bills=pl.concat(self.bills),
+            shares=pl.concat(self.shares),
+            applied=self._applied(),
+            ledger=pl.concat(self.ledger).sort(_LEDGER_ORDER, maintain_order=True) if self.keeps_ledger else None,
+        )
+
+    @property
+    def run_id(self) -> str:
+        """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
+        parts = (self.cases.digest(), self.scenario.digest, self.cases.tables.version, str(self.seed))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+    def _applied(self) -> pl.DataFrame:
+        """Return how often each error could be made, was made, and why not, over all replicates."""
+        rows = []
+        for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
+            admissions = len(np.unique(sites.row))
+            expected = float(sites.rate.sum())
+            rows.append((error.label, admissions, len(sites), expected, sum(count), count[0], *count[1:]))
+        names = ("admissions", "sites", "expected", "drawn", "made", *REFUSALS[1:])
+        kinds = dict.fromkeys(names, pl.Int64) | {"expected": pl.Float64}
+        return pl.DataFrame(rows, schema={"operator": pl.String, **kinds}, orient="row")
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _counted(found: Sequence[Drawn], lost: Ints, errors: int) -> Ints:
+    """Return how often each error had each refusal (0: was made), those that gave way included."""
+    counts = np.zeros((errors, len(REFUSALS)), np.int64)
+    for error, one in enumerate(found):
+        counts[error] = np.bincount(one.refusal, minlength=len(REFUSALS))
+        counts[error, 0] -= lost[error]
+        counts[error, -1] += lost[error]
+    return counts
+
+
+def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, moved: Ints) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "replicate": bills.replicate[moved].astype(np.int32),
+            "row": bills.row[moved].astype(np.uint32),
+            "drg": billed.drg[moved],
+            "mdc": billed.mdc[moved],
+            "severity": billed.severity[moved],
+            "cents": change[moved],
+            "returned": returned[moved],
+        }
+    )
+
+
+def _totals(
+    replicates: range, bills: Bills, billed: Billed, change: Ints, returned: Bools, cases: Cases
+) -> pl.DataFrame:
+    """Return the totals of each replicate, in whole numbers."""
+    at = bills.replicate - replicates.start
+    r = len(replicates)
+
+    def summed(values: NDArray[np.generic]) -> Ints:
+        whole = np.zeros(r, np.int64)
+        np.add.at(whole, at, values.astype(np.int64))
+        return whole
+
+    other_drg = (billed.drg != cases.truth.drg[bills.row]) & ~returned
+    weight = cases.pricer.weights4(bills.row, billed.drg) - cases.pricer.weight4[bills.row]
+    mcc, cc = (2, 1)
+    was, now = cases.truth.severity[bills.row], billed.severity
+    return pl.DataFrame(
+        {
+            "replicate": np.array(replicates, np.int32),
+            "errors": summed(np.diff(bills.start)),
+            "code_changes": summed(np.ones(len(bills))),
+            "drg_changes": summed(other_drg),
+            "drg_changes_up": summed(other_drg & (change > 0)),
+            "drg_changes_down": summed(other_drg & (change < 0)),
+            "payment_changes": summed(change != 0),
+            "net": summed(change),
+            "over": summed(np.maximum(change, 0)),
+            "under": summed(np.maximum(-change, 0)),
+            "weight4": summed(np.where(returned, 0, weight)),
+            "mcc": summed(np.where(returned, 0, (now == mcc).astype(np.int64) - (was == mcc))),
+            "cc": summed(np.where(returned, 0, (now == cc).astype(np.int64) - (was == cc))),
+            "returned": summed(returned),
+            "returned_cents": summed(np.where(returned, cases.pricer.cents[bills.row], 0)),
+        }
+    )
+
+
+def _ledger(bills: Bills, cases: Cases, scenario: Scenario) -> pl.DataFrame:
+    owner = bills.bill
+    names = pl.Series([error.label for error in scenario.errors], dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "replicate": bills.replicate[owner].astype(np.int32),
+            "admission_id": cases.ids[bills.edits.row],
+            "operator": names.gather(bills.error) if len(names) else pl.Series([], dtype=pl.String),
+            "place": bills.edits.place,
+        }
+    ).hstack(told(bills.edits, cases.tables))

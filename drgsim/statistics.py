@@ -1,0 +1,59 @@
+"""What replicates say: means with their standard errors, intervals, and the spread of single replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+COLUMNS = ("mean", "standard_error", "low", "high", "sd", "event_low", "event_high")
+
+
+def estimates(values: Mapping[str, tuple[str, Floats]], level: float = LEVEL) -> pl.DataFrame:
+    """Return mean, Monte-Carlo error and spread of each measure over replicates.
+
+    Args:
+        values: unit and (r,) one value a replicate, by measure.
+        level: of the intervals.
+
+    Returns:
+        A row a measure: `measure`, `unit`, `mean`, `standard_error` of the mean, its `low` and `high` (Student's t
+        with r - 1 degrees), `sd` of a single replicate, and `event_low`, `event_high` between which that share of
+        replicates lies. All but the mean are null for a single replicate.
+
+    >>> estimates({"net": ("USD", np.array([1.0, 3.0]))}).row(0)[:4]
+    ('net', 'USD', 2.0, 1.0)
+    """
+    rows = [(name, unit, *_estimate(np.asarray(column, np.float64), level)) for name, (unit, column) in values.items()]
+    schema = {"measure": pl.String, "unit": pl.String, **dict.fromkeys(COLUMNS, pl.Float64)}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def t_quantile(degrees: int, level: float = LEVEL) -> float:
+    """Return the Student t quantile of a two-sided interval.
+
+    >>> round(t_quantile(9), 3)
+    2.262
+    """
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + level / 2, degrees))
+
+
+def _estimate(column: Floats, level: float) -> tuple[float | None, ...]:
+    n = len(column)
+    if not n:
+        return (None,) * len(COLUMNS)
+    mean = float(column.mean())
+    if n == 1:
+        return mean, *(None,) * (len(COLUMNS) - 1)
+    sd = float(column.std(ddof=1))
+    error = sd / n**0.5
+    reach = t_quantile(n - 1, level) * error
+    low, high = np.quantile(column, [0.5 - level / 2, 0.5 + level / 2])
+    return mean, error, mean - reach, mean + reach, sd, float(low), float(high)
