@@ -32,8 +32,6 @@ _LONGEST = 7
 _NEARER = 8.0
 """How much likelier a code is for each further character it shares: most wrong codes are near neighbours."""
 _UNSPECIFIED = r"(?i)\bunspecified\b"
-_FAR = 1e-3
-"""Weight, beside a code of the shipped population, of one that is not among its common codes."""
 
 
 def severity_rungs(codes: Codes, tables: TableSet, *, up: bool, to: Sequence[str] = ()) -> Options:
@@ -63,16 +61,15 @@ def same_category(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> 
 
 
 def same_chapter(codes: Codes, tables: TableSet) -> tuple[Options, Ints]:
-    """Return the diagnoses of each ICD-10-CM chapter that may be principal, and the chapter (group) of each code.
+    """Return the common principal diagnoses of each ICD-10-CM chapter, and the chapter (group) of each code.
 
-    Weighted by how common they are as principal diagnoses of the shipped population.
+    Common ones are those of the shipped population, weighted by how often they are principal there.
     """
     chapters = chapter_starts(tables)
-    book = _book(tables).filter(pl.col("may_lead"))
-    chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
     common = facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
-    weight = book.join(common, on="code", how="left", maintain_order="left")["weight"].fill_null(_FAR).to_numpy()
-    options = Options.of(group_starts(chapter, len(chapters)), book["number"].to_numpy(), weight)
+    book = _book(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
+    chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
+    options = Options.of(group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy())
     texts = attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
     return options, chapters.search_sorted(texts, side="right").to_numpy().astype(np.int64) - 1
 
