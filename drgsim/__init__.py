@@ -43,8 +43,11 @@ A module imports only from layers below its own:
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
      8  marking             what the grouper reports of each code
+     8  variants            admissions less some of their codes
      9  grouper             group(): reads as the Definitions Manual
+     9  repricing           payment of admissions with another DRG or less codes
     10  demo                the main job, end to end
+    10  code_value          code_value(): what each code is worth, in DRGs, weight and dollars
     10  validity            a generated population against what is known of the real one
     10  pool                confirmed cores of every DRG
     11  plan                what generate() needs, compiled once
