@@ -35,11 +35,12 @@ A module imports only from layers below its own:
      4  legality            which codes may stand where
      4  providers           synthetic hospitals
      5  attributes          codes to operand bits
-     5  payment             pay(): reads as 42 CFR 412
+     5  regulation          what IPPS pays for a stay, in the order of 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
      5  comorbidity         secondary diagnoses that go together
      6  observe             an admission's codes reduced to what the formulas see
      6  miscoding           coding errors: encoded admissions in and out
+     6  payment             pay(): every component of IPPS for each admission
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
      8  marking             what the grouper reports of each code

@@ -27,6 +27,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _UNIT = 2.0**-53
+_CHUNK = 1 << 15
 
 
 @lru_cache(maxsize=4096)
@@ -75,6 +76,71 @@ def uniform(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = No
 def as_uniform(random: Bits) -> Floats:
     """Return the upper 53 of 64 random bits as numbers in [0, 1)."""
     return (random >> np.uint64(11)).astype(np.float64) * _UNIT
+
+
+def fires(
+    rate: ArrayLike, seed: int, stream: str, replicates: range, ids: ArrayLike, slots: ArrayLike | None = None
+) -> tuple[Ints, Ints]:
+    """Return where events of a given probability happen in each of some replicates: (replicate, place).
+
+    An event happens where `replicated(...) < rate`; only its first byte is drawn for every key, eight replicates
+    at a time, the rest where that byte leaves it open.
+
+    Args:
+        rate: (n,) probabilities, 0 to 1.
+        seed, stream, ids, slots: as in `bits`; slots below 2**32.
+        replicates: consecutive replicates, not negative.
+
+    Returns:
+        (k,) replicate and place in `rate` of each event, ordered by replicate and place.
+
+    >>> replicate, place = fires([0.5, 0.0, 1.0], 1, "missed", range(3), [7, 8, 9])
+    >>> replicate[place == 2].tolist(), bool((place == 1).any())
+    ([0, 1, 2], False)
+    """
+    chance, key = np.asarray(rate, np.float64), np.asarray(ids, np.uint64)
+    slot = np.zeros(len(key), np.uint64) if slots is None else np.asarray(slots, np.uint64)
+    found: list[list[Ints]] = [[] for _ in replicates]
+    for start in range(0, len(chance), _CHUNK):
+        span = slice(start, start + _CHUNK)
+        limit = np.minimum(chance[span] * 256, 255).astype(np.uint8)
+        for block in range(replicates.start // 8, -(-replicates.stop // 8)):
+            coarse = _coarse(seed, stream, block, key[span], slot[span])
+            for replicate in range(max(8 * block, replicates.start), min(8 * block + 8, replicates.stop)):
+                byte = coarse[replicate & 7]
+                place = np.flatnonzero(byte <= limit)
+                fine = _fine(seed, stream, replicate, key[span][place], slot[span][place])
+                happens = (byte[place] + fine) / 256 < chance[span][place]
+                found[replicate - replicates.start].append(place[happens] + start)
+    places = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in found]
+    count = [len(part) for part in places]
+    return np.repeat(np.array(replicates, np.int64), count), np.concatenate([*places, np.zeros(0, np.int64)])
+
+
+def replicated(seed: int, stream: str, replicate: int, ids: ArrayLike, slots: ArrayLike | None = None) -> Floats:
+    """Return the uniform numbers that decide an event in one replicate, (n,) float64 in [0, 1).
+
+    Arguments as in `fires`: an event of probability p happens where this is below p, so events nest as p rises.
+
+    >>> u = replicated(1, "missed", 3, range(1000))
+    >>> bool(((u < 0.2) == np.isin(range(1000), fires(np.full(1000, 0.2), 1, "missed", range(3, 4), range(1000))[1])).all())
+    True
+    """
+    key = np.asarray(ids, np.uint64)
+    slot = np.zeros(len(key), np.uint64) if slots is None else np.asarray(slots, np.uint64)
+    byte = _coarse(seed, stream, replicate // 8, key, slot)[replicate & 7]
+    return (byte + _fine(seed, stream, replicate, key, slot)) / 256
+
+
+def _coarse(seed: int, stream: str, block: int, ids: Bits, slots: Bits) -> NDArray[np.uint8]:
+    """Return the first byte of eight replicates, (8, n)."""
+    random = bits(seed, stream, ids, slots + np.uint64(block << 32))
+    return np.ascontiguousarray(random.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8).T)
+
+
+def _fine(seed: int, stream: str, replicate: int, ids: Bits, slots: Bits) -> Floats:
+    """Return what follows the first byte, (n,) in [0, 1)."""
+    return uniform(seed, f"{stream} fine", ids, slots + np.uint64(replicate << 32))
 
 
 _CENTRE = (
