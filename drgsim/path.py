@@ -107,44 +107,43 @@ class Path:
     @cached_property
     def codes(self) -> pl.DataFrame:
         """A row a code: valid, severity as listed and as used, what took it away, and whether it decided. See CODES."""
-        pdx, sdx, procedures = self.texts
-        told, rules = self.marks, self.span.rules
-        rows: list[dict[str, object]] = [{"kind": "pdx", "code": pdx}]
-        for kind, codes in (("sdx", sdx), ("procedure", procedures)):
-            rows += [{"kind": kind, "place": place, "code": code} for place, code in enumerate(codes)]
-        rows[0] |= {"valid": told["pdx_valid"], "impact": told["pdx_impact"], "hac": told["pdx_hac"]}
-        rows[0]["poa_status"] = told["pdx_poa_status"]
-        level, _ = severity_lost(self.span, self.span.initial)
+        pdx, _, procedures = self.texts
+        told = self.marks
+        first = {"kind": "pdx", "code": pdx, "valid": told["pdx_valid"], "impact": told["pdx_impact"]}
+        rows: list[dict[str, object]] = [{**first, "hac": told["pdx_hac"], "poa_status": told["pdx_poa_status"]}]
+        rows += self._secondary()
+        for place, code in enumerate(procedures):
+            own = {name: told[f"proc_{name}"][place] for name in ("valid", "impact", "is_or")}
+            rows.append(
+                {"kind": "procedure", "place": place, "code": code, **own, "hac": told["proc_hac_usage"][place]}
+            )
+        frame = pl.DataFrame(rows, schema={name: of for name, of in CODES.items() if name != "description"})
+        described_by = _descriptions(self.span.rules.tables)
+        names = pl.Series([described_by.get(code) for code in frame["code"]], dtype=pl.String)
+        is_diagnosis = pl.col("kind") != "procedure"  # no table describes procedures
+        return frame.with_columns(description=pl.when(is_diagnosis).then(names)).select(list(CODES))
+
+    def _secondary(self) -> Iterator[dict[str, object]]:
+        """Yield what is known of each secondary code."""
+        sdx, told, span = self.texts[1], self.marks, self.span
+        level, _ = severity_lost(span, span.initial)
         nothing: list[str | None] = [None] * len(sdx)
         lost_initial, lost_final = (
-            self._lost(decision) if self.span.initial_ok[0] else nothing
-            for decision in (self.span.initial, self.span.final)
+            self._lost(decision) if span.initial_ok[0] else nothing for decision in (span.initial, span.final)
         )
-        for place in range(len(sdx)):
-            rows[1 + place] |= {
-                "valid": told["sdx_valid"][place],
+        for place, code in enumerate(sdx):
+            yield {
+                "kind": "sdx",
+                "place": place,
+                "code": code,
                 "poa": self.poa[place],
                 "severity": SEVERITIES[level[place]],
                 "used_initial": told["sdx_sev_initial"][place],
                 "used_final": told["sdx_sev_final"][place],
                 "lost_initial": lost_initial[place],
                 "lost_final": lost_final[place],
-                "impact": told["sdx_impact"][place],
-                "poa_status": told["sdx_poa_status"][place],
-                "hac": told["sdx_hac"][place],
+                **{name: told[f"sdx_{name}"][place] for name in ("valid", "impact", "poa_status", "hac")},
             }
-        for place in range(len(procedures)):
-            rows[1 + len(sdx) + place] |= {
-                "valid": told["proc_valid"][place],
-                "impact": told["proc_impact"][place],
-                "is_or": told["proc_is_or"][place],
-                "hac": told["proc_hac_usage"][place],
-            }
-        frame = pl.DataFrame(rows, schema={name: of for name, of in CODES.items() if name != "description"})
-        described_by = _descriptions(rules.tables)
-        names = pl.Series([described_by.get(code) for code in frame["code"]], dtype=pl.String)
-        is_diagnosis = pl.col("kind") != "procedure"  # no table describes procedures
-        return frame.with_columns(description=pl.when(is_diagnosis).then(names)).select(list(CODES))
 
     @cached_property
     def marks(self) -> dict[str, Any]:

@@ -138,6 +138,24 @@ def test_batches_do_not_matter(shared: Path, monkeypatch: pytest.MonkeyPatch):
     assert code_value(claims, TABLES).equals(whole)
 
 
+def test_no_row_depends_on_another_admission(shared: Path):
+    claims = sampled(shared, "v431hac", 90, seed=5)
+    whole = code_value(claims, TABLES, rates=RATES)
+    parts = [code_value(claims[start : start + 13], TABLES, rates=RATES) for start in range(0, 90, 13)]
+    assert pl.concat(parts).equals(whole)
+    turned = code_value(claims.reverse(), TABLES, rates=RATES)
+    keys = ["admission_id", "kind", "place"]
+    assert turned.sort(keys).equals(whole.sort(keys))
+
+
+def test_the_order_of_secondary_codes_does_not_matter(shared: Path):
+    claims = sampled(shared, "v431", 90, seed=6)
+    turned = claims.with_columns(pl.col("sdx", "sdx_poa", "procedures").list.reverse())
+    keys = ["admission_id", "kind", "code", "drg_without"]
+    one, other = (code_value(frame, TABLES).drop("place").sort(keys) for frame in (claims, turned))
+    assert one.equals(other)
+
+
 # ------------------------------------------------------------------------------------ dollars
 
 
