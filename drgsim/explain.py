@@ -251,7 +251,9 @@ def explain(
     one = _one(_frame(admission), "admission")
     frame = bordered(one, hospital_status)
     span = grade(encode_span(frame, tables), attributes(tables))
-    path = Path(span, _texts(frame), _letters(frame), f"discharge status {frame['discharge_status'].item()}")
+    status = frame["discharge_status"].item()
+    told = "no discharge status" if status is None else f"discharge status {status}"
+    path = Path(span, _texts(frame), _letters(frame), told)
     grouped = one.with_columns(answer(span).frame())
     priced, payment = _priced(grouped, rates, hospital)
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())

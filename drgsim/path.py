@@ -69,6 +69,7 @@ HACS = {
     "hac": pl.UInt8(),
     "title": pl.String(),
     "label": pl.String(),
+    "poa": pl.String(),
     "status": pl.String(),
     "why": pl.String(),
     "formula": pl.String(),
@@ -297,7 +298,7 @@ class Path:
             for entry in range(*entries.start[[kind, kind + 1]].tolist()):
                 number = int(entries.number[entry])
                 told, why = self._condition(place, status.get((place, entry)), texts.get(number))
-                row = (place, self.texts[1][place], number, titles.get(number), entries.label[entry])
+                row = (place, self.texts[1][place], number, titles.get(number), entries.label[entry], self.poa[place])
                 rows.append((*row, told, why, texts.get(number)))
         return pl.DataFrame(rows, schema=HACS, orient="row")
 
@@ -312,10 +313,10 @@ class Path:
         if status == EXCLUDED:
             return "EXCLUDED", f"no CC or MCC beside {self.texts[0]}"
         if status == MET:
-            return "MET", f"not present on admission ({poa}), and the condition's formula is true"
+            return "MET", f"not present on admission ({poa}), and {formula} is true"
         missing = lacked(formula, self._hac_truth) if formula else ()
         if missing:
-            return "NOT_MET", f"the condition's formula lacks {', '.join(missing)}"
+            return "NOT_MET", f"{formula} lacks {', '.join(missing)}"
         return "NOT_MET", "the code only shows the condition, and no code of the condition itself is met"
 
     def _hac_truth(self, operand: str) -> bool:
