@@ -9,6 +9,7 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  impact              two runs compared
+     0  telling             a report in sections, as text and as HTML
      0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
      1  schema              columns, types and units of every frame a user sees
@@ -49,10 +50,16 @@ A module imports only from layers below its own:
      7  sight               what the formulas can see of an edit
      7  neighbours          which codes a code is mistaken for
      8  marking             what the grouper reports of each code
+     8  variants            admissions less some of their codes
      9  grouper             group(): reads as the Definitions Manual
+     9  witness             which codes make an operand of a formula true
+     9  code_pricing        payment of admissions with less codes
+    10  code_value          code_value(): what each code is worth, in DRGs, weight and dollars
     10  validity            a generated population against what is known of the real one
+    10  path                how the grouper came to a DRG, as data
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
+    11  explain             explain(): why one admission got its DRG and its dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
     11  guards              what keeps a miscoded claim legal

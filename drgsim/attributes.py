@@ -27,7 +27,7 @@ Numbers = NDArray[np.int32]
 
 SEVERITIES = ("NONE", "CC", "MCC")
 DEATH_EXCLUSION = "mccalive"
-_OR_OPERANDS = frozenset({"d468", "d477"})
+OR_OPERANDS = frozenset({"d468", "d477"})
 
 
 @dataclass(frozen=True)
@@ -305,7 +305,7 @@ def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
     numbers = texts.replace_strict(distinct, np.arange(1, len(distinct) + 1), return_dtype=pl.UInt16).to_numpy()
     count = len(tables.procedures)
     names = [frozenset[str](), *map(_split, distinct)]
-    seen = [own | {"ORPROC"} if own & _OR_OPERANDS else own for own in names]
+    seen = [own | {"ORPROC"} if own & OR_OPERANDS else own for own in names]
     sets = by_number(book, tables.procedures["code"], numbers[:count]).astype(np.uint16)
     clusters = Clusters.of(tables.clusters, book, numbers[count:], names)
     return Procedures(

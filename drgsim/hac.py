@@ -42,6 +42,7 @@ class HacRules:
     pdx_word: Words
     procedure_word: Words
     formulas: tuple[tuple[int, np.uint64, np.uint64], ...]
+    bit: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +67,16 @@ def hac_rules(attributes: Attributes) -> HacRules:
     flat = [entry for own in entries for entry in own]
     formulas = attributes.tables.hac_formulas
     names = dict.fromkeys(name for text in formulas["formula"] for name in operands(parse(text)))
-    bit = {name: 1 << place for place, name in enumerate(names)}
+    value = {name: 1 << place for place, name in enumerate(names)}
 
     def words(prefix: str, carried: tuple[frozenset[str], ...]) -> Words:
-        return np.array([sum(bit.get(prefix + name, 0) for name in own) for own in carried], np.uint64)
+        return np.array([sum(value.get(prefix + name, 0) for name in own) for own in carried], np.uint64)
 
     masks = tuple(
         (
             number,
-            np.uint64(sum(bit[name] for name, _ in alternative)),
-            np.uint64(sum(bit[name] for name, wanted in alternative if wanted)),
+            np.uint64(sum(value[name] for name, _ in alternative)),
+            np.uint64(sum(value[name] for name, wanted in alternative if wanted)),
         )
         for number, text in formulas.select("hac", "formula").iter_rows()
         for alternative in alternatives(parse(text))
@@ -94,6 +95,7 @@ def hac_rules(attributes: Attributes) -> HacRules:
         pdx_word=words("PDX:", attributes.diagnoses.scheme_names),
         procedure_word=words("", attributes.procedures.names),
         formulas=masks,
+        bit={name: place for place, name in enumerate(names)},
     )
 
 
@@ -148,8 +150,21 @@ def _true(
     row: Index,
     number: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
-    """Return whether the formula of each condition holds on the whole claim, whatever POA says, nothing hidden."""
-    rows = row[firsts(row)]
+    """Return whether the formula of each condition holds on the whole claim."""
+    claims = whole_claims(rules, encoded, observed, attributes, carrying, row[firsts(row)])[row]
+    truth = np.zeros(len(row), np.bool_)
+    for condition, mask, value in rules.formulas:
+        truth |= (number == condition) & ((claims & mask) == value)
+    return truth
+
+
+def whole_claims(
+    rules: HacRules, encoded: Encoded, observed: Observed, attributes: Attributes, carrying: Index, rows: Index
+) -> Words:
+    """Return what the formulas of the conditions see of `rows`, (n,): whatever POA says, nothing hidden.
+
+    `carrying` are the places in `Observed.named` of codes of a condition. Bits are as in `HacRules.bit`.
+    """
     asked = np.zeros(len(encoded), np.bool_)
     asked[rows] = True
     carrying = carrying[asked.take(observed.named_row.take(carrying))]
@@ -160,11 +175,7 @@ def _true(
     or_into(words, rows[place], rules.procedure_word[observed.operand_set[positions]])
     clusters = attributes.procedures.clusters
     or_into(words, observed.cluster_row, rules.procedure_word[clusters.operand_set[observed.cluster]])
-    truth = np.zeros(len(row), np.bool_)
-    claims = words[row]
-    for condition, mask, value in rules.formulas:
-        truth |= (number == condition) & ((claims & mask) == value)
-    return truth
+    return words
 
 
 def _unsupported(rules: HacRules, entry: Index, row: Index, met: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.attributes import SEVERITIES, Attributes
+from drgsim.attributes import OR_OPERANDS, SEVERITIES, Attributes
 from drgsim.clusters import numbered
 from drgsim.encode import HOSPITAL_STATUS, POA_NOT_PRESENT, POA_PRESENT, Encoded
 from drgsim.hac import EXCLUDED, MET, HacResult, HacRules, hac_rules
@@ -30,14 +30,13 @@ _IMPACT = np.array(["NONE", "INITIAL", "FINAL", "BOTH"])
 _USED = np.array(
     ["NEITHER", "CC", "MCC", "CC_EXCLUDED", "MCC_EXCLUDED", "CC_EXCLUDED_BY_DRG_LOGIC", "MCC_EXCLUDED_BY_DRG_LOGIC"]
 )
-_BY_PDX, _BY_LOGIC = 2, 4
+NOT_LOST, BY_DEATH, BY_PDX, BY_LOGIC = 0, 1, 2, 4
 _POA_STATUS = {POA_PRESENT: "POA_RECOGNIZED_YES_POA", POA_NOT_PRESENT: "POA_RECOGNIZED_NOT_POA"}
 _EXEMPT_STATUS, _NOT_MET_STATUS, _EXCLUDED_STATUS, _MET_STATUS = 4, 2, 3, 1
 _HAC_PROCEDURE = "hac{:02}_proc"
 _HAC_PRINCIPAL = "hac{:02}_pdx"
 
-# Procedures a counted word marks: the names counted, and how many are marked at the most.
-_COUNTED_MARKS: dict[str, tuple[tuple[str, ...], int]] = {
+COUNTED_MARKS: dict[str, tuple[tuple[str, ...], int]] = {
     "SINGLEFUSIONCTR": (("sglantfuse", "sglpostfuse"), 3),
     "SGLANTSECTXCTR": (("sglantsectXfuse",), 2),
     "SGLPOSTFUSECTR": (("sglpostfuse",), 2),
@@ -46,6 +45,7 @@ _COUNTED_MARKS: dict[str, tuple[tuple[str, ...], int]] = {
     "MULTFUSE": (("sglantfuse", "sglpostfuse1"), 2),
     "BILATERAL": (("righthip", "lefthip", "rightknee", "leftknee", "rightankle", "leftankle"), 2),
 }
+"""Procedures that a counted word marks: the names counted, and how many are marked at the most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,26 +125,29 @@ def _lists(values: NDArray[np.generic], row: NDArray[np.int32], n: int) -> pl.Se
     return joined.fill_null(pl.Series([[]], dtype=joined.dtype).first())
 
 
-def _level(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the severity of each secondary code, and what takes it away (0: nothing, 1: death, or as in _USED)."""
+def severity_lost(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the severity of each secondary code as listed, and what takes it away, in one grouping pass.
+
+    The second is NOT_LOST, BY_DEATH, BY_PDX or BY_LOGIC; hospital-acquired conditions are not looked at.
+    """
     encoded, diagnoses = span.encoded, span.rules.diagnoses
     level = diagnoses.scheme_severity[diagnoses.scheme[encoded.sdx]]
     bits = diagnoses.kind_severity[diagnoses.kind[encoded.sdx]]
     row = encoded.sdx_row
     surviving = np.bitwise_or.reduce(diagnoses.survives, axis=1)[span.rules.rulebook.suppression[grouping.row]]
     dead = span.rules.died[encoded.status_place][row] & (bits & diagnoses.death_excluded > 0)
-    lost = np.where(bits & surviving[row] == 0, _BY_LOGIC, 0)
-    lost = np.where(dead, 1, lost)
-    lost = np.where(diagnoses.excluded(encoded.pdx, row, encoded.sdx), _BY_PDX, lost)
-    return level, np.where(level > 0, lost, 0).astype(np.uint8)
+    lost = np.where(bits & surviving[row] == 0, BY_LOGIC, NOT_LOST)
+    lost = np.where(dead, BY_DEATH, lost)
+    lost = np.where(diagnoses.excluded(encoded.pdx, row, encoded.sdx), BY_PDX, lost)
+    return level, np.where(level > 0, lost, NOT_LOST).astype(np.uint8)
 
 
 def _severity_used(span: Graded, grouping: Decision, *, hac: bool = False) -> NDArray[np.uint8]:
     """Return the severity usage of each secondary code as a place in _USED."""
-    level, lost = _level(span, grouping)
+    level, lost = severity_lost(span, grouping)
     if "excluded_by_drg_logic" not in span.rules.tables.reporting:
-        lost = np.where(lost == _BY_LOGIC, 0, lost)
-    used = np.where(lost == 1, 0, level + lost)
+        lost = np.where(lost == BY_LOGIC, NOT_LOST, lost)
+    used = np.where(lost == BY_DEATH, 0, level + lost)
     if hac:
         taken = np.zeros(len(used), np.bool_)
         taken[span.hac.met] = True
@@ -219,7 +222,7 @@ def _impact(
     same = (span.initial.row == span.final.row) & (span.initial.severity_word == span.final.severity_word)
     for bit, grouping, ok in ((1, span.initial, span.initial_ok), (2, span.final, span.final_ok & ~same)):
         collected = _collected(span, grouping, ok)
-        level, lost = _level(span, grouping)
+        level, lost = severity_lost(span, grouping)
         counts = np.where(lost == 0, level, 0)
         for row, operands in collected:
             case = _Case(span, row, int(book.mdc[grouping.row[row]]), sdx_texts, procedure_texts)
@@ -322,7 +325,7 @@ class _Case:
 
     def names(self, position: int) -> frozenset[str]:
         own = self.span.rules.procedures.names[int(self.span.observed.operand_set[position])]
-        return own | {"ORPROC"} if own & {"d468", "d477"} else own
+        return own | {"ORPROC"} if own & OR_OPERANDS else own
 
     def candidates(self, *, repeats: bool = False) -> list[int]:
         """Return visible procedures: the first if it is an O.R. procedure, the others by code, a first that is not."""
@@ -354,8 +357,8 @@ class _Case:
 
     def _counted(self, word: str, carriers: list[tuple[list[int], frozenset[str]]]) -> Iterator[int]:
         """Yield the procedures behind a counted word."""
-        if word in _COUNTED_MARKS:
-            names, most = _COUNTED_MARKS[word]
+        if word in COUNTED_MARKS:
+            names, most = COUNTED_MARKS[word]
             single = [([position], self.names(position)) for position in self.candidates(repeats=True)]
             of_clusters = [(positions, own) for positions, own in carriers if len(positions) > 1]
             counting = [positions for positions, own in single + of_clusters if own & {*names}]

@@ -13,7 +13,7 @@ values) in search order. The first alternative that holds decides (Definitions M
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -240,11 +240,11 @@ class Rulebook:
             trauma_mask=layout.claim_word(TRAUMA_REGIONS),
         )
 
-    def collected(self, row: int, pdx_class: int, words: Sequence[int]) -> tuple[str, ...]:
-        """Return the operands found true while a deciding row was evaluated, left to right.
+    def truth(self, row: int, pdx_class: int, words: Sequence[int]) -> Callable[[str], bool]:
+        """Return the truth of each operand, as the formula of a row sees one admission.
 
         Args:
-            row: the formula row that decided.
+            row: the formula row.
             pdx_class: the class of the principal diagnosis.
             words: view, severity and claim word of the admission, as `decide` takes them.
         """
@@ -254,7 +254,11 @@ class Rulebook:
             word, bit = self.layout.place(operand, mdc, suppression, pdx)
             return bool(bit) if word is None else bool(words[word] >> bit & 1)
 
-        return trace(parse(self.formulas[row]), holds)[1]
+        return holds
+
+    def collected(self, row: int, pdx_class: int, words: Sequence[int]) -> tuple[str, ...]:
+        """Return the operands found true while a deciding row was evaluated, left to right; arguments as `truth`."""
+        return trace(parse(self.formulas[row]), self.truth(row, pdx_class, words))[1]
 
     def decide(self, lists: Index, claim: Words, severity: Words, view: Words) -> Index:
         """Return the first formula row that is true for each admission, (n,), or -1.

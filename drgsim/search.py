@@ -30,8 +30,23 @@ class Decision:
     severity_word: Words
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One MDC searched: for which admissions (places among those searched), where, and the row found (-1: none)."""
+
+    admission: Index
+    mdc: NDArray[np.uint8]
+    row: Index
+
+
 def search(
-    observed: Observed, encoded: Encoded, rules: Attributes, severity: Words, rows: Index | None = None
+    observed: Observed,
+    encoded: Encoded,
+    rules: Attributes,
+    severity: Words,
+    rows: Index | None = None,
+    *,
+    trail: list[Step] | None = None,
 ) -> Decision:
     """Search pre-MDC and the PDX's MDC, then wherever a row reroutes to (Definitions Manual, pre-MDC).
 
@@ -39,6 +54,7 @@ def search(
         observed, encoded, rules: the admissions and the version.
         severity: (n,) severity words of the admissions searched.
         rows: the admissions searched, or None for all.
+        trail: where to note every step: pre-MDC, the MDC of the PDX, each reroute.
     """
     rulebook = rules.rulebook
     pdx_class = observed.pdx_class if rows is None else observed.pdx_class[rows]
@@ -56,6 +72,9 @@ def search(
     at = np.flatnonzero(triggered)
     found, used = search_in(at, np.full(len(at), PRE_MDC, np.uint8), np.zeros(len(at), np.uint64))
     wins = found != NO_ROW
+    if trail is not None:
+        own = np.setdiff1d(np.arange(len(decided)), at[wins])
+        trail += [Step(at, np.full(len(at), PRE_MDC, np.uint8), found), Step(own, reported[own], decided[own])]
     decided[at[wins]], level[at[wins]] = found[wins], used[wins]
 
     rerouted = np.flatnonzero(rulebook.reroute_mdc[decided])
@@ -65,6 +84,8 @@ def search(
         reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
         seen = view(observed, encoded, rules, target, rerouted if rows is None else rows[rerouted])
         decided[rerouted], level[rerouted] = search_in(rerouted, target, seen)
+        if trail is not None:
+            trail.append(Step(rerouted, target, decided[rerouted]))
         rerouted = rerouted[rulebook.reroute_mdc[decided[rerouted]] > 0]
     reported[rulebook.return_code[decided] != _OK] = UNGROUPABLE_MDC
     return Decision(decided, reported, level, severity)

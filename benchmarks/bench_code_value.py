@@ -1,0 +1,72 @@
+"""Leave-one-out speed: `pytest benchmarks/bench_code_value.py --benchmark-json=FILE`.
+
+`extra_info` counts the leave-one-out admissions answered, and how many of them were grouped (the rest cannot
+be seen by any step of the grouper). Set DRGSIM_BENCH_LARGEST to leave out sizes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.data import VERSION, description
+from drgsim import Rates, TableSet, generate
+from drgsim.attributes import attributes
+from drgsim.code_value import _left_out, code_value
+from drgsim.encode import encode
+from drgsim.grouper import group_encoded
+from drgsim.variants import Line, unseen
+
+Builder = Callable[[int], pl.DataFrame]
+
+LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "300_000"))
+SIZES = [size for size in (1_000, 30_000, 300_000) if size <= LARGEST]
+ROUNDS = {1_000: 20, 30_000: 7, 300_000: 3}
+
+
+def told(benchmark: BenchmarkFixture, claims: pl.DataFrame, answered: int, **more: object) -> None:
+    """Note what was asked; called after the timed runs, so that the rate can be told."""
+    median = benchmark.stats.stats.median
+    benchmark.extra_info.update(description(claims), leave_one_out=answered, per_second=answered / median, **more)
+
+
+@pytest.mark.parametrize("everything", [True, False], ids=["every code", "codes that can be seen"])
+@pytest.mark.parametrize("n", SIZES)
+def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int, everything: bool) -> None:
+    """Admissions encoded before: one built and grouped for every code left out."""
+    claims, tables = admissions(n), TableSet.load(VERSION)
+    encoded, rules = encode(claims, tables), attributes(tables)
+    line, truth = Line.of(encoded), group_encoded(encoded, tables).drg
+    dropped = np.arange(len(line.row))[:, None]
+    seen = dropped[:, 0] if everything else np.flatnonzero(~unseen(encoded, line, rules))
+    arguments = (encoded, line, rules, dropped, seen, truth)
+    drg = benchmark.pedantic(_left_out, arguments, rounds=ROUNDS[n], warmup_rounds=1)
+    told(benchmark, claims, len(drg), grouped=len(seen))
+    assert len(drg) == len(dropped)
+
+
+@pytest.mark.parametrize("pairs", [False, True], ids=["codes", "and pairs"])
+@pytest.mark.parametrize("n", SIZES)
+def test_code_value(benchmark: BenchmarkFixture, admissions: Builder, n: int, pairs: bool) -> None:
+    """From strings to a row a code with the DRG without it."""
+    claims, tables = admissions(n), TableSet.load(VERSION)
+    run = (code_value, (claims, tables), {"pairs": pairs})
+    values = benchmark.pedantic(*run, rounds=ROUNDS[n], warmup_rounds=1)
+    told(benchmark, claims, values.height)
+    assert values["drg_without"].null_count() == 0
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_dollars(benchmark: BenchmarkFixture, n: int) -> None:
+    """The same of a generated population, with weights and dollars."""
+    tables, rates = TableSet.load(VERSION), Rates.load(2026)
+    hospitals, claims = generate(n, seed=1, tables=tables)
+    arguments = (claims, tables, hospitals, rates)
+    values = benchmark.pedantic(code_value, arguments, rounds=ROUNDS[n], warmup_rounds=1)
+    told(benchmark, claims, values.height, changed=int((values["usd_change"] != 0).sum()))
+    assert values["usd_change"].null_count() == 0
