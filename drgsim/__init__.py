@@ -13,6 +13,8 @@ A module imports only from layers below its own:
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
+     1  estimators          from a sample of reviewed claims to a population
+     1  reviewing           reviewers who err
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
@@ -22,18 +24,22 @@ A module imports only from layers below its own:
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
+     2  sampling            audit samples: designs, and claims drawn by them
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
      3  population          who is admitted, for what, where; every figure with its source
+     3  auditing            audit(): sample, review, estimate, recover; and thousands of them
+     3  sizing              how large an audit sample must be
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
      4  information         what CMS's pricer reports beside the payment
      4  legality            which codes may stand where
      4  providers           synthetic hospitals
+     4  deterrence          what wrong claims have to expect from an audit
      5  attributes          codes to operand bits
      5  payment             pay(): reads as 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
