@@ -15,6 +15,7 @@ A module imports only from layers below its own:
      1  formula             the DRG formula language
      1  estimators          from a sample of reviewed claims to a population
      1  reviewing           reviewers who err
+     1  peers               hospitals beside their peers, and who would newly stand out
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
@@ -25,12 +26,15 @@ A module imports only from layers below its own:
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
      2  sampling            audit samples: designs, and claims drawn by them
+     2  casemix             why a case-mix index moved
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
      3  population          who is admitted, for what, where; every figure with its source
+     3  families            which DRG families split by CC or MCC
+     3  measures            what a compliance profile measures, held against the version
      3  auditing            audit(): sample, review, estimate, recover; and thousands of them
      3  sizing              how large an audit sample must be
      4  clusters            procedures that mean something together
@@ -53,8 +57,10 @@ A module imports only from layers below its own:
     10  demo                the main job, end to end
     10  validity            a generated population against what is known of the real one
     10  pool                confirmed cores of every DRG
+    10  surviving           CCs and MCCs that count
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
+    11  profiles            profile(): hospitals beside their peers
     12  course              what happens in an admission: comorbidity, stay, discharge
     13  synth               generate(): synthetic hospitals and admissions
     14  cli                 the command line
