@@ -1,4 +1,4 @@
-"""What audit designs cover, recover and cost: `python -m benchmarks.audit_coverage` prints the table of docs/audit.md."""
+"""What audit designs cover and recover: `python -m benchmarks.audit_coverage` prints the table of docs/audit.md."""
 
 from __future__ import annotations
 
