@@ -15,6 +15,9 @@ A module imports only from layers below its own:
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
+     1  estimators          from a sample of reviewed claims to a population
+     1  reviewing           reviewers who err
+     1  peers               hospitals beside their peers, and who would newly stand out
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
@@ -24,12 +27,18 @@ A module imports only from layers below its own:
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
+     2  sampling            audit samples: designs, and claims drawn by them
+     2  casemix             why a case-mix index moved
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
      3  population          who is admitted, for what, where; every figure with its source
+     3  families            which DRG families split by CC or MCC
+     3  measures            what a compliance profile measures, held against the version
+     3  auditing            audit(): sample, review, estimate, recover; and thousands of them
+     3  sizing              how large an audit sample must be
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
@@ -37,6 +46,7 @@ A module imports only from layers below its own:
      4  legality            which codes may stand where
      4  providers           synthetic hospitals
      4  edits               what a coding error changes, and claims with it made
+     4  deterrence          what wrong claims have to expect from an audit
      5  attributes          codes to operand bits
      5  regulation          what IPPS pays for a stay, in the order of 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
@@ -59,11 +69,13 @@ A module imports only from layers below its own:
     10  path                how the grouper came to a DRG, as data
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
+    10  surviving           CCs and MCCs that count
     11  explain             explain(): why one admission got its DRG and its dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
     11  guards              what keeps a miscoded claim legal
     11  clustering          hospitals and coders differ
+    11  profiles            profile(): hospitals beside their peers
     12  course              what happens in an admission: comorbidity, stay, discharge
     12  miscoding           coding errors: what every operator shares
     13  bills               errors put together into bills, and shared out again

@@ -9,11 +9,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.attributes import SEVERITIES, Attributes, attributes
+from drgsim.code_pricing import Repricing
 from drgsim.encode import Encoded, bordered, encode_span, joined
 from drgsim.errors import InputError, SchemaError
 from drgsim.grouper import Grouping, answer, grade, group, group_encoded
 from drgsim.rates import Rates
-from drgsim.code_pricing import Repricing
 from drgsim.runs import Index
 from drgsim.schema import Severity
 from drgsim.spans import over_spans

@@ -282,3 +282,12 @@ PAID = Frame(
         Column("pay_code", pl.UInt8(), "", "CMS's return code: below 50 paid (see drgsim.payment.PAY_CODES)"),
     ),
 )
+
+CLAIMS = Frame(
+    "claims",
+    (
+        Column("admission_id", pl.UInt64(), "", "identifies the claim; draws of samples and reviews are keyed by it"),
+        Column("billed_usd", pl.Float64(), "USD", "what the claim was paid"),
+        Column("correct_usd", pl.Float64(), "USD", "what it should have been paid"),
+    ),
+)
