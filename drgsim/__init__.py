@@ -8,7 +8,6 @@ A module imports only from layers below its own:
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
-     0  impact              two runs compared
      0  telling             a report in sections, as text and as HTML
      0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
@@ -87,6 +86,7 @@ A module imports only from layers below its own:
     14  scenario            scenario files, and the shipped ones
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
+    17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
 """

@@ -151,7 +151,7 @@ class Cases:
             by_text = moved & self.pricer.needs_text(rows[at], found.drg)
             status = self.encoded.status_place[rows[at]]
             self._write(billed, at, rows, found, status, moved & ~by_text)
-            return at[by_text]
+            return np.asarray(at[by_text])
 
         left = np.concatenate([np.zeros(0, np.int64), *over_spans(len(which), span)])
         if len(left):  # codes beside their severity mean nothing here: the text of the truth will do

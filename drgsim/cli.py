@@ -65,7 +65,7 @@ def _demo(options: argparse.Namespace) -> int:
     print(told(result, lambda drg: titles.get(drg, "")))
     if RECORDED in admissions.columns:
         print(f"\nRecorded DRGs beside version {tables.version}")
-        for why, count in agreement(result.grouped, RECORDED).iter_rows():
+        for why, count in agreement(result.simulation.admissions, RECORDED).iter_rows():
             print(f"  {count:>6,}  {why}")
     print(f"\nFigure: {saved_figure(result, options.out / 'demo.png')}")
     return 0

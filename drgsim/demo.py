@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from drgsim.encode import encode
-from drgsim.grouper import group_encoded
-from drgsim.impact import changes, shift, transitions
-from drgsim.miscoding import SdxAddUnsupported, SdxOmit
-from drgsim.payment import COMPONENTS, pay, with_weights
+from drgsim.payment import COMPONENTS, pay
 from drgsim.plots import plot_shift, plot_transitions, saved
 from drgsim.rates import Rates
+from drgsim.repricing import base_rate_usd
+from drgsim.results import Simulation
+from drgsim.scenario import Scenario
+from drgsim.simulation import simulate
 from drgsim.tables import TableSet
 
-BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
-ERRORS: Mapping[str, SdxOmit | SdxAddUnsupported] = {
-    "10 % of CC and MCC codes missed": SdxOmit(cc=0.10, mcc=0.10),
-    "2 % of admissions given an unsupported MCC": SdxAddUnsupported(rate=0.02),
-}
-"""The errors of the demonstration. The rates are illustrations, not estimates."""
+SCENARIO = "illustration"
 
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What the main job found: truth grouped and priced, and the changes of each replicate by error."""
+    """What the main job found: the simulation, and the truth's payment by component where hospitals are known."""
 
-    grouped: pl.DataFrame
+    simulation: Simulation
     components_usd: pl.DataFrame | None
     priced_by: str
-    replicates: Mapping[str, Sequence[pl.DataFrame]]
-
-    @property
-    def payment_usd(self) -> float:
-        """Total payment of the truth [USD]."""
-        return float(self.grouped["usd"].sum())
-
-    @property
-    def case_mix_index(self) -> float:
-        """Mean relative weight of the admissions that have one."""
-        mean = self.grouped.select(pl.col("weight").mean()).item()
-        return float("nan") if mean is None else float(mean)
 
 
 def demo(
@@ -55,73 +38,61 @@ def demo(
     rates: Rates,
     replicates: int = 20,
     seed: int = 1,
+    scenario: Scenario | None = None,
 ) -> Demo:
-    """Group and price admissions, then bill them again with each error of `ERRORS`.
+    """Group and price admissions, then bill them again with the errors of a scenario.
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`.
         hospitals: rows of `schema.HOSPITALS` for every `hospital_id`; None prices weight times a base rate.
         tables: grouper version.
         rates: payment parameters.
-        replicates: how often each error process is drawn.
+        replicates: how often the errors are drawn.
         seed: of the draws.
-
-    Only admissions with an error are regrouped and repriced.
+        scenario: the errors, by default those of the shipped "illustration".
     """
-    status = "NON_EXEMPT" if "sdx_poa" in admissions.columns else "EXEMPT"
-    encoded = encode(admissions, tables, hospital_status=status)
-    ids = admissions["admission_id"].cast(pl.UInt64).to_numpy()
-
-    def priced(grouped: pl.DataFrame) -> pl.DataFrame:
-        if hospitals is not None:
-            return pay(grouped, hospitals, rates).with_columns(usd="total_usd")
-        weight = pl.col("weight").fill_null(0.0)  # an ungroupable admission is paid nothing
-        return with_weights(grouped, rates).with_columns(usd=weight * base_rate_usd(rates))
-
-    truth = priced(admissions.with_columns(group_encoded(encoded, tables).frame()))
-    found: dict[str, list[pl.DataFrame]] = {}
-    for name, error in ERRORS.items():
-        for replicate in range(replicates):
-            billed, rows = error.apply(encoded, ids, tables, seed=seed, replicate=replicate)
-            again = priced(admissions[rows].with_columns(group_encoded(billed.take(rows), tables).frame()))
-            found.setdefault(name, []).append(changes(truth[rows], again))
-    by = "IPPS components" if hospitals is not None else f"weight times a base rate of ${base_rate_usd(rates):,.2f}"
-    components = truth.select(pl.col(COMPONENTS).sum()) if hospitals is not None else None
-    return Demo(truth, components, f"{by}, fiscal year {rates.fiscal_year}", found)
-
-
-def base_rate_usd(rates: Rates) -> float:
-    """Return the stated base rate: operating standardized amount plus capital federal rate [USD]."""
-    return float(sum(rates.number(name) for name in BASE_RATE_PARAMETERS))
+    result = simulate(
+        admissions,
+        scenario or Scenario.load(SCENARIO, folder=tables.folder),
+        tables=tables,
+        hospitals=hospitals,
+        rates=rates,
+        replicates=replicates,
+        seed=seed,
+    )
+    if hospitals is None:
+        by = f"weight times a base rate of ${base_rate_usd(rates):,.2f}"
+        return Demo(result, None, f"{by}, fiscal year {rates.fiscal_year}")
+    components = pay(result.admissions, hospitals, rates).select(pl.col(COMPONENTS).sum())
+    return Demo(result, components, f"{result.priced_by}, fiscal year {rates.fiscal_year}")
 
 
 def told(result: Demo, titles: Callable[[int], str]) -> str:
     """Return the result as text: totals, shift by error with its standard error, ten largest transitions."""
-    grouped, n = result.grouped, len(result.grouped)
+    simulation = result.simulation
+    grouped, summary = simulation.admissions, dict(simulation.summary().select("measure", "mean").iter_rows())
     failed = int((grouped["return_code"] != "OK").sum())
     lines = [
-        f"Admissions        {n:>14,}   ungroupable {failed:,}",
-        f"Case-mix index    {result.case_mix_index:>14.4f}",
-        f"Payment           {result.payment_usd:>14,.0f} USD   by {result.priced_by}",
+        f"Admissions        {len(grouped):>14,}   ungroupable {failed:,}",
+        f"Case-mix index    {summary['case_mix_index'] - summary['case_mix_index_change']:>14.4f}",
+        f"Payment           {simulation.payment_usd:>14,.0f} USD   by {result.priced_by}",
     ]
     if result.components_usd is not None:
         lines += ["", "Of which"]
         for name, usd in result.components_usd.row(0, named=True).items():
             if usd:
                 lines.append(f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD")
-    lines += [
-        "",
-        f"{'Payment shift by error':<46}{'mean, USD':>14}{'std. error':>12}{'of payment':>12}{'DRGs moved':>12}",
-    ]
-    for name, replicates in result.replicates.items():
-        mean = shift(replicates)
-        usd, error = mean["net_usd"]
-        share = 100 * usd / result.payment_usd if result.payment_usd else float("nan")
-        lines.append(f"  {name:<44}{usd:>14,.0f}{error:>12,.0f}{share:>11.2f}%{mean['drg_changes'][0]:>12,.1f}")
-    for name, replicates in result.replicates.items():
-        lines += ["", f"Ten largest DRG transitions: {name} (a replicate)"]
-        for drg, billed, admissions, usd in transitions(replicates).head(10).iter_rows():
-            lines.append(f"  {drg:>3} -> {billed:>3} {admissions:>9,.1f} {usd:>14,.0f} USD   {titles(drg)}")
+    lines += ["", f"{simulation.scenario.title}, {simulation.replicates} replicates, a replicate:"]
+    for measure in ("code_change_rate", "drg_change_rate", "share_up", "gross_share", "net_share"):
+        lines.append(f"  {measure.replace('_', ' '):<24}{100 * summary[measure]:>15.2f} %")
+    lines += ["", f"{'Payment shift by error':<34}{'USD':>14}{'std. error':>12}{'of payment':>12}"]
+    for name, usd, error in simulation.operators().select("operator", "shapley_usd", "standard_error").iter_rows():
+        share = 100 * usd / simulation.payment_usd if simulation.payment_usd else float("nan")
+        sure = "" if error is None else f"{error:,.0f}"
+        lines.append(f"  {name.replace('_', ' '):<32}{usd:>14,.0f}{sure:>12}{share:>11.2f}%")
+    lines += ["", "Ten largest DRG transitions (a replicate)"]
+    for drg, billed, admissions, usd in simulation.transitions().head(10).iter_rows():
+        lines.append(f"  {drg:>3} -> {billed:>3} {admissions:>9,.1f} {usd:>14,.0f} USD   {titles(drg)}")
     return "\n".join(lines)
 
 
@@ -156,7 +127,11 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
 
 def saved_figure(result: Demo, path: Path) -> Path:
     """Save the figure of the result: shift by error with its standard error, and the largest transitions."""
-    shifts = {name: shift(found)["net_usd"] for name, found in result.replicates.items()}
-    draws = [partial(plot_shift, shifts)]
-    draws += [partial(plot_transitions, transitions(found), title=name) for name, found in result.replicates.items()]
+    simulation = result.simulation
+    table = simulation.operators().with_columns(pl.col("standard_error").fill_null(0.0))
+    shifts = {
+        name.replace("_", " "): (usd, error)
+        for name, usd, error in table.select("operator", "shapley_usd", "standard_error").iter_rows()
+    }
+    draws = [partial(plot_shift, shifts), partial(plot_transitions, simulation.transitions(), title="DRG transitions")]
     return saved(path, draws)

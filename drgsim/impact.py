@@ -1,75 +1,80 @@
-"""Two runs compared: what changed, in DRGs and dollars, and how sure a simulated mean is."""
+"""Two simulations compared: `impact` says what changed between them, and how sure that is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 import polars as pl
 
-CHANGES = ("admission_id", "drg", "billed_drg", "usd", "billed_usd")
+from drgsim.errors import InputError
+from drgsim.results import Simulation
+from drgsim.statistics import LEVEL, t_quantile
+
+_MEASURES = ("net", "over", "under", "drg_changes", "code_changes", "weight4", "mcc", "cc", "returned")
+_UNITS = {"net": 100.0, "over": 100.0, "under": 100.0, "weight4": 1e4}
+_NAMES = {"net": "net_usd", "over": "over_usd", "under": "under_usd", "weight4": "weight", "mcc": "mcc_admissions",
+          "cc": "cc_admissions"}  # fmt: skip
 
 
-def changes(truth: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
-    """Return the admissions whose DRG or payment differs, a row each.
+def impact(a: Simulation, b: Simulation, *, level: float = LEVEL) -> pl.DataFrame:
+    """Return what `b` does beyond `a`, measure by measure, totals of a replicate.
 
-    Args:
-        truth: `admission_id`, `drg`, `usd` [USD] of at least every admission in `billed`.
-        billed: the same columns, of the admissions with an error; one row an admission.
-
-    Returns:
-        `admission_id`, `drg`, `billed_drg`, `usd`, `billed_usd`, in the order of `billed`.
-
-    >>> truth = pl.DataFrame({"admission_id": [1, 2], "drg": [419, 193], "usd": [9e3, 8e3]})
-    >>> changes(truth, pl.DataFrame({"admission_id": [1, 2], "drg": [417, 193], "usd": [17e3, 8e3]})).row(0)
-    (1, 419, 417, 9000.0, 17000.0)
-    """
-    both = billed.select("admission_id", billed_drg="drg", billed_usd="usd").join(
-        truth.select("admission_id", "drg", "usd"), on="admission_id", how="left", maintain_order="left"
-    )
-    moved = pl.col("drg").ne_missing(pl.col("billed_drg")) | pl.col("usd").ne_missing(pl.col("billed_usd"))
-    return both.filter(moved).select(CHANGES)
-
-
-def shift(replicates: Sequence[pl.DataFrame]) -> dict[str, tuple[float, float]]:
-    """Return the mean over replicates and its standard error of each total.
+    Runs of one seed on the same admissions draw the same events where they have the same errors, so they are compared
+    replicate by replicate; others as independent samples.
 
     Args:
-        replicates: one frame of `changes` a replicate; at least two for a standard error.
+        a, b: two simulations of equally many admissions.
+        level: of the interval.
 
     Returns:
-        `net_usd`, `over_usd` (overpaid), `under_usd` (underpaid, not below 0), `drg_changes`: (mean, standard
-        error); the error is NaN for one replicate. It measures event noise alone.
+        `measure`, mean in `a` and in `b`, their `difference` with its `standard_error` and interval `low` to `high`
+        (null with fewer than two replicates), and `paired`.
 
-    >>> frame = pl.DataFrame({"drg": [419], "billed_drg": [417], "usd": [9e3], "billed_usd": [17e3]})
-    >>> shift([frame, frame.clear()])["net_usd"]
-    (4000.0, 4000.0)
+    Raises:
+        InputError: the runs are of different numbers of admissions.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.scenario import Scenario
+    >>> from drgsim.simulation import simulate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(300, seed=1, tables=tables)
+    >>> full = Scenario.load("illustration")
+    >>> runs = [simulate(admissions, scenario, tables=tables, hospitals=hospitals, rates=rates, replicates=4, seed=1)
+    ...         for scenario in (full, full.scaled(0.5))]
+    >>> table = impact(*runs)
+    >>> bool(table.filter(pl.col("measure") == "code_changes")["difference"].item() < 0), table["paired"].all()
+    (True, True)
     """
-    change = pl.col("billed_usd") - pl.col("usd")
-    totals = pl.concat(
-        frame.select(
-            net_usd=change.sum(),
-            over_usd=change.clip(lower_bound=0).sum(),
-            under_usd=-change.clip(upper_bound=0).sum(),
-            drg_changes=(pl.col("drg") != pl.col("billed_drg")).sum().cast(pl.Float64),
+    for run in (a, b):
+        if not isinstance(run, Simulation):
+            raise InputError(f"impact compares two simulations, found {type(run).__name__}.")
+    if a.admissions.height != b.admissions.height:
+        raise InputError(f"the runs are of {a.admissions.height:,} and {b.admissions.height:,} admissions.")
+    paired = a.seed == b.seed and a.totals["replicate"].equals(b.totals["replicate"]) and _same_admissions(a, b)
+    rows = []
+    for name in _MEASURES:
+        unit = _UNITS.get(name, 1.0)
+        one, other = (run.totals[name].to_numpy() / unit for run in (a, b))
+        error, degrees = _error(one, other, paired=paired)
+        difference = float(other.mean() - one.mean())
+        reach = None if error is None else t_quantile(degrees, level) * error
+        low, high = (None, None) if reach is None else (difference - reach, difference + reach)
+        rows.append(
+            (_NAMES.get(name, name), float(one.mean()), float(other.mean()), difference, error, low, high, paired)
         )
-        for frame in replicates
-    )
-    error = totals.select(pl.all().std() / len(replicates) ** 0.5).fill_null(float("nan")).row(0)
-    return dict(zip(totals.columns, zip(totals.mean().row(0), error, strict=True), strict=True))
+    columns = ("a", "b", "difference", "standard_error", "low", "high")
+    schema = {"measure": pl.String, **dict.fromkeys(columns, pl.Float64), "paired": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def transitions(replicates: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return DRG to DRG: mean admissions and mean dollars a replicate, largest dollars first.
+def _same_admissions(a: Simulation, b: Simulation) -> bool:
+    return a.admissions["admission_id"].equals(b.admissions["admission_id"])
 
-    >>> frame = pl.DataFrame({"drg": [419], "billed_drg": [417], "usd": [9e3], "billed_usd": [17e3]})
-    >>> transitions([frame]).row(0)
-    (419, 417, 1.0, 8000.0)
-    """
-    n = len(replicates)
-    return (
-        pl.concat(replicates)
-        .filter(pl.col("drg") != pl.col("billed_drg"))
-        .group_by("drg", "billed_drg")
-        .agg(admissions=pl.len() / n, usd=(pl.col("billed_usd") - pl.col("usd")).sum() / n)
-        .sort(pl.col("usd").abs(), "drg", "billed_drg", descending=[True, False, False])
-    )
+
+def _error(one: np.ndarray, other: np.ndarray, *, paired: bool) -> tuple[float | None, int]:
+    """Return the standard error of the difference of two means, and its degrees of freedom."""
+    if min(len(one), len(other)) < 2:
+        return None, 0
+    if paired:
+        return float((other - one).std(ddof=1) / len(one) ** 0.5), len(one) - 1
+    variances = one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)
+    return float(variances**0.5), min(len(one), len(other)) - 1

@@ -213,7 +213,8 @@ class Scenario(BaseModel):
     def dumps(self) -> str:
         """Return the scenario as TOML that `loads` reads back.
 
-        >>> Scenario.loads(Scenario.load("empty").dumps()) == Scenario.load("empty")
+        >>> same = Scenario.loads(Scenario.load("illustration").dumps())
+        >>> same.resolved() == Scenario.load("illustration").resolved()
         True
         """
         import tomli_w

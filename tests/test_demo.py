@@ -9,9 +9,8 @@ import pytest
 
 from drgsim import Rates, TableSet, generate
 from drgsim.cli import main
-from drgsim.demo import ERRORS, demo, told
-from drgsim.impact import shift
-from drgsim.payment import COMPONENTS
+from drgsim.demo import demo, told
+from drgsim.payment import COMPONENTS, pay
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
 
@@ -20,10 +19,12 @@ def test_components_add_up_to_the_payment():
     hospitals, admissions = generate(500, seed=1, tables=TABLES)
     result = demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
     assert result.components_usd is not None
-    assert result.payment_usd == pytest.approx(sum(result.components_usd.row(0)), abs=0.005)
-    assert result.payment_usd == pytest.approx(result.grouped.select(pl.sum_horizontal(COMPONENTS)).sum().item())
-    missed, added = (shift(result.replicates[name])["net_usd"][0] for name in ERRORS)
-    assert missed < 0 < added
+    assert result.simulation.payment_usd == pytest.approx(sum(result.components_usd.row(0)), abs=0.005)
+    paid = pay(result.simulation.admissions, hospitals, RATES)
+    assert paid["total_usd"].to_list() == pytest.approx(result.simulation.admissions["usd"].to_list(), abs=0.005)
+    assert result.simulation.payment_usd == pytest.approx(paid.select(pl.sum_horizontal(COMPONENTS)).sum().item())
+    shift = dict(result.simulation.operators().select("operator", "shapley_usd").iter_rows())
+    assert shift["missed_comorbidity"] < 0 < shift["unsupported_mcc"]
 
 
 def test_the_same_seed_tells_the_same():
