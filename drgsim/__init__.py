@@ -84,8 +84,10 @@ A module imports only from layers below its own:
     13  claim_errors        errors of discharge status, sex and age
     13  strategy            upcoding as a choice
     14  scenario            scenario files, and the shipped ones
+    15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
+    17  calibration         calibrate(): rates fitted to what a study found
     17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
