@@ -16,17 +16,21 @@ A module imports only from layers below its own:
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
+     1  release_wire        Protocol Buffers wire format, read strictly
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims              readers of claim files
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
+     2  release_data        the data file of a CMS grouper release, decoded
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
+     3  release_import      a CMS grouper release to a table folder
+     3  release_diff        two grouper versions compared
      3  population          who is admitted, for what, where; every figure with its source
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
