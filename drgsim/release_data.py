@@ -19,6 +19,7 @@ from drgsim.release_wire import INT, TEXT, Field, Message, decoded
 _VERSIONS = Field("versions", INT, many=True)
 _SEVERITIES = ("MCC", "CC", "NONE")
 _MALE, _FEMALE = 1, 2
+_HIGHEST_VERSION = 1000
 _TYPES = ("MEDICAL", "SURGICAL", "NA")
 
 
@@ -208,6 +209,8 @@ def _by_place(frame: pl.DataFrame, numbers: list[int]) -> pl.DataFrame:
 
 def _version(number: int) -> str:
     """Return the name of a version: 431 is 43.1."""
+    if not 0 < number < _HIGHEST_VERSION:
+        raise TableError(f"{number} is no version; 431 would be 43.1.")
     return f"{number // 10}.{number % 10}"
 
 

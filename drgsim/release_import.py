@@ -23,7 +23,7 @@ from drgsim.tables import TableSet
 
 MEMBER = "runtime_buffers/msdrg_combined.bin"
 """Where the data file stands inside the published archive."""
-LARGEST = 1 << 28
+LARGEST = 1 << 27
 """Bytes of a data file or an archive that are read at most; release 43.1 has 11 million."""
 _MOST_MEMBERS = 100_000
 _FIRST_FISCAL_YEAR = 1983
