@@ -137,6 +137,8 @@ def _typed(stays: pl.DataFrame, name: str, findings: Findings) -> pl.Series:
         read = number.set(~whole.fill_null(value=False), None).cast(dtype, strict=False)
     else:
         read = column.cast(dtype, strict=False)
+    if dtype.is_float():
+        read = read.set(~read.is_finite().fill_null(value=True), None)
     if name == "age":
         read = read.set((read < 0).fill_null(value=False), None)
     findings.mark(name, GIVEN, column.is_null())

@@ -120,4 +120,4 @@ def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: Findi
         .then(pl.col("sequence") == 1)
         .otherwise(first)
     )
-    return codes.with_columns(principal=principal & (pl.col("kind") == DX)).select(CODES)
+    return codes.with_columns(principal=principal & (pl.col("kind") == DX)).select(*CODES)

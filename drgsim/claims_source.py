@@ -106,7 +106,8 @@ def as_text(value: object) -> str | None:
     """Return a JSON text or whole number as text without surrounding blanks, None where empty or anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).strip() or None
+    # JSON can write halves of a pair of surrogates, which are no characters.
+    return str(value).encode("utf-8", "replace").decode().strip() or None
 
 
 # ---------------------------------------------------------------------------------------------- helpers
