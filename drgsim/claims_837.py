@@ -6,7 +6,6 @@ X12 837 Health Care Claim Institutional, implementation guide 005010X223, code l
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import dates, years_between
+from drgsim.claims_source import dates, opened, years_between
 from drgsim.errors import InputError
 
 _ISA_LENGTH = 106
@@ -135,7 +134,8 @@ def _held(path: Path, number: int, elements: list[str], begun: dict[str, tuple[i
 
 def _text(path: Path) -> str:
     try:
-        content = gzip.open(path).read() if path.suffix.lower() == ".gz" else path.read_bytes()
+        with opened(path) as file:
+            content = file.read()
     except (OSError, EOFError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from error
     return content.decode("latin-1").removeprefix("\xef\xbb\xbf")

@@ -54,7 +54,9 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
         has it), then the others. Codes are ordered by sequence number, then as they stand in the file; a blank code
         is no code. ICD-9 codes are left out, as ICD-10 logic would read them as something else.
     """
-    columns = {name: _typed(stays, name, findings) for name in ADMISSIONS.names if _scalar(name) and name in stays.columns}
+    columns = {
+        name: _typed(stays, name, findings) for name in ADMISSIONS.names if _scalar(name) and name in stays.columns
+    }
     absent = [name for name in ("age", "sex", "discharge_status") if name not in stays.columns]
     for name in absent:
         columns[name] = pl.Series(name, [None] * stays.height, ADMISSIONS[name].dtype)
@@ -180,7 +182,9 @@ def _listed(n: int, codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
 
 def _by_row(codes: pl.DataFrame, kind: str, **lists: str) -> pl.DataFrame:
     of_kind = codes.filter(pl.col("kind") == kind)
-    return of_kind.group_by("row", maintain_order=True).agg(pl.col(column).alias(name) for name, column in lists.items())
+    return of_kind.group_by("row", maintain_order=True).agg(
+        pl.col(column).alias(name) for name, column in lists.items()
+    )
 
 
 def _one_revision(codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
@@ -201,4 +205,6 @@ def _check_sequence(codes: pl.DataFrame, findings: Findings) -> None:
     for kind in (DX, PR):
         of_kind = numbers.filter(pl.col("kind") == kind)
         findings.rows(kind, TWICE, of_kind.filter(pl.col("codes") > pl.col("distinct"))["row"])
-        findings.rows(kind, GAP, of_kind.filter(pl.col("highest") - pl.min_horizontal("lowest", 1) >= pl.col("distinct"))["row"])
+        findings.rows(
+            kind, GAP, of_kind.filter(pl.col("highest") - pl.min_horizontal("lowest", 1) >= pl.col("distinct"))["row"]
+        )

@@ -163,7 +163,7 @@ def _stay(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identifier(resource: Mapping[str, Any]) -> str | None:
-    named = {}
+    named: dict[str, str | None] = {}
     for item in _list(resource, "identifier"):
         for name in (_name(item.get("system")), *_codes_of(item.get("type"))):
             named.setdefault(name, as_text(item.get("value")))
@@ -186,7 +186,9 @@ def _total(resource: Mapping[str, Any]) -> float | None:
         return _amount(resource["totalCost"])
     totals = _list(resource, "total")
     submitted = [
-        item for item in totals if {"submitted", "clm_tot_chrg_amt"} & {_name(c) for c in _codes_of(item.get("category"))}
+        item
+        for item in totals
+        if {"submitted", "clm_tot_chrg_amt"} & {_name(c) for c in _codes_of(item.get("category"))}
     ]
     chosen = submitted or (totals if len(totals) == 1 else [])
     return _amount(chosen[0].get("amount")) if chosen else None

@@ -43,17 +43,19 @@ def read_json(path: Path) -> Claims:
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.jsonl"
-    >>> _ = path.write_text('{"claimid": "C1", "principal_dx": {"code": "K81.0", "poa": "Y"}, "patient": {"age": 71}}\n')
+    >>> _ = path.write_text('{"principal_dx": {"code": "K81.0", "poa": "Y"}, "patient": {"age": 71}}\n')
     >>> read_json(path).admissions.select("age", "pdx", "pdx_poa").row(0)
     (71, 'K81.0', 'Y')
     """
     findings = Findings()
-    stays, codes = [], []
+    stays: list[dict[str, str | None]] = []
+    codes: list[tuple[Any, ...]] = []
     for row, claim in enumerate(documents(path)):
         if claim is None:
             findings.rows("claim", "no JSON object", [row])
             claim = {}
-        patient = claim.get("patient") if isinstance(claim.get("patient"), dict) else {}
+        given = claim.get("patient")
+        patient = given if isinstance(given, dict) else {}
         for name in sorted(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"}):
             findings.rows(as_text(name) or "", "not mapped, left out", [row])
         stay = {ours: _number_or_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
@@ -62,9 +64,9 @@ def read_json(path: Path) -> Claims:
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
     admitted, discharged = dates(pl.col("admitted")), dates(pl.col("discharged"))
     days = (discharged - admitted).dt.total_days()
-    given = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
+    others = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
     typed = table.select(
-        *("claim_id", "age", "discharge_status", *given),
+        *("claim_id", "age", "discharge_status", *others),
         pl.col("sex").str.to_uppercase().str.head(1),
         discharge_date=discharged,
         los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),

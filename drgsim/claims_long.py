@@ -114,10 +114,6 @@ def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: Findi
     numbered = (pl.col("sequence").is_not_null() & (pl.col("kind") == DX)).any().over("row")
     first = pl.int_range(pl.len()).over("row", "kind") == 0
     principal = (
-        pl.when(said)
-        .then(pl.col("said") == "pdx")
-        .when(numbered)
-        .then(pl.col("sequence") == 1)
-        .otherwise(first)
+        pl.when(said).then(pl.col("said") == "pdx").when(numbered).then(pl.col("sequence") == 1).otherwise(first)
     )
     return codes.with_columns(principal=principal & (pl.col("kind") == DX)).select(*CODES)

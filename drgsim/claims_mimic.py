@@ -93,7 +93,9 @@ def read_mimic(folder: Path) -> Claims:
     twice = int(tables["patients"]["subject_id"].is_duplicated().sum())
     findings.whole("subject_id", "patients listed more than once, the first taken", twice)
     joined = admissions.join(
-        tables["patients"].unique("subject_id", keep="first").select("subject_id", "gender", "anchor_age", "anchor_year"),
+        tables["patients"]
+        .unique("subject_id", keep="first")
+        .select("subject_id", "gender", "anchor_age", "anchor_year"),
         on="subject_id",
         how="left",
         maintain_order="left",
@@ -101,7 +103,9 @@ def read_mimic(folder: Path) -> Claims:
     findings.whole("discharge_date", "dates are shifted, left out", admissions.height)
     left = left_over(admissions, ("subject_id", "hadm_id", "discharge_location"), findings)
     rows = admissions.select("hadm_id").with_row_index("row").unique("hadm_id", keep="first", maintain_order=True)
-    codes = [_codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))]
+    codes = [
+        _codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
+    ]
     return built("mimic_iv", _stays(joined).hstack(left), pl.concat(codes), findings)
 
 

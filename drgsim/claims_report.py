@@ -71,9 +71,7 @@ class Findings:
 
     def report(self) -> pl.DataFrame:
         """Return fields, reasons and counts: of the file as a whole first, then of its rows."""
-        counts = [
-            (field, reason, pl.concat(rows).n_unique()) for (field, reason), rows in self._rows.items()
-        ]
+        counts = [(field, reason, pl.concat(rows).n_unique()) for (field, reason), rows in self._rows.items()]
         return pl.DataFrame([*self._whole, *counts], schema=REPORT, orient="row")
 
 

@@ -67,7 +67,9 @@ def read_rif(path: Path) -> Claims:
     table.columns = [name.upper() for name in table.columns]
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
-        raise SchemaError(f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}.")
+        raise SchemaError(
+            f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
+        )
     table = _folded(table, findings)
     numbered = {kind: _numbered(table, *names) for kind, names in _NUMBERED.items()}
     mapped = [*filter(None, named.values()), _PRINCIPAL, _PRINCIPAL_REVISION, *_COPIES]
@@ -89,14 +91,16 @@ def _folded(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     claims = lines.unique("_claim", keep="first", maintain_order=True)
     differing = lines.unique().group_by("_claim").len().filter(pl.col("len") > 1)
     findings.whole(_LINE, "revenue lines, of each claim the first taken", table.height - claims.height)
-    findings.mark("claim_id", "lines of the claim disagree, the first taken", claims["_claim"].is_in(differing["_claim"].implode()))
+    findings.mark(
+        "claim_id",
+        "lines of the claim disagree, the first taken",
+        claims["_claim"].is_in(differing["_claim"].implode()),
+    )
     return claims.drop("_claim")
 
 
 def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
-    have = table.select(
-        (pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items()
-    )
+    have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
     day = have.select(
         discharged=pl.coalesce(dates(pl.col("discharged")), dates(pl.col("through"))),
         admitted=pl.coalesce(dates(pl.col("admitted")), dates(pl.col("begun"))),
@@ -143,7 +147,9 @@ def _codes(
     after = external.join(last, on="row", how="left", maintain_order="left").with_columns(
         sequence=pl.col("sequence") + pl.col("last").fill_null(0)
     )
-    named = listed.join(copy.select("row", "sequence", named=True), on=["row", "sequence"], how="left", maintain_order="left")
+    named = listed.join(
+        copy.select("row", "sequence", named=True), on=["row", "sequence"], how="left", maintain_order="left"
+    )
     return pl.concat(
         [
             unlisted.with_columns(principal=True, sequence=pl.lit(0, pl.Int64)),

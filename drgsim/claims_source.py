@@ -37,7 +37,7 @@ def header(path: Path) -> list[str]:
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file that is not blank, plain or gzipped."""
-    with _opened(path) as file:
+    with opened(path) as file:
         for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
             if line.strip():
                 return line.decode("utf-8", "replace").strip("\r\n")
@@ -79,7 +79,7 @@ def documents(path: Path) -> Iterator[dict[str, Any] | None]:
         InputError: the file cannot be read.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             text = file.read(1)
             while text.isspace():
                 text = file.read(1)
@@ -97,7 +97,9 @@ def dates(text: pl.Expr) -> pl.Expr:
 
 def years_between(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
     """Return whole years from birth to a day, Int32; null where a date is missing or they are in the wrong order."""
-    before = (day.dt.month() * 100 + day.dt.day()).cast(pl.Int32) < birth.dt.month().cast(pl.Int32) * 100 + birth.dt.day()
+    before = (day.dt.month() * 100 + day.dt.day()).cast(pl.Int32) < birth.dt.month().cast(
+        pl.Int32
+    ) * 100 + birth.dt.day()
     age = day.dt.year() - birth.dt.year() - before.cast(pl.Int32)
     return pl.when(age >= 0).then(age)
 
@@ -113,13 +115,14 @@ def as_text(value: object) -> str | None:
 # ---------------------------------------------------------------------------------------------- helpers
 
 
-def _opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """Open a file to read bytes, plain or gzipped."""
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     """Return a file of bars, where a quote is a character like another and a row may end in a bar of its own."""
-    with _opened(path) as file:
+    with opened(path) as file:
         lines = pl.Series("line", file.read().decode("utf-8-sig").splitlines(), dtype=pl.String)
     lines = lines.filter(lines.str.strip_chars() != "")
     names, rows = lines[0].split("|"), lines.slice(1)
