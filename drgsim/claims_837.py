@@ -15,7 +15,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import dates, opened, years_between
+from drgsim.claims_source import UNREADABLE, dates, opened, years_between
 from drgsim.errors import InputError
 
 _ISA_LENGTH = 106
@@ -136,7 +136,7 @@ def _text(path: Path) -> str:
     try:
         with opened(path) as file:
             content = file.read()
-    except (OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from error
     return content.decode("latin-1").removeprefix("\xef\xbb\xbf")
 

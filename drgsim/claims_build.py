@@ -27,6 +27,7 @@ DX, PR = "dx", "pr"
 POA_INDICATORS = ("Y", "N", "U", "W", "1", "0", "X", "Z", "E")
 """Yes, no, unknown, undetermined, exempt (1, formerly also X, Z or E at the end of a list, 0 in older files)."""
 
+ABSENT = "not in the file"
 GIVEN = "not given"
 UNREADABLE = "unreadable, left blank"
 NO_PRINCIPAL = "no principal diagnosis"
@@ -50,17 +51,20 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
         findings: what the reader has found so far; more is added.
 
     Returns:
-        `admissions` has all columns of ADMISSIONS that every caller needs, `claim_id` (the identifier as the file
-        has it), then the others. Codes are ordered by sequence number, then as they stand in the file; a blank code
-        is no code. ICD-9 codes are left out, as ICD-10 logic would read them as something else.
+        `admissions` has the required columns of ADMISSIONS, the optional ones that have a value, `claim_id` (the
+        identifier as the file has it), then the others. Codes are ordered by sequence number, then as they stand in
+        the file; a blank code is no code. ICD-9 codes are left out, as ICD-10 logic would read them as something
+        else.
     """
-    columns = {
-        name: _typed(stays, name, findings) for name in ADMISSIONS.names if _scalar(name) and name in stays.columns
-    }
-    absent = [name for name in ("age", "sex", "discharge_status") if name not in stays.columns]
-    for name in absent:
-        columns[name] = pl.Series(name, [None] * stays.height, ADMISSIONS[name].dtype)
-        findings.whole(name, "not in the file", stays.height)
+    columns: dict[str, pl.Series] = {}
+    for name in filter(_scalar, ADMISSIONS.names):
+        blank = name not in stays.columns or stays[name].null_count() == stays.height
+        if not blank:
+            columns[name] = _typed(stays, name, findings)
+        elif ADMISSIONS[name].required:
+            columns[name] = pl.Series(name, [None] * stays.height, ADMISSIONS[name].dtype)
+        if blank:
+            findings.whole(name, ABSENT, stays.height)
     columns["admission_id"] = _identified(stays, findings)
     lists = _listed(stays.height, codes.cast(CODES), findings)  # type: ignore[arg-type]
     admissions = pl.DataFrame([columns[name] for name in columns]).hstack(lists)
@@ -160,8 +164,8 @@ def _listed(n: int, codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
         principal=pl.col("principal").fill_null(value=False) & (pl.col("kind") == DX),
     )
     has_poa = codes.filter(pl.col("kind") == DX, pl.col("poa") != "").height > 0
-    codes = _one_revision(codes, findings)
     _check_sequence(codes, findings)
+    codes = _one_revision(codes, findings)
     findings.rows("poa", STRANGE_POA, codes.filter(~pl.col("poa").is_in(["", *POA_INDICATORS]))["row"].unique())
     # A stable sort: codes of one number stay as they stand in the file, codes without a number come last.
     codes = codes.sort("row", "sequence", nulls_last=True, maintain_order=True)

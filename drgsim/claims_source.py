@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +19,8 @@ DATES = ("%Y-%m-%d", "%Y%m%d", "%d-%b-%Y", "%d%b%Y", "%m/%d/%Y")
 """How dates are written: ISO, plain digits, and the two ways of SAS and CMS; 05/07/2024 is 7 May."""
 _SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
+UNREADABLE = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError)
+"""What libraries raise on a file that is damaged or no such file at all."""
 
 
 def header(path: Path) -> list[str]:
@@ -30,7 +33,7 @@ def header(path: Path) -> list[str]:
         if path.suffix.lower() == ".parquet":
             return list(pl.read_parquet_schema(path))
         line = first_line(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
     return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(_separator(line))]
 
@@ -61,7 +64,7 @@ def text_table(path: Path, findings: Findings) -> pl.DataFrame:
             table = _unquoted(path, findings)
         else:
             table = pl.read_csv(path, separator=separator, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
     names = [name.strip() for name in table.columns]
     twice = [name for name in names if names.count(name) > 1]
@@ -85,7 +88,7 @@ def documents(path: Path) -> Iterator[dict[str, Any] | None]:
                 text = file.read(1)
             whole = text == b"["
             yield from _array(file) if whole else _lines(file, text)
-    except (OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -97,10 +100,8 @@ def dates(text: pl.Expr) -> pl.Expr:
 
 def years_between(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
     """Return whole years from birth to a day, Int32; null where a date is missing or they are in the wrong order."""
-    before = (day.dt.month() * 100 + day.dt.day()).cast(pl.Int32) < birth.dt.month().cast(
-        pl.Int32
-    ) * 100 + birth.dt.day()
-    age = day.dt.year() - birth.dt.year() - before.cast(pl.Int32)
+    in_year = [one.dt.month().cast(pl.Int32) * 100 + one.dt.day() for one in (day, birth)]
+    age = day.dt.year() - birth.dt.year() - (in_year[0] < in_year[1]).cast(pl.Int32)
     return pl.when(age >= 0).then(age)
 
 
@@ -125,6 +126,8 @@ def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     with opened(path) as file:
         lines = pl.Series("line", file.read().decode("utf-8-sig").splitlines(), dtype=pl.String)
     lines = lines.filter(lines.str.strip_chars() != "")
+    if not len(lines):
+        raise InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: it is empty.")
     names, rows = lines[0].split("|"), lines.slice(1)
     if len(set(names)) < len(names):
         raise SchemaError(f"{path}: column {max(names, key=names.count)} stands twice; keep one of them.")

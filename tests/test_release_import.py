@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drgsim import InputError, TableError, TableSet, group, release_import, versions
@@ -85,6 +85,7 @@ def test_unknown_fields_are_counted_by_place() -> None:
     assert unknown == {"message.9": 2, "c.2": 1}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_fields_or_a_table_error(data: bytes) -> None:
     try:
@@ -97,6 +98,7 @@ def test_any_bytes_give_fields_or_a_table_error(data: bytes) -> None:
 INTEGERS = st.integers(-(1 << 63), (1 << 63) - 1)
 
 
+@settings(deadline=None)
 @given(INTEGERS, st.text(), st.lists(INTEGERS), st.lists(st.text()))
 def test_what_is_written_is_read(a: int, b: str, many: list[int], texts: list[str]) -> None:
     data = number(1, a) + record(2, b) + packed(4, tuple(many)) + b"".join(record(6, text) for text in texts)
