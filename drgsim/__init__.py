@@ -10,6 +10,7 @@ A module imports only from layers below its own:
      0  limits              what a payment parameter may be
      0  impact              two runs compared
      0  plots               figures: functions that take and return Axes
+     0  claims_report       what a file of claims gives, and what of it could not be mapped
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
@@ -17,9 +18,10 @@ A module imports only from layers below its own:
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
      1  release_wire        Protocol Buffers wire format, read strictly
+     1  claims_source       files as they lie: tables of text, JSON documents
      2  tables              one grouper version, checked and frozen
-     2  claims_report       what a file of claims gives, and what of it could not be mapped
      2  rates               payment parameters by fiscal year, and reforms over them
+     2  claims_build        stays and their codes to admissions
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
@@ -27,33 +29,31 @@ A module imports only from layers below its own:
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
-     3  claims_source       files as they lie: tables of text, JSON documents
-     3  claims_build        stays and their codes to admissions
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
      3  release_import      a CMS grouper release to a table folder
      3  release_diff        two grouper versions compared
      3  population          who is admitted, for what, where; every figure with its source
+     3  claims_mimic        reader: MIMIC-IV
+     3  claims_long         reader: a row a code
+     3  claims_rif          reader: CMS Research Identifiable Files
+     3  claims_hcup         reader: HCUP NIS and SID
+     3  claims_fhir         reader: FHIR ExplanationOfBenefit
+     3  claims_837          reader: X12 837 institutional
+     3  claims_json         reader: claims as JSON objects
      4  clusters            procedures that mean something together
-     4  claims_mimic        reader: MIMIC-IV
-     4  claims_long         reader: a row a code
-     4  claims_rif          reader: CMS Research Identifiable Files
-     4  claims_hcup         reader: HCUP NIS and SID
-     4  claims_fhir         reader: FHIR ExplanationOfBenefit
-     4  claims_837          reader: X12 837 institutional
-     4  claims_json         reader: claims as JSON objects
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
      4  information         what CMS's pricer reports beside the payment
      4  legality            which codes may stand where
      4  providers           synthetic hospitals
+     4  claims_flat         reader: a row an admission
      5  attributes          codes to operand bits
-     5  claims_flat         reader: a row an admission
      5  payment             pay(): reads as 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
      5  comorbidity         secondary diagnoses that go together
+     5  claims              claim files of every layout
      6  observe             an admission's codes reduced to what the formulas see
-     6  claims              claim files of every layout
      6  miscoding           coding errors: encoded admissions in and out
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes

@@ -182,9 +182,9 @@ def _claim(value: dict[int, str], component: str, state: _State) -> None:
     state.within_claim, state.places = True, {DX: 0, PR: 0}
     kind, _, frequency = (*value.get(5, "").split(component), "", "")[:3]
     if kind not in _INPATIENT:
-        state.findings.rows("CLM05", "no inpatient claim", [row])
+        state.findings.one("CLM05", "no inpatient claim", row)
     if frequency in _VOID:
-        state.findings.rows("CLM05", _VOID[frequency], [row])
+        state.findings.one("CLM05", _VOID[frequency], row)
     state.stays.append(
         {
             "claim_id": value.get(1) or None,
@@ -214,9 +214,9 @@ def _of_claim(value: dict[int, str], component: str, state: _State) -> None:
         try:
             stay["not_covered"] += float(value[7])
         except ValueError:
-            state.findings.rows("SV207", "no number, left out", [row])
+            state.findings.one("SV207", "no number, left out", row)
     elif name not in _ENVELOPE:
-        state.findings.rows(name, "segment not read", [row])
+        state.findings.one(name, "segment not read", row)
 
 
 def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> None:
@@ -230,7 +230,7 @@ def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> N
         poa = parts[8] if len(parts) > 8 and kind == DX else None
         state.codes.append((row, kind, principal, state.places[kind], code, poa, icd))
     elif qualifier and qualifier not in _NOT_OF_THE_STAY:
-        state.findings.rows(f"HI {qualifier}", "codes of another kind, left out", [row])
+        state.findings.one(f"HI {qualifier}", "codes of another kind, left out", row)
 
 
 def _typed(state: _State) -> pl.DataFrame:
@@ -244,9 +244,9 @@ def _typed(state: _State) -> pl.DataFrame:
         "hospital_id",
         "discharge_status",
         "sex",
-        pl.col("ms_drg_recorded").cast(pl.UInt16, strict=False),
+        "ms_drg_recorded",
         age=years_between(dates(pl.col("born")), admitted),
-        discharge_date=through,
+        discharge_date="through",
         los_days=pl.when(los >= 0).then(los),
         covered_charges_usd=charges - pl.col("not_covered"),
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from drgsim.claims_report import Claims, Findings, admission_ids
+from drgsim.claims_source import dates
 from drgsim.schema import ADMISSIONS
 
 CODES = {
@@ -69,8 +70,10 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
     lists = _listed(stays.height, codes.cast(CODES), findings)  # type: ignore[arg-type]
     admissions = pl.DataFrame([columns[name] for name in columns]).hstack(lists)
     ordered = [name for name in ADMISSIONS.names if name in admissions.columns]
-    others = [name for name in stays.columns if name not in ADMISSIONS.names]
-    return Claims(layout, admissions.select(ordered).hstack(stays.select(others)), findings.report(), findings.flags())
+    others = stays.select(name for name in stays.columns if name not in ADMISSIONS.names)
+    if "ms_drg_recorded" in others.columns:
+        others = others.with_columns(_drg(others["ms_drg_recorded"], findings))
+    return Claims(layout, admissions.select(ordered).hstack(others), findings.report(), findings.flags())
 
 
 def wide_codes(
@@ -133,10 +136,19 @@ def _identified(stays: pl.DataFrame, findings: Findings) -> pl.Series:
     return admission_ids(given.zip_with(given.is_not_null(), numbered))
 
 
+def _drg(texts: pl.Series, findings: Findings) -> pl.Series:
+    """Return recorded DRGs as numbers; a missing one is nothing to report."""
+    drgs = texts.cast(pl.UInt16, strict=False)
+    findings.mark(texts.name, UNREADABLE, texts.is_not_null() & drgs.is_null())
+    return drgs
+
+
 def _typed(stays: pl.DataFrame, name: str, findings: Findings) -> pl.Series:
     """Return a column in its canonical type, and flag where it is blank or unreadable."""
     column, dtype = stays[name], ADMISSIONS[name].dtype
-    if column.dtype == pl.String and dtype != pl.String:
+    if column.dtype == pl.String and dtype == pl.Date:
+        read = stays.select(dates(pl.col(name))).to_series()
+    elif column.dtype == pl.String and dtype != pl.String:
         # "3.0" is a whole number as spreadsheets write it; "3.5" is none.
         number = column.cast(pl.Float64, strict=False)
         whole = number.is_finite() & (number == number.floor()) if dtype.is_integer() else number.is_finite()

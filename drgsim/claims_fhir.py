@@ -76,12 +76,12 @@ def read_fhir(path: Path) -> Claims:
             continue
         row = len(stays)
         if resource is None or resource.get("resourceType") != "ExplanationOfBenefit":
-            findings.rows("resourceType", "no ExplanationOfBenefit", [row])
+            findings.one("resourceType", "no ExplanationOfBenefit", row)
             resource = {}
         elif not _INPATIENT & {*_codes_of(resource.get("type")), *_codes_of(resource.get("subType"))}:
-            findings.rows("type", "no inpatient claim", [row])
+            findings.one("type", "no inpatient claim", row)
         for name in sorted(resource.keys() - _MAPPED - _ADMINISTRATIVE):
-            findings.rows(as_text(name) or "", "not mapped, left out", [row])
+            findings.one(as_text(name) or "", "not mapped, left out", row)
         stays.append(_stay(resource))
         codes += ((row, *code) for code in _codes(resource, row, findings))
     table = _typed(pl.DataFrame(stays, schema=_STAY), patients)
@@ -208,7 +208,7 @@ def _codes(resource: Mapping[str, Any], row: int, findings: Findings) -> Iterato
     # Blue Button names the first listed diagnosis principal too, beside admitting, where it differs from the principal.
     sure = [types for types in named if not types & _NOT_OF_THE_STAY]
     if len(named) > len(sure) > 0:
-        findings.rows("pdx", "admitting and principal beside a principal diagnosis, taken as secondary", [row])
+        findings.one("pdx", "admitting and principal beside a principal diagnosis, taken as secondary", row)
     for item, types in diagnoses:
         if types and types <= _NOT_OF_THE_STAY:
             continue
@@ -245,7 +245,7 @@ def _coded(
     codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if as_text(coding.get("code"))]
     known = [coding for coding in codings if _name(coding.get("system")) in _REVISIONS]
     if not codings:
-        findings.rows(name, "an item without code", [row])
+        findings.one(name, "an item without code", row)
         return
     chosen = (known or codings)[0]
     number = item.get("sequence")
@@ -261,8 +261,8 @@ def _typed(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | N
         "patient_id",
         "hospital_id",
         "discharge_status",
-        pl.col("ms_drg_recorded").cast(pl.UInt16, strict=False),
-        discharge_date=discharged,
+        "ms_drg_recorded",
+        discharge_date="discharged",
         los_days=pl.when(los >= 0).then(los),
         covered_charges_usd=pl.col("charges") - pl.col("not_covered").fill_null(0.0),
     )

@@ -110,7 +110,7 @@ def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings
         "claim_id",
         *(["patient_id"] if named["patient_id"] else []),
         *(name for name in ("age", "los_days", "hospital_id") if named[name]),
-        whole["ms_drg_recorded"].cast(pl.UInt16, strict=False).alias("ms_drg_recorded"),
+        "ms_drg_recorded",
         sex=whole["female"].replace_strict({0: "M", 1: "F"}, default=None, return_dtype=pl.String),
         discharge_status=status,
         discharge_date=pl.when(month.is_between(1, 12)).then(pl.date(whole["year"], month, 1)),

@@ -52,12 +52,12 @@ def read_json(path: Path) -> Claims:
     codes: list[tuple[Any, ...]] = []
     for row, claim in enumerate(documents(path)):
         if claim is None:
-            findings.rows("claim", "no JSON object", [row])
+            findings.one("claim", "no JSON object", row)
             claim = {}
         given = claim.get("patient")
         patient = given if isinstance(given, dict) else {}
         for name in sorted(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"}):
-            findings.rows(as_text(name) or "", "not mapped, left out", [row])
+            findings.one(as_text(name) or "", "not mapped, left out", row)
         stay = {ours: _number_or_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
         stays.append({**stay, **{name: _number_or_text(patient.get(name)) for name in _OF_PATIENT}})
         codes += ((row, *code) for name in _CODES for code in _coded(claim, name, row, findings))
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Claims:
     typed = table.select(
         *("claim_id", "age", "discharge_status", *others),
         pl.col("sex").str.to_uppercase().str.head(1),
-        discharge_date=discharged,
+        discharge_date="discharged",
         los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),
     )
     return built("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
@@ -88,6 +88,6 @@ def _coded(claim: Mapping[str, Any], name: str, row: int, findings: Findings) ->
     for item in found if isinstance(found, list) else [] if found is None else [found]:
         code = as_text(item.get("code")) if isinstance(item, dict) else None
         if code is None:
-            findings.rows(name, "an item without code", [row])
+            findings.one(name, "an item without code", row)
         else:
             yield kind, principal, None, code, as_text(item.get("poa")), None

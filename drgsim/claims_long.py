@@ -9,7 +9,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built, left_over, revision
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import dates, text_table
+from drgsim.claims_source import text_table
 from drgsim.errors import SchemaError
 from drgsim.schema import ADMISSIONS
 
@@ -91,8 +91,6 @@ def _stays(table: pl.DataFrame, scalars: list[str], findings: Findings) -> pl.Da
         several = by_admission.agg(pl.col(name).drop_nulls().n_unique())
         findings.rows(name, "rows of the admission disagree, the first taken", several.filter(pl.col(name) > 1)["row"])
     first = by_admission.agg(pl.col(scalars).drop_nulls().first()).drop("row")
-    if "discharge_date" in scalars:
-        first = first.with_columns(dates(pl.col("discharge_date")))
     return first.with_columns(pl.col("sex").str.to_uppercase().str.head(1)) if "sex" in scalars else first
 
 

@@ -133,7 +133,7 @@ def _stays(joined: pl.DataFrame) -> pl.DataFrame:
         sex=pl.col("gender").str.to_uppercase(),
         discharge_status=discharge_status(pl.col("discharge_location")),
         los_days=pl.when(los >= 0).then(los),
-        ms_drg_recorded=pl.col("drg_code").cast(pl.UInt16, strict=False),
+        ms_drg_recorded="drg_code",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,34 +45,44 @@ class Findings:
         """Begin with nothing found."""
         self._whole: list[tuple[str, str, int]] = []
         self._rows: dict[tuple[str, str], list[pl.Series]] = {}
+        self._singles: dict[tuple[str, str], list[int]] = {}
 
     def whole(self, field: str, reason: str, count: int) -> None:
         """Report a fact about the file as a whole, and how many rows it concerns."""
         if count:
             self._whole.append((field, reason, count))
 
+    def one(self, field: str, reason: str, row: int) -> None:
+        """Flag one row; for readers that go through a file record by record."""
+        self._singles.setdefault((field, reason), []).append(row)
+
     def mark(self, field: str, reason: str, rows: pl.Series) -> None:
         """Flag the rows where a (n,) Boolean is true; null is false."""
         self.rows(field, reason, rows.fill_null(value=False).arg_true())
 
-    def rows(self, field: str, reason: str, rows: pl.Series | Iterable[int]) -> None:
+    def rows(self, field: str, reason: str, rows: pl.Series) -> None:
         """Flag rows by number."""
-        found = pl.Series("row", rows, dtype=pl.UInt32)
-        if len(found):
-            self._rows.setdefault((field, reason), []).append(found)
+        if len(rows):
+            self._rows.setdefault((field, reason), []).append(rows.cast(pl.UInt32).rename("row"))
 
     def flags(self) -> pl.DataFrame:
         """Return one row for each flagged row, field and reason, by row."""
         parts = [
-            pl.DataFrame({"row": pl.concat(rows).unique(), "field": field, "reason": reason}, schema=FLAGS)
-            for (field, reason), rows in self._rows.items()
+            pl.DataFrame({"row": rows, "field": field, "reason": reason}, schema=FLAGS)
+            for (field, reason), rows in self._flagged()
         ]
         return pl.concat(parts).sort("row", maintain_order=True) if parts else pl.DataFrame(schema=FLAGS)
 
     def report(self) -> pl.DataFrame:
         """Return fields, reasons and counts: of the file as a whole first, then of its rows."""
-        counts = [(field, reason, pl.concat(rows).n_unique()) for (field, reason), rows in self._rows.items()]
+        counts = [(field, reason, len(rows)) for (field, reason), rows in self._flagged()]
         return pl.DataFrame([*self._whole, *counts], schema=REPORT, orient="row")
+
+    def _flagged(self) -> Iterator[tuple[tuple[str, str], pl.Series]]:
+        """Yield the distinct rows of each field and reason, in the order these were first found."""
+        for key in dict.fromkeys([*self._singles, *self._rows]):
+            singles = pl.Series("row", self._singles.get(key, []), dtype=pl.UInt32)
+            yield key, pl.concat([singles, *self._rows.get(key, [])]).unique().sort()
 
 
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)

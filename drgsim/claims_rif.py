@@ -102,8 +102,8 @@ def _folded(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
 def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
     have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
     day = have.select(
-        discharged=pl.coalesce(dates(pl.col("discharged")), dates(pl.col("through"))),
-        admitted=pl.coalesce(dates(pl.col("admitted")), dates(pl.col("begun"))),
+        discharged=dates(pl.coalesce("discharged", "through")),
+        admitted=dates(pl.coalesce("admitted", "begun")),
         born=dates(pl.col("born")),
     )
     findings.mark("NCH_CLM_TYPE_CD", "no inpatient claim", ~have["claim_type"].is_in(_INPATIENT))
@@ -114,10 +114,11 @@ def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings
         "patient_id",
         "hospital_id",
         "discharge_status",
-        pl.col("ms_drg_recorded").cast(pl.UInt16, strict=False),
+        "ms_drg_recorded",
         *([pl.col("sex").replace_strict(_SEXES, default=None, return_dtype=pl.String)] if named["sex"] else []),
+        discharge_date=pl.coalesce("discharged", "through"),
         covered_charges_usd=number["charges"] - number["not_covered"].fill_null(0.0),
-    ).hstack(day.select(discharge_date="discharged", los_days=pl.when(los >= 0).then(los)))
+    ).hstack(day.select(los_days=pl.when(los >= 0).then(los)))
     return stays.hstack(day.select(age=years_between(pl.col("born"), pl.col("admitted")))) if named["born"] else stays
 
 

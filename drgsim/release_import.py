@@ -175,6 +175,8 @@ def _dated(names: tuple[str, ...], effective: Dates) -> Versions:
 
 
 def _entry(first: dt.date, last: dt.date) -> tuple[int, str, str]:
+    if not (isinstance(first, dt.date) and isinstance(last, dt.date)):
+        raise InputError(f"effective from {first!r} to {last!r}: expected two datetime.date.")
     if not first <= last or _fiscal_year(first) != _fiscal_year(last):
         raise InputError(f"effective from {first} to {last}: expected two days of one fiscal year, in order.")
     return _fiscal_year(first), first.isoformat(), last.isoformat()

@@ -316,6 +316,7 @@ def test_dates_may_be_told_and_must_be_where_no_rule_tells_them(tmp_path: Path) 
     [
         ({"50.0": (dt.date(2026, 1, 1), dt.date(2026, 2, 1))}, r"effective names 50\.0"),
         ({"43.1": (dt.date(2026, 9, 1), dt.date(2026, 2, 1))}, "in order"),
+        ({"43.1": ("2026-09-01", "2026-09-30")}, r"expected two datetime\.date"),
         ({"43.1": (dt.date(2026, 9, 1), dt.date(2026, 10, 1))}, "one fiscal year"),
     ],
 )
