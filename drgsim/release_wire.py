@@ -138,6 +138,8 @@ class _Reader:
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Return the signed 64-bit integer at an offset and the offset behind it."""
+    if at < end and data[at] < 0x80:  # three in four are of one byte
+        return data[at], at + 1
     value = 0
     for place in range(_LONGEST_VARINT):
         if at + place >= end:

@@ -815,3 +815,97 @@ def test_rubbish_is_refused_or_flagged(tmp_path: Path, layout: str, content: byt
         except InputError:
             continue
         assert set(range(claims.admissions.height)) <= set(claims.flags["row"])
+
+
+# ---------------------------------------------------------------------------------------------- properties
+
+
+CODE_ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["dx", "pr", "principal"]),
+        st.sampled_from(["", "1", "2", "3", "7"]),
+        st.sampled_from(["K810", "I10", "E119", ""]),
+        st.sampled_from(["", "Y", "n", "Q"]),
+        st.sampled_from(["", "9", "10"]),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def by_hand(rows: list[tuple[str, ...]]) -> tuple[list[tuple[object, ...]], dict[tuple[str, str], list[int]]]:
+    """The rules of claims_build and claims_long for one admission after another, in plain Python."""
+    found, flags = [], {}
+
+    def flag(row: int, field: str, reason: str, *, true: bool) -> None:
+        if true:
+            flags.setdefault((field, reason), []).append(row)
+
+    for row, claim in enumerate(dict.fromkeys(one[0] for one in rows)):
+        own = [one[1:] for one in rows if one[0] == claim]
+        dx = [one for one in own if one[0] != "pr"]
+        if any(one[0] == "principal" for one in dx):
+            named = [one[0] == "principal" for one in dx]
+        elif any(one[1] for one in dx):
+            named = [one[1] == "1" for one in dx]
+        else:
+            named = [place == 0 for place in range(len(dx))]
+        diagnoses = [(*one[1:], name) for one, name in zip(dx, named, strict=True) if one[2]]
+        procedures = [one[1:] for one in own if one[0] == "pr" and one[2]]
+        for kind, codes in (("dx", diagnoses), ("pr", procedures)):
+            numbers = [int(one[0]) for one in codes if one[0]]
+            flag(row, kind, "duplicate sequence number", true=len(set(numbers)) < len(numbers))
+            flag(row, kind, "gap in sequence numbers", true=bool(numbers) and max(numbers) > len(set(numbers)))
+        revisions = {one[3] for one in [*diagnoses, *procedures]}
+        flag(row, "code", "ICD-9 codes, left out", true="9" in revisions)
+        flag(row, "code", "ICD-9 and ICD-10 codes mixed", true={"9", "10"} <= revisions)
+        diagnoses, procedures = ([one for one in codes if one[3] != "9"] for codes in (diagnoses, procedures))
+        indicators = {one[2] for one in [*diagnoses, *procedures]}
+        flag(row, "poa", "unknown POA indicator, kept", true="Q" in indicators)
+        diagnoses.sort(key=lambda one: int(one[0] or 99))
+        procedures.sort(key=lambda one: int(one[0] or 99))
+        principals = [place for place, one in enumerate(diagnoses) if one[4]]
+        flag(row, "pdx", "more than one principal diagnosis, the first taken", true=len(principals) > 1)
+        flag(row, "pdx", "no principal diagnosis", true=not principals)
+        pdx = diagnoses.pop(principals[0])[1] if principals else None
+        poa = [one[2].upper() for one in diagnoses]
+        found.append((claim, pdx, [one[1] for one in diagnoses], poa, [one[1] for one in procedures]))
+    return found, flags
+
+
+@settings(deadline=None, max_examples=200)
+@given(CODE_ROWS)
+def test_any_table_of_codes_is_read_by_the_rules(rows: list[tuple[str, ...]]) -> None:
+    expected, flags = by_hand(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "codes.csv"
+        lines = ["claim_id,type,sequence,code,poa,icd_version", *(",".join(row) for row in rows)]
+        path.write_text("\n".join(lines))
+        claims = map_claims(path)
+    got = claims.admissions
+    if "sdx_poa" not in got.columns:
+        got = got.with_columns(sdx_poa=pl.col("sdx").list.eval(pl.lit("")))
+    assert got.select("claim_id", "pdx", "sdx", "sdx_poa", "procedures").rows() == expected
+    assert {key: found for key, found in reasons(claims).items() if key[0] != "claim_id"} == flags
+
+
+@pytest.mark.parametrize("layout", ["rif", "hcup", "long", "json", "fhir"])
+def test_a_file_in_parts_gives_the_parts_of_the_whole(tmp_path: Path, layout: str) -> None:
+    path = WRITERS[layout](tmp_path)
+    whole = read_claims(path)
+    if layout == "json":
+        claims = json.loads(path.read_text())
+        parts = [json.dumps(claims[:1]), json.dumps(claims[1:])]
+    else:
+        lines = path.read_text().splitlines()
+        head = [] if layout == "fhir" else lines[:1]
+        body = lines[len(head) :]
+        first = next(place for place, line in enumerate(body) if "102" in line)
+        parts = ["\n".join([*head, *body[:first]]), "\n".join([*head, *body[first:]])]
+    read = []
+    for number, text in enumerate(parts):
+        part = tmp_path / f"{number}{path.suffix}"
+        part.write_text(text)
+        read.append(read_claims(part))
+    assert pl.concat(read).equals(whole)
