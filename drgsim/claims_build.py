@@ -88,21 +88,23 @@ def wide_codes(
             by ascending number; None where there is none.
         first: sequence number of the first of them.
     """
+
+    def given(name: str | None) -> pl.Expr:
+        return pl.col(name) if name in table.columns else pl.lit(None, pl.String)
+
     rows = table.with_row_index("row")
-    parts = []
-    for number, (code, poa, icd) in enumerate(columns, first):
-        there = rows.filter(pl.col(code).is_not_null()) if code in rows.columns else rows.clear()
-        parts.append(
-            there.select(
-                "row",
-                pl.lit(kind).alias("kind"),
-                pl.lit(value=False).alias("principal"),
-                pl.lit(number, pl.Int64).alias("sequence"),
-                pl.col(code).alias("code") if code in rows.columns else pl.lit(None, pl.String).alias("code"),
-                (pl.col(poa) if poa in rows.columns else pl.lit(None, pl.String)).alias("poa"),
-                (revision(pl.col(icd)) if icd in rows.columns else pl.lit(None, pl.Int8)).alias("icd"),
-            )
-        )
+    parts = [
+        rows.select(
+            "row",
+            kind=pl.lit(kind),
+            principal=pl.lit(value=False),
+            sequence=pl.lit(number, pl.Int64),
+            code=given(code),
+            poa=given(poa),
+            icd=revision(given(icd)),
+        ).filter(pl.col("code").is_not_null())
+        for number, (code, poa, icd) in enumerate(columns, first)
+    ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=CODES)
 
 

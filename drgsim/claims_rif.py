@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from drgsim.claims_build import DX, PR, built, left_over, wide_codes
@@ -136,26 +137,23 @@ def _codes(
 ) -> pl.DataFrame:
     """Return all codes; the principal diagnosis takes the place of its copy in the list."""
     principal = wide_codes(table, DX, [(_PRINCIPAL, None, _PRINCIPAL_REVISION)])
-    listed = wide_codes(table, DX, numbered["dx"]).sort("row", "sequence")
-    external = wide_codes(table, DX, numbered["external"])
-    copy = listed.join(principal.select("row", "code"), on=["row", "code"], maintain_order="left")
-    copy = copy.unique("row", keep="first", maintain_order=True)
-    unlisted = principal.join(copy, on="row", how="anti")
+    listed = wide_codes(table, DX, numbered["dx"]).with_row_index("line")
+    is_copy = listed["code"] == table[_PRINCIPAL].gather(listed["row"])
+    # Codes stand by number, so that the first copy of a row is the one of the lowest.
+    copy = listed.filter(is_copy).unique("row", keep="first", maintain_order=True)
+    unlisted = principal.join(copy, on="row", how="anti", maintain_order="left")
     findings.rows("pdx", "not among ICD_DGNS_CD1 to 25, POA unknown", unlisted["row"])
     findings.rows("pdx", "not the first of ICD_DGNS_CD1 to 25", copy.filter(pl.col("sequence") > 1)["row"])
+    named = np.zeros(listed.height, np.bool_)
+    named[copy["line"].to_numpy()] = True
     last = listed.group_by("row").agg(last=pl.col("sequence").max())
     # An unlisted principal diagnosis stands before number 1; external causes go on after the last number.
-    after = external.join(last, on="row", how="left", maintain_order="left").with_columns(
-        sequence=pl.col("sequence") + pl.col("last").fill_null(0)
-    )
-    named = listed.join(
-        copy.select("row", "sequence", named=True), on=["row", "sequence"], how="left", maintain_order="left"
-    )
+    external = wide_codes(table, DX, numbered["external"]).join(last, on="row", how="left", maintain_order="left")
     return pl.concat(
         [
             unlisted.with_columns(principal=True, sequence=pl.lit(0, pl.Int64)),
-            named.with_columns(principal=pl.col("named").fill_null(value=False)).drop("named"),
-            after.drop("last"),
+            listed.drop("line").with_columns(principal=named),
+            external.with_columns(pl.col("sequence") + pl.col("last").fill_null(0)).drop("last"),
             wide_codes(table, PR, numbered["pr"]),
         ]
     )
