@@ -63,6 +63,8 @@ class _State:
     patient: dict[str, str | None] = field(default_factory=dict)
     within_claim: bool = False
     places: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By segment: claims that have it, and the last of them."""
 
 
 def is_837(text: str) -> bool:
@@ -89,6 +91,8 @@ def read_837(path: Path) -> Claims:
     state = _State()
     for number, elements, component in _segments(path):
         _read(path, number, elements, component, state)
+    for name, (count, _) in sorted(state.unread.items()):
+        state.findings.whole(name, "segment not read", count)
     return built("837i", _typed(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.findings)
 
 
@@ -215,8 +219,8 @@ def _of_claim(value: dict[int, str], component: str, state: _State) -> None:
             stay["not_covered"] += float(value[7])
         except ValueError:
             state.findings.one("SV207", "no number, left out", row)
-    elif name not in _ENVELOPE:
-        state.findings.one(name, "segment not read", row)
+    elif name not in _ENVELOPE and state.unread.get(name, (0, -1))[1] != row:
+        state.unread[name] = (state.unread.get(name, (0, -1))[0] + 1, row)
 
 
 def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> None:

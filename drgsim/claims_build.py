@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from drgsim.claims_report import Claims, Findings, admission_ids
@@ -56,6 +57,11 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
         identifier as the file has it), then the others. Codes are ordered by sequence number, then as they stand in
         the file; a blank code is no code. ICD-9 codes are left out, as ICD-10 logic would read them as something
         else.
+
+    >>> codes = [(0, DX, False, 2, "I10", "Y", 10), (0, DX, True, 1, "K810", "Y", 10)]
+    >>> frame = pl.DataFrame(codes, schema=CODES, orient="row")
+    >>> built("long", pl.DataFrame({"claim_id": ["A7"]}), frame, Findings()).admissions.select("pdx", "sdx").row(0)
+    ('K810', ['I10'])
     """
     columns: dict[str, pl.Series] = {}
     for name in filter(_scalar, ADMISSIONS.names):
@@ -87,6 +93,10 @@ def wide_codes(
         columns: name of each code's column, of its POA's, and of its revision's (9 is ICD-9, 0 and 10 are ICD-10),
             by ascending number; None where there is none.
         first: sequence number of the first of them.
+
+    >>> table = pl.DataFrame({"DX1": ["K810", None], "DX2": ["I10", None]})
+    >>> wide_codes(table, DX, [("DX1", None, None), ("DX2", None, None)]).select("row", "sequence", "code").rows()
+    [(0, 1, 'K810'), (0, 2, 'I10')]
     """
 
     def given(name: str | None) -> pl.Expr:
@@ -109,7 +119,11 @@ def wide_codes(
 
 
 def revision(text: pl.Expr) -> pl.Expr:
-    """Return 9 or 10 for a revision as files write it: 9 and 09; 0, 10 and 00; null for anything else."""
+    """Return 9 or 10 for a revision as files write it: 9 and 09; 0, 10 and 00; null for anything else.
+
+    >>> pl.DataFrame({"version": ["9", "0", "10", "x"]}).select(revision(pl.col("version")))["version"].to_list()
+    [9, 10, 10, None]
+    """
     return text.replace_strict({"9": 9, "09": 9, "0": 10, "00": 10, "10": 10}, default=None, return_dtype=pl.Int8)
 
 
@@ -183,10 +197,13 @@ def _listed(n: int, codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     findings.rows("poa", STRANGE_POA, codes.filter(~pl.col("poa").is_in(["", *POA_INDICATORS]))["row"].unique())
     # A stable sort: codes of one number stay as they stand in the file, codes without a number come last.
     codes = codes.sort("row", "sequence", nulls_last=True, maintain_order=True)
-    first = codes.with_row_index("line").filter("principal").unique("row", keep="first", maintain_order=True)
+    codes = codes.with_row_index("line")
+    first = codes.filter("principal").unique("row", keep="first", maintain_order=True)
     named = codes.filter("principal").group_by("row").len().filter(pl.col("len") > 1)
     findings.rows("pdx", TWO_PRINCIPALS, named["row"])
-    rest = codes.with_row_index("line").join(first.select("line"), on="line", how="anti", maintain_order="left")
+    secondary = np.ones(codes.height, np.bool_)
+    secondary[first["line"].to_numpy()] = False
+    rest = codes.filter(secondary)
     every = pl.DataFrame({"row": pl.int_range(n, dtype=pl.UInt32, eager=True)})
     found = (
         every.join(first.select("row", pdx="code", pdx_poa="poa"), on="row", how="left", maintain_order="left")

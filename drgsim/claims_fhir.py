@@ -6,6 +6,8 @@ Blue Button 2.0 data dictionary, whose elements carry the names of the RIF varia
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,13 @@ from drgsim.claims_build import CODES, DX, PR, built
 from drgsim.claims_report import Claims, Findings
 from drgsim.claims_source import as_text, dates, documents, years_between
 
-_REVISIONS = {"icd-9-cm": 9, "icd-9": 9, "icd9cm": 9, "icd-10": 10, "icd-10-cm": 10, "icd-10-pcs": 10, "icd10": 10}
+_REVISIONS = {
+    # the last part of a coding's system, or its object identifier
+    **dict.fromkeys(("icd-9-cm", "icd-9", "icd9cm", "icd9"), 9),
+    **dict.fromkeys(("urn:oid:2.16.840.1.113883.6.103", "urn:oid:2.16.840.1.113883.6.104"), 9),
+    **dict.fromkeys(("icd-10", "icd-10-cm", "icd-10-pcs", "icd10"), 10),
+    **dict.fromkeys(("urn:oid:2.16.840.1.113883.6.90", "urn:oid:2.16.840.1.113883.6.4"), 10),
+}
 _PRINCIPAL = {"principal", "primary"}
 _NOT_OF_THE_STAY = {"admitting", "patientreasonforvisit"}
 _INPATIENT = {"INPATIENT", "inpatient", "inpatient-facility", "60", "61"}
@@ -67,6 +75,7 @@ def read_fhir(path: Path) -> Claims:
     stays: list[dict[str, Any]] = []
     codes: list[tuple[Any, ...]] = []
     patients: dict[str, tuple[str | None, str | None]] = {}
+    unmapped: Counter[str] = Counter()
     for resource in _resources(documents(path)):
         if resource is not None and resource.get("resourceType") == "Patient":
             patients[f"Patient/{as_text(resource.get('id'))}"] = (
@@ -80,10 +89,11 @@ def read_fhir(path: Path) -> Claims:
             resource = {}
         elif not _INPATIENT & {*_codes_of(resource.get("type")), *_codes_of(resource.get("subType"))}:
             findings.one("type", "no inpatient claim", row)
-        for name in sorted(resource.keys() - _MAPPED - _ADMINISTRATIVE):
-            findings.one(as_text(name) or "", "not mapped, left out", row)
+        unmapped.update(resource.keys() - _MAPPED - _ADMINISTRATIVE)
         stays.append(_stay(resource))
         codes += ((row, *code) for code in _codes(resource, row, findings))
+    for name, count in sorted(unmapped.items()):
+        findings.whole(as_text(name) or "", "not mapped, left out", count)
     table = _typed(pl.DataFrame(stays, schema=_STAY), patients)
     return built("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
 
@@ -209,16 +219,21 @@ def _codes(resource: Mapping[str, Any], row: int, findings: Findings) -> Iterato
     sure = [types for types in named if not types & _NOT_OF_THE_STAY]
     if len(named) > len(sure) > 0:
         findings.one("pdx", "admitting and principal beside a principal diagnosis, taken as secondary", row)
+    left_out = [item for item, types in diagnoses if types and types <= _NOT_OF_THE_STAY]
+    before = sorted(number for item in left_out if (number := _sequence(item)) is not None)
     for item, types in diagnoses:
         if types and types <= _NOT_OF_THE_STAY:
             continue
+        number = _sequence(item)
+        # A diagnosis that is left out leaves no gap among the others.
+        sequence = None if number is None else number - bisect_left(before, number)
         admission = _codes_of(item.get("onAdmission")) or [
             code for extension in _list(item, "extension") for code in _poa(extension)
         ]
         principal = types in (sure or named)
-        yield from _coded(item, "diagnosis", DX, principal, next(iter(admission), None), row, findings)
+        yield from _coded(item, "diagnosis", DX, principal, sequence, next(iter(admission), None), row, findings)
     for item in _list(resource, "procedure"):
-        yield from _coded(item, "procedure", PR, False, None, row, findings)  # noqa: FBT003
+        yield from _coded(item, "procedure", PR, False, _sequence(item), None, row, findings)  # noqa: FBT003
 
 
 def _types(item: Mapping[str, Any]) -> set[str]:
@@ -237,20 +252,28 @@ def _coded(
     name: str,
     kind: str,
     principal: bool,  # noqa: FBT001
+    sequence: int | None,
     poa: str | None,
     row: int,
     findings: Findings,
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the code of one item, of its ICD coding where it has several."""
     codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if as_text(coding.get("code"))]
-    known = [coding for coding in codings if _name(coding.get("system")) in _REVISIONS]
-    if not codings:
+    chosen = [coding for coding in codings if _name(coding.get("system")) in _REVISIONS] or [
+        coding for coding in codings if not coding.get("system")
+    ]
+    if chosen:
+        icd = _REVISIONS.get(_name(chosen[0].get("system")))
+        yield kind, principal, sequence, as_text(chosen[0]["code"]), poa, icd
+    elif codings:
+        findings.one(name, "no ICD code, left out", row)
+    else:
         findings.one(name, "an item without code", row)
-        return
-    chosen = (known or codings)[0]
+
+
+def _sequence(item: Mapping[str, Any]) -> int | None:
     number = item.get("sequence")
-    sequence = number if isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 31 else None
-    yield kind, principal, sequence, as_text(chosen["code"]), poa, _REVISIONS.get(_name(chosen.get("system")))
+    return number if isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 31 else None
 
 
 def _typed(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | None]]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def read_json(path: Path) -> Claims:
     A claim has `claimid`, `patient_status`, `admit_date`, `thru_date`, `los`, `principal_dx` and `secondary_dxs`
     (objects with `code` and `poa`), `inpatient_pxs` (objects with `code`) and `patient` (`age`, `sex`); any of them
     may be missing, and its row says so. A line that is no object is a row without a claim. Codes may be dotted.
+    The admitting diagnosis (`admit_dx`) is no diagnosis of the claim.
 
     Raises:
         InputError: the file cannot be read.
@@ -50,17 +52,19 @@ def read_json(path: Path) -> Claims:
     findings = Findings()
     stays: list[dict[str, str | None]] = []
     codes: list[tuple[Any, ...]] = []
+    unmapped: Counter[str] = Counter()
     for row, claim in enumerate(documents(path)):
         if claim is None:
             findings.one("claim", "no JSON object", row)
             claim = {}
         given = claim.get("patient")
         patient = given if isinstance(given, dict) else {}
-        for name in sorted(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"}):
-            findings.one(as_text(name) or "", "not mapped, left out", row)
+        unmapped.update(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"})
         stay = {ours: _number_or_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
         stays.append({**stay, **{name: _number_or_text(patient.get(name)) for name in _OF_PATIENT}})
         codes += ((row, *code) for name in _CODES for code in _coded(claim, name, row, findings))
+    for name, count in sorted(unmapped.items()):
+        findings.whole(as_text(name) or "", "not mapped, left out", count)
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
     admitted, discharged = dates(pl.col("admitted")), dates(pl.col("discharged"))
     days = (discharged - admitted).dt.total_days()

@@ -93,20 +93,34 @@ def documents(path: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def dates(text: pl.Expr) -> pl.Expr:
-    """Return the date of a text in one of `DATES`, its time of day left out; null where it is none."""
+    """Return the date of a text in one of `DATES`, its time of day left out; null where it is none.
+
+    >>> texts = pl.DataFrame({"day": ["2024-03-01T10:00:00-05:00", "01-MAR-2024", "20240301", "1 March"]})
+    >>> [str(day) for day in texts.select(dates(pl.col("day")))["day"]]
+    ['2024-03-01', '2024-03-01', '2024-03-01', 'None']
+    """
     day = text.str.replace(r"[T ]\d\d?:.*$", "")
     return pl.coalesce(day.str.to_date(form, strict=False) for form in DATES)
 
 
 def years_between(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
-    """Return whole years from birth to a day, Int32; null where a date is missing or they are in the wrong order."""
+    """Return whole years from birth to a day, Int32; null where a date is missing or they are in the wrong order.
+
+    >>> birth, day = (pl.lit(text).str.to_date() for text in ("1950-12-31", "2024-12-30"))
+    >>> pl.select(years_between(birth, day)).item()
+    73
+    """
     in_year = [one.dt.month().cast(pl.Int32) * 100 + one.dt.day() for one in (day, birth)]
     age = day.dt.year() - birth.dt.year() - (in_year[0] < in_year[1]).cast(pl.Int32)
     return pl.when(age >= 0).then(age)
 
 
 def as_text(value: object) -> str | None:
-    """Return a JSON text or whole number as text without surrounding blanks, None where empty or anything else."""
+    """Return a JSON text or whole number as text without surrounding blanks, None where empty or anything else.
+
+    >>> as_text(" K81.0 "), as_text(7), as_text(" "), as_text(True)
+    ('K81.0', '7', None, None)
+    """
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     # JSON can write halves of a pair of surrogates, which are no characters.
@@ -124,7 +138,9 @@ def opened(path: Path) -> IO[bytes]:
 def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     """Return a file of bars, where a quote is a character like another and a row may end in a bar of its own."""
     with opened(path) as file:
-        lines = pl.Series("line", file.read().decode("utf-8-sig").splitlines(), dtype=pl.String)
+        text = file.read().decode("utf-8-sig").replace("\r\n", "\n")
+    # Not splitlines, which also splits at characters that may stand in a field.
+    lines = pl.Series("line", text.split("\n"), dtype=pl.String)
     lines = lines.filter(lines.str.strip_chars() != "")
     if not len(lines):
         raise InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: it is empty.")

@@ -97,6 +97,13 @@ def release_content(path: str | os.PathLike[str]) -> bytes:
     Raises:
         InputError: there is no such file.
         TableError: it is too large, damaged, or an archive without one data file.
+
+    >>> import tempfile
+    >>> archive = Path(tempfile.mkdtemp()) / "grouper.jar"
+    >>> with zipfile.ZipFile(archive, "w") as file:
+    ...     file.writestr(MEMBER, b"the data")
+    >>> release_content(archive)
+    b'the data'
     """
     source = Path(path)
     if not source.is_file():

@@ -82,14 +82,14 @@ def as_carin(folder: Path) -> Path:
         kinds = ["principal", *["other"] * len(sdx)]
         diagnoses = [
             {
-                "sequence": place,
+                "sequence": place + 1,
                 "type": [concept(kind)],
                 "diagnosisCodeableConcept": concept(code, "http://hl7.org/fhir/sid/icd-10-cm"),
                 "onAdmission": concept(poa),
             }
             for place, (kind, (code, poa)) in enumerate(zip(kinds, [pdx, *sdx], strict=True), 1)
         ]
-        admitting = {"sequence": 90, "type": [concept("admitting")], "diagnosisCodeableConcept": concept("R109")}
+        admitting = {"sequence": 1, "type": [concept("admitting")], "diagnosisCodeableConcept": concept("R109")}
         resources.append(
             {
                 "resourceType": "ExplanationOfBenefit",
@@ -600,7 +600,10 @@ def test_lines_that_are_no_claims_are_rows_that_say_so(tmp_path: Path) -> None:
             {"diagnosisReference": {}, "type": "principal"},
             "nothing",
         ],
-        "procedure": {"procedureCodeableConcept": concept("\ud800")},
+        "procedure": [
+            {"procedureCodeableConcept": concept("\ud800")},
+            {"procedureCodeableConcept": concept("99213", "http://www.ama-assn.org/go/cpt")},
+        ],
         "totalCost": {"value": 10**400},
         "provider": 7,
         "careTeam": [],
@@ -616,7 +619,9 @@ def test_lines_that_are_no_claims_are_rows_that_say_so(tmp_path: Path) -> None:
     assert rows[("type", "no inpatient claim")] == [1, 5]
     assert rows[("code", "ICD-9 and ICD-10 codes mixed")] == [1]
     assert rows[("diagnosis", "an item without code")] == [1]
-    assert rows[("careTeam", "not mapped, left out")] == [1]
+    assert rows[("procedure", "no ICD code, left out")] == [1]
+    assert claims.admissions["procedures"].to_list()[1] == ["?"]
+    assert ("careTeam", "not mapped, left out", 1) in claims.report.rows()
 
 
 def test_a_bundle_is_its_resources(tmp_path: Path) -> None:
@@ -643,6 +648,7 @@ def test_faults_of_837_claims(tmp_path: Path) -> None:
             "HI*ABF:I10:::::::Y*BE:80:::15",
             "SV2*0120**900*DA*5**n/a",
             "PWK*OZ*AA",
+            "PWK*OZ*BB",
             "HL*3*2*23*0",
             "DMG*D8*20200301*M",
             "CLM*B*lots***11:A:1",
@@ -663,7 +669,7 @@ def test_faults_of_837_claims(tmp_path: Path) -> None:
     assert rows[("code", "ICD-9 and ICD-10 codes mixed")] == [0]
     assert rows[("HI BE", "codes of another kind, left out")] == [0]
     assert rows[("SV207", "no number, left out")] == [0]
-    assert rows[("PWK", "segment not read")] == [0]
+    assert ("PWK", "segment not read", 1) in claims.report.rows()
     assert ("discharge_status", "not in the file", 2) in claims.report.rows()
 
 
@@ -748,7 +754,7 @@ def test_faults_of_json_claims(tmp_path: Path) -> None:
     assert claims.admissions["sdx"].to_list() == [[], [], ["7"]]
     rows = reasons(claims)
     assert rows[("claim", "no JSON object")] == [1]
-    assert rows[("memo", "not mapped, left out")] == [0]
+    assert ("memo", "not mapped, left out", 1) in claims.report.rows()
     assert rows[("los_days", "unreadable, left blank")] == [0]
     assert rows[("secondary_dxs", "an item without code")] == [2]
     assert ("age", "not in the file", 3) in claims.report.rows()
