@@ -37,6 +37,7 @@ _ALIASES = {
     "quarter": ("DQTR",),
     "month": ("DMONTH",),
 }
+_YEARS = (1900, 2200)
 _MISSING = re.compile(r"-\d+(\.\d+)?|\.[A-Z]?", re.IGNORECASE)
 
 
@@ -106,6 +107,7 @@ def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings
     for value, reason in _ASSUMED.items():
         findings.mark("discharge_status", reason, have.select((uniform == value) & whole["ub04"].is_null()).to_series())
     month = pl.coalesce(whole["month"], whole["quarter"] * 3 - 2)
+    sound = month.is_between(1, 12) & whole["year"].is_between(*_YEARS)
     stays = have.select(
         "claim_id",
         *(["patient_id"] if named["patient_id"] else []),
@@ -113,7 +115,8 @@ def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings
         "ms_drg_recorded",
         sex=whole["female"].replace_strict({0: "M", 1: "F"}, default=None, return_dtype=pl.String),
         discharge_status=status,
-        discharge_date=pl.when(month.is_between(1, 12)).then(pl.date(whole["year"], month, 1)),
+        # Both sides of a condition are computed: dates that cannot be must not reach pl.date.
+        discharge_date=pl.when(sound).then(pl.date(whole["year"].clip(*_YEARS), month.clip(1, 12), 1)),
         covered_charges_usd="charges",
     )
     dated = stays["discharge_date"].count()

@@ -395,7 +395,7 @@ def test_faults_of_hcup_rows(tmp_path: Path) -> None:
     path.write_text(
         "key_nis,age,female,dispuniform,i10_dx1,i10_dx2,i10_dx3,i10_ecause1,i10_pr1,los,totchg,year,dmonth,drg,race\n"
         "1,-9,0,5,K810,,I10,W19XXXA,0FT44ZZ,0,-99999999,2023,12,419,1\n"
-        "2,71,.A,99,K810,,,,,3,1000,2023,-9,419,2\n"
+        "2,71,.A,99,K810,,,,,3,1000,99999999999,1,419,2\n"
         "3,50,1,-8,,I10,,,,3,1000,2023,13,419,\n"
     )
     claims = map_claims(path)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drgsim import InputError, TableError, TableSet, group, release_import, versions
+from drgsim import InputError, TableError, TableSet, group, release_import, release_wire, versions
 from drgsim.manifest import manifest, table_folder
 from drgsim.release_diff import table_diff
 from drgsim.release_import import MEMBER, import_release, release_content
@@ -93,6 +93,13 @@ def test_any_bytes_give_fields_or_a_table_error(data: bytes) -> None:
     except TableError:
         found = {"a", "b", "c", "d", "e"}
     assert found == {"a", "b", "c", "d", "e"}
+
+
+def test_no_more_fields_are_read_than_a_release_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_wire, "MOST_RECORDS", 1000)
+    assert decoded(number(1, 1) * 1000, MESSAGE)["a"] == 1
+    with pytest.raises(TableError, match="offset 2000: more than 1000 fields"):
+        decoded(number(1, 1) * 1001, MESSAGE)
 
 
 INTEGERS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -274,6 +281,7 @@ def test_no_part_of_a_damaged_release_is_taken(data: Path, tmp_path: Path) -> No
         (release(pattern=3), "no code carries 'PDX:append'"),
         (release(extra=number(17, 1)), r"fields that are not known: message\.17 \(1\)"),
         (b"", "a release without diagnoses"),
+        (release((431, 7_000_000)), "7000000 is no version; 431 would be 43.1"),
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
