@@ -7,6 +7,7 @@ import datetime as dt
 import gzip
 import json
 import math
+import random
 import tempfile
 from pathlib import Path
 
@@ -915,3 +916,31 @@ def test_a_file_in_parts_gives_the_parts_of_the_whole(tmp_path: Path, layout: st
         part.write_text(text)
         read.append(read_claims(part))
     assert pl.concat(read).equals(whole)
+
+
+def mutated(content: bytes, draw: random.Random) -> bytes:
+    """A file with some bytes changed, lost or put in."""
+    data = bytearray(content)
+    for _ in range(draw.choice([1, 2, 5, 20])):
+        at = draw.randrange(len(data))
+        byte = draw.choice([*b'|,\t\n~*:"{}[]-9', draw.randrange(256)])
+        change = draw.choice([bytes([byte]), bytes([byte, byte, byte]), b""])
+        data[at : at + draw.choice([0, 1, 5])] = change
+    return bytes(data)
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_a_damaged_file_is_read_or_refused_by_name(tmp_path: Path, layout: str) -> None:
+    path, draw = WRITERS[layout](tmp_path), random.Random(5)
+    content, read = path.read_bytes(), 0
+    for _ in range(80):
+        path.write_bytes(mutated(content, draw))
+        try:
+            claims = map_claims(path, layout)
+        except InputError as error:
+            assert str(path) in str(error)
+        else:
+            read += 1
+            assert claims.admissions["admission_id"].null_count() == 0
+            assert not claims.flags.height or claims.flags["row"].max() < claims.admissions.height
+    assert read > 10
