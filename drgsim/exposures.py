@@ -136,7 +136,7 @@ class Exposure:
         }
 
     def decisive(self) -> Exposure:
-        """Return the single errors that move a DRG or a payment, alone: as good as all for rates and money, and fewer."""
+        """Return the single errors that move a DRG or a payment: as good as all for rates and money, and fewer."""
         kept = np.flatnonzero(self.moved | (self.cents != 0))
         columns = ("error", "site", "share", "drg", "weight4", "cents", "returned")
         return replace(self, edits=self.edits.take(kept), **{name: getattr(self, name)[kept] for name in columns})
