@@ -103,9 +103,11 @@ A module imports only from layers below its own:
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
     17  calibration         calibrate(): rates fitted to what a study found
+    17  findings            what a study found beside what a scenario comes to
     17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
+    18  release_scenarios   mixes of errors fitted to what studies found
 """
 
 from __future__ import annotations
