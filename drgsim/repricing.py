@@ -67,7 +67,6 @@ class Repricer:
     priced_by: str
     _admissions: pl.DataFrame = field(repr=False)
     _hospitals: pl.DataFrame | None = field(repr=False)
-    _rates: Rates | Sequence[Rates] = field(repr=False)
     _tables: TableSet = field(repr=False)
     _parts: tuple[_Part, ...] = field(repr=False)
     _listed: tuple[Bools, Bools] = field(repr=False)
@@ -81,7 +80,7 @@ class Repricer:
         grouped: pl.DataFrame,
         encoded: Encoded,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates],
+        rates: Rates | Sequence[Rates] | None,
         tables: TableSet,
     ) -> Repricer:
         """Price grouped admissions.
@@ -90,20 +89,22 @@ class Repricer:
             grouped: (n,) as `pay` takes them; only `drg` is needed where `hospitals` is None.
             encoded: (n,) the same admissions as integers.
             hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date.
+            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
             tables: the grouper version of the admissions.
 
         Raises:
             SchemaError, InputError, MissingRateError: as `pay`.
         """
         parts = []
-        for one, rows in by_fiscal_year(grouped, rates):
+        for one, rows in () if rates is None else by_fiscal_year(grouped, rates):
             some = grouped[rows]
             place = np.full(len(grouped), -1, np.int64)
             place[rows] = np.arange(len(some))
             if len(some) or isinstance(rates, Rates):
                 parts.append(_part(some, place, hospitals, one))
-        if hospitals is None:
+        if rates is None:
+            cents, by = np.zeros(len(grouped), np.int64), "nothing"
+        elif hospitals is None:
             cents, by = _weighted(grouped, rates), "weight times a base rate"
         else:
             cents = scaled(pay(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
@@ -117,7 +118,6 @@ class Repricer:
             priced_by=by,
             _admissions=grouped.select(name for name in PRICED if name in grouped.columns),
             _hospitals=hospitals,
-            _rates=rates,
             _tables=tables,
             _parts=tuple(parts),
             _listed=listed,
