@@ -12,15 +12,15 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
+from drgsim.code_value import _left_out, code_value
+from drgsim.variants import Line, unseen
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.data import VERSION, description
 from drgsim import Rates, TableSet, generate
 from drgsim.attributes import attributes
-from drgsim.code_value import _left_out, code_value
 from drgsim.encode import encode
 from drgsim.grouper import group_encoded
-from drgsim.variants import Line, unseen
 
 Builder = Callable[[int], pl.DataFrame]
 

@@ -56,20 +56,18 @@ A module imports only from layers below its own:
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
      7  repricing           admissions priced once, ready to be priced again
-     7  sight               what the formulas can see of an edit
      7  neighbours          which codes a code is mistaken for
+     8  sight               what the formulas can see of an edit
      8  marking             what the grouper reports of each code
-     8  variants            admissions less some of their codes
      9  grouper             group(): reads as the Definitions Manual
      9  witness             which codes make an operand of a formula true
-     9  code_pricing        payment of admissions with less codes
-    10  code_value          code_value(): what each code is worth, in DRGs, weight and dollars
     10  validity            a generated population against what is known of the real one
     10  path                how the grouper came to a DRG, as data
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
     10  surviving           CCs and MCCs that count
-    11  explain             explain(): why one admission got its DRG and its dollars
+    11  explaining          explain(): why one admission got its DRG and its dollars
+    11  code_values         code_value(): what each code is worth, in DRGs, weight and dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
     11  guards              what keeps a miscoded claim legal
@@ -86,7 +84,7 @@ A module imports only from layers below its own:
     14  scenario            scenario files, and the shipped ones
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
-    17  impact              impact(): two simulations compared
+    17  impacts             impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,11 @@ class Billed:
     mdc: NDArray[np.uint8]
     severity: NDArray[np.uint8]
     cents: Ints
+
+    @classmethod
+    def joined(cls, parts: Sequence[Billed]) -> Billed:
+        """Return bills end to end."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +166,7 @@ class Cases:
 
         left = np.concatenate([np.zeros(0, np.int64), *over_spans(len(which), span)])
         if len(left):  # codes beside their severity mean nothing here: the text of the truth will do
-            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.encoded.take(rows[left]))
+            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.pricer.texted.take(rows[left]))
 
     def _regroup(self, billed: Billed, which: Ints, rows: Ints, edits: Edits, start: Ints) -> None:
         """Group and price bills from their codes."""
@@ -180,6 +185,8 @@ class Cases:
             moved[bill[mine.kind == Kind.DISCHARGE_STATUS]] = True
             self._write(billed, at, rows, found, changed.status_place, moved & ~by_text)
             left = np.flatnonzero(by_text)
+            if self.pricer.texted is not self.encoded:
+                changed = applied(self.pricer.texted.take(rows[at]), replace(mine, row=bill))
             return at[left], changed.take(left)
 
         parts = [(at, changed) for at, changed in over_spans(len(which), span) if len(at)]

@@ -34,9 +34,10 @@ class Sight:
 
     `settled` admissions have nothing that looks at codes one by one: they are grouped without error, have no
     condition that may be hospital-acquired, and no principal diagnosis that asks for the `company` it keeps.
-    `counted` ones have a return code that tells one secondary diagnosis from several. `mdc` is that of the principal diagnosis; `names` are the operands that some formula searched for the
-    admission looks at; `severity` is what the initial pass saw; `lasting` counts the MCCs that no rule
-    suppresses; `has_twin` says of each code whether another of its admission has the very same severity.
+    `counted` ones have a return code that tells one secondary diagnosis from several. `mdc` is that of the
+    principal diagnosis; `names` are the operands that some formula searched for the admission looks at;
+    `severity` is what the initial pass saw; `lasting` counts the MCCs that no rule suppresses; `has_twin` says
+    of each code whether another of its admission has the very same severity.
     """
 
     settled: Bools
@@ -91,11 +92,11 @@ class Sight:
         of_procedure = (edits.kind == Kind.PROCEDURE) | (edits.kind == Kind.ADD_PROCEDURE)
         settled = self.settled[edits.row]
         counts = self.counted[edits.row] & ((edits.kind == Kind.ADD_SDX) | (edits.after == 0))
-        for which, is_hidden in (
-            (np.flatnonzero(of_procedure & settled), self._is_silent_procedure),
-            (np.flatnonzero(of_procedure & ~settled), self._is_bare_procedure),
-            (np.flatnonzero(of_sdx & ~settled & ~counts), self._is_bare),
+        for of_kind, is_hidden in (
+            (of_procedure, self._is_silent_procedure),
+            (of_sdx & ~settled & ~counts, self._is_bare),
         ):
+            which = np.flatnonzero(of_kind)
             some = edits.take(which)
             hidden = is_hidden(some.row, some.before) & is_hidden(some.row, some.after)
             seen[which[hidden]] = HIDDEN
@@ -141,29 +142,24 @@ class Sight:
         procedures = self._rules.procedures
         sets = procedures.operand_set[codes]
         shows = (procedures.claim[sets] & self.names[row]) | procedures.seen(self.mdc[row], sets)
-        silent: Bools = (shows == 0) & ~_seen_anywhere(self._rules)[codes]
+        of_conditions, elsewhere = _seen_beyond(self._rules)
+        silent: Bools = (shows == 0) & ~elsewhere[codes] & (self.settled[row] | ~of_conditions[codes])
         return silent
 
-    def _is_bare_procedure(self, row: Index, codes: NDArray[np.int32]) -> Bools:
-        """Return which procedures show nothing to any formula, whatever the admission."""
-        bare: Bools = ~_seen_procedures(self._rules)[codes]
-        return bare
-
 
 @lru_cache(maxsize=16)
-def _seen_procedures(rules: Attributes) -> Bools:
-    """Return which procedures any step can see, by codebook number."""
-    procedures = rules.procedures
-    shows = (procedures.claim > 0) | (procedures.view > 0).any(axis=0) | (hac_rules(rules).procedure_word > 0)
-    return shows[procedures.operand_set] | (procedures.part > 0)
+def _seen_beyond(rules: Attributes) -> tuple[Bools, Bools]:
+    """Return what sees procedures beside pre-MDC and the MDC of the PDX, by codebook number.
 
-
-@lru_cache(maxsize=16)
-def _seen_anywhere(rules: Attributes) -> Bools:
-    """Return which procedures are seen where rows reroute to, or mean something together, by codebook number."""
+    First, formulas of hospital-acquired conditions; second, MDCs that rows reroute to, and other procedures that
+    one means something with.
+    """
     procedures, book = rules.procedures, rules.rulebook
-    shows = (procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])] > 0).any(axis=0)
-    return shows[procedures.operand_set] | (procedures.part > 0)
+    of_conditions = hac_rules(rules).procedure_word > 0
+    rerouted = procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
+    elsewhere = np.bitwise_or.reduce(rerouted, axis=0) > 0
+    sets = procedures.operand_set
+    return of_conditions[sets], elsewhere[sets] | (procedures.part > 0)
 
 
 def _may_be_acquired(encoded: Encoded, rules: Attributes) -> Bools:
