@@ -219,6 +219,39 @@ def test_covid_and_trials_are_priced_without_their_code():
     assert by_code[5, 0, "sdx"] == 0
 
 
+@pytest.mark.parametrize(("version", "year"), [("40.0", 2021), ("41.1", 2024), ("43.1", 2026)])
+def test_immunotherapy_at_no_cost_is_priced_without_it(version: str, year: int):
+    """MS-DRG 018 in a trial, paid for, or told by condition code: product and trial go in turn."""
+    tables, rates = TableSet.load(version), Rates.load(year)
+    lymphoma = {"pdx": "C8330", "procedures": ["XW03368"]}
+    admissions = stays(
+        {**lymphoma, "sdx": ["Z00.6", "J9601"], "condition_codes": None},
+        {**lymphoma, "sdx": ["Z006", "I10"], "condition_codes": "ZC"},
+        {**lymphoma, "sdx": ["I10"], "procedures": ["XW03368", "0FT44ZZ"], "condition_codes": "ZB"},
+    )
+    values = code_value(admissions, tables, HOSPITAL, rates, hospital_status="EXEMPT")
+    expected = priced_by_hand(admissions, HOSPITAL, rates, tables)
+    assert values["drg"].unique().to_list() == [18]
+    assert values["usd_without"].equals(expected["total_usd"].alias("usd_without"))
+
+
+def test_texts_that_are_no_codes_stay_what_the_pricer_reads():
+    """A technology of FY2026 asks for a diagnosis by its first letters; S72.QQ is no code, yet begins with S."""
+    codes, rules = RATES.technology_codes, RATES.technology_rules
+    assert codes is not None
+    assert rules is not None
+    of_s = rules.join(codes.filter(pl.col("code") == "S*"), on="code_group")
+    whole = rules.join(of_s, on=["technology", "alternative"], how="semi").join(codes, on="code_group")
+    beside = whole.filter(pl.col("code_kind") == "procedure").group_by("code_group", maintain_order=True).first()
+    admissions = stays({"sdx": ["I10", "S72.QQ", "J9601"], "procedures": ["0FT44ZZ", *beside["code"]]})
+    values = code_value(admissions, TABLES, HOSPITAL, RATES, hospital_status="EXEMPT")
+    expected = priced_by_hand(admissions, HOSPITAL, RATES, TABLES)
+    assert values["usd_without"].equals(expected["total_usd"].alias("usd_without"))
+    changes = dict(values.select("code", "usd_change").rows())
+    assert changes["S72QQ"] < 0  # the add-on rests on it
+    assert changes["I10"] == 0
+
+
 def test_pricing_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     hospitals, admissions = generate(60, seed=6, tables=TABLES)
     whole = code_value(admissions, TABLES, hospitals, RATES, pairs=True)
