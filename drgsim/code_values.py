@@ -11,7 +11,7 @@ from drgsim.attributes import SEVERITIES, Attributes
 from drgsim.cases import Billed, Cases
 from drgsim.draws import Ints
 from drgsim.edits import Edits, Kind
-from drgsim.encode import UNKNOWN_CODE, Encoded, flat
+from drgsim.encode import UNKNOWN_CODE, Encoded, flat, starts
 from drgsim.errors import InputError, SchemaError
 from drgsim.grouper import group
 from drgsim.rates import Rates
@@ -24,9 +24,6 @@ from drgsim.tables import TableSet
 
 CodeKind = pl.Enum(["sdx", "procedure"])
 """Which list of an admission a code stands in."""
-
-_BATCH = 32_768
-"""Admissions less a code that a thread groups and prices at a time: they stay in the cache."""
 
 
 def code_value(
@@ -229,20 +226,15 @@ def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
 
 
 def _billed(left_out: Index, each: Edits, cases: Cases) -> Billed:
-    """Group and price admissions without what is left out, a batch at a time."""
+    """Group and price admissions without what is left out, a span at a time."""
 
-    def batch(start: int, stop: int) -> Billed:
+    def span(start: int, stop: int) -> Billed:
         some = left_out[start:stop]
-        is_pair = some[:, :1] != some
-        is_pair[:, 0] = True
-        bounds = np.concatenate([[0], np.cumsum(is_pair.sum(axis=1))])
-        return cases.billed(each.take(some[is_pair]), bounds)
+        edits = some != some[:, :1]
+        edits[:, 0] = True  # of a code twice, once
+        return cases.billed(each.take(some[edits]), starts(edits.sum(axis=1)))
 
-    def span(start: int, stop: int) -> list[Billed]:
-        edges = range(start, max(stop, start + 1), _BATCH)  # nothing to leave out is a batch too
-        return [batch(at, min(at + _BATCH, stop)) for at in edges]
-
-    return Billed.joined([part for parts in over_spans(len(left_out), span) for part in parts])
+    return Billed.joined(over_spans(len(left_out), span))
 
 
 def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pairs: bool) -> pl.DataFrame:
