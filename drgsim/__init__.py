@@ -96,6 +96,7 @@ A module imports only from layers below its own:
     13  procedure_errors    coding errors of procedures
     13  claim_errors        errors of discharge status, sex and age
     13  strategy            upcoding as a choice
+    14  audit_response      upcoding and audit in answer to each other
     14  scenario            scenario files, and the shipped ones
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
