@@ -114,7 +114,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drgsim.auditing import audit
     from drgsim.claims import read_claims
+    from drgsim.code_values import code_value
     from drgsim.errors import (
         DrgsimError,
         InputError,
@@ -123,9 +125,14 @@ if TYPE_CHECKING:
         TableError,
         UnknownVersionError,
     )
+    from drgsim.explaining import explain
     from drgsim.grouper import group
+    from drgsim.impacts import impact
     from drgsim.payment import pay
+    from drgsim.profiles import profile
     from drgsim.rates import Rates
+    from drgsim.scenario import Scenario
+    from drgsim.simulation import simulate
     from drgsim.stays import with_weights
     from drgsim.synth import generate
     from drgsim.tables import TableSet, version_for, versions
@@ -135,14 +142,21 @@ __all__ = [
     "InputError",
     "MissingRateError",
     "Rates",
+    "Scenario",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "audit",
+    "code_value",
+    "explain",
     "generate",
     "group",
+    "impact",
     "pay",
+    "profile",
     "read_claims",
+    "simulate",
     "version_for",
     "versions",
     "with_weights",
@@ -150,16 +164,26 @@ __all__ = [
 
 _HOME = {
     "Rates": "rates",
+    "Scenario": "scenario",
     "TableSet": "tables",
+    "audit": "auditing",
+    "code_value": "code_values",
+    "explain": "explaining",
     "generate": "synth",
     "group": "grouper",
+    "impact": "impacts",
     "pay": "payment",
+    "profile": "profiles",
     "read_claims": "claims",
+    "simulate": "simulation",
     "version_for": "tables",
     "versions": "tables",
     "with_weights": "stays",
 }
-"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used."""
+"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used.
+
+No module is called as a public name is: importing one would put the module in the name's place.
+"""
 
 
 def __getattr__(name: str) -> object:
