@@ -46,7 +46,7 @@ _LICENCE = "CC0-1.0 (this project)"
 _CALIBRATED = ("drg_change_rate", "share_up", "net_share")
 _GIVEN = ("code_change_rate", "error_rate")
 _PART = "share_of_changes."
-_ALTERNATIVES = 4
+_ALTERNATIVES = 1
 """Outcomes of each error the calibration tries, where it has several."""
 _REPLICATES = 32
 _ROUNDS = 12
