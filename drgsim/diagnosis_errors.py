@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from drgsim.cases import Cases
 from drgsim.draws import Ints
@@ -15,7 +16,7 @@ from drgsim.encode import POA_NOT_PRESENT, POA_PRESENT
 from drgsim.errors import InputError
 from drgsim.legality import legality
 from drgsim.miscoding import Operator, Rate
-from drgsim.neighbours import MDCS, plausible, same_category, same_chapter, severity_rungs, unspecified
+from drgsim.neighbours import MDCS, named, plausible, same_category, same_chapter, severity_rungs, unspecified
 from drgsim.sites import Options, Sites
 
 
@@ -187,6 +188,23 @@ class SpecificityLoss(Operator):
         if self.sdx or not parts:
             parts.append(_replaced(cases, self.sdx, lambda codes: unspecified(codes, cases.tables, to=self.to)))
         return Sites.joined(parts)
+
+
+class SdxSubstitute(Operator):
+    """A secondary diagnosis is billed as one of some others, whatever their category or severity.
+
+    `rate` is the share of secondary diagnoses (confine it with `where.codes`); `to` are beginnings of what comes of it, one
+    as likely as another.
+    """
+
+    kind: Literal["sdx_substitute"] = "sdx_substitute"
+    rate: Rate = 0.0
+    to: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return every known secondary diagnosis."""
+        at = np.flatnonzero(cases.encoded.sdx)
+        return _of_sdx(cases, at, np.full(len(cases.encoded.sdx), self.rate), named(self.to, cases.tables))
 
 
 class TypoInvalid(Operator):

@@ -54,6 +54,13 @@ def unspecified(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Op
     return _options(codes.tobytes(), tables, "unspecified", tuple(to))
 
 
+def named(to: Sequence[str], tables: TableSet) -> Options:
+    """Return the version's diagnoses that begin with one of some texts, as one group, one as likely as another."""
+    begins = [pl.col("code").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))]
+    found = _book(tables).filter(pl.any_horizontal(begins)).sort("number")
+    return Options.of(np.array([0, len(found)]), found["number"].to_numpy(), found["likely"].to_numpy())
+
+
 def same_category(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses, the others of its category that may be principal."""
     return _options(codes.tobytes(), tables, "may lead", tuple(to))

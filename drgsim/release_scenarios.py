@@ -4,14 +4,14 @@
 
 reads `mixes/NAME.toml` of a table folder (errors at the rates they are argued to have beside each other), fits them
 to the findings marked `fitted`, writes `scenarios/NAME.toml` with the fitted rates and nothing else changed, seals
-the manifest, and prints what was fitted and what came out unfitted beside what was published. The truth is
+the manifest, and prints, as a Markdown table, what was fitted and what came out unfitted beside what was published. The truth is
 `generate(100_000, seed=1)` of the newest admitted version with the `Rates` of its year.
 
 How a mix is fitted follows from its fitted findings:
 
 - `drg_change_rate`, with `share_up` or `net_share` or alone: `calibrate`.
 - otherwise rates are scaled until the figure comes out, those of `share_of_changes.NAME` apart from each other.
-- `code_change_rate` and `error_rate.NAME` alone: the rates are the study's own, and stay.
+- `code_change_rate` or `error_rate.NAME`: the rates are the study's own, and stay.
 """
 
 from __future__ import annotations
@@ -120,14 +120,13 @@ def fitted(mix: Scenario, truth: Truth) -> Scenario:
         InputError: the findings ask for a fit that is not known, or that no rates reach.
     """
     goals = {finding.measure: finding.value for finding in mix.findings if finding.fitted}
-    asked = {name: value for name, value in goals.items() if not name.startswith(_GIVEN)}
-    if not asked:
+    if not goals or any(name.startswith(_GIVEN) for name in goals):
         return mix
-    if not set(asked) <= set(_CALIBRATED):
-        return scaled_to(mix, truth.cases, asked)
+    if not set(goals) <= set(_CALIBRATED):
+        return scaled_to(mix, truth.cases, goals)
     own = truth.only(frame(mix, truth.cases, seed=SEED))
     found = exposed(own, mix, alternatives=_ALTERNATIVES, seed=SEED)
-    return calibrate(mix, found, **asked, replicates=_REPLICATES).scenario
+    return calibrate(mix, found, **goals, replicates=_REPLICATES).scenario
 
 
 def scaled_to(mix: Scenario, cases: Cases, goals: Mapping[str, float]) -> Scenario:
@@ -207,24 +206,28 @@ def _rounded(rate: float) -> float:
     return float(f"{rate:.{_DIGITS}g}")
 
 
+_HEADER = "| scenario | figure | | published | simulated | source |\n|---|---|---|---|---|---|\n"
+
+
 def _told(name: str, table: pl.DataFrame) -> str:
-    """Return the lines of one scenario, a finding each."""
-    lines = [name]
-    for row in table.iter_rows(named=True):
-        sure = "" if row["standard_error"] is None else f" ± {row['standard_error']:.4g}"
-        error = "" if row["monte_carlo_error"] is None else f" ± {row['monte_carlo_error']:.2g}"
-        kind = "fitted" if row["fitted"] else "unfitted"
-        within = {None: "", True: "  within", False: "  OUTSIDE"}[row["within"]]
-        lines.append(
-            f"  {kind:9} {row['measure']:34} published {row['published']:.4g}{sure}, "
-            f"simulated {row['simulated']:.4g}{error}{within}"
-        )
-    return "\n".join(lines)
+    """Return the rows of one scenario in a Markdown table, a finding each."""
+    kinds = {True: "fitted", False: "came out"}
+    return "".join(
+        f"| `{name}` | `{row['measure']}` | {kinds[row['fitted']]} "
+        f"| {_with_error(row['published'], row['standard_error'])} "
+        f"| {_with_error(row['simulated'], row['monte_carlo_error'])} | {row['source']} |\n"
+        for row in table.iter_rows(named=True)
+    )
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.{_DIGITS}g}" if error is None else f"{value:.{_DIGITS}g} ± {error:.1g}"
 
 
 if __name__ == "__main__":
     root = table_folder(sys.argv[1])
     start = Truth.of(folder=root)
+    sys.stdout.write(_HEADER)
     for one in sys.argv[2:] or _mixes(root):
-        sys.stdout.write(_told(one, release([one], start, root)[one]) + "\n")
+        sys.stdout.write(_told(one, release([one], start, root)[one]))
         sys.stdout.flush()
