@@ -193,8 +193,8 @@ class SpecificityLoss(Operator):
 class SdxSubstitute(Operator):
     """A secondary diagnosis is billed as one of some others, whatever their category or severity.
 
-    `rate` is the share of secondary diagnoses (confine it with `where.codes`); `to` are beginnings of what comes of it, one
-    as likely as another.
+    `rate` is the share of secondary diagnoses (confine it with `where.codes`); `to` are beginnings of what comes of
+    it, one as likely as another.
     """
 
     kind: Literal["sdx_substitute"] = "sdx_substitute"

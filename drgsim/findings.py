@@ -77,7 +77,8 @@ def compared(
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
-    >>> table = compared(Scenario.load("poa_noise"), admissions, tables=tables, hospitals=hospitals, rates=rates, seed=1)
+    >>> noise = Scenario.load("poa_noise")
+    >>> table = compared(noise, admissions, tables=tables, hospitals=hospitals, rates=rates, replicates=16, seed=1)
     >>> table["measure"][0], table["published"][0], round(table["simulated"][0], 2)
     ('error_rate.over_reported', 0.137, 0.14)
     """

@@ -4,8 +4,8 @@
 
 reads `mixes/NAME.toml` of a table folder (errors at the rates they are argued to have beside each other), fits them
 to the findings marked `fitted`, writes `scenarios/NAME.toml` with the fitted rates and nothing else changed, seals
-the manifest, and prints, as a Markdown table, what was fitted and what came out unfitted beside what was published. The truth is
-`generate(100_000, seed=1)` of the newest admitted version with the `Rates` of its year.
+the manifest, and prints, as a Markdown table, what was fitted and what came out unfitted beside what was published.
+The truth is `generate(100_000, seed=1)` of `VERSION` with the `Rates` of its year.
 
 How a mix is fitted follows from its fitted findings:
 
@@ -160,9 +160,9 @@ def rounded(scenario: Scenario) -> Scenario:
 
 
 def with_rates(text: str, mix: Scenario, made: Scenario) -> str:
-    """Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
+    r"""Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
 
-    >>> text = '[errors.typo]\\nkind = "typo_invalid"\\npdx = 0.1\\n'
+    >>> text = '[errors.typo]\nkind = "typo_invalid"\npdx = 0.1\n'
     >>> mix = Scenario.loads(text)
     >>> with_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
     'pdx = 0.05'

@@ -69,7 +69,7 @@ def test_fitted_rates_say_so(name: str):
     scenario, mix = Scenario.load(name), Scenario.load(MIXES / f"{name}.toml")
     moved = [
         a.with_rates(lambda r: 0.0) == b.with_rates(lambda r: 0.0) and a != b
-        for a, b in zip(scenario.errors, mix.errors)
+        for a, b in zip(scenario.errors, mix.errors, strict=True)
     ]
     assert [any(one.status == "FITTED" for one in error.evidence) for error in scenario.errors] == moved
 
@@ -241,7 +241,7 @@ def test_figures_by_hand(cholecystectomy: pl.DataFrame):
 
 def test_unknown_figures_and_empty_frames_raise(truth: Truth):
     scenario = Scenario(title="x", errors=(SdxOmit(mcc=0.1),))
-    with pytest.raises(InputError, match="no figure is called 'drg_changed_rate'.*drg_change_rate"):
+    with pytest.raises(InputError, match=r"no figure is called 'drg_changed_rate'.*drg_change_rate"):
         figures(scenario, truth.cases, ["drg_changed_rate"], seed=1)
     with pytest.raises(InputError, match="no error's name begins with 'typo'"):
         figures(scenario, truth.cases, ["error_rate.typo"], replicates=2, seed=1)
@@ -321,7 +321,7 @@ def SdxSubstituteCheck(to: str, truth: Truth) -> None:  # noqa: N802
 
 
 def test_transfer_status_pays_only_where_the_rule_cuts(truth: Truth):
-    """Overpaid are DRGs of the post-acute policy whose stay is a day and more below the geometric mean (42 CFR 412.4)."""
+    """Overpaid are stays of post-acute DRGs a day and more below the geometric mean (42 CFR 412.4)."""
     scenario = Scenario.load("transfer_status")
     single = exposed(truth.cases, scenario).frame()
     stays = truth.cases.grouped.select("admission_id", "los_days")
