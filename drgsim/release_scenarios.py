@@ -108,8 +108,8 @@ def release(names: Sequence[str], truth: Truth, folder: Path) -> dict[str, pl.Da
         made = rounded(fitted(mix, truth))
         (folder / _SCENARIOS / f"{name}.toml").write_text(with_rates(text, mix, made), "utf-8")
         _list(folder, f"{_SCENARIOS}{name}.toml", mix.source)
+        seal(folder)
         told[name] = beside(made, truth.cases, seed=SEED)
-    seal(folder)
     return told
 
 
@@ -162,7 +162,7 @@ def rounded(scenario: Scenario) -> Scenario:
 def with_rates(text: str, mix: Scenario, made: Scenario) -> str:
     r"""Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
 
-    >>> text = '[errors.typo]\nkind = "typo_invalid"\npdx = 0.1\n'
+    >>> text = 'title = "a"\n[errors.typo]\nkind = "typo_invalid"\npdx = 0.1\n'
     >>> mix = Scenario.loads(text)
     >>> with_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
     'pdx = 0.05'
