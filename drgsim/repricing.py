@@ -149,10 +149,14 @@ class Repricer:
         return found
 
     def needs_text(self, rows: Ints, drg: NDArray[np.integer]) -> Bools:
-        """Return which admissions cannot be priced under a DRG without the text of their codes, (k,)."""
+        """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
+
+        What the text says of the price may count in the DRG they leave and not in the one they come to.
+        """
         found: Bools = np.zeros(len(rows), np.bool_)
+        was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
         for part in self._parts:
-            found |= part.by_text[np.minimum(drg, DRGS - 1)] & (part.place[rows] >= 0)
+            found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
         return found
 
     def again(self, rows: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Ints:

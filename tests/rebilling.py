@@ -58,15 +58,19 @@ HOSPITALS = pl.DataFrame(
 """Hospitals in which every component of a payment counts somewhere."""
 
 
+def cycled(values: Sequence[Any], n: int, *, each: int = 1, dtype: Any = None) -> pl.Series:
+    """Return n values in turn, each so many times."""
+    return pl.Series([values[i // each % len(values)] for i in range(n)], dtype=dtype)
+
+
 def with_stays(claims: pl.DataFrame) -> pl.DataFrame:
     """Give claims a hospital (one in eleven an unknown one), a stay and charges, some of them missing or absurd."""
-    number = pl.int_range(pl.len())
-    known = pl.Series([*HOSPITALS["hospital_id"], *HOSPITALS["hospital_id"], "NOBODY"])
-    charges = pl.Series([4_000.0, 25_000.0, 61_234.56, 180_000.0, 900_000.0, None, 3_000_000.0])
+    n, known = len(claims), HOSPITALS["hospital_id"].to_list()
+    charges = [4_000.0, 25_000.0, 61_234.56, 180_000.0, 900_000.0, None, 3_000_000.0]
     return claims.with_columns(
-        hospital_id=known.gather(claims.select(number % len(known)).to_series()),
-        covered_charges_usd=charges.gather(claims.select(number // 3 % len(charges)).to_series()),
-        los_days=pl.col("los_days") if "los_days" in claims.columns else (number % 13).cast(pl.Int32),
+        hospital_id=cycled([*known, *known, "NOBODY"], n),
+        covered_charges_usd=cycled(charges, n, each=3),
+        los_days=claims["los_days"] if "los_days" in claims.columns else cycled(range(13), n, dtype=pl.Int32),
     )
 
 
