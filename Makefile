@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test test-all test-oldest bench check lock clean
+.PHONY: demo test test-all test-oldest bench check docs lock clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -32,6 +32,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as a site in site/; any warning fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # The lock file pins every package by hash. Debian keeps venv apart from Python: fetch it where it is missing.
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
@@ -44,10 +48,14 @@ $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	touch $(VENV)/.bench
 
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $(VENV)/.docs
+
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra oracle --extra sensitivity --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .venv-oldest demo_output benchmark.json
+	rm -rf $(VENV) .venv-oldest demo_output site benchmark.json
