@@ -143,12 +143,18 @@ class Operator(_Frozen, ABC):
 def logit_shifted(rate: float, shift: float) -> float:
     """Return a rate whose logit is `shift` higher; 0 and 1 stay.
 
+    Raises:
+        InputError: the shift is not finite.
+
     >>> round(logit_shifted(0.5, 1.0), 4), logit_shifted(0.0, 1.0)
     (0.7311, 0.0)
     """
+    if not math.isfinite(shift):
+        raise InputError(f"the shift is {shift!r}, expected a finite number.")
     if rate in (0.0, 1.0):
         return rate
-    return 1 / (1 + (1 - rate) / rate * math.exp(-shift))
+    logit = math.log(rate) - math.log1p(-rate) + shift
+    return 1 / (1 + math.exp(-logit)) if logit > 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
@@ -167,7 +173,7 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
         kept &= _begins(operator, sites, cases)
     sites = sites.take(np.flatnonzero(kept))
     if where.decisive and len(sites):
-        gone = Edits(sites.row, sites.kind, sites.place, sites.before, np.zeros(len(sites), np.int32))
+        gone = _taken_away(sites, cases)
         without = cases.billed(gone, np.arange(len(sites) + 1))
         sites = sites.take(np.flatnonzero(without.drg != cases.truth.drg[sites.row]))
     if operator.hospital_sd or operator.coder_sd:
@@ -176,6 +182,15 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
         )
         return replace(sites, rate=rate)
     return sites
+
+
+def _taken_away(sites: Sites, cases: Cases) -> Edits:
+    """Return the edits that take away the code of each site; where its POA is misreported, the code POA is of."""
+    poa = np.flatnonzero(sites.kind == Kind.POA)
+    kind, before = sites.kind.copy(), sites.before.copy()
+    kind[poa] = Kind.SDX
+    before[poa] = cases.encoded.sdx[cases.encoded.sdx_start[sites.row[poa]] + sites.place[poa]]
+    return Edits(sites.row, kind, sites.place, before, np.zeros(len(sites), np.int32))
 
 
 def _begins(operator: Operator, sites: Sites, cases: Cases) -> Bools:
