@@ -9,7 +9,7 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  telling             a report in sections, as text and as HTML
-     0  plots               figures: functions that take and return Axes
+     1  drawing             what every figure shares: inks, Axes, units of money
      0  statistics          means, standard errors and intervals over replicates
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
@@ -20,6 +20,7 @@ A module imports only from layers below its own:
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
+     2  evidence_plots      figures of audits, validity and speed
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims              readers of claim files
@@ -69,6 +70,7 @@ A module imports only from layers below its own:
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
     10  surviving           CCs and MCCs that count
+    11  study_plots         figures of doses, detection, peers and codes
     11  explain             explain(): why one admission got its DRG and its dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
@@ -87,8 +89,11 @@ A module imports only from layers below its own:
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
     17  impact              impact(): two simulations compared
-    17  demo                the main job, end to end
-    18  cli                 the command line
+    16  simulation_plots    figures of a simulation
+    16  transition_plots    figures of its DRG transitions
+    17  plots               every figure
+    18  demo                the main job, end to end
+    19  cli                 the command line
 """
 
 from __future__ import annotations
