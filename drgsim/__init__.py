@@ -9,6 +9,7 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  telling             a report in sections, as text and as HTML
+     1  page                a self-contained HTML page
      1  drawing             what every figure shares: inks, Axes, units of money
      0  statistics          means, standard errors and intervals over replicates
      1  schema              columns, types and units of every frame a user sees
@@ -92,6 +93,7 @@ A module imports only from layers below its own:
     16  simulation_plots    figures of a simulation
     16  transition_plots    figures of its DRG transitions
     17  plots               every figure
+    18  reporting           report(): a simulation as one HTML file
     18  demo                the main job, end to end
     19  cli                 the command line
 """

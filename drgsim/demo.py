@@ -127,5 +127,5 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
 
 def saved_figure(result: Demo, path: Path) -> Path:
     """Save the figure of the result: the shift error by error, and the DRG transitions that move most dollars."""
-    draws = [partial(plot_shift, result.simulation), partial(plot_transitions, result.simulation, most=14)]
-    return saved(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.0))
+    draws = [partial(plot_shift, result.simulation), partial(plot_transitions, result.simulation)]
+    return saved(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.6))

@@ -102,6 +102,15 @@ def signed(value: float, reach: float | None = None, *, digits: int = 2, between
     return f"{told}{between}±{' ' if between == ' ' else ''}{reach:,.{digits}f}"
 
 
+def percent(level: float) -> str:
+    """Return a level of confidence as words.
+
+    >>> percent(0.95)
+    '95 %'
+    """
+    return f"{100 * level:g} %"
+
+
 def named(label: str) -> str:
     """Return a name of the code as words; terms of the field in capitals.
 

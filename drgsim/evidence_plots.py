@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from drgsim.drawing import INK, OVER, PALE, SMALL, UNDER, has_columns, named, new_axes, tidy, upright
+from drgsim.drawing import INK, OVER, PALE, SMALL, UNDER, has_columns, named, new_axes, percent, tidy, upright
 from drgsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,14 +49,12 @@ def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float =
         short = at + 2 * half < 100 * level
         marker, colour = ("v", OVER) if short else ("o", UNDER)
         ax.errorbar(at, place, xerr=2 * half, capsize=4, markersize=7, fmt=marker, color=colour)
-        told = "nothing to recover" if part is None else f"{part:.0%} recovered"
+        told = "nothing to recover" if part is None else f"{100 * part:.0f} % recovered"
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL)
-    ax.axvline(100 * level, color=INK, linestyle="--", linewidth=1, label=f"claimed: {level:.0%}")
-    ax.plot([], [], "v", color=OVER, label="holds the truth too rarely")
+    ax.axvline(100 * level, color=INK, linestyle="--", linewidth=1)
     upright(ax, labels)
     ax.set_xlabel("audits whose limits hold the truth, % (whiskers: ± 2 standard errors)")
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(0.0, -0.28 - 0.5 / len(table)), ncols=2)
-    return tidy(ax, title="Coverage of audit limits")
+    return tidy(ax, title=f"Coverage of audit limits (dashed: claimed, {percent(level)}; triangles: too rarely)")
 
 
 def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:
@@ -130,13 +128,13 @@ def plot_throughput(path: str | os.PathLike[str], ax: Axes | None = None) -> Axe
         look = ("D", OVER) if run["what"] == "group" else ("o", UNDER) if run["what"] != "peer" else ("s", INK)
         ax.plot([slowest, fastest], [place, place], color=look[1], linewidth=1.4, marker="|")
         ax.plot(median, place, look[0], color=look[1], markersize=6)
-        told = f"{median:,.0f}" + (f"   1/{best / median:,.0f}" if run["what"] == "peer" else "")
+        told = f"{median:,.0f}" + (f"  (1/{best / median:,.0f})" if run["what"] == "peer" else "")
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
-    upright(ax, [f"{_run_name(run)}: {run['admissions']:,}" for run in runs])
+    upright(ax, [f"{_run_name(run)}, n = {run['admissions']:,}" for run in runs])
     ax.set_xscale("log")
     ax.grid(axis="x", color=PALE, linewidth=0.5)
     ax.set_xlabel("admissions a second, median (whiskers: slowest to fastest round)")
-    return tidy(ax, title="Speed beside the peers; at the right: median, and its part of the fastest group")
+    return tidy(ax, title="Speed beside the peers; at the right: median, (part of the fastest group)")
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -166,5 +164,5 @@ def _benchmarks(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _run_name(run: dict[str, Any]) -> str:
-    agreement = f" (same DRG in {run['agreement']:.0%})" if "agreement" in run else ""
+    agreement = f" (same DRG in {100 * run['agreement']:.0f} %)" if "agreement" in run else ""
     return (_WHATS[run["what"]] or str(run["peer"])) + agreement

@@ -19,6 +19,7 @@ from drgsim.drawing import (
     money,
     named,
     new_axes,
+    percent,
     signed,
     tidy,
     upright,
@@ -122,7 +123,7 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
     if len(usd) > 1:
         reach = t_quantile(len(usd) - 1, level) * float(usd.std(ddof=1)) / len(usd) ** 0.5
         low, high = np.quantile(usd, [0.5 - level / 2, 0.5 + level / 2])
-        ax.plot([low, high], [1.2 * top] * 2, "|-", color=INK, linewidth=1, label=f"{level:.0%} of replicates")
+        ax.plot([low, high], [1.2 * top] * 2, "|-", color=INK, linewidth=1, label=f"{percent(level)} of replicates")
         ax.errorbar(
             mean,
             1.1 * top,
@@ -132,7 +133,7 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
             color=INK,
             capsize=4,
             linewidth=2.2,
-            label=f"mean, {level:.0%} interval",
+            label=f"mean, {percent(level)} interval",
         )
     ax.set_ylim(-0.1 * top, 1.28 * top)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -197,7 +198,7 @@ def _whiskers(result: Simulation, level: float) -> str:
     """Say what the whiskers are, or why there are none."""
     if result.replicates < 2:
         return "one replicate: no interval"
-    return f"whiskers: {level:.0%} interval over {result.replicates} replicates"
+    return f"whiskers: {percent(level)} interval over {result.replicates} replicates"
 
 
 def _bins(values: np.ndarray) -> int:

@@ -201,7 +201,7 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
     upright(ax, labels)
     ax.set_xlim(left=0)
     ax.set_xlabel(f"lost without the code, {unit} an admission (whiskers: middle 80 % of admissions)")
-    return tidy(ax, title="Dollars that rest on one code; at the right: how many, and all they would lose")
+    return tidy(ax, title=f"Dollars that rest on one code; at the right: admissions, and {unit} in all")
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -227,9 +227,9 @@ def _highlight(ax: Axes, row: pl.DataFrame, name: object) -> None:
     ax.annotate(
         str(name),
         (place, 100 * value),
-        (0, -28),
+        (-30, 22),
         textcoords="offset points",
-        ha="center",
+        ha="right",
         fontsize=SMALL + 1,
         fontweight="bold",
         arrowprops={"arrowstyle": "-", "color": INK},

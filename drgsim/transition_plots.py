@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from drgsim.drawing import HATCH, INK, OVER, PALE, SMALL, UNDER, figures, money, new_axes, signed, tidy
+from drgsim.drawing import HATCH, INK, OVER, PALE, SMALL, UNDER, figures, money, new_axes, percent, signed, tidy
 from drgsim.results import Simulation
 from drgsim.statistics import LEVEL
 
@@ -22,16 +22,21 @@ _SLOT = 0.036
 """Least height of a DRG in a flow diagram, as a share of the whole: one line of text."""
 
 
-def plot_transitions(result: Simulation, ax: Axes | None = None, *, most: int = 12, level: float = LEVEL) -> Axes:
-    """Draw the DRG transitions that move most dollars as a map: true DRG down, billed DRG across.
+def plot_transitions(
+    result: Simulation, ax: Axes | None = None, *, most: int = 5, labelled: int = 15, level: float = LEVEL
+) -> Axes:
+    """Draw the dollars that move between DRGs as a map: true DRG down, billed DRG across.
 
-    Each cell is the mean payment shift of a replicate [USD] with half the width of its interval; what is overpaid is
-    hatched. Colours go with the square root, so that smaller cells show beside the largest.
+    Shown are the DRG families (`base_drg`) in which most dollars move. Each cell is the mean payment shift of a
+    replicate [USD], the largest with half the width of their interval; what is overpaid is hatched. Colours go with
+    the square root, so that smaller cells show beside the largest. The title says what share of all dollars that
+    move between DRGs is in the map.
 
     Args:
         result: of `simulate`.
         ax: where to draw; by default a new figure.
-        most: how many transitions to draw.
+        most: how many families.
+        labelled: how many cells to label.
         level: of the intervals.
 
     >>> from drgsim import Rates, TableSet, generate
@@ -42,41 +47,28 @@ def plot_transitions(result: Simulation, ax: Axes | None = None, *, most: int = 
     >>> plot_transitions(result, most=3).get_ylabel()
     'true DRG'
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     table = _moved(result, level)
-    top = table.head(most)
-    drgs, billed = sorted(top["drg"].unique()), sorted(top["billed_drg"].unique())
-    ax = ax or new_axes(max(5.0, 2.2 + 0.62 * len(billed)), max(3.0, 1.6 + 0.44 * len(drgs)))
-    unit, scale = money(top["net_usd"].to_list())
-    cells = np.full((len(drgs), len(billed)), np.nan)
-    shown = table.filter(pl.col("drg").is_in(drgs), pl.col("billed_drg").is_in(billed))
-    for drg, other, usd in shown.select("drg", "billed_drg", "net_usd").iter_rows():
-        cells[drgs.index(drg), billed.index(other)] = usd / scale
-    digits = figures((top["net_usd"] / scale).to_list())
-    largest = float(np.nanmax(np.abs(cells))) if top.height else 1.0
-    colours = LinearSegmentedColormap.from_list("shift", [UNDER, "white", OVER])
-    image = ax.pcolormesh(cells, cmap=colours, norm=_root_norm(largest), edgecolor=PALE, linewidth=0.5)
-    ax.invert_yaxis()
-    for drg, other, usd, low in top.select("drg", "billed_drg", "net_usd", "net_low").iter_rows():
+    drgs = _largest_families(result, most, table)
+    names, number = [f"{drg:03}" for drg in drgs["drg"]], {drg: at for at, drg in enumerate(drgs["drg"])}
+    shown = table.filter(pl.col("drg").is_in(list(number)), pl.col("billed_drg").is_in(list(number)))
+    ax = ax or new_axes(max(5.0, 2.0 + 0.5 * len(names)), max(3.5, 1.2 + 0.42 * len(names)))
+    unit, scale = money(shown["net_usd"].to_list())
+    digits = figures((shown["net_usd"] / scale).to_list())
+    cells = np.full((len(names), len(names)), np.nan)
+    for place, (drg, billed, usd, low) in enumerate(
+        shown.select("drg", "billed_drg", "net_usd", "net_low").iter_rows()
+    ):
+        row, column = number[drg], number[billed]
+        cells[row, column] = usd / scale
         reach = None if low is None else (usd - low) / scale
-        told = signed(usd / scale, reach, digits=digits, between="\n")
-        _cell(ax, billed.index(other), drgs.index(drg), told, pays_more=usd > 0)
-    for drg in set(drgs) & set(billed):
-        ax.text(billed.index(drg) + 0.5, drgs.index(drg) + 0.5, "=", color=PALE, ha="center", va="center")
-    ax.set_xticks(np.arange(len(billed)) + 0.5, [f"{drg:03}" for drg in billed])
-    ax.set_yticks(np.arange(len(drgs)) + 0.5, [f"{drg:03}" for drg in drgs])
-    ax.tick_params(length=0)
-    ax.set_xlabel("billed DRG")
-    ax.set_ylabel("true DRG")
-    if top.height:
-        bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02)
-        bar.set_label(f"{unit} a replicate", fontsize=SMALL + 1)
-        bar.set_ticks([-largest, -largest / 4, 0, largest / 4, largest])
-        bar.set_ticklabels([signed(tick, digits=digits) if tick else "0" for tick in bar.get_ticks()], fontsize=SMALL)
-    part = float(top["gross_usd"].sum()) / (float(table["gross_usd"].sum()) or 1.0)
-    sure = f"± {level:.0%} interval" if result.replicates > 1 else "one replicate: no interval"
-    return tidy(ax, title=f"Largest DRG transitions: {part:.0%} of the dollars moved between DRGs ({sure})")
+        told = signed(usd / scale, reach, digits=digits, between="\n") if place < labelled else ""
+        _cell(ax, column, row, told, pays_more=usd > 0)
+    _colour(ax, cells, f"{unit} a replicate", digits)
+    _frame(ax, names, drgs["base_drg"].to_list())
+    moved = float(table["gross_usd"].sum())
+    part = f"{100 * float(shown['gross_usd'].sum()) / moved:.0f} %" if moved else "none"
+    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    return tidy(ax, title=f"DRG transitions: {part} of the dollars moved between DRGs ({sure})")
 
 
 def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, level: float = LEVEL) -> Axes:
@@ -101,8 +93,7 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
     >>> [label.get_text() for label in plot_flow(result, most=2).get_xticklabels()]
     ['true DRG', 'billed DRG']
     """
-    families = result.by("base_drg", level=level).sort("gross_usd", "base_drg", descending=[True, False]).head(most)
-    families = families.filter(pl.col("drg_changes") > 0)
+    families = _families(result, most, level)
     ax = ax or new_axes(8.5, 1.6 + 0.85 * max(len(families), 1))
     moves = result.by("base_drg", "drg", "billed_drg").filter(
         pl.col("drg") != pl.col("billed_drg"), pl.col("drg_changes") > 0
@@ -126,7 +117,7 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
     ax.set_xlabel("widths and numbers beside DRGs: admissions a replicate", loc="left")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    sure = f"± {level:.0%} interval" if result.replicates > 1 else "one replicate: no interval"
+    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
     return tidy(ax, title=f"Where admissions go; at the right the family's net shift, {unit} a replicate ({sure})")
 
 
@@ -154,6 +145,70 @@ def _root_norm(largest: float) -> FuncNorm:
     return FuncNorm((root, square), vmin=-largest, vmax=largest)
 
 
+def _largest_families(result: Simulation, most: int, table: pl.DataFrame) -> pl.DataFrame:
+    """Return the DRGs of the families in which most dollars move: `drg`, `base_drg`, in order.
+
+    A DRG that is billed but no admission's own goes to the family from which most of its dollars come, if they are
+    a twentieth of what moves in it.
+    """
+    families = _families(result, most)["base_drg"]
+    known = result.admissions.select("drg", "base_drg").unique()
+    dollars = pl.col("gross_usd")
+    billed = (
+        table.join(known, on="drg", how="left")
+        .with_columns(share=dollars.sum().over("base_drg", "billed_drg") / dollars.sum().over("base_drg"))
+        .filter(~pl.col("billed_drg").is_in(known["drg"].implode()), pl.col("share") >= 1 / 20)
+        .group_by("billed_drg", "base_drg")
+        .agg(dollars.sum())
+        .sort(dollars, "base_drg", descending=[True, False])
+        .unique("billed_drg", keep="first", maintain_order=True)
+        .select(drg="billed_drg", base_drg="base_drg")
+    )
+    shown = pl.concat([known, billed]).filter(pl.col("base_drg").is_in(families.implode()))
+    return shown.sort("base_drg", "drg")
+
+
+def _families(result: Simulation, most: int, level: float = LEVEL) -> pl.DataFrame:
+    table = result.by("base_drg", level=level).filter(pl.col("drg_changes") > 0)
+    return table.sort("gross_usd", "base_drg", descending=[True, False]).head(most)
+
+
+def _colour(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:
+    """Colour the cells, with a bar that tells the colours; blank where nothing moves."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    if not np.isfinite(cells).any():
+        return
+    largest = float(np.nanmax(np.abs(cells)))
+    colours = LinearSegmentedColormap.from_list("shift", [UNDER, "white", OVER])
+    image = ax.pcolormesh(cells, cmap=colours, norm=_root_norm(largest), zorder=0)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02)
+    bar.set_label(unit, fontsize=SMALL + 1)
+    ticks = [-largest, -largest / 4, 0.0, largest / 4, largest]
+    bar.set_ticks(ticks)
+    bar.set_ticklabels([signed(tick, digits=digits) if tick else "0" for tick in ticks], fontsize=SMALL)
+
+
+def _frame(ax: Axes, names: list[str], families: list[int]) -> None:
+    """Name rows and columns, and draw lines between DRGs, stronger ones between families; grey where equal."""
+    from matplotlib.patches import Rectangle
+
+    edges = range(len(names) + 1)
+    for at in edges:
+        apart = at in (0, len(names)) or families[at - 1] != families[at]
+        for line in (ax.axhline, ax.axvline):
+            line(at, color=INK if apart else PALE, linewidth=0.8 if apart else 0.4)
+    for at in edges[:-1]:
+        ax.add_patch(Rectangle((at, at), 1, 1, facecolor="#EEEEEE", zorder=0.5))
+    ax.set_xticks(np.arange(len(names)) + 0.5, names)
+    ax.set_yticks(np.arange(len(names)) + 0.5, names)
+    ax.tick_params(length=0, labelsize=SMALL + 1)
+    ax.set_xlim(0, len(names))
+    ax.set_ylim(len(names), 0)
+    ax.set_xlabel("billed DRG")
+    ax.set_ylabel("true DRG")
+
+
 def _cell(ax: Axes, column: int, row: int, told: str, *, pays_more: bool) -> None:
     """Write a shift into its cell, and hatch it where it pays more."""
     from matplotlib.patches import Rectangle
@@ -161,7 +216,8 @@ def _cell(ax: Axes, column: int, row: int, told: str, *, pays_more: bool) -> Non
     if pays_more:
         ax.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch=HATCH, edgecolor="white", linewidth=0))
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    ax.text(column + 0.5, row + 0.5, told, ha="center", va="center", fontsize=SMALL - 1, color=INK, bbox=box)
+    if told:
+        ax.text(column + 0.5, row + 0.5, told, ha="center", va="center", fontsize=SMALL - 1, color=INK, bbox=box)
 
 
 @dataclass(frozen=True)
