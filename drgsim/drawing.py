@@ -26,7 +26,7 @@ SMALL = 8
 """Font size of what stands inside a figure [points]."""
 
 _MINUS = "\N{MINUS SIGN}"
-_TERMS = {"cc", "mcc", "cmi", "pdx", "sdx", "poa", "drg", "mdc", "hac", "pci", "snf", "copd"}
+_TERMS = {"cc", "mcc", "cmi", "pdx", "sdx", "poa", "drg", "mdc", "hac", "pci", "snf", "copd", "usd"}
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:

@@ -127,16 +127,16 @@ def _what(result: Simulation) -> Iterator[str]:
 def _headline(result: Simulation, level: float) -> Iterator[str]:
     told = {row["measure"]: row for row in result.summary(level).iter_rows(named=True)}
     names = {"net_usd": "Net shift", "over_usd": "Overpaid", "under_usd": "Underpaid"}
-    unit, scale = money([abs(told[name]["mean"]) for name in names])
+    unit, scale = money([abs(told[name]["mean"] or 0.0) for name in names])
     yield heading("Headline")
-    found = [(title, *_told(told[name], f" {unit}", scale)) for name, title in names.items()]
-    found.append(("Net shift of payment", *_told(told["net_share"], " %", 0.01)))
+    found = [(title, *_told(told[name], f" {unit}", scale, sign=name == "net_usd")) for name, title in names.items()]
+    found.append(("Net shift, of payment", *_told(told["net_share"], " %", 0.01)))
     found.append(("Admissions with another DRG", *_told(told["drg_change_rate"], " %", 0.01, sign=False)))
-    found.append(("Case-mix index", *_told(told["case_mix_index_change"], "", 1.0, digits=4)))
+    found.append(("Change of the case-mix index", *_told(told["case_mix_index_change"], "", 1.0, digits=4)))
     yield cards(found)
     yield paragraph(
-        f"A replicate; below each number its {percent(level)} interval over draws. Overpaid less underpaid is the "
-        "net shift."
+        f"Means of a replicate, below them their {percent(level)} interval over draws. The net shift is what is "
+        "overpaid less what is underpaid."
     )
     if "hospital_id" in result.admissions.columns and result.payment_usd:
         share, low, high = result.over_hospitals(level)
@@ -218,22 +218,23 @@ def _hospitals(result: Simulation, level: float) -> Iterator[str]:
         for row in listed.iter_rows(named=True)
     ]
     yield table(
-        ("hospital", "admissions", "payment, USD", "net shift, USD", f"low ({percent(level)})", "high", "overpaid, USD",
+        ("hospital", "admissions", "payment, USD", "net shift, USD", "low", "high", "overpaid, USD",
          "underpaid, USD", "net, % of payment", "changed DRGs"),
         rows,
         caption=f"{len(rows):,} hospitals, those with most dollars moved first; {len(everyone) - len(shown):,} with "
         f"fewer than {_FEWEST} admissions, or which would give one of these away, are not shown, "
-        f"{len(shown) - len(listed):,} others left out.",
+        f"{len(shown) - len(listed):,} others left out. Low to high: {percent(level)} interval of the net shift.",
     )  # fmt: skip
 
 
 def _measures(result: Simulation, level: float) -> Iterator[str]:
     yield heading("All measures")
     columns = ("mean", "standard_error", "low", "high", "event_low", "event_high")
-    rows = [
-        [named(row["measure"]), row["unit"], *(_number(row[name]) for name in columns)]
-        for row in result.summary(level).iter_rows(named=True)
-    ]
+    rows: list[list[Cell]] = []
+    for row in result.summary(level).iter_rows(named=True):
+        is_share = row["unit"].startswith("of ")
+        values = (row[name] if row[name] is None or not is_share else 100 * row[name] for name in columns)
+        rows.append([named(row["measure"]), f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)])
     yield table(
         ("measure", "unit", "mean", "standard error", "low", "high", "replicates from", "replicates to"),
         rows,

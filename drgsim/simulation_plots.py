@@ -179,7 +179,7 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
         ax.errorbar(at + 0.2, 100 * billed, yerr=100 * reach, fmt="none", ecolor=INK, capsize=4)
     for place, (after, half) in enumerate(zip(100 * (billed - truth), 100 * reach, strict=True)):
         told = signed(after, half)
-        top = 100 * max(truth[place], billed[place])
+        top = 100 * max(truth[place], billed[place] + np.nan_to_num(reach[place]))
         ax.annotate(told, (place, top), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL + 1)
     ax.set_xticks(at, ["no CC", "CC", "MCC"])
     ax.margins(y=0.12)

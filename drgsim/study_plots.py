@@ -191,7 +191,7 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
         ax.plot([low[place], high[place]], [place, place], color=INK, linewidth=1.2, marker="|")
         ax.plot(mean[place], place, look[0], color=look[1], markersize=6)
     for place, (cases, usd) in enumerate(table.select("decided", "usd").iter_rows()):
-        told = f"{cases:,} admissions, {usd / scale:,.0f}"
+        told = f"{cases:,} admission{'s' * (cases != 1)}, {usd / scale:,.0f}"
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK)
     kinds = {"sdx": "", "procedure": "procedure "}
     labels = [

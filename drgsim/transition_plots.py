@@ -63,12 +63,12 @@ def plot_transitions(
         reach = None if low is None else (usd - low) / scale
         told = signed(usd / scale, reach, digits=digits, between="\n") if place < labelled else ""
         _cell(ax, column, row, told, pays_more=usd > 0)
-    _colour(ax, cells, f"{unit} a replicate", digits)
+    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    _colour(ax, cells, f"{unit} a replicate ({sure})", digits)
     _frame(ax, names, drgs["base_drg"].to_list())
     moved = float(table["gross_usd"].sum())
     part = f"{100 * float(shown['gross_usd'].sum()) / moved:.0f} %" if moved else "none"
-    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
-    return tidy(ax, title=f"DRG transitions: {part} of the dollars moved between DRGs ({sure})")
+    return tidy(ax, title=f"DRG transitions: {part} of the dollars that move")
 
 
 def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, level: float = LEVEL) -> Axes:
@@ -203,8 +203,8 @@ def _frame(ax: Axes, names: list[str], families: list[int]) -> None:
     ax.set_xticks(np.arange(len(names)) + 0.5, names)
     ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.tick_params(length=0, labelsize=SMALL + 1)
-    ax.set_xlim(0, len(names))
-    ax.set_ylim(len(names), 0)
+    ax.set_xlim(0, len(names) or 1)  # without a DRG the map is one empty cell
+    ax.set_ylim(len(names) or 1, 0)
     ax.set_xlabel("billed DRG")
     ax.set_ylabel("true DRG")
 
