@@ -117,6 +117,8 @@ def plot_throughput(path: str | os.PathLike[str], ax: Axes | None = None) -> Axe
     Traceback (most recent call last):
     drgsim.errors.InputError: nowhere.json: no benchmark run can be read there (No such file or directory).
     """
+    from matplotlib.ticker import NullFormatter
+
     runs = [run for run in _benchmarks(Path(path)) if run["what"] in _WHATS]
     if not any(run["what"] == "group" for run in runs):
         raise InputError(f"{path}: no run of group in it; make one with --benchmark-json=FILE.")
@@ -132,9 +134,11 @@ def plot_throughput(path: str | os.PathLike[str], ax: Axes | None = None) -> Axe
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
     upright(ax, [f"{_run_name(run)}, n = {run['admissions']:,}" for run in runs])
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="x", color=PALE, linewidth=0.5)
     ax.set_xlabel("admissions a second, median (whiskers: slowest to fastest round)")
-    return tidy(ax, title="Speed beside the peers; at the right: median, (part of the fastest group)")
+    return tidy(ax, title="Speed beside the peers; at the right: median (part of the fastest group)")
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_examples_run_and_draw_what_is_shown(
     for picture in shown:
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
         if os.environ.get("DRGSIM_REDRAW"):
-            Image.open(tmp_path / picture).convert("RGB").quantize(128).save(PAGE.parent / picture, optimize=True)
+            Image.open(tmp_path / picture).convert("RGB").quantize(256).save(PAGE.parent / picture, optimize=True)
         assert (PAGE.parent / picture).stat().st_size < 60_000
 
 
