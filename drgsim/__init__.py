@@ -12,6 +12,7 @@ A module imports only from layers below its own:
      0  telling             a report in sections, as text and as HTML
      0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
+     0  claims_report       what a file of claims gives, and what of it could not be mapped
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
@@ -21,25 +22,37 @@ A module imports only from layers below its own:
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
+     1  release_wire        Protocol Buffers wire format, read strictly
+     1  claims_source       files as they lie: tables of text, JSON documents
      2  files               frames in files: read by suffix, written whole or not at all
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
-     2  claims              readers of claim files
+     2  claims_build        stays and their codes to admissions
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
      2  sampling            audit samples: designs, and claims drawn by them
      2  casemix             why a case-mix index moved
+     2  release_data        the data file of a CMS grouper release, decoded
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
+     3  release_import      a CMS grouper release to a table folder
+     3  release_diff        two grouper versions compared
      3  population          who is admitted, for what, where; every figure with its source
      3  families            which DRG families split by CC or MCC
      3  measures            what a compliance profile measures, held against the version
      3  auditing            audit(): sample, review, estimate, recover; and thousands of them
      3  sizing              how large an audit sample must be
+     3  claims_mimic        reader: MIMIC-IV
+     3  claims_long         reader: a row a code
+     3  claims_rif          reader: CMS Research Identifiable Files
+     3  claims_hcup         reader: HCUP NIS and SID
+     3  claims_fhir         reader: FHIR ExplanationOfBenefit
+     3  claims_837          reader: X12 837 institutional
+     3  claims_json         reader: claims as JSON objects
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
@@ -48,11 +61,13 @@ A module imports only from layers below its own:
      4  providers           synthetic hospitals
      4  edits               what a coding error changes, and claims with it made
      4  deterrence          what wrong claims have to expect from an audit
+     4  claims_flat         reader: a row an admission
      5  attributes          codes to operand bits
      5  regulation          what IPPS pays for a stay, in the order of 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
      5  comorbidity         secondary diagnoses that go together
      5  sites               where an error can happen, and what may come of it
+     5  claims              claim files of every layout
      6  observe             an admission's codes reduced to what the formulas see
      6  payment             pay(): every component of IPPS for each admission
      7  hac                 hospital-acquired conditions and POA
@@ -86,9 +101,12 @@ A module imports only from layers below its own:
     13  claim_errors        errors of discharge status, sex and age
     13  strategy            upcoding as a choice
     14  scenario            scenario files, and the shipped ones
+    15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     15  verifying           a table folder held against its manifest and its own rules
     16  simulation          simulate(): admissions billed with errors
+    17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
+    17  calibration         calibrate(): rates fitted to what a study found
     16  keeping             results of simulations in folders
     17  selftest            whether an installation gives known answers
     17  impact              impact(): two simulations compared

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims import read_claims
+from drgsim.claims import LAYOUTS, map_claims
 from drgsim.console import Commands, Options, Parser, at_least, command, said
 from drgsim.demo import Demo, agreement, demo, saved_figure, told
 from drgsim.errors import InputError
@@ -21,7 +21,7 @@ from drgsim.population import populations
 from drgsim.profiles import profile
 from drgsim.rates import Rates
 from drgsim.scenario import Scenario
-from drgsim.schema import DETAIL, GROUPED, HOSPITALS, NUMBERS, PAID, STAYS
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, NUMBERS, PAID, STAYS
 from drgsim.simulation import simulate
 from drgsim.synth import generate
 from drgsim.tables import TableSet, version_for, versions
@@ -150,6 +150,7 @@ def _add_demo(commands: Commands) -> None:
         example="drgsim demo --admissions 10000 --out demo_output",
     )
     own.add_argument("--claims", type=Path, help="a claims file (see read_claims); default: generated admissions")
+    _layout(own)
     own.add_argument("--admissions", type=at_least(1), default=100_000, help="how many to generate (default 100,000)")
     _version(own)
     own.add_argument("--fiscal-year", type=int, default=FISCAL_YEAR, help="of weights and rates (default 2026)")
@@ -163,6 +164,11 @@ def _add_demo(commands: Commands) -> None:
 
 def _claims(own: Parser, what: str = "claims (see drgsim.read_claims)") -> None:
     own.add_argument("claims", metavar="CLAIMS", help=f"{what}; - is standard input")
+    _layout(own)
+
+
+def _layout(own: Parser) -> None:
+    own.add_argument("--layout", choices=[*LAYOUTS], help="of the claims (default: recognised)")
 
 
 def _out(own: Parser) -> None:
@@ -327,8 +333,12 @@ def _demo(options: Options) -> int:
 def _read(options: Options) -> pl.DataFrame:
     """Return the claims, with what drgsim wrote beside them in its own types."""
     with incoming(options.claims) as file:
-        claims = typed(read_claims(file), _KNOWN, where=str(file))
-    said(options, f"{claims.height:,} admissions read")
+        read = map_claims(file, options.layout)
+        claims = typed(read.admissions, _KNOWN, where=str(file))
+    said(options, f"{claims.height:,} admissions read, layout {read.layout}")
+    for field, problem, count in read.report.rows():
+        if field not in claims.columns or field in ADMISSIONS.names:
+            said(options, f"{field}: {problem}: {count:,} rows")
     return claims
 
 

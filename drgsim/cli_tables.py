@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +12,8 @@ from drgsim.console import Commands, Options, columns, command, group_of, said
 from drgsim.errors import InputError, did_you_mean
 from drgsim.files import STREAM, check_suffix, write_frame
 from drgsim.manifest import table_folder
+from drgsim.release_diff import table_diff
+from drgsim.release_import import import_release
 from drgsim.scenario import Scenario, presets
 from drgsim.selftest import selftest
 from drgsim.tables import TableSet, versions
@@ -156,7 +157,7 @@ def _diff(options: Options) -> int:
     check_suffix(options.out)
     old = TableSet.load(options.old, folder=options.folder)
     new = TableSet.load(options.new, folder=options.new_folder or options.folder)
-    changes: pl.DataFrame = import_module("drgsim.release_diff").table_diff(old, new)
+    changes = table_diff(old, new)
     write_frame(changes, options.out)
     counts = ", ".join(
         f"{number:,} {change}" for change, number in changes["change"].value_counts().sort("change").rows()
@@ -167,9 +168,7 @@ def _diff(options: Options) -> int:
 
 def _import(options: Options) -> int:
     dates = {version: (_day(first), _day(last)) for version, first, last in options.effective}
-    made = import_module("drgsim.release_import").import_release(
-        Path(options.release), options.folder, base=options.base, effective=dates
-    )
+    made = import_release(Path(options.release), options.folder, base=options.base, effective=dates)
     print(f"{options.folder}: {', '.join(made)}")
     return 0
 
