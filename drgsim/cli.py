@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from drgsim import cli_claims, cli_tables
-from drgsim.console import Parser
+from drgsim.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.errors import DrgsimError
 from drgsim.tables import versions
 
-DONE, WRONG, UNUSABLE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
 TRACEBACK = "DRGSIM_TRACEBACK"
 """Environment variable that shows where a defect is; its text may hold cells of the input."""
 
@@ -38,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except DrgsimError as error:
         return _told(str(error), UNUSABLE)
     except BrokenPipeError:  # whoever read the output has seen enough

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.claims import LAYOUTS, map_claims
-from drgsim.console import Commands, Options, Parser, at_least, command, said
+from drgsim.console import DONE, INTERRUPTED, Commands, Options, Parser, at_least, command, said
 from drgsim.demo import Demo, agreement, demo, saved_figure, told
 from drgsim.errors import InputError
 from drgsim.explain import explain
-from drgsim.files import STREAM, check_suffix, incoming, read_frame, replacing, typed, write_frame
+from drgsim.files import STREAM, check_writable, incoming, read_frame, replacing, typed, write_frame
 from drgsim.grouper import group
 from drgsim.keeping import check_replaceable, keep, kept
 from drgsim.payment import pay
@@ -168,7 +168,12 @@ def _claims(own: Parser, what: str = "claims (see drgsim.read_claims)") -> None:
 
 
 def _layout(own: Parser) -> None:
-    own.add_argument("--layout", choices=[*LAYOUTS], help="of the claims (default: recognised)")
+    own.add_argument(
+        "--layout",
+        choices=[*LAYOUTS],
+        metavar="LAYOUT",
+        help=f"of the claims: {', '.join(LAYOUTS)} (default: recognised)",
+    )
 
 
 def _out(own: Parser) -> None:
@@ -212,33 +217,33 @@ def _status(own: Parser, default: str | None = "NON_EXEMPT") -> None:
 
 def _generate(options: Options) -> int:
     for path in (options.out, options.hospitals):
-        check_suffix(path or STREAM)
+        check_writable(path or STREAM)
     tables = TableSet.load(options.version)
     hospitals, admissions = generate(options.n, seed=options.seed, tables=tables, population=options.population)
     if options.hospitals:
         write_frame(hospitals, options.hospitals)
     write_frame(admissions, options.out)
     said(options, f"{admissions.height:,} admissions of {hospitals.height:,} hospitals")
-    return 0
+    return DONE
 
 
 def _group(options: Options) -> int:
-    check_suffix(options.out)
+    check_writable(options.out)
     admissions, version = _read(options), options.version
     if version in admissions.columns and admissions.schema[version] in NUMBERS:
         admissions = admissions.with_columns(pl.col(version).cast(pl.String))
     grouped = group(admissions, version=version, hospital_status=options.hospital_status, detail=options.detail)
     write_frame(grouped, options.out)
     said(options, f"grouped; {(grouped['return_code'] != 'OK').sum():,} ungroupable")
-    return 0
+    return DONE
 
 
 def _price(options: Options) -> int:
-    check_suffix(options.out)
+    check_writable(options.out)
     paid = pay(_read(options), read_frame(options.hospitals, HOSPITALS), _rates(options))
     write_frame(paid, options.out)
     said(options, f"paid {paid['total_usd'].sum():,.2f} USD; {(paid['pay_code'] >= 50).sum():,} admissions not paid")
-    return 0
+    return DONE
 
 
 def _simulate(options: Options) -> int:
@@ -257,15 +262,17 @@ def _simulate(options: Options) -> int:
         progress=False if options.quiet else None,
         hospital_status=options.hospital_status,
     )
+    if result.interrupted and not result.replicates:
+        raise KeyboardInterrupt
     keep(result, options.out)
     print(told(Demo(result, None, result.priced_by), _titles(tables)))
     said(options, f"run {result.run_id}, {result.replicates} of {result.asked} replicates, in {options.out}")
-    return 0
+    return INTERRUPTED if result.interrupted else DONE
 
 
 def _explain(options: Options) -> int:
     if options.html:
-        check_suffix(options.html, _PAGE)
+        check_writable(options.html, _PAGE)
     admission = _chosen(_read(options), options)
     rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
     explanation = explain(
@@ -280,11 +287,11 @@ def _explain(options: Options) -> int:
             begun.write_text(explanation._repr_html_(), "utf-8")
     else:
         print(explanation)
-    return 0
+    return DONE
 
 
 def _profile(options: Options) -> int:
-    check_suffix(options.out)
+    check_writable(options.out)
     told_of = profile(
         _read(options),
         TableSet.load(options.version),
@@ -295,17 +302,17 @@ def _profile(options: Options) -> int:
     )
     write_frame(told_of, options.out)
     said(options, f"{(told_of['outlier'] != 'NONE').sum():,} of {told_of.height:,} measures stand out")
-    return 0
+    return DONE
 
 
 def _report(options: Options) -> int:
-    check_suffix(options.out, _PAGE)
+    check_writable(options.out, _PAGE)
     result = kept(options.result)
     report: Callable[..., object] = import_module("drgsim.reporting").report
     with replacing(options.out) as begun:
         report(result, begun)
     said(options, f"report of run {result.run_id} in {options.out}")
-    return 0
+    return DONE
 
 
 def _demo(options: Options) -> int:
@@ -324,7 +331,7 @@ def _demo(options: Options) -> int:
     with replacing(options.out / "demo.png") as begun:
         saved_figure(result, begun)
     print(f"\nFigure: {options.out / 'demo.png'}")
-    return 0
+    return DONE
 
 
 # ------------------------------------------------------------------------------------------------------ parts

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.console import Commands, Options, columns, command, group_of, said
+from drgsim.console import DONE, WRONG, Commands, Options, columns, command, group_of, said
 from drgsim.errors import InputError, did_you_mean
-from drgsim.files import STREAM, check_suffix, write_frame
+from drgsim.files import STREAM, check_writable, write_frame
 from drgsim.manifest import table_folder
 from drgsim.release_diff import table_diff
 from drgsim.release_import import import_release
@@ -127,21 +127,21 @@ def _list(options: Options) -> int:
         for one in loaded
     ]
     print(columns(rows, ("version", "fiscal year", "from", "to", "DRGs")))
-    return 0
+    return DONE
 
 
 def _show(options: Options) -> int:
-    check_suffix(options.out)
+    check_writable(options.out)
     tables = TableSet.load(options.version, folder=options.folder)
     frames = {name: frame for name in vars(tables) if isinstance(frame := getattr(tables, name), pl.DataFrame)}
     if options.table is None:
         print(columns([(name, frame.height) for name, frame in frames.items()], ("table", "rows")))
-        return 0
+        return DONE
     if options.table not in frames:
         hint = did_you_mean(options.table, frames) or f" Known: {', '.join(frames)}."
         raise InputError(f"no table {options.table!r}.{hint}")
     write_frame(frames[options.table], options.out)
-    return 0
+    return DONE
 
 
 def _verify(options: Options) -> int:
@@ -150,11 +150,11 @@ def _verify(options: Options) -> int:
     for subject, problem in wrong.select("subject", "problem").rows():
         print(f"{subject}: {problem}")
     print(f"{table_folder(options.folder)}: {found.height} checks, {wrong.height} wrong")
-    return 1 if wrong.height else 0
+    return WRONG if wrong.height else DONE
 
 
 def _diff(options: Options) -> int:
-    check_suffix(options.out)
+    check_writable(options.out)
     old = TableSet.load(options.old, folder=options.folder)
     new = TableSet.load(options.new, folder=options.new_folder or options.folder)
     changes = table_diff(old, new)
@@ -163,14 +163,14 @@ def _diff(options: Options) -> int:
         f"{number:,} {change}" for change, number in changes["change"].value_counts().sort("change").rows()
     )
     said(options, f"{old.version} to {new.version}: {counts or 'no difference'}")
-    return 0
+    return DONE
 
 
 def _import(options: Options) -> int:
     dates = {version: (_day(first), _day(last)) for version, first, last in options.effective}
     made = import_release(Path(options.release), options.folder, base=options.base, effective=dates)
     print(f"{options.folder}: {', '.join(made)}")
-    return 0
+    return DONE
 
 
 def _day(text: str) -> dt.date:
@@ -185,12 +185,12 @@ def _scenarios(_options: Options) -> int:
     print(
         columns([(name, len(one.errors), one.title) for name, one in loaded.items()], ("scenario", "errors", "title"))
     )
-    return 0
+    return DONE
 
 
 def _scenario(options: Options) -> int:
     print(Scenario.load(options.scenario).dumps(), end="")
-    return 0
+    return DONE
 
 
 def _check(options: Options) -> int:
@@ -198,7 +198,7 @@ def _check(options: Options) -> int:
     scenario.check(TableSet.load(options.version))
     labels = ", ".join(error.label for error in scenario.errors) or "no errors"
     print(f"{options.scenario}: usable with {options.version}: {labels}")
-    return 0
+    return DONE
 
 
 def _selftest(options: Options) -> int:
@@ -208,4 +208,4 @@ def _selftest(options: Options) -> int:
     for check, what, expected, got in wrong.select("check", "what", "expected", "found").rows():
         print(f"{check}: {what}: expected {expected}, found {got}")
     said(options, "this installation differs" if wrong.height else "this installation works")
-    return 1 if wrong.height else 0
+    return WRONG if wrong.height else DONE

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+DONE, WRONG, UNUSABLE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: done; found wrong; the command or its input cannot be used; a defect of drgsim; interrupted."""
+
 Options = argparse.Namespace
 Commands = Any
 """What `ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
@@ -17,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Tell a mistake and where help is."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}. See {self.prog} --help.\n")
+        self.exit(UNUSABLE, f"{self.prog}: {' '.join(message.split())}. See {self.prog} --help.\n")
 
 
 def command(

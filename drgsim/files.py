@@ -26,6 +26,8 @@ SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
 _SEPARATORS = r"[;|]"
+_OF_CLAIMS = (("sdx", "sdx_poa"), ("procedures",))
+"""Lists `read_claims` reads, those that are aligned together."""
 
 
 @contextmanager
@@ -48,10 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ('all of it', ['told.txt'])
     """
     target = Path(path).resolve()
-    if not target.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {target.parent}.")
-    if target.exists() and not target.is_file():
-        raise InputError(f"{path}: not an ordinary file, so it cannot be replaced.")
+    _check_place(os.fspath(path), target)
     number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=f".begun{target.suffix}")
     os.close(number)
     begun = Path(name)
@@ -134,7 +133,7 @@ def typed(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.
     """
     known = {column.name: column for contract in contracts for column in contract.columns}
     asked = [known[name] for name, found in table.schema.items() if name in known and found != known[name].dtype]
-    changed = table.with_columns(_read(table.schema[column.name], column) for column in asked)
+    changed = table.with_columns(_read(table.schema[column.name], column).alias(column.name) for column in asked)
     for column in asked:
         lost = changed[column.name].is_null() & table[column.name].is_not_null() & ~_blank(table[column.name])
         if lost.any():
@@ -168,7 +167,7 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
-    check_suffix(name)
+    check_writable(name)
     with replacing(name) as begun:
         if begun.suffix.lower() == ".parquet":
             frame.write_parquet(begun)
@@ -176,30 +175,39 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
             _listless(frame).write_csv(begun)
 
 
-def check_suffix(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
-    """Hold a file's suffix against those that can be written, before any work is done.
+def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
+    """Hold a file's suffix and folder against what can be written, before any work is done.
 
     Raises:
-        InputError: it is none of them.
+        InputError: another suffix, no such folder, or no ordinary file.
     """
-    known = tuple(suffixes)
-    name = os.fspath(path)
-    if name != STREAM and not name.lower().endswith(known):
+    known, name = tuple(suffixes), os.fspath(path)
+    if name == STREAM:
+        return
+    if not name.lower().endswith(known):
         raise InputError(
             f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
         )
+    _check_place(name, Path(name).resolve())
 
 
 def as_csv(frame: pl.DataFrame) -> str:
     r"""Return a frame as CSV.
 
-    >>> as_csv(pl.DataFrame({"poa": [["Y", ""]]}))
-    'poa\nY;\n'
+    >>> as_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
+    'sdx\nI10;E119\n'
     """
     return _listless(frame).write_csv()
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _check_place(path: str, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {target.parent}.")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}: not an ordinary file, so it cannot be replaced.")
 
 
 def _umask() -> int:
@@ -253,6 +261,8 @@ def _read(found: pl.DataType, column: Column) -> pl.Expr:
     text = value.str.strip_chars()
     if isinstance(dtype, pl.List):
         parts = pl.when(value == "").then(pl.lit([], pl.List(pl.String))).otherwise(value.str.split(";"))
+        closed = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)  # an empty list has no last value
+        parts = parts.list.head(parts.list.len() - closed)
         if dtype.inner == pl.Boolean:
             return parts.list.eval(_flag(pl.element()))
         return parts.cast(dtype, strict=False)
@@ -290,10 +300,14 @@ def _listless(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _joined(texts: pl.DataFrame, name: str) -> pl.Series:
-    """Return lists as text; where a value holds a blank, one more `;` says that blanks separate nothing."""
-    aligned = ("sdx", "sdx_poa")
-    together = [other for other in aligned if other in texts.columns] if name in aligned else [name]
+    """Return lists as text.
+
+    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes: where a code or its POA letter
+    holds a blank, one more `;` says that blanks separate nothing. In other lists one more `;` keeps a last blank.
+    """
+    group = next((group for group in _OF_CLAIMS if name in group), ())
     blank = pl.element().str.contains(r"\s")
-    spaced = pl.any_horizontal(pl.col(other).list.eval(blank).list.any() for other in together)
+    spaced = [pl.col(other).list.eval(blank).list.any() for other in group if other in texts.columns]
+    closed = pl.any_horizontal(spaced) if group else pl.col(name).list.last() == ""
     text = pl.col(name).list.join(";")
-    return texts.select(pl.when(spaced).then(text + ";").otherwise(text).alias(name)).to_series()
+    return texts.select(pl.when(closed).then(text + ";").otherwise(text).alias(name)).to_series()
