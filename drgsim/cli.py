@@ -65,7 +65,7 @@ def parser() -> Parser:
         prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.", allow_abbrev=False
     )
     made.add_argument("--version", action="version", version=about())
-    commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    commands = made.add_subparsers(required=True, dest="command", metavar="COMMAND", parser_class=Parser)
     cli_claims.add(commands)
     cli_tables.add(commands)
     return made

@@ -345,7 +345,7 @@ def _read(options: Options) -> pl.DataFrame:
     said(options, f"{claims.height:,} admissions read, layout {read.layout}")
     for field, problem, count in read.report.rows():
         if field not in claims.columns or field in ADMISSIONS.names:
-            said(options, f"{field}: {problem}: {count:,} rows")
+            said(options, f"{field}: {problem} ({count:,} of {claims.height:,} rows)")
     return claims
 
 
