@@ -103,10 +103,11 @@ def kept(folder: str | os.PathLike[str]) -> Simulation:
     root = Path(folder)
     if not (root / _RUN).is_file():
         raise InputError(f"{folder}: no result of a simulation there (no {_RUN}).")
+    about = _about(root / _RUN)
     ledger = root / f"{_LEDGER}.parquet"
     frames: dict[str, Any] = {name: _frame(root / f"{name}.parquet") for name in _FRAMES}
     frames[_LEDGER] = _frame(ledger) if ledger.exists() else None
-    return Simulation(scenario=Scenario.load(root / _SCENARIO), **_about(root / _RUN), **frames)
+    return Simulation(scenario=Scenario.load(root / _SCENARIO), **about, **frames)
 
 
 def _about(path: Path) -> dict[str, Any]:
