@@ -12,7 +12,7 @@ from drgsim.claims import LAYOUTS, map_claims
 from drgsim.console import DONE, INTERRUPTED, Commands, Options, Parser, at_least, command, said
 from drgsim.demo import Demo, agreement, demo, saved_figure, told
 from drgsim.errors import InputError
-from drgsim.explain import explain
+from drgsim.explaining import explain
 from drgsim.files import STREAM, check_writable, incoming, read_frame, replacing, typed, write_frame
 from drgsim.grouper import group
 from drgsim.keeping import check_replaceable, keep, kept

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, pay
 from drgsim.cli import about, main, parser
-from drgsim.explain import explain
+from drgsim.explaining import explain
 from drgsim.keeping import keep, kept
 from drgsim.profiles import profile
 from drgsim.results import Simulation
