@@ -53,7 +53,7 @@ $(VENV)/.bench: $(STAMP)
 	touch $(VENV)/.bench
 
 # The sdist, and the wheel out of it; checked for what they hold, installed into a clean environment and tried there.
-release: $(VENV)/.release
+release: $(VENV)/.release sbom
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	DRGSIM_DIST=dist $(BIN)/python -m pytest tests/test_release.py
@@ -62,18 +62,18 @@ $(VENV)/.release: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	touch $(VENV)/.release
 
-UNTOLD := --universal --python-version 3.11 --no-emit-index-url --no-header --quiet
+RESOLVE := --universal --python-version 3.11 --no-emit-index-url --no-header --quiet
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile $(UNTOLD) pyproject.toml --extra dev --extra oracle --extra sensitivity \
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --extra dev --extra oracle --extra sensitivity \
 	    --generate-hashes --no-annotate --upgrade --output-file requirements.lock
 	$(MAKE) sbom
 
 # The bill of materials: of what is locked, the part that is needed at run time, and by what.
 sbom: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile $(UNTOLD) pyproject.toml --constraint requirements.lock --annotation-style line \
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --constraint requirements.lock --annotation-style line \
 	    > $(VENV)/needed.txt
 	$(BIN)/python .ci/sbom.py < $(VENV)/needed.txt > $(VENV)/sbom.json
 	mv $(VENV)/sbom.json sbom.cdx.json
