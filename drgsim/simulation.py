@@ -246,7 +246,8 @@ class Run:
     @property
     def run_id(self) -> str:
         """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
-        parts = (self.cases.digest(), self.scenario.digest, self.cases.tables.version, str(self.seed))
+        columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
+        parts = (self.cases.digest(columns), self.scenario.digest, self.cases.tables.version, str(self.seed))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
     def _applied(self) -> pl.DataFrame:
