@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -220,6 +220,16 @@ class Cases:
             place = np.arange(len(codes)) - start[row]
             total += _hashed(name, self.ids[row], (place << 32) + codes)
         return f"{len(self):x}-{total % 2**64:016x}"
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """Return the digest of admissions that were digested in parts (`Cases.digest`), in any order.
+
+    >>> joined_digest(["a-00000000000000ff", "6-0000000000000001"])
+    '10-0000000000000100'
+    """
+    counts, sums = zip((0, 0), *((int(word, 16) for word in one.split("-")) for one in digests), strict=True)
+    return f"{sum(counts):x}-{sum(sums) % 2**64:016x}"
 
 
 def _hashed(name: str, ids: Bits, values: Ints) -> int:
