@@ -12,6 +12,7 @@ A module imports only from layers below its own:
      0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
      0  claims_report       what a file of claims gives, and what of it could not be mapped
+     1  storage             files written whole or not at all
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
@@ -23,6 +24,7 @@ A module imports only from layers below its own:
      1  table5              weights and mean stays as CMS publishes them
      1  release_wire        Protocol Buffers wire format, read strictly
      1  claims_source       files as they lie: tables of text, JSON documents
+     2  batches             Parquet larger than memory, batch by batch
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims_build        stays and their codes to admissions
@@ -34,6 +36,7 @@ A module imports only from layers below its own:
      2  release_data        the data file of a CMS grouper release, decoded
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
+     3  resumable           long runs in parts, continued where they died
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
@@ -105,7 +108,9 @@ A module imports only from layers below its own:
     17  calibration         calibrate(): rates fitted to what a study found
     17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
-    18  cli                 the command line
+    17  merging             simulations of parts, put together exactly
+    18  scale               group_parquet(), price_parquet(), simulate_parquet(): larger than memory
+    19  cli                 the command line
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from drgsim.statistics import LEVEL, controlled, estimates, t_quantile
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
 """Columns of bills, beside those of the admissions, by which a result can be told."""
+FINE = 1 << 32
+"""Expected errors are told in whole 2**-32, so that those of parts add up to those of the whole."""
 
 _RESAMPLES = 2000
 _MEASURES = ("net", "over", "under", "gross", "drg_changes")
@@ -147,7 +149,9 @@ class Result(ABC):
         per, truth = self._by(columns)
         table = per.group_by(columns).agg(*(pl.col(name).sum() for name in _MEASURES), squares=_squares("net"))
         if truth is not None:
-            paid = truth.select(*columns, "admissions", payment_usd=pl.col("cents") / 100)
+            paid = truth.select(
+                *columns, pl.col("admissions").cast(pl.get_index_type()), payment_usd=pl.col("cents") / 100
+            )
             table = paid.join(table, on=columns, how="left", nulls_equal=True)
             table = table.with_columns(pl.col(*_MEASURES, "squares").fill_null(0))
         return self._told(table, columns, level)

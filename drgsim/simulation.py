@@ -25,7 +25,7 @@ from drgsim.exposures import Exposure
 from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.rates import Rates
-from drgsim.results import Simulation
+from drgsim.results import FINE, Simulation
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
 from drgsim.statistics import controlled
@@ -33,8 +33,6 @@ from drgsim.tables import TableSet
 
 BLOCK = 8
 """Replicates are drawn eight at a time, or a multiple of that."""
-FINE = 1 << 32
-"""Expected errors are told in whole 2**-32, so that those of parts add up to those of the whole."""
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 _BILLS = 1 << 21
 """About how many bills are put together at a time."""
