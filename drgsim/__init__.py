@@ -105,6 +105,7 @@ A module imports only from layers below its own:
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
+    17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
     17  calibration         calibrate(): rates fitted to what a study found
     17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
