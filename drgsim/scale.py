@@ -157,7 +157,7 @@ def simulate_parquet(
         scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
         by: what the result can be told by afterwards: columns or tuples of columns, as in `Simulation.by`.
         ledger: whether to keep every error made, in the parts `ledger-*.parquet`.
-        progress: as in `simulate`, by admissions.
+        progress: as in `simulate`, by parts.
         batch: admissions of a part.
 
     Returns:
@@ -208,11 +208,11 @@ def simulate_parquet(
     given |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
     run = PartedRun.open(folder, {"verb": "simulate", "source": rows, **given}, height=rows.height, batch=batch)
     hidden = None if progress is None else not progress
-    with tqdm(total=rows.height, unit="admission", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
-        bar.update(rows.height - len(run.missing()) * batch if len(run.missing()) < run.parts else 0)
+    done, delay = run.parts - len(run.missing()), 0 if progress else 2
+    with tqdm(total=run.parts, initial=done, unit="part", delay=delay, disable=hidden, leave=False) as bar:
         for part, some in run.unfinished(rows):
             run.finish(part, _at_its_rows(part_of, rows.name, some, part * batch))
-            bar.update(len(some))
+            bar.update()
     return merged(run.all_tables(), columns, scenario, version=tables.version, seed=seed)
 
 
