@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from drgsim.errors import StorageError
 
 _TEMPORARY = ".tmp"
@@ -62,8 +64,8 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except StorageError:
         raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise StorageError(
             f"{path}: cannot be written ({reason}); nothing stands there that did not before."
         ) from error
