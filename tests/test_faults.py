@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -197,7 +196,7 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
 
     def interrupted(run, replicates):
         nonlocal calls
-        calls += len(replicates) > 0
+        calls += len(replicates) > 0 and len(run.cases) > 0
         if calls == 3:
             raise KeyboardInterrupt
         real(run, replicates)
@@ -291,7 +290,7 @@ def test_a_hostile_manifest_is_refused(source: Path, tmp_path: Path, data, name:
     (tmp_path / "run").mkdir()
     content = HOSTILE[name]
     (tmp_path / "run" / MANIFEST).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises((StorageError, InputError), match="no manifest of a run|another run|holds a run"):
+    with pytest.raises((StorageError, InputError), match=r"no manifest of a run|holds a run of another"):
         simulated(source, tmp_path / "run", data[0])
     assert [path.name for path in (tmp_path / "run").iterdir()] == [MANIFEST]
 
@@ -471,9 +470,8 @@ def test_a_row_that_cannot_be_is_named_by_its_place(data, tmp_path: Path, target
 def test_one_huge_row(data, tmp_path: Path):
     """A row of ten thousand codes among others is grouped as it is in memory."""
     codes = data[1]["sdx"].explode(empty_as_null=False, keep_nulls=False).head(5_000)
-    huge = data[1].head(1).with_columns(
-        sdx=pl.Series([[*codes] * 2]), sdx_poa=pl.Series([["Y"] * 2 * len(codes)]), admission_id=pl.lit(10**6, pl.UInt64)
-    )  # fmt: skip
+    twice = {"sdx": pl.Series([[*codes] * 2]), "sdx_poa": pl.Series([["Y"] * 2 * len(codes)])}
+    huge = data[1].head(1).with_columns(admission_id=pl.lit(10**6, pl.UInt64), **twice)
     rows = pl.concat([data[1].head(50), huge, data[1].tail(50)])
     rows.write_parquet(tmp_path / "in.parquet")
     target = group_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", TABLES)
