@@ -236,8 +236,8 @@ def _distinct_ids(ids: pl.Series) -> Bits:
     if twice.any():
         row = int(twice.arg_max() or 0)
         raise InputError(
-            f"admission_id {ids[row]} comes more than once ({int(twice.sum()):,} rows share ids): draws are keyed "
-            "by it. Number the admissions: frame.with_row_index('admission_id')."
+            f"the admission_id of row {row} comes more than once ({int(twice.sum()):,} rows share ids): draws are "
+            "keyed by it. Number the admissions: frame.with_row_index('admission_id')."
         )
     return ids.to_numpy()
 
