@@ -17,5 +17,5 @@ def test_examples(capsys: pytest.CaptureFixture[str]):
     names: dict[str, object] = {}
     with pl.Config():
         for program, expected in examples:
-            exec(compile(program, str(PAGE), "exec"), names)
+            exec(compile(program, str(PAGE), "exec", dont_inherit=True), names)
             assert capsys.readouterr().out.strip() == expected.strip()
