@@ -11,6 +11,7 @@ A module imports only from layers below its own:
      0  telling             a report in sections, as text and as HTML
      0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
+     0  claims_report       what a file of claims gives, and what of it could not be mapped
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
@@ -20,24 +21,36 @@ A module imports only from layers below its own:
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
+     1  release_wire        Protocol Buffers wire format, read strictly
+     1  claims_source       files as they lie: tables of text, JSON documents
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
-     2  claims              readers of claim files
+     2  claims_build        stays and their codes to admissions
      2  demands             what a DRG formula asks of an admission
      2  release             published grouper facts to the project's own tables
      2  release_payment     the same of payment facts
      2  sampling            audit samples: designs, and claims drawn by them
      2  casemix             why a case-mix index moved
+     2  release_data        the data file of a CMS grouper release, decoded
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
+     3  release_import      a CMS grouper release to a table folder
+     3  release_diff        two grouper versions compared
      3  population          who is admitted, for what, where; every figure with its source
      3  families            which DRG families split by CC or MCC
      3  measures            what a compliance profile measures, held against the version
      3  auditing            audit(): sample, review, estimate, recover; and thousands of them
      3  sizing              how large an audit sample must be
+     3  claims_mimic        reader: MIMIC-IV
+     3  claims_long         reader: a row a code
+     3  claims_rif          reader: CMS Research Identifiable Files
+     3  claims_hcup         reader: HCUP NIS and SID
+     3  claims_fhir         reader: FHIR ExplanationOfBenefit
+     3  claims_837          reader: X12 837 institutional
+     3  claims_json         reader: claims as JSON objects
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
@@ -46,30 +59,30 @@ A module imports only from layers below its own:
      4  providers           synthetic hospitals
      4  edits               what a coding error changes, and claims with it made
      4  deterrence          what wrong claims have to expect from an audit
+     4  claims_flat         reader: a row an admission
      5  attributes          codes to operand bits
      5  regulation          what IPPS pays for a stay, in the order of 42 CFR 412
      5  cores               the core of an admission, solved from its DRG's formula
      5  comorbidity         secondary diagnoses that go together
      5  sites               where an error can happen, and what may come of it
+     5  claims              claim files of every layout
      6  observe             an admission's codes reduced to what the formulas see
      6  payment             pay(): every component of IPPS for each admission
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
      7  repricing           admissions priced once, ready to be priced again
-     7  sight               what the formulas can see of an edit
      7  neighbours          which codes a code is mistaken for
+     8  sight               what the formulas can see of an edit
      8  marking             what the grouper reports of each code
-     8  variants            admissions less some of their codes
      9  grouper             group(): reads as the Definitions Manual
      9  witness             which codes make an operand of a formula true
-     9  code_pricing        payment of admissions with less codes
-    10  code_value          code_value(): what each code is worth, in DRGs, weight and dollars
     10  validity            a generated population against what is known of the real one
     10  path                how the grouper came to a DRG, as data
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
     10  surviving           CCs and MCCs that count
-    11  explain             explain(): why one admission got its DRG and its dollars
+    11  explaining          explain(): why one admission got its DRG and its dollars
+    11  code_values         code_value(): what each code is worth, in DRGs, weight and dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
     11  guards              what keeps a miscoded claim legal
@@ -83,10 +96,14 @@ A module imports only from layers below its own:
     13  procedure_errors    coding errors of procedures
     13  claim_errors        errors of discharge status, sex and age
     13  strategy            upcoding as a choice
+    14  audit_response      upcoding and audit in answer to each other
     14  scenario            scenario files, and the shipped ones
+    15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
-    17  impact              impact(): two simulations compared
+    17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
+    17  calibration         calibrate(): rates fitted to what a study found
+    17  impacts             impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
 """
@@ -97,7 +114,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drgsim.auditing import audit
+    from drgsim.calibration import calibrate
     from drgsim.claims import read_claims
+    from drgsim.code_values import code_value
     from drgsim.errors import (
         DrgsimError,
         InputError,
@@ -106,9 +126,15 @@ if TYPE_CHECKING:
         TableError,
         UnknownVersionError,
     )
+    from drgsim.explaining import explain
+    from drgsim.exposures import exposure
     from drgsim.grouper import group
+    from drgsim.impacts import impact
     from drgsim.payment import pay
+    from drgsim.profiles import profile
     from drgsim.rates import Rates
+    from drgsim.scenario import Scenario
+    from drgsim.simulation import simulate
     from drgsim.stays import with_weights
     from drgsim.synth import generate
     from drgsim.tables import TableSet, version_for, versions
@@ -118,14 +144,23 @@ __all__ = [
     "InputError",
     "MissingRateError",
     "Rates",
+    "Scenario",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "audit",
+    "calibrate",
+    "code_value",
+    "explain",
+    "exposure",
     "generate",
     "group",
+    "impact",
     "pay",
+    "profile",
     "read_claims",
+    "simulate",
     "version_for",
     "versions",
     "with_weights",
@@ -133,16 +168,28 @@ __all__ = [
 
 _HOME = {
     "Rates": "rates",
+    "Scenario": "scenario",
     "TableSet": "tables",
+    "audit": "auditing",
+    "calibrate": "calibration",
+    "code_value": "code_values",
+    "explain": "explaining",
+    "exposure": "exposures",
     "generate": "synth",
     "group": "grouper",
+    "impact": "impacts",
     "pay": "payment",
+    "profile": "profiles",
     "read_claims": "claims",
+    "simulate": "simulation",
     "version_for": "tables",
     "versions": "tables",
     "with_weights": "stays",
 }
-"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used."""
+"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used.
+
+No module is called as a public name is: importing one would put the module in the name's place.
+"""
 
 
 def __getattr__(name: str) -> object:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -20,12 +21,13 @@ from drgsim.observe import Observed, observe
 from drgsim.rates import Rates
 from drgsim.repricing import Repricer
 from drgsim.runs import Words, firsts, ranges
-from drgsim.schema import ADMISSIONS, checked
+from drgsim.schema import ADMISSIONS, Frame, checked
 from drgsim.sight import SEEN, SEVERITY, Sight
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
 _OK = 0
+_KEYED = Frame("admissions", (ADMISSIONS["admission_id"],))
 UNKNOWN_NUMBER = -1
 """Stands for an age or a length of stay that is not known."""
 
@@ -39,6 +41,11 @@ class Billed:
     severity: NDArray[np.uint8]
     cents: Ints
 
+    @classmethod
+    def joined(cls, parts: Sequence[Billed]) -> Billed:
+        """Return bills end to end."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
 
 @dataclass(frozen=True, eq=False)
 class Cases:
@@ -48,7 +55,6 @@ class Cases:
         grouped: the admissions with the columns of `schema.GROUPED`.
         tables: the grouper version.
         encoded: the admissions as integers.
-        ids: admission ids, which key all draws.
         age: [years], `los`: [days]; -1 where not known.
         truth: the grouper's answer.
         pricer: their payment, and what prices them again.
@@ -58,7 +64,6 @@ class Cases:
     grouped: pl.DataFrame
     tables: TableSet
     encoded: Encoded
-    ids: Bits
     age: Ints
     los: Ints
     truth: Grouping = field(repr=False)
@@ -68,7 +73,16 @@ class Cases:
 
     def __len__(self) -> int:
         """Number of admissions."""
-        return len(self.ids)
+        return len(self.encoded)
+
+    @cached_property
+    def ids(self) -> Bits:
+        """Admission ids, which key all draws, (n,).
+
+        Raises:
+            InputError: an id is missing or comes twice.
+        """
+        return _distinct_ids(checked(self.grouped, _KEYED)["admission_id"])
 
     @property
     def rules(self) -> Attributes:
@@ -82,7 +96,7 @@ class Cases:
         *,
         tables: TableSet,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates],
+        rates: Rates | Sequence[Rates] | None,
         hospital_status: str | None = None,
     ) -> Cases:
         """Encode, group and price admissions as they are.
@@ -91,18 +105,16 @@ class Cases:
             admissions: (n,) `schema.ADMISSIONS`, with what `pay` needs unless `hospitals` is None.
             tables: the grouper version of all of them.
             hospitals: `schema.HOSPITALS`, or None: weight times a base rate (`repricing.base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date.
+            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, all payments are 0.
             hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
 
         Raises:
             SchemaError: as `group` and `pay`.
-            InputError: an admission id is missing or comes twice, since draws are keyed by it; or `tables` is
-                no TableSet.
+            InputError: `tables` is no TableSet.
         """
         if not isinstance(tables, TableSet):
             raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
         frame = checked(admissions, ADMISSIONS)
-        ids = _distinct_ids(frame["admission_id"])
         status = hospital_status or ("NON_EXEMPT" if "sdx_poa" in frame.columns else "EXEMPT")
         encoded = encode(admissions, tables, hospital_status=status)
         truth = group_encoded(encoded, tables)
@@ -111,7 +123,6 @@ class Cases:
             grouped=grouped,
             tables=tables,
             encoded=encoded,
-            ids=ids,
             age=_numbers(frame, "age"),
             los=_numbers(frame, "los_days"),
             truth=truth,
@@ -156,7 +167,7 @@ class Cases:
 
         left = np.concatenate([np.zeros(0, np.int64), *over_spans(len(which), span)])
         if len(left):  # codes beside their severity mean nothing here: the text of the truth will do
-            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.encoded.take(rows[left]))
+            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.pricer.texted.take(rows[left]))
 
     def _regroup(self, billed: Billed, which: Ints, rows: Ints, edits: Edits, start: Ints) -> None:
         """Group and price bills from their codes."""
@@ -175,6 +186,8 @@ class Cases:
             moved[bill[mine.kind == Kind.DISCHARGE_STATUS]] = True
             self._write(billed, at, rows, found, changed.status_place, moved & ~by_text)
             left = np.flatnonzero(by_text)
+            if self.pricer.texted is not self.encoded:
+                changed = applied(self.pricer.texted.take(rows[at]), replace(mine, row=bill))
             return at[left], changed.take(left)
 
         parts = [(at, changed) for at, changed in over_spans(len(which), span) if len(at)]

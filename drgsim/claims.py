@@ -1,79 +1,78 @@
-"""Claim files into frames in the ADMISSIONS layout: `read_claims`.
+"""Claim files into frames in the ADMISSIONS layout: `read_claims`, and `map_claims`, which also reports.
 
-A file's layout is told from its column names, in any case:
+| layout | what | read by |
+|---|---|---|
+| `admissions`, `wide`, `mimic_demo` | a row an admission, lists or numbered columns of codes | `claims_flat` |
+| `long` | a row a code | `claims_long` |
+| `rif` | CMS Research Identifiable Files, inpatient | `claims_rif` |
+| `fhir` | FHIR ExplanationOfBenefit: Blue Button, CARIN | `claims_fhir` |
+| `hcup` | HCUP NIS and SID, ICD-10 years | `claims_hcup` |
+| `mimic_iv` | MIMIC-IV, tables of the hospital module | `claims_mimic` |
+| `837i` | X12 837 institutional | `claims_837` |
+| `json` | claims as JSON objects | `claims_json` |
 
-* **ADMISSIONS**: the columns of `drgsim.schema.ADMISSIONS`. Parquet holds `sdx`, `procedures` and `sdx_poa`
-  as lists. CSV holds them as text, separated by `;` or `|`, or by blanks when neither occurs; POA
-  indicators that may be blank need `;` or `|`, and a blank field means that all of them are blank.
-* **wide**: `dx1`…`dxN`, `pr1`…`prN` and, if known, `poa1`…`poaN` (also `DX_01`, `diag1`, `proc1`, `px1`),
-  where `dx1` is the principal diagnosis; the other columns are those of ADMISSIONS.
-* **MIMIC-IV demo**: `admissions_icd10_wide.csv`, or the folder that holds it. It has no POA indicators
-  (group it with `hospital_status="EXEMPT"`), and its `discharge_location` becomes a UB-04 status by
-  `MIMIC_DISCHARGE_STATUS`.
-
-Null and blank codes are dropped from lists, with their POA indicator; nothing else about a code is
-changed. Rows keep their number and order, and columns that drgsim does not know pass through.
+A layout is recognised by the file's suffix, first line and column names, in any case, or told. Null and blank codes
+are dropped from lists, with their POA indicator; nothing else about a code is changed. Rows keep their number and
+order. Where a layout has other columns than drgsim knows, they pass through.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from drgsim.errors import InputError, SchemaError
-from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
+from drgsim.claims_837 import is_837, read_837
+from drgsim.claims_fhir import read_fhir
+from drgsim.claims_flat import MIMIC_FILE, SUFFIXES, read_flat
+from drgsim.claims_hcup import read_hcup
+from drgsim.claims_json import is_json_claim, read_json
+from drgsim.claims_long import is_long, read_long
+from drgsim.claims_mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
+from drgsim.claims_mimic import mimic_tables, read_mimic
+from drgsim.claims_report import Claims as Claims
+from drgsim.claims_rif import read_rif
+from drgsim.claims_source import documents, first_line, header
+from drgsim.errors import InputError, SchemaError, did_you_mean
 
-MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
-    "HOME": 1,
-    "ASSISTED LIVING": 1,
-    "ACUTE HOSPITAL": 2,
-    "SKILLED NURSING FACILITY": 3,
-    "HOME HEALTH CARE": 6,
-    "AGAINST ADVICE": 7,
-    "DIED": 20,
-    "HOSPICE": 50,
-    "REHAB": 62,
-    "CHRONIC/LONG TERM ACUTE CARE": 63,
-    "PSYCH FACILITY": 65,
-    "HEALTHCARE FACILITY": 70,
-    "OTHER FACILITY": 70,
+LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
+    "admissions": read_flat,
+    "wide": read_flat,
+    "mimic_demo": read_flat,
+    "long": read_long,
+    "rif": read_rif,
+    "fhir": read_fhir,
+    "hcup": read_hcup,
+    "mimic_iv": read_mimic,
+    "837i": read_837,
+    "json": read_json,
 }
-"""MIMIC-IV discharge location to UB-04 patient discharge status (FL 17). Hospice is taken as hospice at
-home. A blank location is home, 01: in the demo only observation stays with a living patient have one.
-Any other location becomes null, which is an invalid status."""
+"""Every layout and its reader."""
 
-_MIMIC_FILE = "admissions_icd10_wide.csv"
-_MIMIC_COLUMNS = frozenset({"hadm_id", "discharge_location", "dx1"})
-_WIDE = {
-    "dx": re.compile(r"(?:dx|diag)_?0*([1-9]\d*)", re.IGNORECASE),
-    "pr": re.compile(r"(?:pr|px|proc)_?0*([1-9]\d*)", re.IGNORECASE),
-    "poa": re.compile(r"(?:poa|dx_?poa)_?0*([1-9]\d*)", re.IGNORECASE),
-}
-_LISTED_AS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
-_LISTS = ("sdx", "procedures", "sdx_poa")
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+_FLAT = ("admissions", "wide", "mimic_demo")
+_JSON = (".ndjson", ".jsonl", ".json")
+_TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
+_OBJECTS_LOOKED_AT = 100
 
 
-def read_claims(path: str | os.PathLike[str]) -> pl.DataFrame:
-    r"""Return the claims of a Parquet or CSV file, a row each, in the ADMISSIONS layout.
+def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
+    r"""Return the claims of a file, a row each, in the ADMISSIONS layout.
 
     Args:
-        path: a `.parquet`, `.csv` or `.csv.gz` file in one of the layouts above, or the folder of the
-            MIMIC-IV demo.
+        path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
+        layout: a name of `LAYOUTS`; None recognises it.
 
     Returns:
-        The ADMISSIONS columns the file has, in their order and types, then its other columns. A number
-        that cannot be read (an age "n/a") is null; a null discharge status is an invalid one. Sex is
-        upper-cased, and "male" and "female" become M and F.
+        The ADMISSIONS columns the file has, in their order and types, then others. A number that cannot be read (an
+        age "n/a") is null; a null discharge status is an invalid one. Layouts whose identifiers may be text have
+        them as `claim_id`, and their hash as `admission_id` (`drgsim.claims_report.admission_ids`).
 
     Raises:
-        InputError: there is no such file, or it is not Parquet or CSV.
-        SchemaError: its columns fit no layout, a required one is missing or unreadable, or the POA
-            indicators of a claim are not as many as its secondary diagnoses.
+        InputError: there is no such file or layout, it cannot be read, or no layout is recognised.
+        SchemaError: its columns fit no layout, or a required one is missing or unreadable.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
@@ -82,233 +81,84 @@ def read_claims(path: str | os.PathLike[str]) -> pl.DataFrame:
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    file = _located(Path(path))
-    table = _named(file, _table(file))
-    if {*table.columns} >= _MIMIC_COLUMNS:
-        table = _from_mimic(table)
-    wide = {kind: _numbered(file, table.columns, kind) for kind in _WIDE}
-    for kind, listed in _LISTED_AS.items():
-        both = [name for name in listed if name in table.columns]
-        if wide[kind] and both:
-            raise SchemaError(f"{file}: holds both {both[0]} and {next(iter(wide[kind].values()))}; keep one of them.")
-    if wide["dx"]:
-        table = _from_wide(file, table, **wide)
-    elif "pdx" not in table.columns:
-        raise SchemaError(
-            f"{file}: no diagnosis columns: found {_listed(table.columns)}; expected pdx, sdx, procedures "
-            "(drgsim.schema.ADMISSIONS) or dx1, dx2, …, pr1, …."
-        )
-    return _as_admissions(file, table)
+    return map_claims(path, layout).admissions
 
 
-# ---------------------------------------------------------------------------------------------- files
+def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
+    r"""Return the claims of a file with what could not be mapped: see `Claims`.
 
+    Arguments and errors are those of `read_claims`, whose answer is `map_claims(...).admissions`.
 
-def _located(path: Path) -> Path:
-    if path.is_dir():
-        if (path / _MIMIC_FILE).is_file():
-            return path / _MIMIC_FILE
-        raise InputError(f"{path}: a folder without {_MIMIC_FILE} (the MIMIC-IV demo); pass one file of claims.")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.")
-    if not path.name.lower().endswith(_SUFFIXES):
-        raise InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(_SUFFIXES)}.")
-    return path
-
-
-def _table(file: Path) -> pl.DataFrame:
-    """Read the file; in CSV everything that could be a code stays text, so that 01 does not become 1."""
-    try:
-        if file.suffix.lower() == ".parquet":
-            return pl.read_parquet(file)
-        header = pl.read_csv(file, n_rows=0, infer_schema=False).columns
-        texts = {name: pl.String for name in header if _is_text(name)}
-        return pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:300]
-        raise InputError(f"{file}: not a readable {file.suffix.lstrip('.')} file: {reason}") from error
-
-
-def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Give the columns of ADMISSIONS their names, whatever their case."""
-    renamed = {name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names}
-    if len(set(renamed.values())) < len(renamed):
-        raise SchemaError(f"{file}: a column stands twice but for its case: {_listed(renamed)}.")
-    return table.rename(renamed)
-
-
-def _is_text(name: str) -> bool:
-    bare = name.strip()
-    return bare.lower() in ADMISSIONS.names or any(pattern.fullmatch(bare) for pattern in _WIDE.values())
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
+    >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,old,F,1,K81.0,,I10\n8,3,F,1,K81.0,,\n"
+    >>> _ = path.write_text(text)
+    >>> map_claims(path).report.rows()
+    [('dx', 'gap in sequence numbers', 1), ('age', 'unreadable, left blank', 1)]
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"{source}: no such file.")
+    name = _recognised(source) if layout is None else layout
+    if name not in LAYOUTS:
+        raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
+    if name in _FLAT and source.is_file() and not source.name.lower().endswith(SUFFIXES):
+        raise _unread(source)
+    if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
+        raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
+    claims = LAYOUTS[name](source)
+    if layout in _FLAT and claims.layout != layout:
+        raise SchemaError(f"{source}: its columns are those of {claims.layout}, not {layout}.")
+    return claims
 
 
 # ---------------------------------------------------------------------------------------------- layouts
 
 
-def _from_mimic(table: pl.DataFrame) -> pl.DataFrame:
-    """Give the MIMIC-IV demo's columns their ADMISSIONS names and a discharge status."""
-    place = pl.col("discharge_location").str.strip_chars().str.to_uppercase()
-    home = pl.lit(MIMIC_DISCHARGE_STATUS["HOME"])
-    status = (
-        pl.when(place.is_null() | (place == ""))
-        .then(home)
-        .otherwise(place.replace_strict(MIMIC_DISCHARGE_STATUS, default=None, return_dtype=pl.Int32))
+def _recognised(path: Path) -> str:
+    """Return the layout of a file or folder."""
+    if path.is_dir():
+        return _of_folder(path)
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(_JSON):
+        return _of_objects(path)
+    if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
+        raise _unread(path)
+    if not name.endswith(".parquet") and is_837(first_line(path)):
+        return "837i"
+    columns = {column.upper() for column in header(path)}
+    if "PRNCPAL_DGNS_CD" in columns:
+        return "rif"
+    if "I10_DX1" in columns:
+        return "hcup"
+    if is_long(columns):
+        return "long"
+    if name.endswith(_TEXT):
+        raise InputError(f"{path}: no layout recognised by its columns; pass layout=, one of {', '.join(LAYOUTS)}.")
+    return "admissions"
+
+
+def _of_folder(path: Path) -> str:
+    if (path / MIMIC_FILE).is_file():
+        return "mimic_demo"
+    if mimic_tables(path):
+        return "mimic_iv"
+    raise InputError(
+        f"{path}: a folder without {MIMIC_FILE} (the MIMIC-IV demo) and without MIMIC-IV's module tables; "
+        "pass one file of claims."
     )
-    return table.rename({"hadm_id": "admission_id"}).with_columns(discharge_status=status)
 
 
-def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
-    """Return the columns dx1, dx2, … of one kind, by ascending number."""
-    found: dict[int, str] = {}
-    for name in columns:
-        match = _WIDE[kind].fullmatch(name.strip())
-        if match:
-            number = int(match.group(1))
-            if number in found:
-                raise SchemaError(f"{file}: columns {found[number]} and {name} are both {kind}{number}; keep one.")
-            found[number] = name
-    if found and kind == "dx" and 1 not in found:
-        raise SchemaError(f"{file}: no principal diagnosis: found {_listed(found.values())} but no dx1.")
-    return dict(sorted(found.items()))
+def _of_objects(path: Path) -> str:
+    """Return the layout of JSON objects, by the first that says what it is."""
+    for value in islice(documents(path), _OBJECTS_LOOKED_AT):
+        if value is not None and "resourceType" in value:
+            return "fhir"
+        if value is not None and is_json_claim(value):
+            return "json"
+    raise InputError(f"{path}: no FHIR resource and no claim among its first objects; pass layout='fhir' or 'json'.")
 
 
-def _from_wide(
-    file: Path, table: pl.DataFrame, dx: dict[int, str], pr: dict[int, str], poa: dict[int, str]
-) -> pl.DataFrame:
-    """Gather numbered columns into lists, in order."""
-    numbered = [*dx.values(), *pr.values(), *poa.values()]
-    wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]
-    if wrong:
-        raise SchemaError(f"{file}: {wrong[0]} is {table.schema[wrong[0]]}, expected String.")
-    table = table.with_columns(pl.col(numbered).cast(pl.String))
-    secondary = {number: name for number, name in dx.items() if number > 1}
-    columns = {
-        "pdx": table[dx[1]],
-        "sdx": _gathered(table, [_coded(name) for name in secondary.values()]),
-    }
-    if pr or "procedures" not in table.columns:
-        columns["procedures"] = _gathered(table, [_coded(name) for name in pr.values()])
-    if 1 in poa:
-        columns["pdx_poa"] = table[poa[1]]
-    if poa:
-        indicator = {number: pl.col(poa[number]) if number in poa else pl.lit("") for number in secondary}
-        columns["sdx_poa"] = _gathered(table, [_indicated(name, indicator[n]) for n, name in secondary.items()])
-    return table.drop(numbered).with_columns(**columns)
-
-
-def _coded(name: str) -> pl.Expr:
-    """Return the code, null where it is blank."""
-    return pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name)).alias(name)
-
-
-def _indicated(dx: str, poa: pl.Expr) -> pl.Expr:
-    """Return the POA indicator of a code, blank where it is null and null where there is no code."""
-    return pl.when(pl.col(dx).str.strip_chars() != "").then(poa.fill_null("")).alias(dx)
-
-
-def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
-    """Return (n,) List(String): a row's values in order, without nulls.
-
-    Not `pl.concat_list`, which takes three times as long over 25 columns.
-    """
-    if not columns:
-        return pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, table.height)
-    return table.select(columns).select(pl.concat_arr(pl.all()).arr.to_list().list.drop_nulls()).to_series()
-
-
-# ---------------------------------------------------------------------------------------------- columns
-
-
-def _as_admissions(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Give the columns of ADMISSIONS their types and put them first."""
-    known = [column for column in ADMISSIONS.columns if column.name in table.columns]
-    texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
-    if texts:
-        table = _split(file, table, texts)
-    table = table.with_columns(_typed(file, table, column) for column in known if column.name not in _LISTS)
-    try:
-        admissions = checked(table, ADMISSIONS)
-    except SchemaError as error:
-        raise SchemaError(f"{file}: {error}") from error
-    _check_poa(file, admissions)
-    others = [name for name in table.columns if name not in admissions.columns]
-    return admissions.select(column.name for column in known).hstack(table.select(others))
-
-
-def _split(file: Path, table: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
-    """Turn lists written as text into lists; codes that are blank go, with their POA indicator."""
-    parts = [
-        pl.when(pl.col(name).str.contains(r"[;|]"))
-        .then(pl.col(name).str.replace_all("|", ";", literal=True))
-        .otherwise(pl.col(name).str.strip_chars().str.replace_all(r"\s+", ";"))
-        .str.split(";")
-        .list.eval(pl.element().str.strip_chars())
-        .fill_null(pl.lit([], pl.List(pl.String)))
-        for name in texts
-    ]
-    split = table.with_columns(parts)
-    if "sdx_poa" in texts:
-        unknown = pl.col("sdx").list.eval(pl.element().str.head(0))
-        blank = table["sdx_poa"].fill_null("").str.strip_chars() == ""
-        split = split.with_columns(sdx_poa=pl.when(blank).then(unknown).otherwise("sdx_poa"))
-        _check_poa(file, split)
-    groups = [["sdx", "sdx_poa"] if "sdx_poa" in texts else ["sdx"], ["procedures"]]
-    for group in groups:
-        if group[0] in texts:
-            split = split.with_columns(_without_blanks(split.select(group)))
-    return split
-
-
-def _without_blanks(lists: pl.DataFrame) -> pl.DataFrame:
-    """Drop the blank entries of the first list, and the entries beside them in the others."""
-    code = lists.columns[0]
-    rows = lists.with_row_index("_row")
-    kept = (
-        rows.explode(lists.columns, empty_as_null=False)
-        .filter(pl.col(code) != "")
-        .group_by("_row", maintain_order=True)
-        .agg(lists.columns)
-    )
-    every = rows.select("_row").join(kept, on="_row", how="left", maintain_order="left").drop("_row")
-    return every.with_columns(pl.all().fill_null(pl.lit([], pl.List(pl.String))))
-
-
-def _typed(file: Path, table: pl.DataFrame, column: Column) -> pl.Expr:
-    """Return the column in its canonical type; text that is no number or date becomes null."""
-    name, found = column.name, table.schema[column.name]
-    value = pl.col(name)
-    if name == "sex" and found == pl.String:
-        return value.str.strip_chars().str.to_uppercase().replace({"MALE": "M", "FEMALE": "F"})
-    if found != pl.String or column.dtype == pl.String:
-        return value
-    text = value.str.strip_chars()
-    read = (
-        text.str.to_date("%Y-%m-%d", strict=False) if column.dtype == pl.Date else text.cast(column.dtype, strict=False)
-    )
-    tried = table.select(text.alias("text"), read.alias("read"))
-    bad = tried.filter(pl.col("text") != "", pl.col("read").is_null())
-    # A few unreadable values are bad rows; an identifier, or a whole column of them, is a wrong file.
-    given = tried.select((pl.col("text") != "").sum()).item()
-    if bad.height and (name == "admission_id" or bad.height == given):
-        raise SchemaError(f"{file}: {name} {bad['text'][0]!r} is no {column.dtype} ({bad.height} of {given} values).")
-    return read
-
-
-def _check_poa(file: Path, admissions: pl.DataFrame) -> None:
-    """Hold as many POA indicators as secondary diagnoses; a null list of indicators says nothing."""
-    if "sdx_poa" not in admissions.columns:
-        return
-    counts = admissions.select(pl.col("sdx", "sdx_poa").list.len().fill_null(0))
-    differs = (counts["sdx"] != counts["sdx_poa"]) & admissions["sdx_poa"].is_not_null()
-    if differs.any():
-        row = int(differs.arg_max() or 0)
-        codes, indicators = counts.row(row)
-        raise SchemaError(
-            f"{file}: row {row + 1} has {codes} secondary diagnoses and {indicators} POA indicators "
-            f"({differs.sum()} such rows). Write one indicator a diagnosis, with ; between, blank if unknown."
-        )
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(shown[:8]) + (f", … ({len(shown)} columns)" if len(shown) > 8 else "")
+def _unread(path: Path) -> InputError:
+    known = ", ".join((*SUFFIXES, *_JSON, *_TEXT))
+    return InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {known}.")

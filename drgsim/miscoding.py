@@ -287,7 +287,7 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
     def span(a: int, b: int) -> tuple[Ints, Ints, Ints, NDArray[np.uint8]]:
         replicate, at = fires(sites.rate[a:b], keys[a:b], replicates)
         site = at + a
-        option, refusal = _outcomes(operator, sites, site, cases, keys[site], replicate)
+        option, refusal = outcomes(operator, sites, site, cases, keys[site], replicate)
         return replicate, site, option, refusal
 
     parts = over_spans(len(sites), span) or [span(0, 0)]
@@ -304,10 +304,10 @@ def _slots(sites: Sites) -> Bits:
     return sites.place.astype(np.uint64) + (what << np.uint64(22))
 
 
-def _outcomes(
+def outcomes(
     operator: Operator, sites: Sites, site: Ints, cases: Cases, keys: Bits, replicate: Ints
 ) -> tuple[Ints, NDArray[np.uint8]]:
-    """Draw the option of each error, and what refuses it."""
+    """Draw what comes of errors at some sites, (k,): the option of each, and what refuses it (0: nothing)."""
     start, group = sites.options.start, sites.group[site]
     size = start[group + 1] - start[group]
     if operator.CERTAIN:
@@ -321,11 +321,11 @@ def _outcomes(
         random = bits(0, f"outcome {attempt}", keys[waiting], replicate[waiting])
         option[waiting] = sites.options.choices.pick(group[waiting], random)
         edits = sites.edits(site[waiting], option[waiting])
-        refusal[waiting] = refusals(edits, cases, guarded=operator.guarded, excluded=_allows_excluded(operator))
+        refusal[waiting] = refusals(edits, cases, guarded=operator.guarded, excluded=allows_excluded(operator))
         waiting = waiting[(refusal[waiting] > 0) & (size[waiting] > 1)]
     return option, refusal
 
 
-def _allows_excluded(operator: Operator) -> bool:
+def allows_excluded(operator: Operator) -> bool:
     """Return whether codes may be added that the principal diagnosis excludes."""
     return bool(getattr(operator, "allow_excluded", True))

@@ -43,8 +43,7 @@ def severity_rungs(codes: Codes, tables: TableSet, *, up: bool, to: Sequence[str
         up: whether severity rises.
         to: beginnings of the codes that may come of it; empty allows all.
     """
-    own, other = pl.col("level"), pl.col("level_right")
-    return _options(codes, tables, other > own if up else other < own, to)
+    return _options(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
 
 
 def unspecified(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
@@ -52,12 +51,12 @@ def unspecified(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Op
 
     Arguments as in `severity_rungs`; a diagnosis that is unspecified itself has none.
     """
-    return _options(codes, tables, pl.col("unspecified_right") & ~pl.col("unspecified"), to)
+    return _options(codes.tobytes(), tables, "unspecified", tuple(to))
 
 
 def same_category(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses, the others of its category that may be principal."""
-    return _options(codes, tables, pl.col("may_lead_right"), to)
+    return _options(codes.tobytes(), tables, "may lead", tuple(to))
 
 
 def same_chapter(codes: Codes, tables: TableSet) -> tuple[Options, Ints]:
@@ -158,7 +157,19 @@ def _book(tables: TableSet) -> pl.DataFrame:
     ).filter(pl.Series(rules.diagnoses.valid[1:]))
 
 
-def _options(codes: Codes, tables: TableSet, condition: pl.Expr, to: Sequence[str]) -> Options:
+_RELATIONS = {
+    "higher": pl.col("level_right") > pl.col("level"),
+    "lower": pl.col("level_right") < pl.col("level"),
+    "unspecified": pl.col("unspecified_right") & ~pl.col("unspecified"),
+    "may lead": pl.col("may_lead_right"),
+}
+"""What one diagnosis must be to another of its category."""
+
+
+@lru_cache(maxsize=32)
+def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
+    """Return the options of some diagnoses (codebook numbers, int32); kept, since scenarios are tried at many rates."""
+    codes = np.frombuffer(numbers, np.int32)
     book = _book(tables)
     own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
     begins = [
@@ -171,7 +182,7 @@ def _options(codes: Codes, tables: TableSet, condition: pl.Expr, to: Sequence[st
     )
     pairs = (
         own.join(book, on="category")
-        .filter((pl.col("number") != pl.col("number_right")) & condition)
+        .filter((pl.col("number") != pl.col("number_right")) & _RELATIONS[relation])
         .filter(pl.any_horizontal(begins) if begins else pl.lit(value=True))
         .select("number", other="number_right", weight=pl.lit(_NEARER).pow(shared) * pl.col("likely_right"))
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +18,9 @@ import polars as pl
 from drgsim.errors import TableError
 from drgsim.manifest import MANIFEST
 
-VERSIONS = {
+Versions = Mapping[str, tuple[int, str, str]]
+
+VERSIONS: Versions = {
     # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules)
     "40.0": (2023, "2022-10-01", "2023-03-31"),
     "40.1": (2023, "2023-04-01", "2023-09-30"),
@@ -74,7 +76,7 @@ def build(source: Path, folder: Path) -> None:
         "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
         "msdrg/exclusion_groups.csv": _exclusion_groups(source),
         "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
-        "msdrg/discharge_statuses.csv": _discharge_statuses(),
+        "msdrg/discharge_statuses.csv": discharge_statuses(),
         "msdrg/formulas.csv": _formulas(source),
         "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
         "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
@@ -82,13 +84,26 @@ def build(source: Path, folder: Path) -> None:
         "msdrg/hac_titles.csv": _ranged(_read(source, "hac_titles.csv"), sort=("hac",)),
         "icd10cm/descriptions.csv": _descriptions(source),
     }
+    sources = {name: CODE_SET if name.startswith("icd10cm/") else DEFINITIONS for name in tables}
+    write(folder, tables, VERSIONS, sources)
+
+
+def write(folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]) -> None:
+    """Write tables into a folder and rewrite their entries, and those of the versions, in its manifest.
+
+    Args:
+        folder: a table folder; entries of other files are kept.
+        tables: by file name.
+        versions: all versions of the folder, oldest first: fiscal year, first and last day of discharge.
+        sources: where the facts of each table come from, by file name.
+    """
     entries = []
     for name, table in tables.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_csv(path)
-        entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest()))
-    _write_manifest(folder / MANIFEST, entries)
+        entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest(), sources[name]))
+    _write_manifest(folder / MANIFEST, entries, versions)
 
 
 def _read(source: Path, name: str) -> pl.DataFrame:
@@ -127,11 +142,11 @@ def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _to_ranges(frame: pl.DataFrame, sort: Sequence[str]) -> pl.DataFrame:
-    """Fold rows that are equal but for `place` into one row a run of consecutive versions."""
+def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
+    """Fold rows that are equal but for `place` (0 is the oldest version) into one row a run of versions."""
     facts = [name for name in frame.columns if name != "place"]
     run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
-    version = dict(zip(range(len(VERSIONS)), VERSIONS, strict=True))
+    version = dict(enumerate(versions))
     return (
         frame.unique(maintain_order=True)
         .with_columns(run=run)
@@ -144,7 +159,7 @@ def _to_ranges(frame: pl.DataFrame, sort: Sequence[str]) -> pl.DataFrame:
 
 
 def _ranged(frame: pl.DataFrame, sort: Sequence[str] = ()) -> pl.DataFrame:
-    return _to_ranges(_by_version(frame), sort or (frame.columns[0],))
+    return to_ranges(_by_version(frame), sort or (frame.columns[0],))
 
 
 def _diagnoses(source: Path) -> pl.DataFrame:
@@ -169,14 +184,21 @@ def _procedures(source: Path) -> pl.DataFrame:
 
 
 def _clusters(source: Path) -> pl.DataFrame:
-    """One row a cluster: its choices joined by ' + ', the codes of a choice by blanks, its own operands."""
-    choices = _by_version(_read(source, "clusters.csv")).sort("cluster", "place", pl.col("choice").cast(pl.Int64))
-    clusters = choices.group_by("cluster", "place", "suppressed_mdcs", maintain_order=True).agg(
-        choices=pl.col("codes").str.join(" + ")
+    choices = _by_version(_read(source, "clusters.csv"))
+    operands = _by_version(_procedure_operands(source))
+    return to_ranges(whole_clusters(choices, operands), ("cluster",))
+
+
+def whole_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame:
+    """One row a cluster and `place`: its choices joined by ' + ', the codes of a choice by blanks, its operands."""
+    clusters = (
+        choices.sort("cluster", "place", pl.col("choice").cast(pl.Int64))
+        .group_by("cluster", "place", "suppressed_mdcs", maintain_order=True)
+        .agg(choices=pl.col("codes").str.join(" + "))
     )
-    operands = _by_version(_procedure_operands(source)).rename({"code": "cluster"})
-    joined = clusters.join(operands, on=("cluster", "place"), how="left", maintain_order="left")
-    return _to_ranges(joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place"), ("cluster",))
+    carried = operands.rename({"code": "cluster"})
+    joined = clusters.join(carried, on=("cluster", "place"), how="left", maintain_order="left")
+    return joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place")
 
 
 def _exclusion_groups(source: Path) -> pl.DataFrame:
@@ -185,35 +207,43 @@ def _exclusion_groups(source: Path) -> pl.DataFrame:
 
 
 def _formulas(source: Path) -> pl.DataFrame:
-    """Every row that can end the search of an MDC, in search order; rows that cannot are left out."""
     rows = _read(source, "formulas.csv").join(
         _versions().select("place", version="number"),
         left_on=pl.col("version").cast(pl.Int64),
         right_on="version",
         maintain_order="left",
     )
+    return to_ranges(decisive(rows), ("mdc", "order"))
+
+
+def decisive(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every formula row that can end the search of an MDC, in search order; rows that cannot are left out."""
     plain = pl.col("formula").str.strip_chars()
     code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
     code = code.replace_strict(RETURN_CODES, default=None)
     ends = (pl.col("drg") == 0) & (pl.col("reroute_mdc") == 0)
     suppression = pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
-    decisive = rows.with_columns(
-        type=pl.col("type").replace("NA", "NONE"),
-        return_code=pl.when(ends).then(code),
-        severity_suppression=suppression.list.sort().list.join(" "),
-        formula=plain,
-    ).filter((pl.col("mdc") != 99) & (~ends | pl.col("return_code").is_not_null()))
     columns = ("mdc", "order", "rank", "drg", "base_drg", "type", "reroute_mdc", "return_code")
-    return _to_ranges(decisive.select(*columns, "severity_suppression", "formula", "place"), ("mdc", "order"))
+    return (
+        rows.with_columns(
+            type=pl.col("type").replace("NA", "NONE"),
+            return_code=pl.when(ends).then(code),
+            severity_suppression=suppression.list.sort().list.join(" "),
+            formula=plain,
+        )
+        .filter((pl.col("mdc") != 99) & (~ends | pl.col("return_code").is_not_null()))
+        .select(*columns, "severity_suppression", "formula", "place")
+    )
 
 
-def _discharge_statuses() -> pl.DataFrame:
+def discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
+    """Every valid status of all versions; no published table of CMS's lists them."""
     rows = sorted(DISCHARGE_STATUSES.items())
     return pl.DataFrame(
         {
             "status": [status for status, _ in rows],
-            "first_version": next(iter(VERSIONS)),
-            "last_version": list(VERSIONS)[-1],
+            "first_version": versions[0],
+            "last_version": versions[-1],
             "operands": [words or None for _, words in rows],
         }
     )
@@ -224,22 +254,20 @@ def _descriptions(source: Path) -> pl.DataFrame:
     return table.filter(pl.col("billable") == "1").select("code", "description").sort("code")
 
 
-def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str]]) -> None:
+def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], versions: Versions) -> None:
     """Rewrite the sections of the versions and of the files written here; keep every other section."""
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
-    written = {f'[files."{name}"]' for name, _, _ in entries}
+    written = {f'[files."{name}"]' for name, *_ in entries}
     kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
     out = [sections[0].rstrip() + "\n\n"]
-    for version, (year, first, last) in VERSIONS.items():
+    for version, (year, first, last) in versions.items():
         out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
         reporting = [f'"{habit}"' for habit, since in REPORTING.items() if version >= since]
         out.append(f"reporting = [{', '.join(reporting)}]\n\n")
-    for name, rows, digest in entries:
-        source = CODE_SET if name.startswith("icd10cm/") else DEFINITIONS
-        facts = {"source": source, "licence": PUBLIC_DOMAIN}
+    for name, rows, digest, source in entries:
         out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
-        out.append("".join(f'{key} = "{text}"\n' for key, text in facts.items()) + "\n")
+        out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
     kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
     path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
 

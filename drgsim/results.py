@@ -14,7 +14,7 @@ from drgsim.draws import uniform
 from drgsim.errors import InputError, did_you_mean
 from drgsim.scenario import Scenario
 from drgsim.schema import Severity
-from drgsim.statistics import LEVEL, estimates, t_quantile
+from drgsim.statistics import LEVEL, controlled, estimates, t_quantile
 
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
@@ -96,6 +96,8 @@ class Simulation:
             "returned_rate": ("of admissions", total["returned"].to_numpy() / n),
             "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
         }
+        if "control" in total.columns:
+            values["net_usd_controlled"] = ("USD", controlled(total))
         return estimates(values, level)
 
     def mean(self, measure: str) -> float:

@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 
 from drgsim.bills import Bills, billed_together, changed, shared_out
 from drgsim.cases import Billed, Cases
-from drgsim.draws import Bits, Ints
+from drgsim.draws import Bits, Floats, Ints
 from drgsim.edits import told
 from drgsim.errors import InputError
 from drgsim.exact import Bools
+from drgsim.exposures import Exposure
 from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.rates import Rates
 from drgsim.results import Simulation
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
+from drgsim.statistics import controlled
 from drgsim.tables import TableSet
 
 BLOCK = 8
@@ -34,6 +36,8 @@ BLOCK = 8
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 _BILLS = 1 << 21
 """About how many bills are put together at a time."""
+_MOST_BLOCKS = 512
+"""Replicates of a block are sorted by a 16-bit key."""
 
 
 def simulate(
@@ -46,6 +50,7 @@ def simulate(
     replicates: int = 100,
     seed: int,
     target_se: float | None = None,
+    control: Exposure | None = None,
     ledger: bool = False,
     progress: bool | None = None,
     hospital_status: str | None = None,
@@ -61,8 +66,10 @@ def simulate(
         rates: one `Rates`, or several, chosen by discharge date.
         replicates: how often the errors are drawn, at least 1 (2 for standard errors).
         seed: of all draws.
-        target_se: stop, after a multiple of 8 replicates, once the standard error of the mean `net_usd` is not
-            above this [USD].
+        target_se: stop, after a multiple of 8 replicates, once the standard error of the mean `net_usd` (with a
+            control, of `net_usd_controlled`) is not above this [USD].
+        control: `exposure` of the same admissions to the same scenario and seed. What its single errors are known to
+            do on average is taken out of each replicate: `net_usd_controlled` has the same mean and far less noise.
         ledger: whether to keep every single error made.
         progress: True shows a progress bar, False none, None one in a terminal or notebook if it lasts.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
@@ -93,7 +100,7 @@ def simulate(
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
     cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
-    run = Run.of(cases, scenario, seed=seed, ledger=ledger)
+    run = Run.of(cases, scenario, seed=seed, ledger=ledger, control=control)
     run.go(replicates, target_se=target_se, progress=progress)
     return run.result(replicates)
 
@@ -108,6 +115,7 @@ class Run:
     sites: list[Sites]
     keys: list[Bits]
     keeps_ledger: bool
+    effects: list[Floats] | None = None
     done: int = 0
     interrupted: bool = False
     counts: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
@@ -117,12 +125,31 @@ class Run:
     ledger: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
-    def of(cls, cases: Cases, scenario: Scenario, *, seed: int, ledger: bool = False) -> Run:
-        """Find where each error of the scenario can happen."""
+    def of(
+        cls,
+        cases: Cases,
+        scenario: Scenario,
+        *,
+        seed: int,
+        ledger: bool = False,
+        control: Exposure | None = None,
+    ) -> Run:
+        """Find where each error of the scenario can happen.
+
+        Raises:
+            InputError: the control is of other admissions, another scenario or another seed.
+        """
+        if control is not None and (
+            control.cases.digest() != cases.digest()
+            or control.scenario.digest != scenario.digest
+            or control.seed != seed
+        ):
+            raise InputError("the control is the exposure of other admissions, another scenario or another seed.")
         sites = [confined(error, cases, seed=seed) for error in scenario.errors]
         counts = np.zeros((len(sites), len(REFUSALS)), np.int64)
         keys = [keyed(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
-        run = cls(cases, scenario, seed, sites, keys, ledger, counts=counts)
+        effects = None if control is None else control.site_effects()
+        run = cls(cases, scenario, seed, sites, keys, ledger, effects, counts=counts)
         run._replicate(range(0))  # no replicate yet, but the columns of one
         return run
 
@@ -131,7 +158,7 @@ class Run:
         from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
+        block = BLOCK if target_se else BLOCK * min(_MOST_BLOCKS, max(1, round(_BILLS / max(expected, 1) / BLOCK)))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
@@ -174,14 +201,28 @@ class Run:
                 }
             ).filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
         )
-        self.totals.append(_totals(replicates, bills, billed, change, returned, cases))
+        totals = _totals(replicates, bills, billed, change, returned, cases)
+        if self.effects is not None:
+            totals = totals.with_columns(control=self._surplus(found, replicates))
+        self.totals.append(totals)
         self.counts = self.counts + counted
         if told_of is not None:
             self.ledger.append(told_of)
 
+    def _surplus(self, found: Sequence[Drawn], replicates: range) -> pl.Series:
+        """Return what the errors of each replicate do on average beyond what is expected of them, (r,) [cents]."""
+        assert self.effects is not None
+        surplus = np.zeros(len(replicates))
+        for one, sites, effect in zip(found, self.sites, self.effects, strict=True):
+            at = one.replicate - replicates.start
+            surplus += np.bincount(at, effect[one.site], minlength=len(replicates))[: len(replicates)]
+            surplus -= sites.rate @ effect
+        return pl.Series("control", surplus)
+
     def _standard_error(self) -> float:
-        net = pl.concat(self.totals)["net"].to_numpy()
-        return float(net.std(ddof=1)) / len(net) ** 0.5 / 100 if len(net) > 1 else float("inf")
+        totals = pl.concat(self.totals)
+        net = controlled(totals) if self.effects is not None else totals["net"].to_numpy() / 100
+        return float(net.std(ddof=1)) / len(net) ** 0.5 if len(net) > 1 else float("inf")
 
     def result(self, asked: int) -> Simulation:
         """Return what the replicates came to."""

@@ -28,7 +28,7 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.impact import impact
+from drgsim.impacts import impact
 from drgsim.miscoding import Where
 from drgsim.procedure_errors import PcsOmit, PcsWrong
 from drgsim.results import Simulation

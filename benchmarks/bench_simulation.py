@@ -1,0 +1,167 @@
+"""One million admissions, six errors that change about 10 % of them, 100 replicates, beside doing everything again.
+
+`pytest benchmarks/bench_simulation.py --benchmark-only`. The baseline draws the same errors, writes them into all
+admissions and groups and prices every one, in each replicate: from integers with the engine itself, and from claim
+frames with the public functions. DRGSIM_BENCH_LARGEST leaves out sizes.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from drgsim import Rates, TableSet, generate, group, pay
+from drgsim.bills import billed_together
+from drgsim.cases import Cases
+from drgsim.edits import applied, decoded
+from drgsim.encode import Encoded
+from drgsim.grouper import group_encoded
+from drgsim.miscoding import drawn
+from drgsim.scenario import Scenario
+from drgsim.simulation import Run, simulate
+
+LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
+SIZES = [size for size in (100_000, 1_000_000) if size <= LARGEST]
+REPLICATES = 100
+SIX_ERRORS = """
+title = "Six errors"
+
+[errors.resequenced]
+kind = "pdx_resequence"
+rate = 0.003
+
+[errors.substituted]
+kind = "pdx_substitute"
+rate = 0.010
+
+[errors.missed]
+kind = "sdx_omit"
+cc = 0.012
+mcc = 0.010
+other = 0.004
+
+[errors.unsupported]
+kind = "sdx_add_unsupported"
+mcc = 0.005
+cc = 0.005
+
+[errors.upgraded]
+kind = "severity_upgrade"
+rate = 0.002
+
+[errors.wrong_procedure]
+kind = "pcs_wrong"
+rate = 0.005
+"""
+
+TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
+
+
+@pytest.fixture(scope="session")
+def population() -> Callable[[int], tuple[pl.DataFrame, pl.DataFrame]]:
+    """Return a builder of hospitals and n admissions."""
+    return lru_cache(maxsize=None)(lambda n: generate(n, seed=1, tables=TABLES))
+
+
+@lru_cache(maxsize=1)
+def ready(n: int) -> tuple[Cases, Run]:
+    hospitals, admissions = generate(n, seed=1, tables=TABLES)
+    cases = Cases.of(admissions, tables=TABLES, hospitals=hospitals, rates=RATES)
+    return cases, Run.of(cases, Scenario.loads(SIX_ERRORS), seed=1)
+
+
+def everything(cases: Cases, run: Run, replicate: int) -> Encoded:
+    """Return all admissions as they are billed in one replicate."""
+    found = [
+        drawn(error, sites, keys, cases, range(replicate, replicate + 1))
+        for error, sites, keys in zip(run.scenario.errors, run.sites, run.keys, strict=True)
+    ]
+    bills, _ = billed_together(found, len(cases))
+    return applied(cases.encoded, bills.edits)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_simulate(benchmark: BenchmarkFixture, population: Callable[..., tuple[pl.DataFrame, pl.DataFrame]], n: int):
+    """All of it: encoding, the truth grouped and priced, errors found, drawn, grouped, priced and attributed."""
+    hospitals, admissions = population(n)
+    result = benchmark.pedantic(
+        simulate,
+        (admissions, Scenario.loads(SIX_ERRORS)),
+        {"tables": TABLES, "hospitals": hospitals, "rates": RATES, "replicates": REPLICATES, "seed": 1,
+         "progress": False},
+        rounds=1,
+        warmup_rounds=0,
+    )  # fmt: skip
+    benchmark.extra_info.update(
+        what="simulate",
+        admissions=n,
+        replicates=REPLICATES,
+        code_change_rate=result.mean("code_change_rate"),
+        seconds_a_replicate=benchmark.stats["median"] / REPLICATES,
+        peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    )
+    assert result.replicates == REPLICATES
+    assert 0.05 < result.mean("code_change_rate") < 0.15
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_replicates_alone(benchmark: BenchmarkFixture, n: int):
+    """The replicates, once the admissions are ready: what the baselines below are to be held against."""
+    _, run = ready(n)
+    benchmark.pedantic(lambda: Run.go(_fresh(run), 48, progress=False), rounds=3, warmup_rounds=1)
+    benchmark.extra_info.update(what="replicates", admissions=n, seconds_a_replicate=benchmark.stats["median"] / 48)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
+    """The same errors, every admission grouped and priced, one replicate, with the engine's own fastest path."""
+    cases, run = ready(n)
+
+    def once() -> int:
+        billed = everything(cases, run, 5)
+        grouped = cases.grouped.with_columns(group_encoded(billed, TABLES).frame())
+        return int(np.round(pay(grouped, _hospitals(n), RATES)["total_usd"].to_numpy() * 100).sum())
+
+    cents = benchmark.pedantic(once, rounds=3, warmup_rounds=1)
+    run_of_five = _fresh(run)
+    run_of_five.go(6, progress=False)
+    # The same money to the cent, but for claims whose add-ons hang on the text of an edited code.
+    ours = int(cases.pricer.cents.sum()) + int(pl.concat(run_of_five.totals)["net"][5])
+    benchmark.extra_info.update(
+        what="everything, from integers", admissions=n, seconds_a_replicate=benchmark.stats["median"]
+    )
+    assert abs(cents - ours) < 1e-4 * cents
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: int):
+    """The same from claim frames: group() and pay() of every billed admission, one replicate."""
+    cases, run = ready(n)
+    codes = decoded(everything(cases, run, 5), TABLES)
+    billed = cases.grouped.with_columns(*codes.get_columns()).drop("sdx_poa")
+    result = benchmark.pedantic(
+        lambda: pay(group(billed, TABLES, hospital_status="EXEMPT"), _hospitals(n), RATES), rounds=3, warmup_rounds=1
+    )
+    benchmark.extra_info.update(what="everything, group() and pay()", admissions=n,
+                                seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
+    assert result.height == n
+
+
+@lru_cache(maxsize=2)
+def _hospitals(n: int) -> pl.DataFrame:
+    return generate(n, seed=1, tables=TABLES)[0]
+
+
+def _fresh(run: Run) -> Run:
+    """Return the run with no replicate done."""
+    begun = replace(run, done=0, totals=[], bills=[], shares=[], ledger=[])
+    begun._replicate(range(0))
+    return begun
