@@ -26,13 +26,7 @@ class _Frozen(BaseModel):
 
 
 class Condition(_Frozen):
-    """Which discharges count; conditions that are not given hold for all. See the head of the table.
-
-    >>> condition = Condition(drgs="193-195", tier=("MCC",))
-    >>> cases = pl.DataFrame({"drg": [193, 194, 871], "tier": ["MCC", "CC", "MCC"], "weight": [1.3, 0.8, 1.9]})
-    >>> cases.select(condition.holds()).to_series().to_list()
-    [True, False, False]
-    """
+    """Which discharges count; conditions that are not given hold for all. See the head of the table."""
 
     drgs: str | None = None
     except_drgs: str | None = None
@@ -75,12 +69,7 @@ class Condition(_Frozen):
 
 
 class Definition(_Frozen):
-    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all.
-
-    >>> one = Definition(numerator=Condition(drgs="193"), denominator=Condition(drgs="193-195"))
-    >>> numbers(one.denominator.drgs)
-    (193, 194, 195)
-    """
+    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all."""
 
     first_version: str | None = None
     last_version: str | None = None
@@ -122,12 +111,7 @@ class _File(_Frozen):
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure in one version. `is_computed` is false where it `needs` what a grouped frame does not hold.
-
-    >>> first = Measures.load(TableSet.load("43.1")).measures[0]
-    >>> first.key, first.is_computed
-    ('cmi', True)
-    """
+    """One measure in one version. `is_computed` is false where it `needs` what a grouped frame does not hold."""
 
     key: str
     title: str
@@ -149,12 +133,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of a version, and the rules of showing and comparing them.
-
-    >>> measures = Measures.load(TableSet.load("43.1"))
-    >>> measures.fewest_discharges, measures.high_percentile, measures.low_percentile
-    (11, 80, 20)
-    """
+    """The measures of a version, and the rules of showing and comparing them."""
 
     version: str
     measures: tuple[Measure, ...]

@@ -41,11 +41,7 @@ _SUFFIX = ".toml"
 
 
 class Finding(BaseModel):
-    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it.
-
-    >>> Finding(measure="drg_change_rate", value=0.208, fitted=True, source="Hsia et al. 1988").fitted
-    True
-    """
+    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

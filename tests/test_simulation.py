@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from drgsim.impacts import impact
 from polars.testing import assert_frame_equal
 
 import drgsim.simulation
@@ -29,6 +28,7 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
+from drgsim.impacts import impact
 from drgsim.miscoding import Where
 from drgsim.procedure_errors import PcsOmit, PcsWrong
 from drgsim.results import Simulation
