@@ -45,7 +45,7 @@ class Equilibrium:
     ...                                                 replicates=50),
     ...                     tables=tables, hospitals=hospitals, rates=rates, seed=1)
     >>> found.claims.columns
-    ['admission_id', 'billed_usd', 'correct_usd']
+    ['admission_id', 'hospital_id', 'billed_usd', 'correct_usd']
     """
 
     upcoding: StrategicUpcode
