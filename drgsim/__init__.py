@@ -9,14 +9,14 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  telling             a report in sections, as text and as HTML
-     1  page                a self-contained HTML page
-     1  drawing             what every figure shares: inks, Axes, units of money
      0  statistics          means, standard errors and intervals over replicates
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language
      1  estimators          from a sample of reviewed claims to a population
      1  reviewing           reviewers who err
+     1  drawing             what every figure shares: inks, Axes, units of money
+     1  page                a self-contained HTML page
      1  peers               hospitals beside their peers, and who would newly stand out
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers

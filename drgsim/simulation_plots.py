@@ -66,8 +66,7 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
         if np.isfinite(reach[place]):
             ax.errorbar(b, place, xerr=reach[place] / scale, color=INK, capsize=4, linewidth=1.2)
         if place < total:
-            below = b if place < total - 1 else 0.0
-            ax.plot([b, b], [place, place + 1 if below else place + 0.7], color=INK, linewidth=0.6, linestyle=":")
+            ax.plot([b, b], [place, place + 1], color=INK, linewidth=0.6, linestyle=":")
     low, high = min(0.0, *(end - np.nan_to_num(reach))) / scale, max(0.0, *(end + np.nan_to_num(reach))) / scale
     room = 0.04 * (high - low or 1.0)
     for place, (usd, half) in enumerate(zip(shift / scale, reach / scale, strict=True)):
@@ -85,8 +84,8 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
 def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str = "net", level: float = LEVEL) -> Axes:
     """Draw one measure of every replicate: what chance alone does to a run.
 
-    Bars count replicates, ticks below them are single ones. The line is the mean, the dark band its interval,
-    the dashed lines hold the middle share of single replicates.
+    Bars count replicates, ticks below them are single ones. Above stand the mean with its interval, and the span of
+    the middle share of single replicates.
 
     Args:
         result: of `simulate`.
