@@ -4,6 +4,7 @@ A module imports only from layers below its own:
 
      0  errors              every exception as one tree
      0  draws               random numbers keyed by seed, stream and admission
+     0  spark_worker        what a Spark worker does with the batches of a partition
      0  exact               decimal arithmetic over whole columns, in integers
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores
@@ -110,6 +111,7 @@ A module imports only from layers below its own:
     17  impact              impact(): two simulations compared
     17  demo                the main job, end to end
     17  merging             simulations of parts, put together exactly
+    18  spark               group(), price(), simulate() of Spark frames
     18  scale               group_parquet(), price_parquet(), simulate_parquet(): larger than memory
     19  cli                 the command line
 """
