@@ -5,8 +5,8 @@
     python -m benchmarks.scale memory ADMISSIONS_PARQUET HOSPITALS_PARQUET TARGET
     python -m benchmarks.scale compute ADMISSIONS_PARQUET HOSPITALS_PARQUET
 
-`files` streams (drgsim.scale), `memory` reads, groups, prices and writes frames, `compute` only groups and prices frames
-that are read already.
+`files` streams (drgsim.scale), `memory` reads, groups, prices and writes frames, `compute` only groups and prices
+frames that are read already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Rows a second of Spark in local mode beside plain Polars: `python -m benchmarks.spark ADMISSIONS HOSPITALS [WORKERS]`.
+"""Rows a second of Spark in local mode beside plain Polars.
+
+    python -m benchmarks.spark ADMISSIONS_PARQUET HOSPITALS_PARQUET [WORKERS]
 
 Both read a Parquet file, group and price it, and write Parquet. Needs `pip install drgsim[spark]` and Java. The first
 Spark run starts the workers and loads the tables; it is told apart.
@@ -47,7 +49,12 @@ def main(source: str, hospitals_file: str, workers: str = "2") -> None:
         def by_polars() -> None:
             price_parquet(f"{folder}/in.parquet", f"{folder}/polars.parquet", hospitals, rates, tables=tables)
 
-        for name, work in (("Polars", by_polars), ("Spark, first", by_spark), ("Spark", by_spark), ("Polars", by_polars)):
+        for name, work in (
+            ("Polars", by_polars),
+            ("Spark, first", by_spark),
+            ("Spark", by_spark),
+            ("Polars", by_polars),
+        ):
             print(f"{name:14s} {rows / seconds(work):12,.0f} admissions a second")
     session.stop()
 

@@ -10,7 +10,7 @@ categories as STRING.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -306,7 +306,8 @@ def _arrow_field(dtype: pl.DataType, name: str) -> Any:
     import pyarrow as pa
 
     if isinstance(dtype, pl.List):
-        return pa.field(name, pa.list_(_arrow_field(dtype.inner(), name).type))  # type: ignore[operator]
+        inner = pl.Series(dtype=dtype).explode(empty_as_null=False, keep_nulls=False).dtype
+        return pa.field(name, pa.list_(_arrow_field(inner, name).type))
     if dtype.is_integer():
         return pa.field(name, pa.int32())
     if dtype == pl.Boolean:

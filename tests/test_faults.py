@@ -337,10 +337,11 @@ def read_only(data) -> Iterator[Path]:
 
 @pytest.mark.parametrize("target", ["out.parquet", "out", "simulate"])
 def test_a_read_only_folder(read_only: Path, target: str):
-    """Root may write anywhere, so the process runs as nobody where the tests run as root."""
-    user = {"user": 65534} if os.geteuid() == 0 else {}
-    done = subprocess.run([sys.executable, "-B", "-c", KILLED, str(read_only), target], capture_output=True, text=True,
-                          cwd=DOCS.parents[1], check=False, **user)  # fmt: skip
+    """Root may write anywhere, so the process becomes nobody, once it has read what it needs."""
+    nobody = "import os, tqdm.auto, glob, fnmatch\nif os.geteuid() == 0: os.seteuid(65534)\n"
+    program = KILLED.replace('print("ready", flush=True)\n', nobody)
+    done = subprocess.run([sys.executable, "-c", program, str(read_only), target], capture_output=True, text=True,
+                          cwd=DOCS.parents[1], check=False)  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert re.search(r"StorageError: .*(cannot be written|no folder for a run can be there) \(Permission", done.stderr)
     assert len(list(read_only.iterdir())) == 3
