@@ -42,11 +42,18 @@ def header(path: Path) -> list[str]:
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a text file that is not blank, plain or gzipped."""
-    with opened(path) as file:
-        for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
-            if line.strip():
-                return line.decode("utf-8", "replace").strip("\r\n")
+    """Return the first line of a text file that is not blank, plain or gzipped.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with opened(path) as file:
+            for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
+                if line.strip():
+                    return line.decode("utf-8", "replace").strip("\r\n")
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
     return ""
 
 

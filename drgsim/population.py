@@ -117,8 +117,6 @@ class Population(_Frozen):
         """
         path = Path(name)
         if path.suffix == ".toml":
-            if not path.is_file():
-                raise InputError(f"{path}: no population file there.")
             content = whole(path, MOST_SETTINGS, InputError)
         else:
             root, known = table_folder(folder), populations(folder=folder)

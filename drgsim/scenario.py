@@ -270,7 +270,7 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
     for name, table in errors.items():
         place: tuple[str | int, ...] = ("errors", name)
         kind = table.get("kind") if isinstance(table, dict) else None
-        if kind not in kinds():
+        if not isinstance(kind, str) or kind not in kinds():
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:

@@ -179,9 +179,7 @@ _TEXTS = {
         "KEY_NIS,AGE,FEMALE,DISPUNIFORM,I10_DX1,I10_DX2,I10_PR1,YEAR,DQTR\n12,71,1,20,K810,I10,0FT44ZZ,2023,4\n",
         "hadm_id,age,sex,discharge_location,dx1,dx2\n1,71,F,HOME,K810,I10\n",
     ),
-    "a.txt": (
-        "CLM_ID|PRNCPAL_DGNS_CD|ICD_DGNS_CD1|CLM_POA_IND_SW1|ICD_DGNS_CD2|CLM_LINE_NUM\n7|K810|K810|Y|I10|1\n",
-    ),
+    "a.txt": ("CLM_ID|PRNCPAL_DGNS_CD|ICD_DGNS_CD1|CLM_POA_IND_SW1|ICD_DGNS_CD2|CLM_LINE_NUM\n7|K810|K810|Y|I10|1\n",),
     "a.ndjson": (json.dumps(_EOB) + "\n", json.dumps(_JSON) + "\n"),
     "a.json": (json.dumps([_JSON, _JSON]), json.dumps({"resourceType": "Bundle", "entry": [{"resource": _EOB}]})),
     "a.edi": (_ISA,),
