@@ -214,7 +214,7 @@ def _as_admissions(file: Path, table: pl.DataFrame, findings: Findings) -> pl.Da
     """Give the columns of ADMISSIONS their types and put them first."""
     known = [column for column in ADMISSIONS.columns if column.name in table.columns]
     texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
-    if texts:
+    if texts and "sdx" in table.columns:  # without, `checked` says what is lacking
         table = _split(file, table, texts)
     table = table.with_columns(_typed(file, table, column, findings) for column in known if column.name not in _LISTS)
     try:

@@ -60,8 +60,9 @@ def read_long(path: Path) -> Claims:
     >>> read_long(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K810', ['I10'], ['0FT44ZZ'])
     """
-    findings = Findings()
-    table = text_table(path, findings)
+    findings, lines = Findings(), Findings()
+    table = text_table(path, lines)
+    findings.counted(lines)
     table.columns = [name.lower() for name in table.columns]
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     lacking = [name for name in _NEEDED if not named[name]]

@@ -113,7 +113,9 @@ def read_mimic(folder: Path) -> Claims:
 
 
 def _checked(path: Path, name: str, findings: Findings) -> pl.DataFrame:
-    table = text_table(path, findings)
+    lines = Findings()
+    table = text_table(path, lines)
+    findings.counted(lines)
     table.columns = [column.lower() for column in table.columns]
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["drgsim"]):
+with atheris.instrument_imports(include=["drgsim", "tomllib"]):
     from tests.fuzz.targets import TARGETS, seeds
 
 
