@@ -30,7 +30,7 @@ from drgsim.claims_build import (
 )
 from drgsim.claims_mimic import discharge_status
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import DAMAGED, parquet, unreadable
+from drgsim.claims_source import DAMAGED, once, parquet, unreadable
 from drgsim.errors import InputError, SchemaError
 from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
 
@@ -105,9 +105,11 @@ def _table(file: Path) -> pl.DataFrame:
         unpacked(file, InputError)
         header = pl.read_csv(file, n_rows=0, infer_schema=False).columns
         texts = {name: pl.String for name in header if _is_text(name)}
-        return pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
+        table = pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
     except DAMAGED as error:
         raise unreadable(file, error) from None
+    once(file, table)
+    return table
 
 
 def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:

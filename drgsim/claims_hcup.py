@@ -100,7 +100,9 @@ def _numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str
 
 
 def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
-    have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
+    # Repeated, as a file may have none of them, and literals alone are one row.
+    absent = pl.repeat(None, pl.len(), dtype=pl.String)
+    have = table.select((pl.col(name) if name else absent).alias(ours) for ours, name in named.items())
     whole = {name: pl.col(name).cast(pl.Float64, strict=False).cast(pl.Int32, strict=False) for name in have.columns}
     uniform = whole["uniform"].cast(pl.String)
     status = pl.coalesce(whole["ub04"], uniform.replace_strict(DISPOSITION, default=None, return_dtype=pl.Int32))

@@ -75,6 +75,7 @@ def text_table(path: Path, findings: Findings) -> pl.DataFrame:
         else:
             unpacked(path, InputError)
             table = pl.read_csv(path, separator=separator, infer_schema=False)
+            once(path, table)
     except DAMAGED as error:
         raise unreadable(path, error) from None
     names = [name.strip() for name in table.columns]
@@ -167,6 +168,19 @@ def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     spare = (separators == len(names)) & (fields[beyond].str.strip_chars() == "")
     findings.mark("row", "more fields than the header", (separators >= len(names)) & ~spare)
     return fields.drop(beyond)
+
+
+def once(path: Path, table: pl.DataFrame) -> None:
+    """Refuse a CSV with two columns of one name, of which Polars calls the second another name.
+
+    Raises:
+        SchemaError: there are two.
+    """
+    names = table.columns
+    for place, name in enumerate(names, 1):
+        first, mark, _ = name.rpartition("_duplicated_")
+        if mark and first in names and first:
+            raise SchemaError(f"{path}: columns {names.index(first) + 1} and {place} have one name; keep one of them.")
 
 
 def _distinct(path: Path, names: list[str]) -> None:

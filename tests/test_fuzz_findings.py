@@ -102,3 +102,22 @@ def test_poa_indicators_without_diagnoses_are_told(tmp_path: Path):
     path.write_text("admission_id,age,sex,discharge_status,pdx,sdx_poa,procedures\n7,71,F,1,K81.0,Y;N,0FT44ZZ\n")
     with pytest.raises(SchemaError, match="admissions lack 1 column: sdx"):
         map_claims(path)
+
+
+def test_an_hcup_file_of_diagnoses_alone_is_read(tmp_path: Path):
+    """Was: polars.exceptions.ShapeError, as a table of literals has one row."""
+    path = tmp_path / "a.csv"
+    path.write_text("I10_DX1,OTHER\nK810,1\nI214,2\nI10,3\n")
+    read = map_claims(path)
+    assert (read.layout, read.admissions["pdx"].to_list()) == ("hcup", ["K810", "I214", "I10"])
+
+
+@pytest.mark.parametrize(
+    "head", ["admission_id,age,sex,discharge_status,dx1,dx1", "I10_DX1,AGE,AGE", "dx1,other,other"]
+)
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, head: str):
+    """Found beside it: the second had another name, and was no more than reported."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"{head}\n{','.join('1' for _ in head.split(','))}\n")
+    with pytest.raises(SchemaError, match=r"columns \d and \d have one name"):
+        map_claims(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -23,7 +24,7 @@ from drgsim.errors import DrgsimError, InputError, TableError
 from drgsim.formula import alternatives, operands, parse
 from drgsim.population import Population
 from drgsim.release_data import release_facts
-from drgsim.release_import import release_content
+from drgsim.release_import import MEMBER, release_content
 from drgsim.scenario import Scenario
 from drgsim.schema import ADMISSIONS
 from drgsim.table5 import TABLE5, read_table5
@@ -204,6 +205,14 @@ def _parquet() -> bytes:
     return file.getvalue()
 
 
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return file.getvalue()
+
+
 def _claim_seeds() -> list[bytes]:
     files = [(name, text.encode()) for name, texts in _TEXTS.items() for text in texts]
     files += [("a.csv.gz", gzip.compress(_TEXTS["a.csv"][0].encode(), mtime=0)), ("a.parquet", _parquet())]
@@ -219,8 +228,11 @@ def seeds(name: str) -> list[bytes]:
         return [path.read_bytes() for path in sorted((folder / "scenarios").glob("*.toml"))]
     if name == "population":
         return [(folder / "population/medicare_ffs.toml").read_bytes()]
-    if name in ("wire", "archive"):
+    if name == "wire":
         return [release()]
+    if name == "archive":
+        inner = _zipped({MEMBER: b"data"})
+        return [inner, _zipped({"a.jar": inner, "b.txt": b"b"}), b"data"]
     if name == "table5":
         head = "MS-DRG\tFY 2026 Final Post-Acute DRG\tFY 2026 Final Special Pay DRG\tMDC\tTYPE\tTitle\tWeights\t"
         return [f"Table 5\n{head}Geometric mean LOS\tArithmetic mean LOS\n1\tNo\tNo\tPRE\tSURG\tX\t27\t1\t2\n".encode()]
