@@ -60,8 +60,7 @@ def read_hcup(path: Path) -> Claims:
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
     findings = Findings()
-    table = text_table(path, findings)
-    table.columns = [name.upper() for name in table.columns]
+    table = text_table(path, findings, str.upper)
     if "I10_DX1" not in table.columns:
         raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
     table = _without_missing(table, findings)

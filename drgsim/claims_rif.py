@@ -64,8 +64,7 @@ def read_rif(path: Path) -> Claims:
     ('K810', 'Y', ['I10'])
     """
     findings, lines = Findings(), Findings()
-    table = text_table(path, lines)
-    table.columns = [name.upper() for name in table.columns]
+    table = text_table(path, lines, str.upper)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
         raise SchemaError(

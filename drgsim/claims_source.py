@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,11 +57,16 @@ def first_line(path: Path) -> str:
     return ""
 
 
-def text_table(path: Path, findings: Findings) -> pl.DataFrame:
+def text_table(path: Path, findings: Findings, case: Callable[[str], str] = str) -> pl.DataFrame:
     """Return a Parquet or delimited text file with every column as text, blanks stripped and null where empty.
 
     The separator is the one of `| , tab ;` that the header has most of; names lose surrounding blanks. Files
     separated by bars write no quotes, and rows of theirs with more or fewer fields than the header are flagged.
+
+    Args:
+        path: the file.
+        findings: what cannot be mapped is added.
+        case: such as `str.upper`, for the names of columns.
 
     Raises:
         InputError: it cannot be read.
@@ -78,11 +83,19 @@ def text_table(path: Path, findings: Findings) -> pl.DataFrame:
             once(path, table)
     except DAMAGED as error:
         raise unreadable(path, error) from None
-    names = [name.strip() for name in table.columns]
+    names = [case(name.strip()) for name in table.columns]
     _distinct(path, names)
     table.columns = names
     text = pl.all().str.strip_chars()
     return table.select(pl.when(text != "").then(text).name.keep())
+
+
+def without_row(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """Return a table without its own column `row`, where a reader numbers rows itself."""
+    if "row" not in table.columns:
+        return table
+    findings.whole("row", "not mapped, left out", table["row"].count())
+    return table.drop("row")
 
 
 def documents(path: Path) -> Iterator[dict[str, Any] | None]:

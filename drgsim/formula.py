@@ -136,11 +136,11 @@ def alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
         return (frozenset({(node.name, wanted)}),)
     if isinstance(node, Not):
         return alternatives(node.part, wanted=not wanted)
-    parts = [alternatives(part, wanted=wanted) for part in node.parts]
-    if isinstance(node, Or) == wanted:
+    parts, adds_up = [alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
+    if (sum if adds_up else prod)(map(len, parts)) > MOST_ALTERNATIVES:
+        raise TableError(f"a formula of more than {MOST_ALTERNATIVES:,} alternatives.")
+    if adds_up:
         found = [alternative for part in parts for alternative in part]
-    elif prod(map(len, parts)) > MOST_ALTERNATIVES:
-        raise TableError(f"a formula of more than {MOST_ALTERNATIVES} alternatives.")
     else:
         found = [frozenset().union(*choice) for choice in product(*parts)]
     possible = dict.fromkeys(a for a in found if not any((name, not truth) in a for name, truth in a))

@@ -121,3 +121,28 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, head: str):
     path.write_text(f"{head}\n{','.join('1' for _ in head.split(','))}\n")
     with pytest.raises(SchemaError, match=r"columns \d and \d have one name"):
         map_claims(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("KEY_NIS,I10_DX1,age,AGE", "1,K810,5,6"),
+        ("CLM_ID,PRNCPAL_DGNS_CD,clm_id", "1,K810,2"),
+        ("claim_id,code,type,CODE", "1,K810,dx,I10"),
+    ],
+)
+def test_columns_that_differ_in_case_alone_are_refused(tmp_path: Path, head: str, row: str):
+    """Was: polars.exceptions.DuplicateError."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"{head}\n{row}\n")
+    with pytest.raises(SchemaError, match=r"columns \d and \d have one name"):
+        map_claims(path)
+
+
+def test_a_column_called_row_is_left_out(tmp_path: Path):
+    """Found beside it: codes went to the admission that this column named."""
+    path = tmp_path / "a.csv"
+    path.write_text("claim_id,code,type,row\n7,K810,dx,1\n8,I214,dx,0\n")
+    read = map_claims(path)
+    assert read.admissions["pdx"].to_list() == ["K810", "I214"]
+    assert ("row", "not mapped, left out", 2) in read.report.rows()

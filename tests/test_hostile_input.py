@@ -315,8 +315,14 @@ def test_what_is_no_file_of_settings_is_refused_at_once(tmp_path: Path, load: ob
 
 @pytest.mark.parametrize(
     "text",
-    ["(" * 5000 + "a" + ")" * 5000, "~" * 5000 + "a", "a" * 20_000, " & ".join(f"(a{i} | b{i})" for i in range(30))],
-    ids=["parentheses", "tildes", "long", "alternatives"],
+    [
+        "(" * 5000 + "a" + ")" * 5000,
+        "~" * 5000 + "a",
+        "a" * 20_000,
+        " & ".join(f"(a{i} | b{i})" for i in range(30)),
+        " | ".join(f"a{i}" for i in range(1_001)),
+    ],
+    ids=["parentheses", "tildes", "long", "alternatives", "alternatives in a row"],
 )
 def test_formulas_that_would_not_end_are_refused(text: str):
     with pytest.raises(TableError, match="formula"):
