@@ -22,8 +22,11 @@ _SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
 MOST_CELLS, CELLS_A_BYTE = 1 << 24, 32
 """Cells that any Parquet file may hold, and that it may for each of its bytes; files of claims hold 10 at most."""
-DAMAGED = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError)
-"""What libraries raise on a file that is damaged or no such file at all."""
+DAMAGED = (
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    *(OSError, EOFError, zlib.error, UnicodeDecodeError),
+)
+"""What libraries raise on a file that is damaged or no such file at all; a panic is how Polars fails in Rust."""
 
 
 def header(path: Path) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from pathlib import Path
 
+import polars as pl
 import pytest
 import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim.claims import map_claims
-from drgsim.errors import InputError, SchemaError
+from drgsim.errors import DrgsimError, InputError, SchemaError
 from drgsim.scenario import Scenario, kinds
 from tests.fuzz.targets import CHOICES, NAMES, TARGETS, seeds
 
@@ -146,3 +148,28 @@ def test_a_column_called_row_is_left_out(tmp_path: Path):
     read = map_claims(path)
     assert read.admissions["pdx"].to_list() == ["K810", "I214"]
     assert ("row", "not mapped, left out", 2) in read.report.rows()
+
+
+def test_a_parquet_file_on_which_polars_panics_is_refused(tmp_path: Path):
+    """Was: polars.exceptions.PanicException, no subclass of Exception. Bytes of a sound file are set to two values."""
+    content = next(seed[2:] for seed in seeds("claims") if NAMES[seed[0]] == "a.parquet")
+    path = tmp_path / "a.parquet"
+    for at in range(4, len(content) - 8, 7):
+        for value in (0, 255):
+            path.write_bytes(content[:at] + bytes([value]) + content[at + 1 :])
+            with contextlib.suppress(DrgsimError):
+                map_claims(path)
+
+
+@pytest.mark.parametrize("error", [pl.exceptions.PanicException, pl.exceptions.ComputeError, OSError, EOFError])
+def test_whatever_polars_raises_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+):
+    def fails(_: object) -> None:
+        raise error("Result::unwrap()")
+
+    monkeypatch.setattr(pl, "read_parquet_schema", fails)
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"pdx": ["K810"]}).write_parquet(path)
+    with pytest.raises(InputError, match=r"not a readable parquet file: Result::unwrap\(\)"):
+        map_claims(path)
