@@ -1,7 +1,7 @@
 """Leave-one-out speed: `pytest benchmarks/bench_code_value.py --benchmark-json=FILE`.
 
-`extra_info` counts the leave-one-out admissions answered, and how many of them were grouped (the rest cannot
-be seen by any step of the grouper). Set DRGSIM_BENCH_LARGEST to leave out sizes.
+`extra_info` counts the leave-one-out admissions answered, and how many of them were grouped (the grouper cannot
+see the rest). Set DRGSIM_BENCH_LARGEST to leave out sizes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.data import VERSION, description
 from drgsim import Rates, TableSet, generate
-from drgsim.attributes import attributes
-from drgsim.code_value import _left_out, code_value
-from drgsim.encode import encode
-from drgsim.grouper import group_encoded
-from drgsim.variants import Line, unseen
+from drgsim.cases import Cases
+from drgsim.code_values import code_value, removals
+from drgsim.sight import UNSEEN
+from drgsim.spans import over_spans
 
 Builder = Callable[[int], pl.DataFrame]
 
@@ -35,19 +34,20 @@ def told(benchmark: BenchmarkFixture, claims: pl.DataFrame, answered: int, **mor
     benchmark.extra_info.update(description(claims), leave_one_out=answered, per_second=answered / median, **more)
 
 
-@pytest.mark.parametrize("everything", [True, False], ids=["every code", "codes that can be seen"])
 @pytest.mark.parametrize("n", SIZES)
-def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int, everything: bool) -> None:
-    """Admissions encoded before: one built and grouped for every code left out."""
+def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None:
+    """Admissions encoded and grouped before: every code left out, grouped again where that can be seen."""
     claims, tables = admissions(n), TableSet.load(VERSION)
-    encoded, rules = encode(claims, tables), attributes(tables)
-    line, truth = Line.of(encoded), group_encoded(encoded, tables).drg
-    dropped = np.arange(len(line.row))[:, None]
-    seen = dropped[:, 0] if everything else np.flatnonzero(~unseen(encoded, line, rules))
-    arguments = (encoded, line, rules, dropped, seen, truth)
-    drg = benchmark.pedantic(_left_out, arguments, rounds=ROUNDS[n], warmup_rounds=1)
-    told(benchmark, claims, len(drg), grouped=len(seen))
-    assert len(drg) == len(dropped)
+    cases = Cases.of(claims, tables=tables, hospitals=None, rates=None)
+    each = removals(cases.encoded)
+
+    def run() -> list[int]:
+        spans = over_spans(len(each), lambda a, b: cases.billed(each.take(slice(a, b)), np.arange(b - a + 1)).drg)
+        return [len(drg) for drg in spans]
+
+    answered = sum(benchmark.pedantic(run, rounds=ROUNDS[n], warmup_rounds=1))
+    told(benchmark, claims, answered, grouped=int((cases.sight.of_edits(each)[0] > UNSEEN).sum()))
+    assert answered == len(each)
 
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["codes", "and pairs"])

@@ -72,20 +72,18 @@ A module imports only from layers below its own:
      7  hac                 hospital-acquired conditions and POA
      7  search              one grouping pass: pre-MDC, the MDC of the PDX, reroutes
      7  repricing           admissions priced once, ready to be priced again
-     7  sight               what the formulas can see of an edit
      7  neighbours          which codes a code is mistaken for
+     8  sight               what the formulas can see of an edit
      8  marking             what the grouper reports of each code
-     8  variants            admissions less some of their codes
      9  grouper             group(): reads as the Definitions Manual
      9  witness             which codes make an operand of a formula true
-     9  code_pricing        payment of admissions with less codes
-    10  code_value          code_value(): what each code is worth, in DRGs, weight and dollars
     10  validity            a generated population against what is known of the real one
     10  path                how the grouper came to a DRG, as data
     10  pool                confirmed cores of every DRG
     10  cases               admissions ready for coding errors
     10  surviving           CCs and MCCs that count
-    11  explain             explain(): why one admission got its DRG and its dollars
+    11  explaining          explain(): why one admission got its DRG and its dollars
+    11  code_values         code_value(): what each code is worth, in DRGs, weight and dollars
     11  plan                what generate() needs, compiled once
     11  release_population  the same of population facts
     11  guards              what keeps a miscoded claim legal
@@ -99,13 +97,14 @@ A module imports only from layers below its own:
     13  procedure_errors    coding errors of procedures
     13  claim_errors        errors of discharge status, sex and age
     13  strategy            upcoding as a choice
+    14  audit_response      upcoding and audit in answer to each other
     14  scenario            scenario files, and the shipped ones
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
     17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
     17  calibration         calibrate(): rates fitted to what a study found
-    17  impact              impact(): two simulations compared
+    17  impacts             impact(): two simulations compared
     17  demo                the main job, end to end
     18  cli                 the command line
 """
@@ -116,7 +115,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drgsim.auditing import audit
+    from drgsim.calibration import calibrate
     from drgsim.claims import read_claims
+    from drgsim.code_values import code_value
     from drgsim.errors import (
         DrgsimError,
         InputError,
@@ -125,9 +127,15 @@ if TYPE_CHECKING:
         TableError,
         UnknownVersionError,
     )
+    from drgsim.explaining import explain
+    from drgsim.exposures import exposure
     from drgsim.grouper import group
+    from drgsim.impacts import impact
     from drgsim.payment import pay
+    from drgsim.profiles import profile
     from drgsim.rates import Rates
+    from drgsim.scenario import Scenario
+    from drgsim.simulation import simulate
     from drgsim.stays import with_weights
     from drgsim.synth import generate
     from drgsim.tables import TableSet, version_for, versions
@@ -137,14 +145,23 @@ __all__ = [
     "InputError",
     "MissingRateError",
     "Rates",
+    "Scenario",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "audit",
+    "calibrate",
+    "code_value",
+    "explain",
+    "exposure",
     "generate",
     "group",
+    "impact",
     "pay",
+    "profile",
     "read_claims",
+    "simulate",
     "version_for",
     "versions",
     "with_weights",
@@ -152,16 +169,28 @@ __all__ = [
 
 _HOME = {
     "Rates": "rates",
+    "Scenario": "scenario",
     "TableSet": "tables",
+    "audit": "auditing",
+    "calibrate": "calibration",
+    "code_value": "code_values",
+    "explain": "explaining",
+    "exposure": "exposures",
     "generate": "synth",
     "group": "grouper",
+    "impact": "impacts",
     "pay": "payment",
+    "profile": "profiles",
     "read_claims": "claims",
+    "simulate": "simulation",
     "version_for": "tables",
     "versions": "tables",
     "with_weights": "stays",
 }
-"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used."""
+"""Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used.
+
+No module is called as a public name is: importing one would put the module in the name's place.
+"""
 
 
 def __getattr__(name: str) -> object:

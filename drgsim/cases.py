@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -19,12 +21,13 @@ from drgsim.observe import Observed, observe
 from drgsim.rates import Rates
 from drgsim.repricing import Repricer
 from drgsim.runs import Words, firsts, ranges
-from drgsim.schema import ADMISSIONS, checked
+from drgsim.schema import ADMISSIONS, Frame, checked
 from drgsim.sight import SEEN, SEVERITY, Sight
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
 _OK = 0
+_KEYED = Frame("admissions", (ADMISSIONS["admission_id"],))
 UNKNOWN_NUMBER = -1
 """Stands for an age or a length of stay that is not known."""
 
@@ -38,6 +41,11 @@ class Billed:
     severity: NDArray[np.uint8]
     cents: Ints
 
+    @classmethod
+    def joined(cls, parts: Sequence[Billed]) -> Billed:
+        """Return bills end to end."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
 
 @dataclass(frozen=True, eq=False)
 class Cases:
@@ -47,7 +55,6 @@ class Cases:
         grouped: the admissions with the columns of `schema.GROUPED`.
         tables: the grouper version.
         encoded: the admissions as integers.
-        ids: admission ids, which key all draws.
         age: [years], `los`: [days]; -1 where not known.
         truth: the grouper's answer.
         pricer: their payment, and what prices them again.
@@ -57,7 +64,6 @@ class Cases:
     grouped: pl.DataFrame
     tables: TableSet
     encoded: Encoded
-    ids: Bits
     age: Ints
     los: Ints
     truth: Grouping = field(repr=False)
@@ -67,7 +73,16 @@ class Cases:
 
     def __len__(self) -> int:
         """Number of admissions."""
-        return len(self.ids)
+        return len(self.encoded)
+
+    @cached_property
+    def ids(self) -> Bits:
+        """Admission ids, which key all draws, (n,).
+
+        Raises:
+            InputError: an id is missing or comes twice.
+        """
+        return _distinct_ids(checked(self.grouped, _KEYED)["admission_id"])
 
     @property
     def rules(self) -> Attributes:
@@ -81,7 +96,7 @@ class Cases:
         *,
         tables: TableSet,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates],
+        rates: Rates | Sequence[Rates] | None,
         hospital_status: str | None = None,
     ) -> Cases:
         """Encode, group and price admissions as they are.
@@ -90,18 +105,16 @@ class Cases:
             admissions: (n,) `schema.ADMISSIONS`, with what `pay` needs unless `hospitals` is None.
             tables: the grouper version of all of them.
             hospitals: `schema.HOSPITALS`, or None: weight times a base rate (`repricing.base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date.
+            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, all payments are 0.
             hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
 
         Raises:
             SchemaError: as `group` and `pay`.
-            InputError: an admission id is missing or comes twice, since draws are keyed by it; or `tables` is
-                no TableSet.
+            InputError: `tables` is no TableSet.
         """
         if not isinstance(tables, TableSet):
             raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
         frame = checked(admissions, ADMISSIONS)
-        ids = _distinct_ids(frame["admission_id"])
         status = hospital_status or ("NON_EXEMPT" if "sdx_poa" in frame.columns else "EXEMPT")
         encoded = encode(admissions, tables, hospital_status=status)
         truth = group_encoded(encoded, tables)
@@ -110,7 +123,6 @@ class Cases:
             grouped=grouped,
             tables=tables,
             encoded=encoded,
-            ids=ids,
             age=_numbers(frame, "age"),
             los=_numbers(frame, "los_days"),
             truth=truth,
@@ -155,7 +167,7 @@ class Cases:
 
         left = np.concatenate([np.zeros(0, np.int64), *over_spans(len(which), span)])
         if len(left):  # codes beside their severity mean nothing here: the text of the truth will do
-            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.encoded.take(rows[left]))
+            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.pricer.texted.take(rows[left]))
 
     def _regroup(self, billed: Billed, which: Ints, rows: Ints, edits: Edits, start: Ints) -> None:
         """Group and price bills from their codes."""
@@ -174,6 +186,8 @@ class Cases:
             moved[bill[mine.kind == Kind.DISCHARGE_STATUS]] = True
             self._write(billed, at, rows, found, changed.status_place, moved & ~by_text)
             left = np.flatnonzero(by_text)
+            if self.pricer.texted is not self.encoded:
+                changed = applied(self.pricer.texted.take(rows[at]), replace(mine, row=bill))
             return at[left], changed.take(left)
 
         parts = [(at, changed) for at, changed in over_spans(len(which), span) if len(at)]
@@ -200,17 +214,25 @@ class Cases:
         returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
         return returned
 
-    def digest(self) -> str:
-        """Return hexadecimal digits that the admissions' codes and payments decide, whatever their order."""
+    def digest(self, named: Iterable[str] = ()) -> str:
+        """Return hexadecimal digits that what is known of the admissions decides, whatever their order.
+
+        Args:
+            named: further columns that count, as text; those that are not there do not.
+        """
         encoded = self.encoded
         columns: dict[str, NDArray[np.integer]] = {
             "pdx": encoded.pdx,
             "sex": encoded.sex,
             "status": encoded.status_place,
             "hospital": encoded.hospital_status,
+            "age": self.age,
+            "los": self.los,
             "drg": self.truth.drg,
             "cents": self.pricer.cents,
         }
+        texts = {name: numbered(self.grouped[name]) for name in sorted(named) if name in self.grouped.columns}
+        columns |= {f"column {name}": values.view(np.int64) for name, values in texts.items()}
         total = sum(_hashed(name, self.ids, values.astype(np.int64)) for name, values in columns.items())
         poa = 0 if encoded.poa is None else encoded.poa.astype(np.int64) << 24
         for name, codes, start, row in (
@@ -225,6 +247,15 @@ class Cases:
 def _hashed(name: str, ids: Bits, values: Ints) -> int:
     """Return a sum of hashes, which no order of the rows can change."""
     return int(bits(0, f"digest {name}", ids, values.view(np.uint64)).sum())
+
+
+def numbered(texts: pl.Series) -> Bits:
+    """Return a number for each text (null is the empty one), the same on every machine, (n,)."""
+    found = texts.cast(pl.String).fill_null("")
+    distinct = found.unique()
+    numbers = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") for text in distinct]
+    known = pl.Series(numbers, dtype=pl.UInt64)
+    return found.replace_strict(distinct, known, return_dtype=pl.UInt64).cast(pl.UInt64).to_numpy()
 
 
 def _distinct_ids(ids: pl.Series) -> Bits:

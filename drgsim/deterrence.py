@@ -1,7 +1,7 @@
-"""What wrong claims have to expect from a design: detection, recoupment and penalty, closing the loop.
+"""What wrong claims have to expect from an audit design: detection, recoupment and penalty.
 
-A hospital that bills a dollar too much keeps it unless it is audited. These are the numbers that a model of
-strategic upcoding weighs against the gain.
+A hospital that bills a dollar too much keeps it unless it is audited. These are the numbers that strategic upcoding
+(`drgsim.strategy`) weighs against the gain; `drgsim.audit_response` closes the loop.
 """
 
 from __future__ import annotations

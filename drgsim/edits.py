@@ -119,7 +119,7 @@ def applied(encoded: Encoded, edits: Edits) -> Encoded:
     >>> tables = TableSet.load("43.1")
     >>> encoded = encode(one, tables, hospital_status="EXEMPT")
     >>> swap = Edits(np.array([0]), np.array([Kind.SWAP_PDX], np.uint8), np.array([0]), encoded.pdx, encoded.sdx)
-    >>> decoded(applied(encoded, swap), tables).row(0)
+    >>> decoded(applied(encoded, swap), *texts_by_number(tables)).row(0)
     ('I10', ['K810'], [])
     """
     present = np.bincount(edits.kind, minlength=len(Kind)).astype(bool)
@@ -147,9 +147,14 @@ def applied(encoded: Encoded, edits: Edits) -> Encoded:
     return changed
 
 
-def decoded(encoded: Encoded, tables: TableSet) -> pl.DataFrame:
-    """Return the codes of encoded admissions as text, (n,) `pdx`, `sdx`, `procedures`; number 0 is an empty text."""
+def texts_by_number(tables: TableSet) -> tuple[pl.Series, pl.Series]:
+    """Return the diagnoses and the procedures of all versions by codebook number; number 0 is an empty text."""
     dx, procedures = (pl.concat([pl.Series([""]), book.codes]) for book in codebooks(tables))
+    return dx, procedures
+
+
+def decoded(encoded: Encoded, dx: pl.Series, procedures: pl.Series) -> pl.DataFrame:
+    """Return the codes of encoded admissions as text, (n,) `pdx`, `sdx`, `procedures`; texts by number."""
 
     def lists(texts: pl.Series, numbers: Codes, start: Index) -> pl.Series:
         parts = pl.DataFrame({"row": np.repeat(np.arange(len(encoded)), np.diff(start)), "text": texts.gather(numbers)})
@@ -172,7 +177,7 @@ def told(edits: Edits, tables: TableSet) -> pl.DataFrame:
 
     A change of POA names the letters, one of sex or discharge status what it was and became.
     """
-    dx, procedures = (pl.concat([pl.Series([""]), book.codes]) for book in codebooks(tables))
+    dx, procedures = texts_by_number(tables)
     field = pl.Series(FIELDS).gather(edits.kind)
     texts: dict[str, pl.Series] = {}
     for name, numbers in (("code_before", edits.before), ("code_after", edits.after)):

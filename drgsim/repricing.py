@@ -8,20 +8,21 @@ go through `pay` as any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.edits import Edits, Kind, decoded
-from drgsim.encode import Codebook, Encoded, codebooks
+from drgsim.edits import Codes, Edits, Kind, decoded, texts_by_number
+from drgsim.encode import UNKNOWN_CODE, Encoded, flat
 from drgsim.exact import Bools, Ints, rounded, scaled
 from drgsim.hospitals import completed
 from drgsim.payment import CHUNK, hospital_rows, pay, price_in_cents
 from drgsim.rates import Rates
 from drgsim.regulation import Policy
+from drgsim.schema import ADMISSIONS, Frame, checked, normalised
 from drgsim.stays import DRGS, PRICED, as_stays, by_fiscal_year, filled, review_codes, weights_by_drg, with_weights
 from drgsim.tables import TableSet
 from drgsim.technology import Asked, technologies
@@ -29,6 +30,7 @@ from drgsim.terms import Terms, terms
 
 BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
 _BY_DRG = ("weight", "gmlos_days", "post_acute", "special_pay")
+_CODES = Frame("admissions", tuple(ADMISSIONS[name] for name in ("pdx", "sdx", "procedures")))
 _CANNOT_BE = 255
 """Stands for a review code that is missing, as in `stays.filled`."""
 
@@ -60,20 +62,23 @@ class Repricer:
         cents: (n,) payment of each admission as it is [cents].
         weight4: (n,) its relative weight [1e-4], 0 where the DRG has none.
         priced_by: what the dollars are.
+        texted: (n,) the admissions as integers, where a text that is a code of no version, but begins as one that
+            the price depends on, has a number of its own; usually the very object they were priced from.
     """
 
     cents: Ints
     weight4: Ints
     priced_by: str
+    texted: Encoded = field(repr=False)
     _admissions: pl.DataFrame = field(repr=False)
     _hospitals: pl.DataFrame | None = field(repr=False)
-    _rates: Rates | Sequence[Rates] = field(repr=False)
-    _tables: TableSet = field(repr=False)
+    _texts: tuple[pl.Series, pl.Series] = field(repr=False)
     _parts: tuple[_Part, ...] = field(repr=False)
     _listed: tuple[Bools, Bools] = field(repr=False)
     _may_ask: Bools = field(repr=False)
     _decides: Bools = field(repr=False)
     _states_review: bool = field(repr=False)
+    _has_other_texts: bool = field(repr=False)
 
     @classmethod
     def of(
@@ -81,7 +86,7 @@ class Repricer:
         grouped: pl.DataFrame,
         encoded: Encoded,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates],
+        rates: Rates | Sequence[Rates] | None,
         tables: TableSet,
     ) -> Repricer:
         """Price grouped admissions.
@@ -90,40 +95,46 @@ class Repricer:
             grouped: (n,) as `pay` takes them; only `drg` is needed where `hospitals` is None.
             encoded: (n,) the same admissions as integers.
             hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date.
+            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
             tables: the grouper version of the admissions.
 
         Raises:
             SchemaError, InputError, MissingRateError: as `pay`.
         """
         parts = []
-        for one, rows in by_fiscal_year(grouped, rates):
+        for one, rows in () if rates is None else by_fiscal_year(grouped, rates):
             some = grouped[rows]
             place = np.full(len(grouped), -1, np.int64)
             place[rows] = np.arange(len(some))
             if len(some) or isinstance(rates, Rates):
                 parts.append(_part(some, place, hospitals, one))
-        if hospitals is None:
+        if rates is None:
+            cents, by = np.zeros(len(grouped), np.int64), "nothing"
+        elif hospitals is None:
             cents, by = _weighted(grouped, rates), "weight times a base rate"
         else:
             cents = scaled(pay(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
             by = "IPPS components"
-        listed = _listed(tables, parts)
+        texts, texted = texts_by_number(tables), encoded
+        if parts and hospitals is not None:
+            texts, texted = _texted(checked(grouped, _CODES), encoded, texts, parts)
+        listed = _listed(texts[0], "diagnosis", parts), _listed(texts[1], "procedure", parts)
         may_ask = np.zeros(len(grouped), np.bool_)
-        may_ask[encoded.procedure_row[listed[1][encoded.procedures]]] = True
+        may_ask[encoded.procedure_row[listed[1][texted.procedures]]] = True
         made = cls(
             cents=cents,
             weight4=np.zeros(len(grouped), np.int64),
             priced_by=by,
+            texted=texted,
             _admissions=grouped.select(name for name in PRICED if name in grouped.columns),
             _hospitals=hospitals,
-            _rates=rates,
-            _tables=tables,
+            _texts=texts,
             _parts=tuple(parts),
             _listed=listed,
             _may_ask=may_ask,
-            _decides=_deciding(tables, parts),
+            _decides=_deciding(texts[0], parts),
             _states_review="review_code" in grouped.columns,
+            _has_other_texts=texted is not encoded,
         )
         made.weight4[:] = made.weights4(np.arange(len(grouped)), grouped["drg"].to_numpy())
         return made
@@ -140,19 +151,39 @@ class Repricer:
         """Return which edits may change the price whatever the DRG: technologies, factors by diagnosis, (k,)."""
         procedures = np.isin(edits.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE))
         diagnoses = np.isin(edits.kind, (Kind.PDX, Kind.SWAP_PDX, Kind.SDX, Kind.ADD_SDX))
+        before, after = self._told_apart(edits) if self._has_other_texts else (edits.before, edits.after)
         found: Bools = np.zeros(len(edits), np.bool_)
         for listed, of_kind in zip(self._listed, (diagnoses & self._may_ask[edits.row], procedures), strict=True):
             which = np.flatnonzero(of_kind)
-            found[which] = listed[edits.before[which]] | listed[edits.after[which]]
+            found[which] = listed[before[which]] | listed[after[which]]
         which = np.flatnonzero(diagnoses)
-        found[which] |= self._decides[edits.before[which]] | self._decides[edits.after[which]]
+        found[which] |= self._decides[before[which]] | self._decides[after[which]]
         return found
 
+    def _told_apart(self, edits: Edits) -> tuple[Codes, Codes]:
+        """Return the code before and after each edit, texts that are no codes told apart."""
+        before, after, own = edits.before.copy(), edits.after.copy(), self.texted
+        for kind, codes, start in (
+            (Kind.SDX, own.sdx, own.sdx_start),
+            (Kind.PROCEDURE, own.procedures, own.procedure_start),
+        ):
+            which = np.flatnonzero(edits.kind == kind)
+            before[which] = codes[start[edits.row[which]] + edits.place[which]]
+        which = np.flatnonzero((edits.kind == Kind.PDX) | (edits.kind == Kind.SWAP_PDX))
+        before[which] = own.pdx[edits.row[which]]
+        which = np.flatnonzero(edits.kind == Kind.SWAP_PDX)
+        after[which] = own.sdx[own.sdx_start[edits.row[which]] + edits.place[which]]
+        return before, after
+
     def needs_text(self, rows: Ints, drg: NDArray[np.integer]) -> Bools:
-        """Return which admissions cannot be priced under a DRG without the text of their codes, (k,)."""
+        """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
+
+        What the text says of the price may count in the DRG they leave and not in the one they come to.
+        """
         found: Bools = np.zeros(len(rows), np.bool_)
+        was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
         for part in self._parts:
-            found |= part.by_text[np.minimum(drg, DRGS - 1)] & (part.place[rows] >= 0)
+            found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
         return found
 
     def again(self, rows: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Ints:
@@ -182,14 +213,14 @@ class Repricer:
 
         Args:
             rows, drg: as in `again`.
-            changed: (k,) the admissions as billed.
+            changed: (k,) the admissions as billed, with the numbers of `texted`.
         """
         if self._hospitals is None:
             return self.again(rows, drg, changed.status_place)
         frame = self._admissions[rows].with_columns(
             pl.Series("drg", drg),
             pl.Series("discharge_status", changed.discharge_status),
-            *decoded(changed, self._tables).get_columns(),
+            *decoded(changed, *self._texts).get_columns(),
         )
         cents = np.zeros(len(rows), np.int64)
         for part in self._parts:
@@ -274,31 +305,40 @@ def _by_base_rate(weight4: Ints, rates: Rates) -> Ints:
     return rounded(weight4 * int(scaled([base_rate_usd(rates)], 2)[0]), 4)
 
 
-def _listed(tables: TableSet, parts: Sequence[_Part]) -> tuple[Bools, Bools]:
-    """Return which diagnoses and which procedures some new technology looks at, by codebook number."""
+def _texted(
+    frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_Part]
+) -> tuple[tuple[pl.Series, pl.Series], Encoded]:
+    """Give every text a number that is a code of no version, but that some price looks at; return texts by number."""
+    by_kind, numbered = dict(zip(("diagnosis", "procedure"), texts, strict=True)), {}
+    for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
+        numbers = getattr(encoded, name)
+        strange = np.flatnonzero(numbers == UNKNOWN_CODE)
+        own = normalised((frame[name] if name == "pdx" else flat(frame[name])).gather(strange))
+        read = np.flatnonzero(_listed(own, kind, parts) | (_deciding(own, parts) & (kind == "diagnosis")))
+        if len(read):
+            numbers = numbers.copy()
+            numbers[strange[read]] = len(by_kind[kind]) + np.arange(len(read))
+            numbered[name] = numbers
+            by_kind[kind] = pl.concat([by_kind[kind], own.gather(read)])
+    return (by_kind["diagnosis"], by_kind["procedure"]), replace(encoded, **numbered) if numbered else encoded
 
-    def of(book: Codebook, kind: str) -> Bools:
-        whole = pl.repeat(value=False, n=len(book.codes), eager=True)
-        for codes in (part.rates.technology_codes for part in parts):
-            if codes is not None:
-                listed = codes.filter(pl.col("code_kind") == kind)["code"]
-                whole |= book.codes.is_in(listed.implode())
-                for prefix in listed.filter(listed.str.ends_with("*")):
-                    whole |= book.codes.str.starts_with(prefix[:-1])
-        return np.append(False, whole.to_numpy())
 
-    dx, procedures = codebooks(tables)
-    return of(dx, "diagnosis"), of(procedures, "procedure")
+def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> Bools:
+    """Return which texts some new technology looks at, (k,); a code that ends in * is a prefix."""
+    found = pl.repeat(value=False, n=len(texts), eager=True)
+    for codes in (part.rates.technology_codes for part in parts):
+        if codes is not None:
+            listed = codes.filter(pl.col("code_kind") == kind)["code"]
+            found |= texts.is_in(listed.implode()).fill_null(value=False)
+            for prefix in listed.filter(listed.str.ends_with("*")):
+                found |= texts.str.starts_with(prefix[:-1]).fill_null(value=False)
+    return found.to_numpy()
 
 
-def _deciding(tables: TableSet, parts: Sequence[_Part]) -> Bools:
-    """Return which diagnoses decide a factor of the price by themselves, by codebook number."""
-    book = codebooks(tables)[0]
-    found = np.zeros(len(book.codes) + 1, np.bool_)
+def _deciding(texts: pl.Series, parts: Sequence[_Part]) -> Bools:
+    """Return which diagnoses decide a factor of the price by themselves, (k,)."""
+    codes: list[object] = []
     for rates in (part.rates for part in parts):
-        names = ["case.no_cost_diagnoses"]
-        names += ["case.covid_diagnoses"] if rates.number("case.covid_factor") != 1.0 else []
-        for name in names:
-            found[book.numbers(pl.Series(rates.listed(name), dtype=pl.String))] = True
-    found[0] = False
-    return found
+        codes += rates.listed("case.no_cost_diagnoses")
+        codes += rates.listed("case.covid_diagnoses") if rates.number("case.covid_factor") != 1.0 else []
+    return texts.is_in(codes).fill_null(value=False).to_numpy()

@@ -1,13 +1,15 @@
 """What the formulas can see of an edit: nothing, another severity, or more.
 
-Most coding errors change no DRG, and many are known not to before anything is grouped: a secondary diagnosis
-without operands whose severity another one of the claim keeps up. Others change nothing but the severity the search
-starts from. What is told here is certain; everything else is grouped from its codes.
+Most coding errors change no DRG, and many are known not to before anything is grouped: a procedure that no formula
+searched for the claim looks at, a secondary diagnosis without operands whose severity another one keeps up. Others
+change nothing but the severity the search starts from. What is told here is certain; everything else is grouped from
+its codes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +17,33 @@ from numpy.typing import NDArray
 from drgsim.attributes import Attributes
 from drgsim.edits import Edits, Kind
 from drgsim.encode import HOSPITAL_STATUS, POA_PRESENT, Encoded
+from drgsim.hac import hac_rules
 from drgsim.rulebook import PRE_MDC
-from drgsim.runs import Index, Words
+from drgsim.runs import Index, Words, or_into
 
 Bools = NDArray[np.bool_]
 _ENOUGH = 255
 
-UNSEEN, SEVERITY, SEEN = range(3)
-"""Nothing is seen, severity alone, or anything."""
+HIDDEN, UNSEEN, SEVERITY, SEEN = range(4)
+"""Nothing is seen, whatever other codes are left out beside it; nothing if made alone; severity alone; anything."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What decides whether an edit of a secondary diagnosis can be seen, admissions (n,) and their codes (k,).
+    """What decides whether an edit of a code can be seen, admissions (n,) and their secondary diagnoses (k,).
 
-    `settled` admissions have nothing that looks at codes one by one (a condition that may be hospital-acquired, a
-    principal diagnosis that asks for the company it keeps, a claim in error); `names` are the operands that
-    some formula searched for the admission looks at; `severity` is what the initial pass saw; `lasting`
-    counts the MCCs that no rule suppresses; `has_twin` says of each code whether another of its admission has
-    the very same severity.
+    `settled` admissions have nothing that looks at codes one by one: they are grouped without error, have no
+    condition that may be hospital-acquired, and no principal diagnosis that asks for the `company` it keeps.
+    `counted` ones have a return code that tells one secondary diagnosis from several. `mdc` is that of the
+    principal diagnosis; `names` are the operands that some formula searched for the admission looks at;
+    `severity` is what the initial pass saw; `lasting` counts the MCCs that no rule suppresses; `has_twin` says
+    of each code whether another of its admission has the very same severity.
     """
 
     settled: Bools
+    company: Bools
+    counted: Bools
+    mdc: NDArray[np.uint8]
     names: Words
     severity: Words
     lasting: NDArray[np.uint8]
@@ -45,12 +52,12 @@ class Sight:
     _rules: Attributes = field(repr=False)
 
     @classmethod
-    def of(cls, encoded: Encoded, settled: Bools, rules: Attributes) -> Sight:
+    def of(cls, encoded: Encoded, grouped: Bools, rules: Attributes) -> Sight:
         """Look at admissions once.
 
         Args:
             encoded: (n,) the admissions as they are.
-            settled: (n,) grouped without error.
+            grouped: (n,) whether each is grouped without error.
             rules: the version.
         """
         diagnoses = rules.diagnoses
@@ -58,11 +65,15 @@ class Sight:
         row = encoded.sdx_row[severe].astype(np.int64)
         bits = _effective(encoded, rules, row, encoded.sdx[severe])
         severity = np.zeros(len(encoded), np.uint64)
-        np.bitwise_or.at(severity, row, bits)
+        or_into(severity, row, bits)
         lasting = np.bincount(row[bits & diagnoses.lasting_mcc > 0], minlength=len(encoded))
         pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex]
+        acquired, company = _may_be_acquired(encoded, rules), rules.rulebook.class_incident[pdx_class]
         return cls(
-            settled=settled & ~rules.rulebook.class_incident[pdx_class] & ~_may_be_acquired(encoded, rules),
+            settled=grouped & ~company & ~acquired,
+            company=company,
+            counted=acquired & (encoded.hospital_status == HOSPITAL_STATUS["UNKNOWN"]),
+            mdc=rules.rulebook.class_mdc[pdx_class],
             names=_searched_names(rules)[pdx_class],
             severity=severity,
             lasting=np.minimum(lasting, _ENOUGH).astype(np.uint8),
@@ -76,33 +87,79 @@ class Sight:
 
         The severity (a severity word) holds where nothing more than it is seen.
         """
-        seen = np.full(len(edits), SEEN, np.uint8)
-        severity = self.severity[edits.row]
-        which = np.flatnonzero(((edits.kind == Kind.SDX) | (edits.kind == Kind.ADD_SDX)) & self.settled[edits.row])
+        seen, severity = np.full(len(edits), SEEN, np.uint8), self.severity[edits.row]
+        of_sdx = (edits.kind == Kind.SDX) | (edits.kind == Kind.ADD_SDX)
+        of_procedure = (edits.kind == Kind.PROCEDURE) | (edits.kind == Kind.ADD_PROCEDURE)
+        settled = self.settled[edits.row]
+        counts = self.counted[edits.row] & ((edits.kind == Kind.ADD_SDX) | (edits.after == 0))
+        for of_kind, is_hidden in (
+            (of_procedure, self._is_silent_procedure),
+            (of_sdx & ~settled & ~counts, self._is_bare),
+        ):
+            which = np.flatnonzero(of_kind)
+            some = edits.take(which)
+            hidden = is_hidden(some.row, some.before) & is_hidden(some.row, some.after)
+            seen[which[hidden]] = HIDDEN
+        self._weigh(edits, np.flatnonzero(of_sdx & settled), seen, severity)
+        return seen, severity
+
+    def _weigh(self, edits: Edits, which: Index, seen: NDArray[np.uint8], severity: Words) -> None:
+        """Tell edits of secondary diagnoses on settled admissions by the severity that goes and comes."""
         row, before, after = edits.row[which], edits.before[which], edits.after[which]
         replaced = np.flatnonzero(edits.kind[which] == Kind.SDX)
-        position = self._encoded.sdx_start[row[replaced]] + edits.place[which[replaced]]
         silent = self._is_silent(row, before) & self._is_silent(row, after)
         if self._encoded.poa is not None:  # a code put in another's place takes over what POA says of that
             acquired = self._rules.diagnoses.kind_hac[self._rules.diagnoses.kind[after[replaced]]]
+            position = self._encoded.sdx_start[row[replaced]] + edits.place[which[replaced]]
             silent[replaced] &= ~acquired | (self._encoded.poa[position] == POA_PRESENT)
         which, row, before, after = which[silent], row[silent], before[silent], after[silent]
         lost = _effective(self._encoded, self._rules, row, before)
         gained = _effective(self._encoded, self._rules, row, after)
+        hidden = (lost | gained) == 0
         others = self.lasting[row] - (lost & self._rules.diagnoses.lasting_mcc > 0) > 0
         gone = np.flatnonzero(lost)
         position = self._encoded.sdx_start[row[gone]] + edits.place[which[gone]]
         lost[gone[self.has_twin[position]]] = 0
         left = (severity[which] & ~lost) | gained
-        seen[which] = np.where((left == severity[which]) | others, UNSEEN, SEVERITY)
+        seen[which] = np.where(hidden, HIDDEN, np.where((left == severity[which]) | others, UNSEEN, SEVERITY))
         severity[which] = left
-        return seen, severity
 
     def _is_silent(self, row: Index, codes: NDArray[np.int32]) -> Bools:
         """Return which diagnoses carry no operand that the formulas searched for their admission look at."""
         diagnoses = self._rules.diagnoses
         silent: Bools = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.names[row]) == 0
         return silent
+
+    def _is_bare(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+        """Return which diagnoses show nothing to any formula, nor spoil the company of their admission's PDX."""
+        diagnoses = self._rules.diagnoses
+        spoils = self.company[row] & diagnoses.valid[codes] & ~diagnoses.incident[codes]
+        bare: Bools = (diagnoses.kind[codes] == 0) & ~spoils
+        return bare
+
+    def _is_silent_procedure(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+        """Return which procedures show nothing, alone or together, to the formulas searched for their admission."""
+        procedures = self._rules.procedures
+        sets = procedures.operand_set[codes]
+        shows = (procedures.claim[sets] & self.names[row]) | procedures.seen(self.mdc[row], sets)
+        of_conditions, elsewhere = _seen_beyond(self._rules)
+        silent: Bools = (shows == 0) & ~elsewhere[codes] & (self.settled[row] | ~of_conditions[codes])
+        return silent
+
+
+@lru_cache(maxsize=16)
+def _seen_beyond(rules: Attributes) -> tuple[Bools, Bools]:
+    """Return what sees procedures beside pre-MDC and the MDC of the PDX, by codebook number.
+
+    First, formulas of hospital-acquired conditions; second, MDCs that rows reroute to, and other procedures that
+    one means something with.
+    """
+    procedures, book = rules.procedures, rules.rulebook
+    of_conditions = hac_rules(rules).procedure_word > 0
+    rerouted = procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
+    elsewhere = np.bitwise_or.reduce(rerouted, axis=0) > 0
+    sets = procedures.operand_set
+    return of_conditions[sets], elsewhere[sets] | (procedures.part > 0)
 
 
 def _may_be_acquired(encoded: Encoded, rules: Attributes) -> Bools:

@@ -99,7 +99,7 @@ class StrategicUpcode(Operator):
         return np.array([own + [0] * (width - len(own)) for own in ranked], np.int32).T
 
 
-def deterrence(
+def detection_sweep(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,
     *,
@@ -109,7 +109,10 @@ def deterrence(
     detection: Sequence[float],
     penalty: Sequence[float] | None = None,
 ) -> pl.DataFrame:
-    """Return what upcoding is worth to the hospital as detection rises, without sampling noise.
+    """Return what upcoding is worth to the hospital as a given detection rises, without sampling noise.
+
+    What detection an audit design gives is told by `drgsim.deterrence.consequences`, and which of the two answers the
+    other by `drgsim.audit_response.equilibrium`.
 
     Args:
         admissions, tables, hospitals, rates: as in `simulate`.
@@ -127,8 +130,8 @@ def deterrence(
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
-    >>> table = deterrence(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,
-    ...                    hospitals=hospitals, rates=rates, detection=[0.0, 0.1, 0.3])
+    >>> table = detection_sweep(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,
+    ...                         hospitals=hospitals, rates=rates, detection=[0.0, 0.1, 0.3])
     >>> table["upcoded"].is_sorted(descending=True), table["net_usd"][-1]
     (True, 0.0)
     """

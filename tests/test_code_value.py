@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
-from drgsim.attributes import attributes
-from drgsim.code_value import _dropped, code_value, exposed_codes, fragility
-from drgsim.encode import encode
-from drgsim.variants import Line, unseen
+from drgsim.cases import Cases
+from drgsim.code_values import _left_out, code_value, exposed_codes, fragility, removals
+from drgsim.edits import applied
+from drgsim.grouper import group_encoded
+from drgsim.sight import HIDDEN, UNSEEN
 
 TABLES = TableSet.load("43.1")
 RATES = Rates.load(2026)
@@ -59,6 +61,12 @@ def sampled(shared: Path, name: str, n: int, seed: int = 1) -> pl.DataFrame:
     return claims if n >= claims.height else claims.sample(n, seed=seed)
 
 
+def levels_of(claims: pl.DataFrame, tables: TableSet, status: str = "NON_EXEMPT") -> tuple[Cases, np.ndarray]:
+    """What can be seen of leaving out each code."""
+    cases = Cases.of(claims, tables=tables, hospitals=None, rates=None, hospital_status=status)
+    return cases, cases.sight.of_edits(removals(cases.encoded))[0]
+
+
 def version_of(name: str) -> TableSet:
     return TableSet.load(f"{name[1:3]}.{name[3]}")
 
@@ -79,14 +87,16 @@ def test_equals_grouping_the_shorter_lists(shared: Path, name: str, status: str)
     assert values["drg_severity"].equals(truth["severity"][expected["of"]].alias("drg_severity"))
 
 
+@pytest.mark.parametrize("status", ["NON_EXEMPT", "UNKNOWN"])
 @pytest.mark.parametrize("name", ["v400", "v431", "v431hac"])
-def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str):
+def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str, status: str):
     claims, tables = sampled(shared, name, 60, seed=2), version_of(name)
     claims = claims.filter(pl.col("sdx").list.len() + pl.col("procedures").list.len() < 16)
-    values = code_value(claims, tables, pairs=True)
+    values = code_value(claims, tables, pairs=True, hospital_status=status)
     alone = values.filter(pl.col("with_code").is_null())
     pairs = values.filter(pl.col("with_code").is_not_null())
-    assert alone.select("drg", "drg_without").equals(code_value(claims, tables).select("drg", "drg_without"))
+    singly = code_value(claims, tables, hospital_status=status)
+    assert alone.select("drg", "drg_without").equals(singly.select("drg", "drg_without"))
 
     def told(prefix: str = "") -> pl.Expr:
         names = pl.col(f"{prefix}kind").cast(pl.String).replace("procedure", "procedures")
@@ -96,11 +106,9 @@ def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str):
         (i, a, b): drg for i, a, b, drg in pairs.select("admission_id", told(), told("with_"), "drg_without").rows()
     }
     single = {(i, a): drg for i, a, drg in alone.select("admission_id", told(), "drg_without").rows()}
-    expected = group(shorter(claims, pairs=True), tables)
+    expected = group(shorter(claims, pairs=True), tables, hospital_status=status)
     assert len(bulk) == pairs.height > 100
-    encoded = encode(claims, tables)
-    line = Line.of(encoded)
-    hidden = unseen(encoded, line, attributes(tables))
+    hidden = levels_of(claims, tables, status)[1] == HIDDEN
     unseen_codes = {row[:2] for row in alone.select("admission_id", told()).filter(pl.Series(hidden)).rows()}
     for number, (one, other), drg in expected.select("admission_id", "gone", "drg").rows():
         if (number, one, other) in bulk:
@@ -116,25 +124,23 @@ def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str):
 @pytest.mark.parametrize("name", FILES)
 def test_what_the_grouper_cannot_see_changes_nothing(shared: Path, name: str, status: str):
     """Every unseen code of every reference claim, left out and grouped all the same."""
-    from drgsim.grouper import group_encoded
-    from drgsim.variants import without
-
     claims, tables = sampled(shared, name, 60_000), version_of(name)
-    encoded = encode(claims, tables, hospital_status=status)
-    line, truth = Line.of(encoded), group_encoded(encoded, tables)
-    hidden = np.flatnonzero(unseen(encoded, line, attributes(tables)))
+    cases, level = levels_of(claims, tables, status)
+    each = removals(cases.encoded)
+    hidden = np.flatnonzero(level <= UNSEEN)
     assert len(hidden) > 100
     for start in range(0, len(hidden), 100_000):
-        some = hidden[start : start + 100_000]
-        less = group_encoded(without(encoded, line, some[:, None]), tables)
+        some = each.take(hidden[start : start + 100_000])
+        alone = replace(some, row=np.arange(len(some)))
+        less = group_encoded(applied(cases.encoded.take(some.row), alone), tables)
         for answer in ("drg", "mdc", "initial_drg", "hac_count", "return_code", "severity"):
-            assert (getattr(less, answer) == getattr(truth, answer)[line.row[some]]).all(), answer
+            assert (getattr(less, answer) == getattr(cases.truth, answer)[some.row]).all(), answer
 
 
 def test_batches_do_not_matter(shared: Path, monkeypatch: pytest.MonkeyPatch):
     claims = sampled(shared, "v431", 200, seed=3)
     whole = code_value(claims, TABLES)
-    monkeypatch.setattr("drgsim.code_value._BATCH", 7)
+    monkeypatch.setattr("drgsim.spans.LARGEST", 7)
     assert code_value(claims, TABLES).equals(whole)
 
 
@@ -215,10 +221,43 @@ def test_covid_and_trials_are_priced_without_their_code():
     assert by_code[5, 0, "sdx"] == 0
 
 
+@pytest.mark.parametrize(("version", "year"), [("40.0", 2021), ("41.1", 2024), ("43.1", 2026)])
+def test_immunotherapy_at_no_cost_is_priced_without_it(version: str, year: int):
+    """MS-DRG 018 in a trial, paid for, or told by condition code: product and trial go in turn."""
+    tables, rates = TableSet.load(version), Rates.load(year)
+    lymphoma = {"pdx": "C8330", "procedures": ["XW03368"]}
+    admissions = stays(
+        {**lymphoma, "sdx": ["Z00.6", "J9601"], "condition_codes": None},
+        {**lymphoma, "sdx": ["Z006", "I10"], "condition_codes": "ZC"},
+        {**lymphoma, "sdx": ["I10"], "procedures": ["XW03368", "0FT44ZZ"], "condition_codes": "ZB"},
+    )
+    values = code_value(admissions, tables, HOSPITAL, rates, hospital_status="EXEMPT")
+    expected = priced_by_hand(admissions, HOSPITAL, rates, tables)
+    assert values["drg"].unique().to_list() == [18]
+    assert values["usd_without"].equals(expected["total_usd"].alias("usd_without"))
+
+
+def test_texts_that_are_no_codes_stay_what_the_pricer_reads():
+    """A technology of FY2026 asks for a diagnosis by its first letters; S72.QQ is no code, yet begins with S."""
+    codes, rules = RATES.technology_codes, RATES.technology_rules
+    assert codes is not None
+    assert rules is not None
+    of_s = rules.join(codes.filter(pl.col("code") == "S*"), on="code_group")
+    whole = rules.join(of_s, on=["technology", "alternative"], how="semi").join(codes, on="code_group")
+    beside = whole.filter(pl.col("code_kind") == "procedure").group_by("code_group", maintain_order=True).first()
+    admissions = stays({"sdx": ["I10", "S72.QQ", "J9601"], "procedures": ["0FT44ZZ", *beside["code"]]})
+    values = code_value(admissions, TABLES, HOSPITAL, RATES, hospital_status="EXEMPT")
+    expected = priced_by_hand(admissions, HOSPITAL, RATES, TABLES)
+    assert values["usd_without"].equals(expected["total_usd"].alias("usd_without"))
+    changes = dict(values.select("code", "usd_change").rows())
+    assert changes["S72QQ"] < 0  # the add-on rests on it
+    assert changes["I10"] == 0
+
+
 def test_pricing_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     hospitals, admissions = generate(60, seed=6, tables=TABLES)
     whole = code_value(admissions, TABLES, hospitals, RATES, pairs=True)
-    monkeypatch.setattr("drgsim.repricing.BATCH", 11)
+    monkeypatch.setattr("drgsim.repricing.CHUNK", 11)
     assert code_value(admissions, TABLES, hospitals, RATES, pairs=True).equals(whole)
 
 
@@ -294,11 +333,14 @@ def test_what_cannot_be_used_is_told():
             table(code_value(stays({}), TABLES, hospital_status="EXEMPT"))
 
 
-def test_every_seen_code_alone_is_asked_once():
-    encoded = encode(stays({"sdx": ["J9601", "I10"]}), TABLES, hospital_status="EXEMPT")
-    dropped, seen = _dropped(encoded, Line.of(encoded), attributes(TABLES), pairs=True)
-    assert dropped.tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
-    assert seen.tolist() == [0, 2, 3]
+def test_pairs_are_of_codes_that_can_be_seen():
+    """Of J96.01, I10 and the cholecystectomy, hypertension means nothing to any formula beside cholecystitis."""
+    cases = Cases.of(
+        stays({"sdx": ["J9601", "I10"]}), tables=TABLES, hospitals=None, rates=None, hospital_status="EXEMPT"
+    )
+    each = removals(cases.encoded)
+    assert _left_out(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
+    assert _left_out(each, cases, pairs=False).tolist() == [[0], [1], [2]]
 
 
 # ------------------------------------------------------------------------------------ tables made of it

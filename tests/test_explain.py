@@ -13,7 +13,7 @@ import pytest
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
 from drgsim.attributes import attributes
 from drgsim.encode import bordered, encode_span
-from drgsim.explain import Explanation, explain, pay_code_text
+from drgsim.explaining import Explanation, explain, pay_code_text
 from drgsim.grouper import grade
 from drgsim.path import Path
 from drgsim.payment import COMPONENTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,23 @@ FRONT_DOOR = [
     "InputError",
     "MissingRateError",
     "Rates",
+    "Scenario",
     "SchemaError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
+    "audit",
+    "calibrate",
+    "code_value",
+    "explain",
+    "exposure",
     "generate",
     "group",
+    "impact",
     "pay",
+    "profile",
     "read_claims",
+    "simulate",
     "version_for",
     "versions",
     "with_weights",
@@ -32,6 +42,31 @@ FRONT_DOOR = [
 def test_front_door_is_pinned():
     assert sorted(drgsim.__all__) == FRONT_DOOR
     assert all(getattr(drgsim, name).__doc__ for name in FRONT_DOOR)
+
+
+def test_no_module_is_called_as_a_public_name_is():
+    """Importing such a module would put it in the place of the function."""
+    modules = {path.stem for path in Path(drgsim.__file__).parent.glob("*.py")}
+    assert not modules & set(FRONT_DOOR)
+    for name in ("explain", "impact", "code_value"):
+        with pytest.raises(ModuleNotFoundError):
+            import_module(f"drgsim.{name}")
+
+
+def test_public_names_stay_what_they_are_whatever_is_imported():
+    """In a fresh interpreter, every module is imported before any public name is asked for."""
+    program = """
+import inspect, pkgutil, importlib
+import drgsim
+for module in pkgutil.iter_modules(drgsim.__path__):
+    if module.name != "__main__":
+        importlib.import_module("drgsim." + module.name)
+from drgsim import explain, impact, code_value
+print(sorted(name for name in drgsim.__all__ if not callable(getattr(drgsim, name))))
+print(all(inspect.isfunction(verb) for verb in (explain, impact, code_value)))
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["[]", "True"]
 
 
 def test_package_is_typed():

@@ -6,26 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from drgsim.attributes import SEVERITIES, Attributes, attributes
-from drgsim.code_pricing import Repricing
-from drgsim.encode import Encoded, bordered, encode_span, joined
+from drgsim.attributes import SEVERITIES, Attributes
+from drgsim.cases import Billed, Cases
+from drgsim.draws import Ints
+from drgsim.edits import Edits, Kind
+from drgsim.encode import UNKNOWN_CODE, Encoded, flat, starts
 from drgsim.errors import InputError, SchemaError
-from drgsim.grouper import Grouping, answer, grade, group, group_encoded
+from drgsim.grouper import group
 from drgsim.rates import Rates
-from drgsim.runs import Index
-from drgsim.schema import Severity
+from drgsim.runs import Index, stretches
+from drgsim.schema import ADMISSIONS, Severity, checked, normalised
+from drgsim.sight import HIDDEN
 from drgsim.spans import over_spans
 from drgsim.stays import with_weights
 from drgsim.tables import TableSet
-from drgsim.variants import Line, code_texts, unseen, without
 
 CodeKind = pl.Enum(["sdx", "procedure"])
 """Which list of an admission a code stands in."""
-
-_BATCH = 32_768
-"""Leave-one-out admissions built and grouped at a time by a thread: they stay in the cache."""
 
 
 def code_value(
@@ -45,8 +43,8 @@ def code_value(
         tables: the grouper version.
         hospitals: (h,) `schema.HOSPITALS`, for dollars.
         rates: for weights, and with hospitals for dollars; as `pay` takes them.
-        pairs: also leave out both of every two codes of an admission that the grouper can see. What is not
-            listed has a code that it cannot see, and changes what the other code alone changes.
+        pairs: also leave out both of every two codes of an admission that grouper or pricer can see. A pair that
+            is not listed has a code they cannot see, and changes what its other code alone changes.
         marking: add the grouper's own report of the code (see docs/why_this_drg.md); far slower.
         hospital_status: as `group` takes it.
 
@@ -71,28 +69,26 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
-    if not isinstance(tables, TableSet):
-        raise InputError(f"tables is {tables!r}, expected a TableSet such as TableSet.load('43.1').")
-    frame = bordered(admissions, hospital_status)
-    encoded = joined(over_spans(len(frame), lambda start, stop: encode_span(frame[start:stop], tables)))
-    rules, line = attributes(tables), Line.of(encoded)
-    truth = group_encoded(encoded, tables)
-    dropped, seen = _dropped(encoded, line, rules, pairs=pairs)
-    drg = _left_out(encoded, line, rules, dropped, seen, truth.drg)
-    codes = code_texts(frame, encoded, line, rules)
-    values = _described(frame, encoded, line, codes, dropped, truth, rules, pairs=pairs)
-    values = values.with_columns(pl.Series("drg_without", drg))
-    row = line.row[dropped[:, 0]]
+    cases = Cases.of(
+        admissions,
+        tables=tables,
+        hospitals=hospitals,
+        rates=None if hospitals is None else rates,
+        hospital_status=hospital_status,
+    )
+    each = removals(cases.encoded)
+    left_out = _left_out(each, cases, pairs=pairs)
+    billed = _billed(left_out, each, cases)
+    values = _described(cases, each, left_out, billed, pairs=pairs)
     if rates is not None:
-        values = _weighed(values, admissions, row, rates)
-    if rates is not None and hospitals is not None:
-        pricing = Repricing.of(admissions, codes, line, hospitals, rates)
-        values = _priced(values, pricing, row, dropped, truth.drg, drg)
+        values = _weighed(values, cases.grouped, each.row[left_out[:, 0]], rates)
+    if hospitals is not None:
+        values = _priced(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
-        marked = code_marks(detailed, line)
-        alone = dropped[:, 0] == dropped[:, -1]
-        values = values.with_columns(marked=pl.when(pl.Series(alone)).then(marked.gather(dropped[:, 0])))
+        alone = pl.Series(left_out[:, 0] == left_out[:, -1])
+        marked = code_marks(detailed, each).gather(left_out[:, 0])
+        values = values.with_columns(marked=pl.when(alone).then(marked))
     return values
 
 
@@ -182,55 +178,80 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _dropped(encoded: Encoded, line: Line, rules: Attributes, *, pairs: bool) -> tuple[Index, Index]:
-    """Return what is left out, (k, w) places in the line, and which of these rows the grouper can see."""
-    hidden = unseen(encoded, line, rules)
-    alone = np.arange(len(hidden))
-    seen = np.flatnonzero(~hidden)
+def removals(encoded: Encoded) -> Edits:
+    """Return every edit that takes one code away, (m,): of each admission its secondary diagnoses, then procedures.
+
+    >>> from drgsim.encode import encode
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K810"], "sdx": [["I10", "J9601"]], "procedures": [["0FT44ZZ"]]})
+    >>> each = removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
+    >>> [Kind(kind).name for kind in each.kind], each.place.tolist()
+    (['SDX', 'SDX', 'PROCEDURE'], [0, 1, 0])
+    """
+    start = encoded.sdx_start + encoded.procedure_start
+    row = np.repeat(np.arange(len(encoded)), np.diff(start))
+    place = np.arange(len(row)) - start[row]
+    count = np.diff(encoded.sdx_start)[row]
+    is_sdx = place < count
+    before = np.empty(len(row), np.int32)
+    before[is_sdx], before[~is_sdx] = encoded.sdx, encoded.procedures
+    return Edits(
+        row=row,
+        kind=np.where(is_sdx, Kind.SDX, Kind.PROCEDURE).astype(np.uint8),
+        place=np.where(is_sdx, place, place - count).astype(np.int32),
+        before=before,
+        after=np.zeros(len(row), np.int32),
+    )
+
+
+def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
+    """Return what is left out, (k, w) places in `each`: every code alone, and every pair that can be seen.
+
+    A code that neither grouper nor pricer can see is in no pair.
+    """
+    alone = np.arange(len(each))
     if not pairs:
-        return alone[:, None], seen
-    both = line.pairs(seen)
-    dropped = np.concatenate([np.stack([alone, alone], axis=1), both])  # a code twice is that code alone
-    return dropped, np.concatenate([seen, len(alone) + np.arange(len(both))])
+        return alone[:, None]
+
+    def seen(start: int, stop: int) -> Index:
+        some = each.take(slice(start, stop))
+        return start + np.flatnonzero((cases.sight.of_edits(some)[0] != HIDDEN) | cases.pricer.asks_otherwise(some))
+
+    codes = np.concatenate(over_spans(len(each), seen))
+    row = each.row[codes]
+    first = np.arange(1, len(codes) + 1)
+    second, which = stretches(first, np.searchsorted(row, row, "right") - first)
+    both = np.stack([codes[which], codes[second]], axis=1)
+    return np.concatenate([np.stack([alone, alone], axis=1), both])  # a code twice is that code alone
 
 
-def _left_out(
-    encoded: Encoded, line: Line, rules: Attributes, dropped: Index, seen: Index, drg: NDArray[np.uint16]
-) -> NDArray[np.uint16]:
-    """Return the DRG of each admission without what is dropped; only what the grouper can see is grouped."""
+def _billed(left_out: Index, each: Edits, cases: Cases) -> Billed:
+    """Group and price admissions without what is left out, a span at a time."""
 
-    def drgs(start: int, stop: int) -> list[NDArray[np.uint16]]:
-        batches = (dropped[seen[at : min(at + _BATCH, stop)]] for at in range(start, stop, _BATCH))
-        return [answer(grade(without(encoded, line, batch), rules)).drg for batch in batches]
+    def span(start: int, stop: int) -> Billed:
+        some = left_out[start:stop]
+        edits = some != some[:, :1]
+        edits[:, 0] = True  # of a code twice, once
+        return cases.billed(each.take(some[edits]), starts(edits.sum(axis=1)))
 
-    found = drg[line.row[dropped[:, 0]]]
-    found[seen] = np.concatenate([found[:0], *(part for parts in over_spans(len(seen), drgs) for part in parts)])
-    return found
+    return Billed.joined(over_spans(len(left_out), span))
 
 
-def _described(
-    frame: pl.DataFrame,
-    encoded: Encoded,
-    line: Line,
-    codes: pl.Series,
-    dropped: Index,
-    truth: Grouping,
-    rules: Attributes,
-    *,
-    pairs: bool,
-) -> pl.DataFrame:
-    """Return what is left out, and what the whole admission is grouped to."""
-    first, other = dropped[:, 0], dropped[:, -1]
-    row = line.row[first]
-    level = np.zeros(len(line.row), np.uint8)
-    level[line.sdx_at] = rules.diagnoses.scheme_severity[rules.diagnoses.scheme[encoded.sdx]]
+def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pairs: bool) -> pl.DataFrame:
+    """Return what is left out, what the whole admission is grouped to, and what it is without."""
+    first, other = left_out[:, 0], left_out[:, -1]
+    row = each.row[first]
+    codes, level = code_texts(cases.grouped, each, cases.rules), np.zeros(len(each), np.uint8)
+    diagnoses, is_sdx = cases.rules.diagnoses, each.kind == Kind.SDX
+    level[is_sdx] = diagnoses.scheme_severity[diagnoses.scheme[each.before[is_sdx]]]
 
     def described(at: Index, prefix: str = "") -> dict[str, pl.Series]:
-        kinds = pl.Series(CodeKind.categories, dtype=CodeKind).gather(np.where(line.is_sdx[at], 0, 1))
-        place = pl.Series(line.place[at].astype(np.uint16))
+        kinds = pl.Series(CodeKind.categories, dtype=CodeKind).gather(np.where(is_sdx[at], 0, 1))
+        place = pl.Series(each.place[at].astype(np.uint16))
         return {f"{prefix}code": codes.gather(at), f"{prefix}kind": kinds, f"{prefix}place": place}
 
-    values = pl.DataFrame({"admission_id": frame["admission_id"].gather(row), **described(first)})
+    ids = checked(cases.grouped, ADMISSIONS)["admission_id"]
+    values = pl.DataFrame({"admission_id": ids.gather(row), **described(first)})
     if pairs:
         is_pair = pl.lit(pl.Series(first != other))
         beside = pl.DataFrame(described(other, "with_"))
@@ -238,8 +259,9 @@ def _described(
     severities = pl.Series(SEVERITIES, dtype=Severity)
     return values.with_columns(
         severities.gather(level[first]).alias("severity"),
-        pl.Series("drg", truth.drg[row]),
-        severities.gather(truth.severity[row]).alias("drg_severity"),
+        pl.Series("drg", cases.truth.drg[row]),
+        severities.gather(cases.truth.severity[row]).alias("drg_severity"),
+        pl.Series("drg_without", billed.drg),
     )
 
 
@@ -256,29 +278,41 @@ def _weighed(
     )
 
 
-def _priced(
-    values: pl.DataFrame,
-    pricing: Repricing,
-    row: Index,
-    dropped: Index,
-    drg: NDArray[np.uint16],
-    drg_without: NDArray[np.uint16],
-) -> pl.DataFrame:
-    """Price each admission whole, and again where another DRG or a code that the pricer reads is gone."""
-    usd = pricing.usd(np.arange(len(drg)), drg)[row]
-    again = np.flatnonzero((drg_without != drg[row]) | pricing.reads[dropped].any(axis=1))
-    less = usd.copy()
-    less[again] = pricing.usd(row[again], drg_without[again], dropped[again])
+def _priced(values: pl.DataFrame, cents: Ints, without: Ints) -> pl.DataFrame:
     return values.with_columns(
-        pl.Series("usd", usd), pl.Series("usd_without", less), pl.Series("usd_change", np.round(less - usd, 2))
+        usd=pl.Series(cents / 100), usd_without=pl.Series(without / 100), usd_change=pl.Series((without - cents) / 100)
     )
 
 
-def code_marks(detailed: pl.DataFrame, line: Line) -> pl.Series:
-    """Return the grouper's mark of each code in the line's order, from `group(..., detail=True)`."""
-    marks = np.empty(len(line.row), object)
-    for name, at in (("sdx_impact", line.sdx_at), ("proc_impact", line.procedure_at)):
-        marks[at] = detailed[name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
+def code_texts(admissions: pl.DataFrame, each: Edits, rules: Attributes) -> pl.Series:
+    """Return the code that each removal takes away, (m,) String, normalised.
+
+    Args:
+        admissions: with `sdx` and `procedures`, as they were encoded.
+        each: `removals` of them.
+        rules: of a version of the table folder that encoded them.
+    """
+    frame = checked(admissions, ADMISSIONS)
+    texts, at, begin = list[pl.Series](), np.empty(len(each), np.int64), 0
+    for kind, name, book in (
+        (Kind.SDX, "sdx", rules.diagnosis_book),
+        (Kind.PROCEDURE, "procedures", rules.procedure_book),
+    ):
+        where = np.flatnonzero(each.kind == kind)
+        index = each.before[where].astype(np.int64) - 1
+        strange = np.flatnonzero(each.before[where] == UNKNOWN_CODE)  # a code of no version stays the text it is
+        index[strange] = len(book.codes) + np.arange(len(strange))
+        at[where] = index + begin
+        texts += [book.codes, normalised(flat(frame[name]).gather(strange))]
+        begin += len(book.codes) + len(strange)
+    return pl.concat(texts).gather(at)
+
+
+def code_marks(detailed: pl.DataFrame, each: Edits) -> pl.Series:
+    """Return the grouper's mark of the code that each removal takes away, from `group(..., detail=True)`."""
+    marks = np.empty(len(each), object)
+    for kind, name in ((Kind.SDX, "sdx_impact"), (Kind.PROCEDURE, "proc_impact")):
+        marks[each.kind == kind] = detailed[name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
     return pl.Series(marks, dtype=pl.String)
 
 
