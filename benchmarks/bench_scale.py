@@ -39,7 +39,15 @@ def told(*arguments: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("what", "size"), [("compute", "small"), ("memory", "small"), ("files", "small"), ("files", "large")]
+    ("what", "size"),
+    [
+        ("compute", "small"),
+        ("memory", "small"),
+        ("files", "small"),
+        ("answers", "small"),
+        ("files", "large"),
+        ("answers", "large"),
+    ],
 )
 def test_grouped_and_priced(benchmark: BenchmarkFixture, folder: Path, what: str, size: str) -> None:
     target = [] if what == "compute" else [folder / "out.parquet"]

@@ -190,7 +190,7 @@ def test_workers_use_one_thread_each(frame):
 
 
 def test_small_batches_are_joined():
-    batches = [pa.RecordBatch.from_arrays([pa.array(range(i))], names=["a"]) for i in (4, 4, 0, 9, 1)]
+    batches = [pa.RecordBatch.from_arrays([pa.array(range(i), pa.int64())], names=["a"]) for i in (4, 4, 0, 9, 1)]
     tables = list(in_batches(iter(batches), 8))
     assert [table.num_rows for table in tables] == [8, 9, 1]
     assert pa.concat_tables(tables).equals(pa.Table.from_batches(batches))
