@@ -61,11 +61,11 @@ class Cases:
         observed: what the formulas see of them, and `sight` what they can see of an edit.
     """
 
-    grouped: pl.DataFrame
+    grouped: pl.DataFrame = field(repr=False)
     tables: TableSet
-    encoded: Encoded
-    age: Ints
-    los: Ints
+    encoded: Encoded = field(repr=False)
+    age: Ints = field(repr=False)
+    los: Ints = field(repr=False)
     truth: Grouping = field(repr=False)
     pricer: Repricer = field(repr=False)
     observed: Observed = field(repr=False)

@@ -24,7 +24,7 @@ from drgsim import Rates, TableSet, group, pay
 from drgsim.bounded import MOST_LINE, MOST_SETTINGS, SMALL
 from drgsim.claims import map_claims
 from drgsim.errors import DrgsimError, InputError, SchemaError, TableError
-from drgsim.explain import explain
+from drgsim.explaining import explain
 from drgsim.formula import alternatives, parse
 from drgsim.manifest import MANIFEST, read_verified, seal
 from drgsim.population import Population

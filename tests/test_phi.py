@@ -22,9 +22,9 @@ from drgsim.auditing import audit
 from drgsim.cases import Cases
 from drgsim.claims import LAYOUTS, map_claims
 from drgsim.claims_long import read_long
-from drgsim.code_value import code_value
+from drgsim.code_values import code_value
 from drgsim.errors import DrgsimError
-from drgsim.explain import explain
+from drgsim.explaining import explain
 from drgsim.profiles import profile
 from drgsim.sampling import SimpleRandom
 from drgsim.scenario import Scenario
@@ -108,7 +108,9 @@ VERBS: dict[str, Callable[[pl.DataFrame], object]] = {
         _grouped(admissions()).with_columns(frame), HOSPITALS, [Rates.load(2025), Rates.load(2026)]
     ),
     "with_weights": lambda frame: with_weights(frame.rename({"age": "drg"}), Rates.load(2026)),
-    "Cases": lambda frame: Cases.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)),
+    "Cases": lambda frame: (
+        Cases.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids
+    ),
     "simulate": lambda frame: simulate(
         frame,
         Scenario.load("illustration"),
@@ -154,7 +156,7 @@ def test_the_search_can_fail(caplog: pytest.LogCaptureFixture, capsys: pytest.Ca
 def test_messages_name_row_and_column(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]):
     twice = admissions().with_columns(admission_id=pl.lit(NUMBER))
     told = silent(
-        lambda: Cases.of(twice, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)),
+        lambda: Cases.of(twice, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids,
         caplog,
         capsys,
     )
@@ -240,8 +242,13 @@ def test_reports_and_flags_show_no_value(tmp_path: Path):
 
 
 def test_the_representation_of_values_shows_no_patient():
-    """What a debugger or a log prints of drgsim's own values."""
-    marked = admissions().with_columns(pdx=pl.lit(MARK))
-    cases = Cases.of(marked, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026))
-    assert isinstance(ADMISSIONS, Frame)
-    assert MARK not in repr(cases)
+    """What a debugger or a log prints of drgsim's own values; every column holds the marker."""
+    marked = admissions().select(pl.lit(MARK).alias("note"), pl.all()).with_columns(pdx=pl.lit(MARK), age=pl.lit(91731))
+    tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    cases = Cases.of(marked, tables=tables, hospitals=HOSPITALS, rates=rates)
+    run = simulate(
+        marked, Scenario.load("illustration"), tables=tables, hospitals=HOSPITALS, rates=rates, replicates=2, seed=1
+    )
+    for value in (cases, run):
+        assert MARK not in repr(value)
+        assert "91731" not in repr(value)
