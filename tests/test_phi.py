@@ -28,7 +28,7 @@ from drgsim.explaining import explain
 from drgsim.profiles import profile
 from drgsim.sampling import SimpleRandom
 from drgsim.scenario import Scenario
-from drgsim.schema import ADMISSIONS, Frame
+from drgsim.schema import ADMISSIONS
 from drgsim.simulation import simulate
 
 MARK = "ZQX93177"
@@ -84,12 +84,10 @@ VALUES: dict[str, Any] = {
     "negative": -NUMBER,
     "fraction": NUMBER + 0.5,
     "date": DAY,
-    "time": dt.datetime(1931, 7, 9, 1, 2, 3),
     "texts": [MARK],
     "numbers": [NUMBER],
     "struct": {"a": MARK},
     "bytes": MARK.encode(),
-    "lists": [[MARK]],
 }
 
 
