@@ -13,9 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim.claims import map_claims
-from drgsim.errors import DrgsimError, InputError, SchemaError
+from drgsim.errors import DrgsimError, InputError, SchemaError, TableError
+from drgsim.release_data import release_facts
+from drgsim.release_wire import INT, Field, decoded
 from drgsim.scenario import Scenario, kinds
 from tests.fuzz.targets import CHOICES, NAMES, TARGETS, seeds
+from tests.releases import VERSIONS, packed, release
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -173,3 +176,18 @@ def test_whatever_polars_raises_is_a_refusal(
     pl.DataFrame({"pdx": ["K810"]}).write_parquet(path)
     with pytest.raises(InputError, match=r"not a readable parquet file: Result::unwrap\(\)"):
         map_claims(path)
+
+
+def test_a_release_whose_diagnoses_have_no_version_is_refused():
+    """Was: polars.exceptions.SchemaError."""
+    with pytest.raises(TableError, match="diagnoses are of no version"):
+        release_facts(release().replace(packed(6, VERSIONS), packed(15, VERSIONS)), ignore_unknown_fields=True)
+
+
+def test_packed_numbers_count_as_fields(monkeypatch: pytest.MonkeyPatch):
+    """Found beside it: a file of one packed field could hold a hundred million numbers."""
+    monkeypatch.setattr("drgsim.release_wire.MOST_RECORDS", 100)
+    message = {1: Field("numbers", INT, many=True)}
+    assert len(decoded(packed(1, (1,) * 99), message)["numbers"]) == 99
+    with pytest.raises(TableError, match="more than 100 fields"):
+        decoded(packed(1, (1,) * 100), message)
