@@ -25,6 +25,9 @@ from drgsim.tables import TableSet
 CodeKind = pl.Enum(["sdx", "procedure"])
 """Which list of an admission a code stands in."""
 
+_BATCH = 1 << 20
+"""Admissions less a code that are billed at a time; what is beside the result stays flat."""
+
 
 def code_value(
     admissions: pl.DataFrame,
@@ -226,15 +229,15 @@ def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
 
 
 def _billed(left_out: Index, each: Edits, cases: Cases) -> Billed:
-    """Group and price admissions without what is left out, a span at a time."""
+    """Group and price admissions without what is left out, a batch at a time."""
 
-    def span(start: int, stop: int) -> Billed:
-        some = left_out[start:stop]
+    def batch(some: Index) -> Billed:
         edits = some != some[:, :1]
         edits[:, 0] = True  # of a code twice, once
         return cases.billed(each.take(some[edits]), starts(edits.sum(axis=1)))
 
-    return Billed.joined(over_spans(len(left_out), span))
+    edges = range(0, max(len(left_out), 1), _BATCH)  # nothing to leave out is a batch too
+    return Billed.joined([batch(left_out[start : start + _BATCH]) for start in edges])
 
 
 def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pairs: bool) -> pl.DataFrame:

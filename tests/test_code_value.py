@@ -140,7 +140,7 @@ def test_what_the_grouper_cannot_see_changes_nothing(shared: Path, name: str, st
 def test_batches_do_not_matter(shared: Path, monkeypatch: pytest.MonkeyPatch):
     claims = sampled(shared, "v431", 200, seed=3)
     whole = code_value(claims, TABLES)
-    monkeypatch.setattr("drgsim.spans.LARGEST", 7)
+    monkeypatch.setattr("drgsim.code_values._BATCH", 7)
     assert code_value(claims, TABLES).equals(whole)
 
 
