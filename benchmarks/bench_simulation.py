@@ -115,7 +115,7 @@ def test_simulate(benchmark: BenchmarkFixture, population: Callable[..., tuple[p
 @pytest.mark.parametrize("n", SIZES)
 def test_replicates_alone(benchmark: BenchmarkFixture, n: int):
     """The replicates, once the admissions are ready: what the baselines below are to be held against."""
-    cases, run = ready(n)
+    _, run = ready(n)
     benchmark.pedantic(lambda: Run.go(_fresh(run), 48, progress=False), rounds=3, warmup_rounds=1)
     benchmark.extra_info.update(what="replicates", admissions=n, seconds_a_replicate=benchmark.stats["median"] / 48)
 

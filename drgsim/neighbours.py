@@ -172,11 +172,9 @@ def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...
     codes = np.frombuffer(numbers, np.int32)
     book = _book(tables)
     own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
-    begins = (
-        pl.any_horizontal(pl.col("code_right").str.starts_with(p) for p in normalised(pl.Series(list(to))))
-        if to
-        else True
-    )
+    begins = [
+        pl.col("code_right").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))
+    ]
     shared = sum(
         (pl.col("code").str.slice(0, n) == pl.col("code_right").str.slice(0, n)).cast(pl.Int32)
         & (pl.col("code").str.len_chars() >= n).cast(pl.Int32)
