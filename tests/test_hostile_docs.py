@@ -21,8 +21,8 @@ def test_examples(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_row_names_a_test() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and line.count("|") == 4][::1]
-    rows = [row for row in rows if not row.startswith("| tried")]
+    tried = PAGE.partition("## Fuzzing")[0].splitlines()
+    rows = [line for line in tried if line.startswith("| ") and not line.startswith("| tried")]
     assert len(rows) > 25
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", row)
