@@ -21,7 +21,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from drgsim import Rates, TableSet, generate, group, pay
 from drgsim.bills import billed_together
 from drgsim.cases import Cases
-from drgsim.edits import applied, decoded
+from drgsim.edits import applied, decoded, texts_by_number
 from drgsim.encode import Encoded
 from drgsim.grouper import group_encoded
 from drgsim.miscoding import drawn
@@ -115,7 +115,7 @@ def test_simulate(benchmark: BenchmarkFixture, population: Callable[..., tuple[p
 @pytest.mark.parametrize("n", SIZES)
 def test_replicates_alone(benchmark: BenchmarkFixture, n: int):
     """The replicates, once the admissions are ready: what the baselines below are to be held against."""
-    cases, run = ready(n)
+    _, run = ready(n)
     benchmark.pedantic(lambda: Run.go(_fresh(run), 48, progress=False), rounds=3, warmup_rounds=1)
     benchmark.extra_info.update(what="replicates", admissions=n, seconds_a_replicate=benchmark.stats["median"] / 48)
 
@@ -145,7 +145,7 @@ def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
 def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: int):
     """The same from claim frames: group() and pay() of every billed admission, one replicate."""
     cases, run = ready(n)
-    codes = decoded(everything(cases, run, 5), TABLES)
+    codes = decoded(everything(cases, run, 5), *texts_by_number(TABLES))
     billed = cases.grouped.with_columns(*codes.get_columns()).drop("sdx_poa")
     result = benchmark.pedantic(
         lambda: pay(group(billed, TABLES, hospital_status="EXEMPT"), _hospitals(n), RATES), rounds=3, warmup_rounds=1

@@ -117,6 +117,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drgsim.auditing import audit
+    from drgsim.calibration import calibrate
     from drgsim.claims import read_claims
     from drgsim.code_values import code_value
     from drgsim.errors import (
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
         UnknownVersionError,
     )
     from drgsim.explaining import explain
+    from drgsim.exposures import exposure
     from drgsim.grouper import group
     from drgsim.impacts import impact
     from drgsim.payment import pay
@@ -150,8 +152,10 @@ __all__ = [
     "TableSet",
     "UnknownVersionError",
     "audit",
+    "calibrate",
     "code_value",
     "explain",
+    "exposure",
     "generate",
     "group",
     "impact",
@@ -169,8 +173,10 @@ _HOME = {
     "Scenario": "scenario",
     "TableSet": "tables",
     "audit": "auditing",
+    "calibrate": "calibration",
     "code_value": "code_values",
     "explain": "explaining",
+    "exposure": "exposures",
     "generate": "synth",
     "group": "grouper",
     "impact": "impacts",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
@@ -213,17 +214,25 @@ class Cases:
         returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
         return returned
 
-    def digest(self) -> str:
-        """Return hexadecimal digits that the admissions' codes and payments decide, whatever their order."""
+    def digest(self, named: Iterable[str] = ()) -> str:
+        """Return hexadecimal digits that what is known of the admissions decides, whatever their order.
+
+        Args:
+            named: further columns that count, as text; those that are not there do not.
+        """
         encoded = self.encoded
         columns: dict[str, NDArray[np.integer]] = {
             "pdx": encoded.pdx,
             "sex": encoded.sex,
             "status": encoded.status_place,
             "hospital": encoded.hospital_status,
+            "age": self.age,
+            "los": self.los,
             "drg": self.truth.drg,
             "cents": self.pricer.cents,
         }
+        texts = {name: numbered(self.grouped[name]) for name in sorted(named) if name in self.grouped.columns}
+        columns |= {f"column {name}": values.view(np.int64) for name, values in texts.items()}
         total = sum(_hashed(name, self.ids, values.astype(np.int64)) for name, values in columns.items())
         poa = 0 if encoded.poa is None else encoded.poa.astype(np.int64) << 24
         for name, codes, start, row in (
@@ -238,6 +247,15 @@ class Cases:
 def _hashed(name: str, ids: Bits, values: Ints) -> int:
     """Return a sum of hashes, which no order of the rows can change."""
     return int(bits(0, f"digest {name}", ids, values.view(np.uint64)).sum())
+
+
+def numbered(texts: pl.Series) -> Bits:
+    """Return a number for each text (null is the empty one), the same on every machine, (n,)."""
+    found = texts.cast(pl.String).fill_null("")
+    distinct = found.unique()
+    numbers = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") for text in distinct]
+    known = pl.Series(numbers, dtype=pl.UInt64)
+    return found.replace_strict(distinct, known, return_dtype=pl.UInt64).cast(pl.UInt64).to_numpy()
 
 
 def _distinct_ids(ids: pl.Series) -> Bits:

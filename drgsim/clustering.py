@@ -7,13 +7,11 @@ error rates run from 0.3 % to 52 % between hospitals.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 
 import numpy as np
-import polars as pl
 
-from drgsim.cases import Cases
+from drgsim.cases import Cases, numbered
 from drgsim.draws import Bits, Floats, Ints, as_normal, bits, uniform
 
 CODERS = 8
@@ -66,22 +64,11 @@ def intercept(mean: float, sd: float) -> float:
 def _keys(cases: Cases) -> tuple[Bits, Bits]:
     """Return a number for the hospital and for the coder of each admission, the same on every machine."""
     named = cases.grouped.columns
-    hospital = _number(cases.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(cases), np.uint64)
+    hospital = numbered(cases.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(cases), np.uint64)
     if "coder_id" in named:
-        return hospital, hospital ^ (_number(cases.grouped["coder_id"]) << np.uint64(1))
+        return hospital, hospital ^ (numbered(cases.grouped["coder_id"]) << np.uint64(1))
     dealt = bits(0, "coder", cases.ids) % np.uint64(CODERS)
     return hospital, hospital + dealt + np.uint64(1)
-
-
-def _number(names: pl.Series) -> Bits:
-    distinct = names.cast(pl.String).fill_null("").unique()
-    numbers = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in distinct]
-    return (
-        names.cast(pl.String)
-        .fill_null("")
-        .replace_strict(distinct, pl.Series(numbers, dtype=pl.UInt64), return_dtype=pl.UInt64)
-        .to_numpy()
-    )
 
 
 def _expit(x: Floats) -> Floats:

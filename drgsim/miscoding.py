@@ -143,12 +143,18 @@ class Operator(_Frozen, ABC):
 def logit_shifted(rate: float, shift: float) -> float:
     """Return a rate whose logit is `shift` higher; 0 and 1 stay.
 
+    Raises:
+        InputError: the shift is not finite.
+
     >>> round(logit_shifted(0.5, 1.0), 4), logit_shifted(0.0, 1.0)
     (0.7311, 0.0)
     """
+    if not math.isfinite(shift):
+        raise InputError(f"the shift is {shift!r}, expected a finite number.")
     if rate in (0.0, 1.0):
         return rate
-    return 1 / (1 + (1 - rate) / rate * math.exp(-shift))
+    logit = math.log(rate) - math.log1p(-rate) + shift
+    return 1 / (1 + math.exp(-logit)) if logit > 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
@@ -168,6 +174,11 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
     sites = sites.take(np.flatnonzero(kept))
     if where.decisive and len(sites):
         gone = Edits(sites.row, sites.kind, sites.place, sites.before, np.zeros(len(sites), np.int32))
+        of_poa = np.flatnonzero(sites.kind == Kind.POA)  # what decides is the code whose POA it is
+        at = cases.encoded.sdx_start[sites.row[of_poa]] + sites.place[of_poa]
+        kind, before = gone.kind.copy(), gone.before.copy()
+        kind[of_poa], before[of_poa] = Kind.SDX, cases.encoded.sdx[at]
+        gone = replace(gone, kind=kind, before=before)
         without = cases.billed(gone, np.arange(len(sites) + 1))
         sites = sites.take(np.flatnonzero(without.drg != cases.truth.drg[sites.row]))
     if operator.hospital_sd or operator.coder_sd:

@@ -153,10 +153,11 @@ class Simulation:
 
     def _told(self, table: pl.DataFrame, columns: tuple[str, ...], level: float) -> pl.DataFrame:
         r = self.replicates
-        mean = {f"{name}_usd": pl.col(name) / 100 / r for name in ("net", "over", "under", "gross")}
-        mean["drg_changes"] = pl.col("drg_changes") / r
-        spread = (pl.col("squares") - pl.col("net").cast(pl.Float64) ** 2 / r).clip(lower_bound=0.0) / max(r - 1, 1)
-        error = (spread / r).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
+        each = pl.lit(r or None, pl.Float64)  # the mean of no replicate is not known
+        mean = {f"{name}_usd": pl.col(name) / 100 / each for name in ("net", "over", "under", "gross")}
+        mean["drg_changes"] = pl.col("drg_changes") / each
+        spread = (pl.col("squares") - pl.col("net").cast(pl.Float64) ** 2 / each).clip(lower_bound=0.0) / max(r - 1, 1)
+        error = (spread / each).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
         reach = t_quantile(r - 1, level) if r > 1 else float("nan")
         told = table.with_columns(**mean, net_standard_error=error).with_columns(
             net_low=pl.col("net_usd") - reach * pl.col("net_standard_error"),
@@ -253,8 +254,8 @@ class Simulation:
         return root
 
     def _case_mix_index(self) -> float:
-        weighed = self.admissions["weight"].sum()
-        return float(weighed) / max(self.admissions.height, 1)
+        weighed = (self.admissions["weight"] * 1e4).round().cast(pl.Int64).sum()  # whole, so that no order counts
+        return float(weighed) / 1e4 / max(self.admissions.height, 1)
 
     def _bills(self) -> pl.DataFrame:
         """Return the bills that moved with the measures of a table, money in cents."""

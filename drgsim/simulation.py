@@ -36,6 +36,8 @@ BLOCK = 8
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 _BILLS = 1 << 21
 """About how many bills are put together at a time."""
+_MOST_BLOCKS = 512
+"""Replicates of a block are sorted by a 16-bit key."""
 
 
 def simulate(
@@ -156,7 +158,7 @@ class Run:
         from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
+        block = BLOCK if target_se else BLOCK * min(_MOST_BLOCKS, max(1, round(_BILLS / max(expected, 1) / BLOCK)))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
@@ -246,7 +248,8 @@ class Run:
     @property
     def run_id(self) -> str:
         """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
-        parts = (self.cases.digest(), self.scenario.digest, self.cases.tables.version, str(self.seed))
+        columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
+        parts = (self.cases.digest(columns), self.scenario.digest, self.cases.tables.version, str(self.seed))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
     def _applied(self) -> pl.DataFrame:
