@@ -182,11 +182,15 @@ def with_rates(text: str, mix: Scenario, made: Scenario) -> str:
 
 
 def _list(folder: Path, name: str, source: str) -> None:
-    """List a scenario in the manifest, unless it is there; `seal` writes its sha256."""
-    if name not in manifest(folder)["files"]:
-        entry = f'\n[files."{name}"]\nsha256 = ""\nrows = 0\nsource = "{source}"\nlicence = "{_LICENCE}"\n'
-        path = folder / MANIFEST
-        path.write_text(path.read_text("utf-8").rstrip() + "\n" + entry, "utf-8")
+    """List a scenario in the manifest before the others, unless it is there; `seal` writes its sha256."""
+    if name in manifest(folder)["files"]:
+        return
+    path = folder / MANIFEST
+    sections = re.split(r"(?m)^(?=\[)", path.read_text("utf-8"))
+    others = [at for at, section in enumerate(sections) if section.startswith(f'[files."{_SCENARIOS}')]
+    entry = f'[files."{name}"]\nsha256 = ""\nrows = 0\nsource = "{source}"\nlicence = "{_LICENCE}"\n\n'
+    sections.insert(min(others), entry)
+    path.write_text("".join(sections), "utf-8")
 
 
 def _mixes(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from statistics import NormalDist
@@ -17,7 +18,8 @@ from drgsim.diagnosis_errors import SdxOmit, SdxSubstitute
 from drgsim.errors import InputError
 from drgsim.exposures import exposed
 from drgsim.findings import compared, figures, frame
-from drgsim.release_scenarios import Truth, fitted, scaled_to, with_rates
+from drgsim.manifest import read_verified
+from drgsim.release_scenarios import Truth, fitted, release, scaled_to, with_rates
 from drgsim.scenario import Finding, Scenario, kinds, presets
 from drgsim.simulation import simulate
 from drgsim.tables import TableSet, versions
@@ -368,3 +370,19 @@ def test_page_lists_every_finding():
         for f in Scenario.load(name).findings
     }
     assert rows == expected
+
+
+def test_release_writes_a_scenario_that_was_not_there(tmp_path: Path):
+    """A folder without one scenario gets it back, byte for byte and listed, where its rates are the study's own."""
+    folder = tmp_path / "tables"
+    shutil.copytree(ROOT / "grouper_tables", folder)
+    name = "scenarios/vent_96h.toml"
+    sections = re.split(r"(?m)^(?=\[)", (folder / "manifest.toml").read_text("utf-8"))
+    text = "".join(one for one in sections if not one.startswith(f'[files."{name}"]'))
+    (folder / "manifest.toml").write_text(text, "utf-8")
+    before = (folder / name).read_bytes()
+    (folder / name).unlink()
+    table = release(["vent_96h"], Truth.of(2_000, folder=folder), folder)["vent_96h"]
+    assert table["measure"].to_list() == ["code_change_rate", "under_share"]
+    assert read_verified(folder, name) == before
+    assert Scenario.load("vent_96h", folder=folder).errors == Scenario.load("vent_96h").errors
