@@ -5,6 +5,7 @@ A module imports only from layers below its own:
      0  errors              every exception as one tree
      0  draws               random numbers keyed by seed, stream and admission
      0  exact               decimal arithmetic over whole columns, in integers
+     0  console             how commands are declared, and what is told while one runs
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
@@ -23,6 +24,7 @@ A module imports only from layers below its own:
      1  table5              weights and mean stays as CMS publishes them
      1  release_wire        Protocol Buffers wire format, read strictly
      1  claims_source       files as they lie: tables of text, JSON documents
+     2  files               frames in files: read by suffix, written whole or not at all
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims_build        stays and their codes to admissions
@@ -100,12 +102,17 @@ A module imports only from layers below its own:
     14  scenario            scenario files, and the shipped ones
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
+    15  verifying           a table folder held against its manifest and its own rules
+    16  keeping             results of simulations in folders
     16  simulation          simulate(): admissions billed with errors
     17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
     17  calibration         calibrate(): rates fitted to what a study found
+    17  selftest            whether an installation gives known answers
     17  impacts             impact(): two simulations compared
     17  demo                the main job, end to end
-    18  cli                 the command line
+    18  cli_claims          commands on admissions
+    18  cli_tables          commands on tables and scenarios
+    19  cli                 the command line
 """
 
 from __future__ import annotations
