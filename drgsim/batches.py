@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +18,6 @@ BATCH = 131_072
 """Rows a batch: enough work for a thread, little memory."""
 _IDS = 1 << 22
 """Ids held at a time where they are held against each other."""
-
-_SYSTEM = re.compile(r"\(os error (\d+)\)")
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
-"""Errors of the system that only writing can meet."""
 
 Where = str | os.PathLike[str]
 
@@ -144,14 +138,10 @@ def readable(name: Where) -> Iterator[None]:
 
     Raises:
         InputError: in place of what Polars and the system raise.
-        OSError: what was read is written at once, and there is no room for it.
     """
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        told = _SYSTEM.search(str(error))
-        if told and int(told[1]) in _NO_ROOM:
-            raise OSError(int(told[1]), os.strerror(int(told[1]))) from error
         raise InputError(f"{name}: not readable as Parquet: {_first_line(error)}") from error
     except pl.exceptions.PanicException as error:  # damaged pages may end so; it is no Exception
         raise InputError(f"{name}: not readable as Parquet: it is damaged ({_first_line(error)})") from error

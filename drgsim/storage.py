@@ -65,10 +65,13 @@ def _told(path: Path) -> Iterator[None]:
     except StorageError:
         raise
     except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise StorageError(
-            f"{path}: cannot be written ({reason}); nothing stands there that did not before."
-        ) from error
+        raise StorageError(f"{path}: cannot be written ({_reason(error)}); it is as it was before.") from error
+
+
+def _reason(error: OSError | pl.exceptions.PolarsError) -> str:
+    """Return what the system says, which Polars has at the end of a longer message."""
+    told = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(told).partition(" (os error")[0].rpartition(": ")[2]
 
 
 def _to_disk(path: Path) -> None:
