@@ -43,7 +43,7 @@ def main(source: str, hospitals_file: str, workers: str = "2") -> None:
         signed.sink_parquet(f"{folder}/in.parquet", row_group_size=131_072)
 
         def by_spark() -> None:
-            paid = spark.price(spark.group(session.read.parquet(f"{folder}/in.parquet"), tables), hospitals, rates)
+            paid = spark.price(session.read.parquet(f"{folder}/in.parquet"), hospitals, rates, tables=tables)
             paid.write.mode("overwrite").parquet(f"{folder}/spark")
 
         def by_polars() -> None:

@@ -73,16 +73,27 @@ def group(
     return _mapped(admissions, _Grouping(_Tables.of(tables, version), how), used, made)
 
 
-def price(grouped: DataFrame, hospitals: pl.DataFrame, rates: Rates | Sequence[Rates]) -> DataFrame:
-    """Price the grouped admissions of a Spark frame, as `drgsim.pay` does.
+def price(
+    admissions: DataFrame,
+    hospitals: pl.DataFrame,
+    rates: Rates | Sequence[Rates],
+    *,
+    tables: TableSet | None = None,
+    version: str | None = None,
+    hospital_status: str = "NON_EXEMPT",
+) -> DataFrame:
+    """Price the admissions of a Spark frame, as `drgsim.pay` does; ungrouped ones in the same pass.
 
     Args:
-        grouped: a row an admission, with the columns `drgsim.pay` takes.
+        admissions: a row an admission, with the columns `drgsim.pay` takes.
         hospitals: `schema.HOSPITALS`, a Polars frame, which goes to every worker.
         rates: as in `drgsim.pay`.
+        tables, version, hospital_status: as in `group`; with tables or version the admissions are grouped first,
+            without either they have their `drg`.
 
     Returns:
-        The frame with the columns of `schema.PAID` at its end, lazily; columns of these names are replaced.
+        The frame with the columns of `schema.PAID` (and `schema.GROUPED`) at its end, lazily; columns of these names
+        are replaced.
 
     Raises:
         SchemaError, MissingRateError: as `drgsim.pay`, at once.
@@ -91,8 +102,12 @@ def price(grouped: DataFrame, hospitals: pl.DataFrame, rates: Rates | Sequence[R
     Traceback (most recent call last):
     drgsim.errors.SchemaError: admissions must be a Spark DataFrame, found DataFrame of polars.
     """
-    used = [*PRICED, *GROUPED.names]
-    return _mapped(grouped, _Pricing(_sendable(hospitals), rates), used, PAID.names)
+    used, made, first = [*PRICED, *GROUPED.names], PAID.names, None
+    if tables is not None or version is not None:
+        first = _Grouping(_Tables.of(tables, version), {"version": version, "hospital_status": hospital_status})
+        used = [*used, *ADMISSIONS.names, hospital_status, version or ""]
+        made = (*GROUPED.names, *PAID.names)
+    return _mapped(admissions, _Pricing(first, _sendable(hospitals), rates), used, made)
 
 
 def simulate(
@@ -187,12 +202,13 @@ class _Grouping:
 
 @dataclass(frozen=True)
 class _Pricing:
+    grouped: _Grouping | None
     hospitals: pl.DataFrame | None
     rates: Rates | Sequence[Rates]
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.hospitals is not None
-        return pay(frame, self.hospitals, self.rates, threads=1)
+        return pay(frame if self.grouped is None else self.grouped(frame), self.hospitals, self.rates, threads=1)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def test_grouped_and_priced_as_in_memory(frame, data):
     paid = spark.price(grouped, data[0], RATES)
     assert_same(local(paid), pay(group(data[1], TABLES), data[0], RATES))
     assert dict(paid.dtypes)["total_usd"] == "double"
+    assert_same(local(spark.price(frame, data[0], RATES, tables=TABLES)), plain_paid(data))
     assert_same(local(spark.group(paid.drop("m"), version="43.0")), group(plain_paid(data), version="43.0"))
 
 
