@@ -7,7 +7,7 @@ any version. `Encoded` is what the engine and the simulator share: an edit of a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -183,19 +183,6 @@ class Encoded:
             procedures=self.procedures[procedure_at],
             procedure_start=starts(np.diff(self.procedure_start)[rows]),
             procedure_row=procedure_row.astype(np.int32),
-        )
-
-    def with_sdx(self, rows: NDArray[np.int64], codes: Ints, *, poa: int) -> Encoded:
-        """Return the admissions with one secondary code more on each of `rows`, which ascend without repeats."""
-        at = self.sdx_start[rows + 1]
-        more = np.diff(self.sdx_start)
-        more[rows] += 1
-        return replace(
-            self,
-            sdx=np.insert(self.sdx, at, codes),
-            sdx_start=starts(more),
-            sdx_row=np.insert(self.sdx_row, at, rows),
-            poa=None if self.poa is None else np.insert(self.poa, at, poa),
         )
 
 

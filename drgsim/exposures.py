@@ -231,7 +231,7 @@ def exposure(
 
 def exposed(cases: Cases, scenario: Scenario, *, alternatives: int | None = 1, seed: int = 0) -> Exposure:
     """Return the exposure of admissions that are encoded, grouped and priced already; arguments as in `exposure`."""
-    places, rates, sites_of, options_of, shares = [], [], [], [], [np.zeros(0)]
+    places, rates, sites_of, shares = [], [], [], [np.zeros(0)]
     edits = [Edits.none()]
     for place, operator in enumerate(scenario.errors):
         sites = confined(operator, cases, seed=seed)
@@ -240,7 +240,6 @@ def exposed(cases: Cases, scenario: Scenario, *, alternatives: int | None = 1, s
         places.append(np.full(len(site), place, np.uint8))
         rates.append(sites.rate)
         sites_of.append(site)
-        options_of.append(option)
         shares.append(share)
     whole = Edits.joined(edits)
     error = np.concatenate([np.zeros(0, np.uint8), *places])

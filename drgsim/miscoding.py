@@ -173,12 +173,8 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
         kept &= _begins(operator, sites, cases)
     sites = sites.take(np.flatnonzero(kept))
     if where.decisive and len(sites):
-        gone = Edits(sites.row, sites.kind, sites.place, sites.before, np.zeros(len(sites), np.int32))
-        of_poa = np.flatnonzero(sites.kind == Kind.POA)  # what decides is the code whose POA it is
-        at = cases.encoded.sdx_start[sites.row[of_poa]] + sites.place[of_poa]
-        kind, before = gone.kind.copy(), gone.before.copy()
-        kind[of_poa], before[of_poa] = Kind.SDX, cases.encoded.sdx[at]
-        gone = replace(gone, kind=kind, before=before)
+        kind = np.where(sites.kind == Kind.POA, np.uint8(Kind.SDX), sites.kind)
+        gone = Edits(sites.row, kind, sites.place, _codes(sites, cases), np.zeros(len(sites), np.int32))
         without = cases.billed(gone, np.arange(len(sites) + 1))
         sites = sites.take(np.flatnonzero(without.drg != cases.truth.drg[sites.row]))
     if operator.hospital_sd or operator.coder_sd:
@@ -192,16 +188,19 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
 def _begins(operator: Operator, sites: Sites, cases: Cases) -> Bools:
     """Return whose code begins as `where.codes` asks."""
     procedures = np.isin(sites.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE)) & operator.ON_CODES
-    codes = cases.encoded.pdx[sites.row]
-    if operator.ON_CODES:
-        of_list = cases.encoded.sdx_start[sites.row] + sites.place
-        codes = np.where(sites.kind == Kind.POA, 0, sites.before)
-        is_poa = np.flatnonzero(sites.kind == Kind.POA)
-        codes[is_poa] = cases.encoded.sdx[of_list[is_poa]]
+    codes = _codes(sites, cases) if operator.ON_CODES else cases.encoded.pdx[sites.row]
     found = np.zeros(len(sites), np.bool_)
     for book, which in ((cases.rules.diagnosis_book, ~procedures), (cases.rules.procedure_book, procedures)):
         found[which] = np.append(False, _beginning(book.codes, operator.where.codes))[codes[which]]
     return found
+
+
+def _codes(sites: Sites, cases: Cases) -> NDArray[np.int32]:
+    """Return the code each site is about: the one that is edited, or whose POA is."""
+    codes = sites.before.copy()
+    of_poa = np.flatnonzero(sites.kind == Kind.POA)
+    codes[of_poa] = cases.encoded.sdx[cases.encoded.sdx_start[sites.row[of_poa]] + sites.place[of_poa]]
+    return codes
 
 
 def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> Bools:
@@ -243,14 +242,13 @@ def problems(operator: Operator, tables: TableSet) -> list[tuple[str, object, st
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Errors drawn in some replicates, (k,): replicate, site, option, the edit made, and what refused it.
+    """Errors drawn in some replicates, (k,): replicate, site, the edits of those made, and what refused the others.
 
-    `refusal` is a place in `guards.REFUSALS`, 0 where the error was made. `option` is -1 where there is none.
+    `refusal` is a place in `guards.REFUSALS`, 0 where the error was made.
     """
 
     replicate: Ints
     site: Ints
-    option: Ints
     edits: Edits
     refusal: NDArray[np.uint8]
 
@@ -284,7 +282,7 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
     order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
     replicate, site, option, refusal = replicate[order], site[order], option[order], refusal[order]
     made = np.flatnonzero(refusal == 0)
-    return Drawn(replicate, site, option, sites.edits(site[made], option[made]), refusal)
+    return Drawn(replicate, site, sites.edits(site[made], option[made]), refusal)
 
 
 def _slots(sites: Sites) -> Bits:

@@ -156,10 +156,8 @@ class Simulation:
         each = pl.lit(r or None, pl.Float64)  # the mean of no replicate is not known
         mean = {f"{name}_usd": pl.col(name) / 100 / each for name in ("net", "over", "under", "gross")}
         mean["drg_changes"] = pl.col("drg_changes") / each
-        spread = (pl.col("squares") - pl.col("net").cast(pl.Float64) ** 2 / each).clip(lower_bound=0.0) / max(r - 1, 1)
-        error = (spread / each).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
         reach = t_quantile(r - 1, level) if r > 1 else float("nan")
-        told = table.with_columns(**mean, net_standard_error=error).with_columns(
+        told = table.with_columns(**mean, net_standard_error=_standard_error("net", r)).with_columns(
             net_low=pl.col("net_usd") - reach * pl.col("net_standard_error"),
             net_high=pl.col("net_usd") + reach * pl.col("net_standard_error"),
         )
@@ -185,12 +183,10 @@ class Simulation:
             pl.col("cents", "solo", "last").sum(), squares=(pl.col("cents").cast(pl.Float64) ** 2).sum()
         )
         table = names.join(table, on="error", how="left", maintain_order="left").fill_null(0)
-        spread = (pl.col("squares") - pl.col("cents").cast(pl.Float64) ** 2 / r).clip(lower_bound=0.0) / max(r - 1, 1)
-        error = (spread / r).sqrt() / 100 if r > 1 else pl.lit(None, pl.Float64)
         told = table.select(
             OPERATOR,
             shapley_usd=pl.col("cents") / 100 / max(r, 1),
-            standard_error=error,
+            standard_error=_standard_error("cents", r),
             solo_usd=pl.col("solo") / 100 / max(r, 1),
             last_usd=pl.col("last") / 100 / max(r, 1),
         )
@@ -299,3 +295,14 @@ class Simulation:
 
 def _cents(usd: pl.Series) -> int:
     return int((usd * 100).round().cast(pl.Int64).sum())
+
+
+def _standard_error(total: str, replicates: int) -> pl.Expr:
+    """Return the standard error of a mean over replicates [USD], from its `total` and the sum of `squares` [cents].
+
+    Null for fewer than two replicates; those in which nothing happened count with 0.
+    """
+    if replicates < 2:
+        return pl.lit(None, pl.Float64)
+    spread = pl.col("squares") - pl.col(total).cast(pl.Float64) ** 2 / replicates
+    return (spread.clip(lower_bound=0.0) / (replicates - 1) / replicates).sqrt() / 100

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.bills import Bills, billed_together, changed, shared_out
+from drgsim.bills import Bills, Shares, billed_together, changed, shared_out
 from drgsim.cases import Billed, Cases
 from drgsim.draws import Bits, Floats, Ints
 from drgsim.edits import told
@@ -105,6 +105,17 @@ def simulate(
     return run.result(replicates)
 
 
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What some replicates came to: see `results.Simulation`; `counts` are errors by operator and refusal."""
+
+    totals: pl.DataFrame
+    bills: pl.DataFrame
+    shares: pl.DataFrame
+    ledger: pl.DataFrame | None
+    counts: Ints
+
+
 @dataclass(eq=False)
 class Run:
     """A simulation under way: where errors can happen, and what the replicates so far came to."""
@@ -116,13 +127,8 @@ class Run:
     keys: list[Bits]
     keeps_ledger: bool
     effects: list[Floats] | None = None
-    done: int = 0
     interrupted: bool = False
-    counts: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    totals: list[pl.DataFrame] = field(default_factory=list)
-    bills: list[pl.DataFrame] = field(default_factory=list)
-    shares: list[pl.DataFrame] = field(default_factory=list)
-    ledger: list[pl.DataFrame] = field(default_factory=list)
+    blocks: list[_Block] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -146,12 +152,21 @@ class Run:
         ):
             raise InputError("the control is the exposure of other admissions, another scenario or another seed.")
         sites = [confined(error, cases, seed=seed) for error in scenario.errors]
-        counts = np.zeros((len(sites), len(REFUSALS)), np.int64)
         keys = [keyed(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
         effects = None if control is None else control.site_effects()
-        run = cls(cases, scenario, seed, sites, keys, ledger, effects, counts=counts)
-        run._replicate(range(0))  # no replicate yet, but the columns of one
+        run = cls(cases, scenario, seed, sites, keys, ledger, effects)
+        run.blocks.append(run._block(range(0)))  # no replicate yet, but the columns of one
         return run
+
+    @property
+    def done(self) -> int:
+        """Replicates finished."""
+        return sum(block.totals.height for block in self.blocks)
+
+    @property
+    def counts(self) -> Ints:
+        """How often each error had each refusal, (errors, refusals); the first says it was made."""
+        return np.asarray(np.sum([block.counts for block in self.blocks], axis=0), np.int64)
 
     def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
@@ -163,17 +178,16 @@ class Run:
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
                 while self.done < replicates:
-                    stop = min(self.done + block, replicates)
-                    self._replicate(range(self.done, stop))
-                    bar.update(stop - self.done)
-                    self.done = stop
+                    asked = range(self.done, min(self.done + block, replicates))
+                    self.blocks.append(self._block(asked))
+                    bar.update(len(asked))
                     if target_se and self._standard_error() <= target_se:
                         break
             except KeyboardInterrupt:
                 self.interrupted = True
 
-    def _replicate(self, replicates: range) -> None:
-        """Draw a block of replicates; what they came to is kept only when all of it is known."""
+    def _block(self, replicates: range) -> _Block:
+        """Draw, bill and attribute the errors of some replicates."""
         cases, errors = self.cases, self.scenario.errors
         found = [
             drawn(error, sites, keys, cases, replicates)
@@ -181,33 +195,19 @@ class Run:
         ]
         bills, lost = billed_together(found, len(cases))
         billed = cases.billed(bills.edits, bills.start)
-        moved = np.flatnonzero(changed(bills, billed, cases))
         change = billed.cents - cases.pricer.cents[bills.row]
         returned = cases.returns(bills.row, billed.drg)
         change[returned] = 0
-        shares = shared_out(bills, change, returned, cases)
-        counted = _counted(found, lost, len(errors))
-        told_of = _ledger(bills, cases, self.scenario) if self.keeps_ledger else None
-        self.bills.append(_bill_frame(bills, billed, change, returned, moved))
-        self.shares.append(
-            pl.DataFrame(
-                {
-                    "replicate": bills.replicate[shares.bill].astype(np.int32),
-                    "row": bills.row[shares.bill].astype(np.uint32),
-                    "error": shares.error,
-                    "cents": shares.shapley,
-                    "solo": shares.solo,
-                    "last": shares.last,
-                }
-            ).filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
-        )
         totals = _totals(replicates, bills, billed, change, returned, cases)
         if self.effects is not None:
             totals = totals.with_columns(control=self._surplus(found, replicates))
-        self.totals.append(totals)
-        self.counts = self.counts + counted
-        if told_of is not None:
-            self.ledger.append(told_of)
+        return _Block(
+            totals=totals,
+            bills=_bill_frame(bills, billed, change, returned, np.flatnonzero(changed(bills, billed, cases))),
+            shares=_share_frame(bills, shared_out(bills, change, returned, cases)),
+            ledger=_ledger(bills, cases, self.scenario) if self.keeps_ledger else None,
+            counts=_counted(found, lost, len(errors)),
+        )
 
     def _surplus(self, found: Sequence[Drawn], replicates: range) -> pl.Series:
         """Return what the errors of each replicate do on average beyond what is expected of them, (r,) [cents]."""
@@ -220,12 +220,13 @@ class Run:
         return pl.Series("control", surplus)
 
     def _standard_error(self) -> float:
-        totals = pl.concat(self.totals)
+        totals = pl.concat(block.totals for block in self.blocks)
         net = controlled(totals) if self.effects is not None else totals["net"].to_numpy() / 100
         return float(net.std(ddof=1)) / len(net) ** 0.5 if len(net) > 1 else float("inf")
 
     def result(self, asked: int) -> Simulation:
         """Return what the replicates came to."""
+        ledgers = [block.ledger for block in self.blocks if block.ledger is not None]
         return Simulation(
             run_id=self.run_id,
             scenario=self.scenario,
@@ -238,11 +239,11 @@ class Run:
             admissions=self.cases.grouped.with_columns(
                 usd=pl.Series(self.cases.pricer.cents / 100), weight=pl.Series(self.cases.pricer.weight4 / 1e4)
             ),
-            totals=pl.concat(self.totals),
-            bills=pl.concat(self.bills),
-            shares=pl.concat(self.shares),
+            totals=pl.concat(block.totals for block in self.blocks),
+            bills=pl.concat(block.bills for block in self.blocks),
+            shares=pl.concat(block.shares for block in self.blocks),
             applied=self._applied(),
-            ledger=pl.concat(self.ledger).sort(_LEDGER_ORDER, maintain_order=True) if self.keeps_ledger else None,
+            ledger=pl.concat(ledgers).sort(_LEDGER_ORDER, maintain_order=True) if ledgers else None,
         )
 
     @property
@@ -289,6 +290,21 @@ def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, mov
             "returned": returned[moved],
         }
     )
+
+
+def _share_frame(bills: Bills, shares: Shares) -> pl.DataFrame:
+    """Return what each error contributed to each bill; rows that say nothing are left out."""
+    whole = pl.DataFrame(
+        {
+            "replicate": bills.replicate[shares.bill].astype(np.int32),
+            "row": bills.row[shares.bill].astype(np.uint32),
+            "error": shares.error,
+            "cents": shares.shapley,
+            "solo": shares.solo,
+            "last": shares.last,
+        }
+    )
+    return whole.filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
 
 
 def _totals(
