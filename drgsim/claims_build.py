@@ -73,7 +73,7 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
         if blank:
             findings.whole(name, ABSENT, stays.height)
     columns["admission_id"] = _identified(stays, findings)
-    lists = _listed(stays.height, codes.cast(CODES), findings)  # type: ignore[arg-type]
+    lists = _listed(stays.height, codes.cast(CODES), findings)  # type: ignore[arg-type]  # Mapping is invariant in its keys
     admissions = pl.DataFrame([columns[name] for name in columns]).hstack(lists)
     ordered = [name for name in ADMISSIONS.names if name in admissions.columns]
     others = stays.select(name for name in stays.columns if name not in ADMISSIONS.names)

@@ -161,4 +161,4 @@ def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: Finding
         code="icd_code",
         poa=pl.lit(None, pl.String),
         icd=revision(pl.col("icd_version")),
-    ).cast(CODES)  # type: ignore[arg-type]
+    ).cast(CODES)  # type: ignore[arg-type]  # Mapping is invariant in its keys

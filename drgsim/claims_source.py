@@ -132,7 +132,7 @@ def as_text(value: object) -> str | None:
 
 def opened(path: Path) -> IO[bytes]:
     """Open a file to read bytes, plain or gzipped."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # it reads bytes all the same
 
 
 def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:

@@ -60,7 +60,7 @@ def answered(
     audited: Callable[[pl.DataFrame], Consequences], *, stays: pl.DataFrame | None = None, **options: object
 ) -> Equilibrium:
     stays = cholecystectomies() if stays is None else stays
-    return equilibrium(stays, UPCODING, audited, tables=TABLES, hospitals=HOSPITALS, rates=RATES, seed=3, **options)  # type: ignore[arg-type]
+    return equilibrium(stays, UPCODING, audited, tables=TABLES, hospitals=HOSPITALS, rates=RATES, seed=3, **options)
 
 
 def audit_of(risk: Callable[[float], float], penalty: float) -> Callable[[pl.DataFrame], Consequences]:
