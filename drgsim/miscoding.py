@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from drgsim.cases import Cases
 from drgsim.clustering import clustered
@@ -33,7 +33,7 @@ from drgsim.sites import Sites
 from drgsim.spans import over_spans
 from drgsim.tables import TableSet
 
-Rate = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, le=1, strict=True)]
 Bools = NDArray[np.bool_]
 _TRIES = 8
 NO_CANDIDATE = REFUSALS.index("no candidate")
@@ -75,6 +75,13 @@ class Where(_Frozen):
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     decisive: bool = False
 
+    @field_validator("age")
+    @classmethod
+    def _ascends(cls, age: tuple[int, int] | None) -> tuple[int, int] | None:
+        if age is not None and age[0] > age[1]:
+            raise ValueError("ends before it begins; give the youngest and the oldest")
+        return age
+
     def rows(self, cases: Cases) -> Bools:
         """Return which admissions it admits, (n,), codes aside.
 
@@ -108,8 +115,8 @@ class Operator(_Frozen, ABC):
     kind: str
     name: str = ""
     where: Where = Where()
-    hospital_sd: Annotated[float, Field(ge=0, le=5)] = 0.0
-    coder_sd: Annotated[float, Field(ge=0, le=5)] = 0.0
+    hospital_sd: Annotated[float, Field(ge=0, le=5, strict=True)] = 0.0
+    coder_sd: Annotated[float, Field(ge=0, le=5, strict=True)] = 0.0
     guarded: bool = True
     study: Study | None = None
     evidence: tuple[Evidence, ...] = ()

@@ -29,7 +29,7 @@ class PcsWrong(Operator):
 
     kind: Literal["pcs_wrong"] = "pcs_wrong"
     rate: Rate = 0.0
-    axes: tuple[Annotated[int, Field(ge=1, le=7)], ...] = (3, 4, 5, 6, 7)
+    axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
 
     def sites(self, cases: Cases) -> Sites:
         """Return every known procedure."""

@@ -21,7 +21,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,8 +46,8 @@ class Finding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     measure: str
-    value: float
-    standard_error: float | None = None
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    standard_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     fitted: bool = False
     source: Annotated[str, Field(min_length=5)]
 
@@ -79,12 +79,12 @@ class Scenario(BaseModel):
         """Hold the names of the errors apart.
 
         Raises:
-            ValueError: two errors have one name; pydantic makes it a ValidationError.
+            InputError: two errors have one name; pydantic makes it a ValidationError.
         """
         labels = [error.label for error in self.errors]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
-            raise ValueError(f"errors of one name: {', '.join(twice)}; give each its own `name`")
+            raise InputError(f"errors of one name: {', '.join(twice)}; give each its own `name`.")
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Scenario:
@@ -128,7 +128,7 @@ class Scenario(BaseModel):
         try:
             text = content.decode("utf-8") if isinstance(content, bytes) else content
             parsed = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers or nesting without bound
             raise InputError(f"{file}: not a TOML file: {error}") from error
         found = _problems(parsed)
         if found:
@@ -177,14 +177,16 @@ class Scenario(BaseModel):
         Raises:
             InputError: there is no error of a name.
         """
-        names = [error.label for error in self.errors]
-        for name in shifts:
-            if name not in names:
-                raise InputError(f"no error is called {name!r}.{did_you_mean(name, names)}")
+        self._check_names(shifts)
         return self.with_errors(error.shifted(shifts.get(error.label, 0.0)) for error in self.errors)
 
     def only(self, names: Sequence[str]) -> Scenario:
-        """Return the scenario with just the errors of these names, in its own order."""
+        """Return the scenario with just the errors of these names, in its own order.
+
+        Raises:
+            InputError: there is no error of a name.
+        """
+        self._check_names(names)
         return self.with_errors(error for error in self.errors if error.label in names)
 
     def __add__(self, other: Scenario) -> Scenario:
@@ -198,6 +200,12 @@ class Scenario(BaseModel):
             raise InputError(f"both scenarios have errors called {', '.join(sorted(mine & theirs))}; rename one.")
         made = self.with_errors((*self.errors, *other.errors))
         return made.model_copy(update={"title": f"{self.title} + {other.title}", "findings": ()})
+
+    def _check_names(self, asked: Iterable[str]) -> None:
+        names = [error.label for error in self.errors]
+        for name in asked:
+            if name not in names:
+                raise InputError(f"no error is called {name!r}.{did_you_mean(name, names)}")
 
     def with_errors(self, errors: Sequence[Operator] | Iterator[Operator]) -> Scenario:
         """Return the scenario with other errors."""
@@ -273,10 +281,18 @@ def _problems(parsed: Mapping[str, Any]) -> list[Problem]:
     if not isinstance(errors, dict):
         return [(("errors",), errors, "expected tables [errors.NAME]")]
     found += _invalid(Scenario, {**parsed, "errors": ()}, ())
+    labels: list[object] = []
     for name, table in errors.items():
         place: tuple[str | int, ...] = ("errors", name)
-        kind = table.get("kind") if isinstance(table, dict) else None
-        if kind not in kinds():
+        if not isinstance(table, dict):
+            found.append((place, table, f"expected a table [errors.{name}]"))
+            continue
+        label = table.get("name", name) or table.get("kind")
+        if label in labels:
+            found.append(((*place, *(["name"] if "name" in table else [])), label, "another error has this name"))
+        labels.append(label)
+        kind = table.get("kind")
+        if not isinstance(kind, str) or kind not in kinds():
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:
@@ -288,7 +304,10 @@ def _invalid(model: Callable[..., object], values: Mapping[str, Any], place: tup
     try:
         model(**values)
     except ValidationError as error:
-        return [((*place, *one["loc"]), one["input"], one["msg"]) for one in error.errors()]
+        return [
+            ((*place, *one["loc"]), None if one["type"] == "missing" else one["input"], one["msg"])
+            for one in error.errors()
+        ]
     return []
 
 
@@ -296,21 +315,30 @@ def _line(text: str, place: Sequence[str | int]) -> int:
     """Return the line that says what stands at a place: its key, else the table it would be in."""
     lines = text.splitlines()
     names = [part for part in place if isinstance(part, str)]
-    table = ".".join(names[:2]) if names[:1] == ["errors"] else ""
-    header = re.compile(rf"\s*\[+\s*{re.escape(table)}\s*\]+") if table else None
+    table = r"\s*\.\s*".join(map(_key, names[:2])) if names[:1] == ["errors"] else ""
+    header = re.compile(rf"\s*\[+\s*{table}\s*\]+") if table else None
+    inner = re.compile(rf"\s*\[+\s*{table}\s*\.") if table else None
     start = next((i for i, line in enumerate(lines) if header and header.match(line)), -1)
-    for depth in range(len(names), 2 if table else 0, -1):
-        key = re.compile(rf"(^|[\s{{,.\[]){re.escape(names[depth - 1])}\s*[=\]]")
+    for depth in range(len(names), 0 if not table else 1 if start < 0 else 2, -1):
+        key = re.compile(rf"(^|[\s{{,.\[]){_key(names[depth - 1])}\s*[=.\]]")
         for i in range(start + 1, len(lines)):
-            if key.search(lines[i]):
+            if key.search(lines[i]) and not lines[i].lstrip().startswith("#"):
                 return i + 1
-            if table and lines[i].lstrip().startswith("[") and not lines[i].lstrip().startswith(f"[{table}."):
+            if inner and start >= 0 and lines[i].lstrip().startswith("[") and not inner.match(lines[i]):
                 break
     return max(start, 0) + 1
 
 
+def _key(name: str) -> str:
+    """Return a pattern for a key, which may stand in quotes."""
+    return f"[\"']?{re.escape(name)}[\"']?"
+
+
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested or long without bound
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
