@@ -4,6 +4,7 @@ A module imports only from layers below its own:
 
      0  errors              every exception as one tree
      0  draws               random numbers keyed by seed, stream and admission
+     0  bounded             files from anybody's hands, read within bounds
      0  exact               decimal arithmetic over whole columns, in integers
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores

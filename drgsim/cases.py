@@ -61,11 +61,11 @@ class Cases:
         observed: what the formulas see of them, and `sight` what they can see of an edit.
     """
 
-    grouped: pl.DataFrame
+    grouped: pl.DataFrame = field(repr=False)
     tables: TableSet
-    encoded: Encoded
-    age: Ints
-    los: Ints
+    encoded: Encoded = field(repr=False)
+    age: Ints = field(repr=False)
+    los: Ints = field(repr=False)
     truth: Grouping = field(repr=False)
     pricer: Repricer = field(repr=False)
     observed: Observed = field(repr=False)
@@ -267,8 +267,8 @@ def _distinct_ids(ids: pl.Series) -> Bits:
     if twice.any():
         row = int(twice.arg_max() or 0)
         raise InputError(
-            f"admission_id {ids[row]} comes more than once ({int(twice.sum()):,} rows share ids): draws are keyed "
-            "by it. Number the admissions: frame.with_row_index('admission_id')."
+            f"the admission_id of row {row} comes more than once ({int(twice.sum()):,} rows share ids): draws are "
+            "keyed by it. Number the admissions: frame.with_row_index('admission_id')."
         )
     return ids.to_numpy()
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import UNREADABLE, dates, opened, years_between
+from drgsim.claims_source import DAMAGED, dates, opened, years_between
 from drgsim.errors import InputError
 
 _ISA_LENGTH = 106
@@ -140,8 +140,8 @@ def _text(path: Path) -> str:
     try:
         with opened(path) as file:
             content = file.read()
-    except UNREADABLE as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from None
     return content.decode("latin-1").removeprefix("\xef\xbb\xbf")
 
 

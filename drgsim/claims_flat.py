@@ -18,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.bounded import unpacked
 from drgsim.claims_build import (
     GAP,
     GIVEN,
@@ -29,6 +30,7 @@ from drgsim.claims_build import (
 )
 from drgsim.claims_mimic import discharge_status
 from drgsim.claims_report import Claims, Findings
+from drgsim.claims_source import DAMAGED, once, parquet, unreadable
 from drgsim.errors import InputError, SchemaError
 from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
 
@@ -82,8 +84,10 @@ def read_flat(path: Path) -> Claims:
         layout = "wide" if layout == "admissions" else layout
         table = _from_wide(file, table, findings, **wide)
     elif "pdx" not in table.columns:
+        # A file without a header has a patient for a header, whose values no message may show.
+        found = f"found {_listed(table.columns)}" if {*table.columns} & {*ADMISSIONS.names} else "no known name at all"
         raise SchemaError(
-            f"{file}: no diagnosis columns: found {_listed(table.columns)}; expected pdx, sdx, procedures "
+            f"{file}: no diagnosis columns: {found} in the first line; expected pdx, sdx, procedures "
             "(drgsim.schema.ADMISSIONS) or dx1, dx2, …, pr1, …."
         )
     admissions = _as_admissions(file, table, findings)
@@ -97,13 +101,15 @@ def _table(file: Path) -> pl.DataFrame:
     """Read the file; in CSV everything that could be a code stays text, so that 01 does not become 1."""
     try:
         if file.suffix.lower() == ".parquet":
-            return pl.read_parquet(file)
+            return parquet(file)
+        unpacked(file, InputError)
         header = pl.read_csv(file, n_rows=0, infer_schema=False).columns
         texts = {name: pl.String for name in header if _is_text(name)}
-        return pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:300]
-        raise InputError(f"{file}: not a readable {file.suffix.lstrip('.')} file: {reason}") from error
+        table = pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
+    except DAMAGED as error:
+        raise unreadable(file, error) from None
+    once(file, table)
+    return table
 
 
 def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +216,7 @@ def _as_admissions(file: Path, table: pl.DataFrame, findings: Findings) -> pl.Da
     """Give the columns of ADMISSIONS their types and put them first."""
     known = [column for column in ADMISSIONS.columns if column.name in table.columns]
     texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
-    if texts:
+    if texts and "sdx" in table.columns:  # without, `checked` says what is lacking
         table = _split(file, table, texts)
     table = table.with_columns(_typed(file, table, column, findings) for column in known if column.name not in _LISTS)
     try:
@@ -288,11 +294,13 @@ def _typed(file: Path, table: pl.DataFrame, column: Column, findings: Findings) 
         text.str.to_date("%Y-%m-%d", strict=False) if column.dtype == pl.Date else text.cast(column.dtype, strict=False)
     )
     tried = table.select(text.alias("text"), read.alias("read"))
-    bad = tried.filter(pl.col("text") != "", pl.col("read").is_null())
+    bad = tried.select((pl.col("text") != "") & pl.col("read").is_null()).to_series().arg_true()
     # A few unreadable values are bad rows; an identifier, or a whole column of them, is a wrong file.
     given = tried.select((pl.col("text") != "").sum()).item()
-    if bad.height and (name == "admission_id" or bad.height == given):
-        raise SchemaError(f"{file}: {name} {bad['text'][0]!r} is no {column.dtype} ({bad.height} of {given} values).")
+    if len(bad) and (name == "admission_id" or len(bad) == given):
+        raise SchemaError(
+            f"{file}: {name} is no {column.dtype} in {len(bad)} of {given} values, first in row {int(bad[0]) + 1}."
+        )
     findings.mark(name, UNREADABLE, (tried["text"] != "") & tried["read"].is_null())
     return read
 

@@ -60,8 +60,7 @@ def read_hcup(path: Path) -> Claims:
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
     findings = Findings()
-    table = text_table(path, findings)
-    table.columns = [name.upper() for name in table.columns]
+    table = text_table(path, findings, str.upper)
     if "I10_DX1" not in table.columns:
         raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
     table = _without_missing(table, findings)
@@ -100,7 +99,9 @@ def _numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str
 
 
 def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
-    have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
+    # Repeated, as a file may have none of them, and literals alone are one row.
+    absent = pl.repeat(None, pl.len(), dtype=pl.String)
+    have = table.select((pl.col(name) if name else absent).alias(ours) for ours, name in named.items())
     whole = {name: pl.col(name).cast(pl.Float64, strict=False).cast(pl.Int32, strict=False) for name in have.columns}
     uniform = whole["uniform"].cast(pl.String)
     status = pl.coalesce(whole["ub04"], uniform.replace_strict(DISPOSITION, default=None, return_dtype=pl.Int32))

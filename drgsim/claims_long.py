@@ -9,7 +9,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built, left_over, revision
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import text_table
+from drgsim.claims_source import text_table, without_row
 from drgsim.errors import SchemaError
 from drgsim.schema import ADMISSIONS
 
@@ -60,9 +60,9 @@ def read_long(path: Path) -> Claims:
     >>> read_long(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K810', ['I10'], ['0FT44ZZ'])
     """
-    findings = Findings()
-    table = text_table(path, findings)
-    table.columns = [name.lower() for name in table.columns]
+    findings, lines = Findings(), Findings()
+    table = without_row(text_table(path, lines, str.lower), findings)
+    findings.counted(lines)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     lacking = [name for name in _NEEDED if not named[name]]
     if lacking:

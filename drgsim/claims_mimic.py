@@ -9,7 +9,7 @@ import polars as pl
 
 from drgsim.claims_build import CODES, DX, PR, built, left_over, revision
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import dates, text_table
+from drgsim.claims_source import dates, text_table, without_row
 from drgsim.errors import InputError, SchemaError
 
 MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
@@ -101,20 +101,23 @@ def read_mimic(folder: Path) -> Claims:
         maintain_order="left",
     ).join(_recorded(tables, findings), on="hadm_id", how="left", maintain_order="left")
     findings.whole("discharge_date", "dates are shifted, left out", admissions.height)
-    left = left_over(admissions, ("subject_id", "hadm_id", "discharge_location"), findings)
+    stays = _stays(joined)
+    others = admissions.rename({name: f"{name}_of_file" for name in stays.columns if name in admissions.columns})
+    left = left_over(others, ("subject_id", "hadm_id", "discharge_location"), findings)
     rows = admissions.select("hadm_id").with_row_index("row").unique("hadm_id", keep="first", maintain_order=True)
     codes = [
         _codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
     ]
-    return built("mimic_iv", _stays(joined).hstack(left), pl.concat(codes), findings)
+    return built("mimic_iv", stays.hstack(left), pl.concat(codes), findings)
 
 
 # ---------------------------------------------------------------------------------------------- tables
 
 
 def _checked(path: Path, name: str, findings: Findings) -> pl.DataFrame:
-    table = text_table(path, findings)
-    table.columns = [column.lower() for column in table.columns]
+    lines = Findings()
+    table = without_row(text_table(path, lines, str.lower), findings)
+    findings.counted(lines)
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:
         raise SchemaError(f"{path}: lacks {lacking[0]}; is it MIMIC-IV's table {name}?")

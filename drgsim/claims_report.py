@@ -65,6 +65,11 @@ class Findings:
         if len(rows):
             self._rows.setdefault((field, reason), []).append(rows.cast(pl.UInt32).rename("row"))
 
+    def counted(self, lines: Findings) -> None:
+        """Report what was found in lines of a file that are no admissions of their own: by count, without rows."""
+        for found in lines.report().rows():
+            self.whole(*found)
+
     def flags(self) -> pl.DataFrame:
         """Return one row for each flagged row, field and reason, by row."""
         parts = [

@@ -63,14 +63,17 @@ def read_rif(path: Path) -> Claims:
     >>> read_rif(path).admissions.select("pdx", "pdx_poa", "sdx").row(0)
     ('K810', 'Y', ['I10'])
     """
-    findings = Findings()
-    table = text_table(path, findings)
-    table.columns = [name.upper() for name in table.columns]
+    findings, lines = Findings(), Findings()
+    table = text_table(path, lines, str.upper)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
         raise SchemaError(
             f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
         )
+    if _LINE in table.columns:
+        findings.counted(lines)
+    else:
+        findings = lines
     table = _folded(table, findings)
     numbered = {kind: _numbered(table, *names) for kind, names in _NUMBERED.items()}
     mapped = [*filter(None, named.values()), _PRINCIPAL, _PRINCIPAL_REVISION, *_COPIES]

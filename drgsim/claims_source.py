@@ -6,12 +6,13 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
 
+from drgsim.bounded import unpacked
 from drgsim.claims_report import Findings
 from drgsim.errors import InputError, SchemaError
 
@@ -19,8 +20,13 @@ DATES = ("%Y-%m-%d", "%Y%m%d", "%d-%b-%Y", "%d%b%Y", "%m/%d/%Y")
 """How dates are written: ISO, plain digits, and the two ways of SAS and CMS; 05/07/2024 is 7 May."""
 _SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
-UNREADABLE = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError)
-"""What libraries raise on a file that is damaged or no such file at all."""
+MOST_CELLS, CELLS_A_BYTE = 1 << 24, 32
+"""Cells that any Parquet file may hold, and that it may for each of its bytes; files of claims hold 10 at most."""
+DAMAGED = (
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    *(OSError, EOFError, zlib.error, UnicodeDecodeError),
+)
+"""What libraries raise on a file that is damaged or no such file at all; a panic is how Polars fails in Rust."""
 
 
 def header(path: Path) -> list[str]:
@@ -33,25 +39,37 @@ def header(path: Path) -> list[str]:
         if path.suffix.lower() == ".parquet":
             return list(pl.read_parquet_schema(path))
         line = first_line(path)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
     return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(_separator(line))]
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a text file that is not blank, plain or gzipped."""
-    with opened(path) as file:
-        for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
-            if line.strip():
-                return line.decode("utf-8", "replace").strip("\r\n")
+    """Return the first line of a text file that is not blank, plain or gzipped.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with opened(path) as file:
+            for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
+                if line.strip():
+                    return line.decode("utf-8", "replace").strip("\r\n")
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
     return ""
 
 
-def text_table(path: Path, findings: Findings) -> pl.DataFrame:
+def text_table(path: Path, findings: Findings, case: Callable[[str], str] = str) -> pl.DataFrame:
     """Return a Parquet or delimited text file with every column as text, blanks stripped and null where empty.
 
     The separator is the one of `| , tab ;` that the header has most of; names lose surrounding blanks. Files
     separated by bars write no quotes, and rows of theirs with more or fewer fields than the header are flagged.
+
+    Args:
+        path: the file.
+        findings: what cannot be mapped is added.
+        case: such as `str.upper`, for the names of columns.
 
     Raises:
         InputError: it cannot be read.
@@ -59,20 +77,28 @@ def text_table(path: Path, findings: Findings) -> pl.DataFrame:
     """
     try:
         if path.suffix.lower() == ".parquet":
-            table = pl.read_parquet(path).cast(pl.String)
+            table = _as_text(parquet(path))
         elif (separator := _separator(first_line(path))) == "|":
             table = _unquoted(path, findings)
         else:
+            unpacked(path, InputError)
             table = pl.read_csv(path, separator=separator, infer_schema=False)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    names = [name.strip() for name in table.columns]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise SchemaError(f"{path}: column {twice[0]} stands twice but for blanks; keep one of them.")
+            once(path, table)
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
+    names = [case(name.strip()) for name in table.columns]
+    _distinct(path, names)
     table.columns = names
     text = pl.all().str.strip_chars()
     return table.select(pl.when(text != "").then(text).name.keep())
+
+
+def without_row(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """Return a table without its own column `row`, where a reader numbers rows itself."""
+    if "row" not in table.columns:
+        return table
+    findings.whole("row", "not mapped, left out", table["row"].count())
+    return table.drop("row")
 
 
 def documents(path: Path) -> Iterator[dict[str, Any] | None]:
@@ -88,8 +114,8 @@ def documents(path: Path) -> Iterator[dict[str, Any] | None]:
                 text = file.read(1)
             whole = text == b"["
             yield from _array(file) if whole else _lines(file, text)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
 
 
 def dates(text: pl.Expr) -> pl.Expr:
@@ -131,7 +157,12 @@ def as_text(value: object) -> str | None:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file to read bytes, plain or gzipped."""
+    """Open a file to read bytes, plain or gzipped.
+
+    Raises:
+        InputError: it grows out of proportion when unpacked.
+    """
+    unpacked(path, InputError)
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # it reads bytes all the same
 
 
@@ -145,8 +176,7 @@ def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     if not len(lines):
         raise InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: it is empty.")
     names, rows = lines[0].split("|"), lines.slice(1)
-    if len(set(names)) < len(names):
-        raise SchemaError(f"{path}: column {max(names, key=names.count)} stands twice; keep one of them.")
+    _distinct(path, names)
     beyond = "beyond the header"
     fields = rows.str.split_exact("|", len(names)).struct.rename_fields([*names, beyond]).struct.unnest()
     separators = rows.str.count_matches("|", literal=True)
@@ -156,13 +186,62 @@ def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
     return fields.drop(beyond)
 
 
+def once(path: Path, table: pl.DataFrame) -> None:
+    """Refuse a CSV with two columns of one name, of which Polars calls the second another name.
+
+    Raises:
+        SchemaError: there are two.
+    """
+    names = table.columns
+    for place, name in enumerate(names, 1):
+        first, mark, _ = name.rpartition("_duplicated_")
+        if mark and first in names and first:
+            raise SchemaError(f"{path}: columns {names.index(first) + 1} and {place} have one name; keep one of them.")
+
+
+def _distinct(path: Path, names: list[str]) -> None:
+    """Refuse two columns of one name; told by number, as a file without a header has a patient's values for names."""
+    first = {name: place for place, name in reversed([*enumerate(names, 1)])}
+    again = next((place for place, name in enumerate(names, 1) if first[name] != place), None)
+    if again:
+        raise SchemaError(f"{path}: columns {first[names[again - 1]]} and {again} have one name; keep one of them.")
+
+
+def _as_text(table: pl.DataFrame) -> pl.DataFrame:
+    """Return every column as text; what cannot be written as text, such as a list, is blank."""
+    return table.select(
+        pl.col(name).cast(pl.String, strict=False) if not dtype.is_nested() else pl.lit(None, pl.String).alias(name)
+        for name, dtype in table.schema.items()
+    )
+
+
 def _separator(line: str) -> str:
     return max(_SEPARATORS, key=line.count)
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = re.sub(r"\s+", " ", str(error))[:300]
-    return InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: {reason}")
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Return the refusal of a file, to be raised `from None`: what libraries say may quote a patient's values.
+
+    >>> unreadable(Path("a.csv"), pl.exceptions.ComputeError("could not parse `K81.0` as i64 at column 'x'")).args[0]
+    'a.csv: not a readable csv file: could not parse … as i64 at column …'
+    """
+    first = re.split(r"\n|Original error|You might want", str(error), maxsplit=1)[0]
+    reason = re.sub(r"`[^`]*`?|\"[^\"]*\"?|'[^']*'?|\[.*", "…", re.sub(r"\s+", " ", first))[:200]
+    return InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: {reason.strip()}")
+
+
+def parquet(path: Path) -> pl.DataFrame:
+    """Return a Parquet file, unless it holds more than a file of its size can in truth.
+
+    Raises:
+        InputError: it claims more than `MOST_CELLS` cells and more than `CELLS_A_BYTE` a byte.
+        polars.exceptions.PolarsError, OSError: it cannot be read.
+    """
+    rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    cells, most = rows * len(pl.read_parquet_schema(path)), max(MOST_CELLS, CELLS_A_BYTE * path.stat().st_size)
+    if cells > most:
+        raise InputError(f"{path}: claims {cells:,} cells, more than {most:,}, which is most for a file of its size.")
+    return pl.read_parquet(path)
 
 
 def _parsed(text: bytes) -> Any:

@@ -310,7 +310,7 @@ def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
     if numbers.null_count():
         row = int(numbers.is_null().arg_max() or 0)
         raise SchemaError(
-            f"column {asked!r}, row {row}: {admissions[asked][row]!r} is no hospital status; "
+            f"column {asked!r}, row {row}: no hospital status ({numbers.null_count():,} such rows); "
             f"expected {', '.join(HOSPITAL_STATUS)}."
         )
     return numbers.to_numpy()

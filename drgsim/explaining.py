@@ -281,8 +281,18 @@ def _frame(admission: pl.DataFrame | Mapping[str, Any]) -> pl.DataFrame:
         return admission
     try:
         return pl.DataFrame({name: [value] for name, value in admission.items()})
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"the admission is no row: {error}. See drgsim.schema.ADMISSIONS.") from error
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        wrong = ", ".join(repr(name) for name, value in admission.items() if not _fits(value))
+        raise InputError(f"the admission is no row: cannot be read: {wrong}. See drgsim.schema.ADMISSIONS.") from None
+
+
+def _fits(value: object) -> bool:
+    """Whether a value can stand in a frame."""
+    try:
+        pl.Series([value])
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return False
+    return True
 
 
 def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from math import prod
 
 from drgsim.errors import TableError
 
+MOST_CHARACTERS, MOST_NESTED, MOST_ALTERNATIVES = 10_000, 100, 1_000
+"""A formula that goes beyond is refused; the shipped ones have at most 409 characters, 3 levels, 12 alternatives."""
 _TOKEN = re.compile(r"\s*([()&|~]|[^()&|~\s]+)")
 
 
@@ -60,11 +63,18 @@ def parse(text: str) -> Node:
     >>> parse("a & (b | ~c)")
     And(parts=(Operand(name='a'), Or(parts=(Operand(name='b'), Not(part=Operand(name='c'))))))
     """
+    if len(text) > MOST_CHARACTERS or _depth(text) > MOST_NESTED:
+        raise TableError(f"formula {text[:60]!r}…: longer or deeper than any formula ({len(text)} characters).")
     tokens = [*_TOKEN.findall(text), ""]
     node, rest = _either(tokens, 0, text)
     if tokens[rest]:
         raise TableError(f"formula {text!r}: unexpected {tokens[rest]!r}.")
     return node
+
+
+def _depth(text: str) -> int:
+    """Return how many signs can lie within each other at most: parentheses and tildes."""
+    return text.count("(") + text.count("~")
 
 
 def _either(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
@@ -126,8 +136,10 @@ def alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
         return (frozenset({(node.name, wanted)}),)
     if isinstance(node, Not):
         return alternatives(node.part, wanted=not wanted)
-    parts = [alternatives(part, wanted=wanted) for part in node.parts]
-    if isinstance(node, Or) == wanted:
+    parts, adds_up = [alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
+    if (sum if adds_up else prod)(map(len, parts)) > MOST_ALTERNATIVES:
+        raise TableError(f"a formula of more than {MOST_ALTERNATIVES:,} alternatives.")
+    if adds_up:
         found = [alternative for part in parts for alternative in part]
     else:
         found = [frozenset().union(*choice) for choice in product(*parts)]

@@ -156,7 +156,13 @@ def version_of(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Date:
         named = [_in_force(day) for day in distinct]
     else:
-        named = [TableSet.load(str(name)).version for name in distinct]
+        strange = ~column.cast(pl.String).is_in(versions()).fill_null(value=True)
+        if strange.any():
+            raise UnknownVersionError(
+                f"column {column.name!r}, row {strange.arg_max()}: no grouper version ({int(strange.sum()):,} such "
+                f"rows). Known: {', '.join(versions())}."
+            )
+        named = [str(name) for name in distinct]
     return column.replace_strict(distinct, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
 
 

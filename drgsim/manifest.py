@@ -7,10 +7,10 @@ come from, under which licence, and its sha256; a file that is missing, altered 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,10 @@ from typing import Any
 
 import polars as pl
 
+from drgsim.bounded import MOST_SETTINGS, MOST_TABLE, parsed, whole
 from drgsim.errors import TableError, did_you_mean
+
+_OF_VERSION = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
 
 FOLDER_VARIABLE = "DRGSIM_TABLES"
 MANIFEST = "manifest.toml"
@@ -52,14 +55,27 @@ def manifest(folder: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=16)
 def _parsed(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
-    try:
-        parsed = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: not a TOML file: {error}") from error
+    found = parsed(whole(path, MOST_SETTINGS, TableError), path, TableError)
     for section in ("versions", "files"):
-        if not isinstance(parsed.get(section), dict):
+        if not isinstance(found.get(section), dict):
             raise TableError(f"{path}: section [{section}] is missing.")
-    return parsed
+        for name, entry in found[section].items():
+            if not isinstance(entry, dict):
+                raise TableError(f"{path}: [{section}] {name!r:.60} is {entry!r:.60}, expected a table.")
+    for name, entry in found["versions"].items():
+        for key, kind in _OF_VERSION.items():
+            if type(entry.get(key)) is not kind:
+                raise TableError(f"{path}: [versions.{name!r:.60}] {key} is {entry.get(key)!r:.60}, expected {kind}.")
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a listed file, which lies in the folder, links followed."""
+    path = folder / name
+    strange = not name or "\0" in name or "\\" in name or Path(name).is_absolute() or ".." in Path(name).parts
+    if strange or not path.resolve().is_relative_to(folder.resolve()):
+        raise TableError(f"{folder / MANIFEST}: file {name!r:.80} leads out of the table folder.")
+    return path
 
 
 def read_verified(folder: Path, name: str) -> bytes:
@@ -71,11 +87,8 @@ def read_verified(folder: Path, name: str) -> bytes:
     files = manifest(folder)["files"]
     if name not in files:
         raise TableError(f"{folder / MANIFEST}: no file {name!r} is listed.{did_you_mean(name, files)}")
-    path = folder / name
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TableError(f"{path}: listed in {MANIFEST} but cannot be read ({error.strerror}).") from error
+    path = _inside(folder, name)
+    content = whole(path, MOST_TABLE, _listed)
     found, expected = hashlib.sha256(content).hexdigest(), files[name].get("sha256")
     if found != expected:
         raise TableError(
@@ -83,6 +96,11 @@ def read_verified(folder: Path, name: str) -> bytes:
             "If the change is yours, run drgsim.manifest.seal(folder)."
         )
     return content
+
+
+def _listed(told: str) -> TableError:
+    """Say of a file that cannot be read why it should."""
+    return TableError(told.replace(": cannot", f": listed in {MANIFEST} but cannot", 1))
 
 
 def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable: Sequence[str] = ()) -> pl.DataFrame:
@@ -133,10 +151,10 @@ def seal(folder: str | os.PathLike[str]) -> None:
     root = table_folder(folder)
     text = (root / MANIFEST).read_text("utf-8")
     for name in manifest(root)["files"]:
-        path = root / name
+        path = _inside(root, name)
         if not path.is_file():
             raise TableError(f"{path}: listed in {MANIFEST} but missing.")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(whole(path, MOST_TABLE, TableError)).hexdigest()
         entry = re.compile(rf'(\[files\."{re.escape(name)}"\][^\[]*?sha256\s*=\s*")[0-9a-f]*(")')
         text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
         if count != 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from drgsim.bounded import parsed
 from drgsim.errors import TableError
 from drgsim.manifest import manifest, read_verified
 from drgsim.tables import TableSet
@@ -156,9 +156,7 @@ class Measures:
         """
         where = tables.folder / FILE
         try:
-            content = _File(**tomllib.loads(read_verified(tables.folder, FILE).decode("utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise TableError(f"{where}: not a TOML file: {error}") from error
+            content = _File(**parsed(read_verified(tables.folder, FILE), where, TableError))
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise TableError(f"{where}: {error.error_count()} entries cannot be used: {found}") from error

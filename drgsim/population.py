@@ -7,7 +7,6 @@ volumes, common codes, condition prevalences) stands in the table folder under `
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -17,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from drgsim.bounded import MOST_SETTINGS, parsed, whole
 from drgsim.errors import InputError, did_you_mean
 from drgsim.manifest import manifest, read_table, read_verified, table_folder
 from drgsim.tables import TableSet
@@ -117,9 +117,7 @@ class Population(_Frozen):
         """
         path = Path(name)
         if path.suffix == ".toml":
-            if not path.is_file():
-                raise InputError(f"{path}: no population file there.")
-            content = path.read_bytes()
+            content = whole(path, MOST_SETTINGS, InputError)
         else:
             root, known = table_folder(folder), populations(folder=folder)
             if str(name) not in known:
@@ -127,9 +125,7 @@ class Population(_Frozen):
                 raise InputError(f"no population {str(name)!r}.{hint} Or pass the path of a TOML file.")
             content = read_verified(root, f"{_FOLDER}{name}.toml")
         try:
-            return cls(**tomllib.loads(content.decode("utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: not a TOML file: {error}") from error
+            return cls(**parsed(content, name, InputError))
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'population'}: {e['msg']}" for e in error.errors())
             raise InputError(f"{name}: {error.error_count()} figures cannot be used: {found}") from error

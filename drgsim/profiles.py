@@ -134,7 +134,7 @@ def _prepared(
     strange = groupable.filter(~groupable.is_in(known["drg"].implode()))
     if len(strange):
         raise InputError(
-            f"{len(strange)} admissions have a DRG that version {tables.version} does not have, such as {strange[0]}; "
+            f"{len(strange)} admissions have a DRG that version {tables.version} does not have; "
             "pass the tables they were grouped with."
         )
     conditions = [condition for m in computed for condition in (m.numerator, m.denominator)]

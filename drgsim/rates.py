@@ -11,7 +11,6 @@ import datetime
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal
@@ -23,6 +22,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
+from drgsim.bounded import parsed
 from drgsim.errors import InputError, MissingRateError, TableError, did_you_mean
 from drgsim.limits import Value, like, problem_of
 from drgsim.manifest import manifest, read_table, read_verified, table_folder
@@ -315,11 +315,7 @@ def _parameters(root: Path) -> dict[str, Parameter]:
     files = sorted(name for name in manifest(root)["files"] if re.fullmatch(r"rates/\w+\.toml", name))
     found: dict[str, Parameter] = {}
     for name in files:
-        try:
-            parsed = tomllib.loads(read_verified(root, name).decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise TableError(f"{root / name}: not a TOML file: {error}") from error
-        for path, table in _leaves(Path(name).stem, parsed):
+        for path, table in _leaves(Path(name).stem, parsed(read_verified(root, name), root / name, TableError)):
             try:
                 found[path] = Parameter.model_validate(table)
             except ValidationError as error:

@@ -132,6 +132,8 @@ def release_facts(content: bytes, *, ignore_unknown_fields: bool = False) -> Rel
     diagnosis_names = _patterns(root["diagnosis_patterns"])
     procedure_names = _patterns(root["procedure_patterns"])
     numbers = sorted({number for _, item in _items(root["diagnoses"]) for number in item["versions"]})
+    if not numbers:
+        raise TableError("a release whose diagnoses are of no version.")
     rows: dict[str, Iterable[tuple[Any, ...]]] = {
         "diagnoses": _diagnoses(root["diagnoses"], diagnosis_names),
         "procedures": (

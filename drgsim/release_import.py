@@ -79,7 +79,7 @@ def import_release(
     begun = target.with_name(f".{target.name}.begun")
     shutil.rmtree(begun, ignore_errors=True)
     try:
-        shutil.copytree(root, begun)
+        shutil.copytree(root, begun, symlinks=True)
         write(begun, tables, versions, dict.fromkeys(tables, origin))
         for version in versions:
             TableSet.load(version, folder=begun)

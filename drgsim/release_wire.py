@@ -106,9 +106,7 @@ class _Reader:
     def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield (number, wire type, start, stop, integer) of each record between two offsets."""
         while at < end:
-            self.records += 1
-            if self.records > MOST_RECORDS:
-                raise TableError(f"offset {at}: more than {MOST_RECORDS} fields, which no grouper release has.")
+            self.count(at)
             tag, at = _varint(self.data, at, end)
             number, wire = tag >> 3, tag & 7
             if not number:
@@ -131,9 +129,16 @@ class _Reader:
         """Return the integers between two offsets."""
         values = []
         while at < end:
+            self.count(at)
             value, at = _varint(self.data, at, end)
             values.append(value)
         return values
+
+    def count(self, at: int) -> None:
+        """Count a field, or a number of a packed one."""
+        self.records += 1
+        if self.records > MOST_RECORDS:
+            raise TableError(f"offset {at}: more than {MOST_RECORDS} fields, which no grouper release has.")
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -158,9 +158,12 @@ def _checked_claims(claims: pl.DataFrame) -> pl.DataFrame:
     bad = [f"{count} of {name}" for name, count in zip(unusable.columns, unusable.row(0), strict=True) if count]
     if bad:
         raise InputError(f"claims hold nulls or numbers that are not finite: {', '.join(bad)}. Drop or repair them.")
-    twice = frame.filter(pl.col("admission_id").is_duplicated())["admission_id"]
-    if len(twice):
-        raise InputError(f"{len(twice)} claims share an admission_id, such as {twice[0]}; a claim can be drawn once.")
+    twice = frame["admission_id"].is_duplicated()
+    if twice.any():
+        raise InputError(
+            f"{twice.sum()} claims share an admission_id, the first in row {twice.arg_max()}; "
+            "a claim can be drawn once."
+        )
     return frame
 
 

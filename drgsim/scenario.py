@@ -20,7 +20,6 @@ import json
 import math
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +30,7 @@ import drgsim.claim_errors
 import drgsim.diagnosis_errors
 import drgsim.procedure_errors
 import drgsim.strategy  # noqa: F401  (the four modules declare the kinds of error)
+from drgsim.bounded import MOST_SETTINGS, parsed, whole
 from drgsim.errors import InputError, did_you_mean
 from drgsim.manifest import manifest, read_verified, table_folder
 from drgsim.miscoding import Evidence, Operator, problems
@@ -102,10 +102,7 @@ class Scenario(BaseModel):
         """
         path = Path(name)
         if path.suffix == _SUFFIX:
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise InputError(f"{path}: no scenario can be read there ({error.strerror}).") from error
+            content = whole(path, MOST_SETTINGS, InputError)
         else:
             root, known = table_folder(folder), presets(folder=folder)
             if str(name) not in known:
@@ -125,19 +122,16 @@ class Scenario(BaseModel):
         Traceback (most recent call last):
         drgsim.errors.InputError: scenario, line 4: errors.typo.pdx is 1.4: Input should be less than or equal to 1.
         """
-        try:
-            text = content.decode("utf-8") if isinstance(content, bytes) else content
-            parsed = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers or nesting without bound
-            raise InputError(f"{file}: not a TOML file: {error}") from error
-        found = _problems(parsed)
+        values = parsed(content, file, InputError)
+        found = _problems(values)
         if found:
+            text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
             told = "; ".join(
                 f"line {_line(text, place)}: {'.'.join(map(str, place))} is {_short(value)}: {why}"
                 for place, value, why in found
             )
             raise InputError(f"{file}, {told}.")
-        made = cls(**{**parsed, "errors": tuple(_operators(parsed))})
+        made = cls(**{**values, "errors": tuple(_operators(values))})
         made._file = file
         return made
 
@@ -269,18 +263,18 @@ def kinds() -> dict[str, type[Operator]]:
 Problem = tuple[tuple[str | int, ...], object, str]
 
 
-def _operators(parsed: Mapping[str, Any]) -> Iterator[Operator]:
-    for name, table in parsed.get("errors", {}).items():
+def _operators(values: Mapping[str, Any]) -> Iterator[Operator]:
+    for name, table in values.get("errors", {}).items():
         yield kinds()[table["kind"]](**{"name": name, **table})
 
 
-def _problems(parsed: Mapping[str, Any]) -> list[Problem]:
+def _problems(values: Mapping[str, Any]) -> list[Problem]:
     """Return everything in a parsed file that cannot be used."""
     found: list[Problem] = []
-    errors = parsed.get("errors", {})
+    errors = values.get("errors", {})
     if not isinstance(errors, dict):
         return [(("errors",), errors, "expected tables [errors.NAME]")]
-    found += _invalid(Scenario, {**parsed, "errors": ()}, ())
+    found += _invalid(Scenario, {**values, "errors": ()}, ())
     labels: list[object] = []
     for name, table in errors.items():
         place: tuple[str | int, ...] = ("errors", name)

@@ -113,10 +113,14 @@ Codes = TypeVar("Codes", pl.Series, pl.Expr)
 def normalised(codes: Codes) -> Codes:
     """Return codes without dots and surrounding blanks, in upper case, as the tables write them.
 
-    >>> normalised(pl.Series([" i50.20"])).item()
-    'I5020'
+    A code is ASCII. Any other character becomes U+FFFD, which no code holds, before letters are raised: a dotless i
+    would be raised to I, and a long s to S, and so be silently another code.
+
+    >>> normalised(pl.Series([" i50.20", "\u013150.20"])).to_list()
+    ['I5020', '\ufffd5020']
     """
-    return codes.str.strip_chars().str.replace_all(".", "", literal=True).str.to_uppercase()
+    ascii_only = codes.str.strip_chars().str.replace_all(r"[^\x00-\x7F]", "\ufffd")
+    return ascii_only.str.replace_all(".", "", literal=True).str.to_uppercase()
 
 
 _CODES = pl.List(pl.String)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.bounded import whole
 from drgsim.errors import TableError
 
 TABLE5 = {
@@ -21,6 +22,8 @@ TABLE5 = {
 }
 
 
+MOST_TABLE5 = 1 << 22
+"""Bytes of the file at most; CMS's have some 100,000."""
 DIGITS = 3
 """MS-DRG numbers have three digits."""
 MOST = {"weight": 99.9999, "gmlos_days": 999.9, "amlos_days": 999.9}
@@ -58,10 +61,7 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
         TableError: no header is found, or a line is not one of a Table 5; names the line.
     """
     file = Path(path)
-    try:
-        text = file.read_bytes().decode("utf-8-sig", "replace")
-    except OSError as error:
-        raise TableError(f"{file}: cannot be read ({error.strerror}).") from error
+    text = whole(file, MOST_TABLE5, TableError).decode("utf-8-sig", "replace")
     lines = [[cell.strip().strip('"').strip() for cell in line.split("\t")] for line in text.splitlines()]
     start = next((i for i, cells in enumerate(lines) if _table5_header(cells)), None)
     if start is None:

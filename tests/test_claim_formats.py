@@ -794,8 +794,8 @@ def test_flat_tables_report_too(tmp_path: Path) -> None:
         ("a.txt", "a|b\n1|2\n", None, "no layout recognised by its columns; pass layout="),
         ("a.txt", "a|b\n1|2\n", "wide", r"cannot read \.txt; use \.parquet"),
         ("a.json", "[1, 2]", None, "no FHIR resource and no claim among its first objects"),
-        ("a.csv", "A, A\n1,2\n", "hcup", "column A stands twice"),
-        ("a.txt", "A|A\n1|2\n", "rif", "column A stands twice"),
+        ("a.csv", "A, A\n1,2\n", "hcup", "columns 1 and 2 have one name"),
+        ("a.txt", "A|A\n1|2\n", "rif", "columns 1 and 2 have one name"),
         ("a.txt", "", "rif", "not a readable txt file"),
     ],
 )

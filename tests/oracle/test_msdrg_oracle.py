@@ -12,51 +12,31 @@ import pytest
 
 pytest.importorskip("msdrg", reason="the oracle is optional: pip install 'drgsim[oracle]'")
 
-from drgsim import TableSet, group, versions
-from tests.oracle.compare import differences, report
+from drgsim import TableSet, versions
+from tests.oracle.compare import differences, plain, report
 from tests.oracle.known import msdrg_differs
-from tests.oracle.native import group_native
 from tests.oracle.recipes import SHARES, random_claims
-from tests.oracle.test_reference_claims import ANSWERS, RUNS, plain, read_run
+from tests.oracle.test_reference_claims import ANSWERS, RUNS, read_run
+from tests.oracle.versus import COLUMNS, by_status, compared, peer_answers
 
-STATUS_SHARES = {"NON_EXEMPT": 0.8, "EXEMPT": 0.1, "UNKNOWN": 0.1}
-COLUMNS = ("initial_drg", "initial_mdc", "drg", "mdc", "base_drg", "severity", "hac_count", "return_code")
 SLICE, FULL = 20_000, 1_000_000
 SEED = {SLICE: 20_261_123, FULL: 20_261_124}
 MOST_EXCLUDED = 0.07
 """At most this share of a version's claims may fall into the classes where `msdrg` is wrong."""
 
 
-def peer_answers(claims: pl.DataFrame, version: str, status: str) -> pl.DataFrame:
-    """Return `msdrg`'s answers in drgsim's words: 999 is its own base DRG, 998 and 999 have no severity."""
-    answers = group_native(claims, version, status)
-    without = pl.col("drg") >= 998
-    return answers.with_columns(
-        claims["admission_id"],
-        base_drg=pl.when(without).then("drg").otherwise("base_drg"),
-        severity=pl.when(without).then(pl.lit("NONE")).otherwise("severity"),
-    )
-
-
 def hold_against_msdrg(version: str, n: int) -> None:
     rules = TableSet.load(version)
     everything = random_claims(rules, n, seed=SEED[FULL if n > SLICE else SLICE])
     assert set(everything["recipe"]) == set(SHARES)
-    start = excluded = drgs = 0
-    for status, share in STATUS_SHARES.items():
-        claims = everything.slice(start, round(n * share))
-        start += claims.height
-        classes = msdrg_differs(claims, rules, status)
-        known = classes.select(pl.any_horizontal(pl.all())).to_series()
-        for name in classes.columns:
-            print(f"{version} {status}: {classes[name].sum():6d} claims left out: {name}")
-        claims = claims.filter(~known)
-        expected = peer_answers(claims, version, status)
-        found = group(claims, rules, hospital_status=status)
-        different = differences(claims, plain(found), plain(expected), {name: name for name in COLUMNS})
-        assert different.is_empty(), f"{version} {status}: " + report(different, claims.height)
-        excluded += int(known.sum())
-        drgs = max(drgs, expected["drg"].n_unique())
+    excluded, drgs = 0, 0
+    for status, claims in by_status(everything):
+        found = compared(claims, rules, status)
+        for name, count in found.classes.items():
+            print(f"{version} {status}: {count:6d} claims left out: {name}")
+        assert found.different.is_empty(), f"{version} {status}: " + report(found.different, found.compared)
+        excluded += found.left_out
+        drgs = max(drgs, len(found.drgs))
     print(f"{version}: {n - excluded} of {n} claims compared, {drgs} different DRGs")
     assert excluded <= MOST_EXCLUDED * n
     assert drgs > 0.3 * rules.formulas["drg"].n_unique()

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet, group
-from tests.oracle.compare import differences, report
+from tests.oracle.compare import differences, plain, report
 
 RUNS = [
     ("v400", "NON_EXEMPT"),
@@ -48,13 +48,6 @@ def read_run(shared: Path, name: str, status: str) -> tuple[pl.DataFrame, pl.Dat
     assert claims.height > 7_000
     severity = pl.col("final_severity").replace("NON_CC", "NONE")
     return claims, expected.with_columns(severity), TableSet.load(f"{name[1:3]}.{name[3]}")
-
-
-def plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """Enums as text and integers of one width, so that only values are compared."""
-    texts, lists = pl.selectors.enum(), pl.selectors.list(pl.selectors.enum())
-    numbers = pl.selectors.integer() - pl.selectors.by_name("admission_id", require_all=False)
-    return frame.with_columns(texts.cast(pl.String), lists.cast(pl.List(pl.String)), numbers.cast(pl.Int64))
 
 
 @pytest.mark.parametrize(("name", "status"), RUNS)
