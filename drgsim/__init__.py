@@ -10,7 +10,6 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  telling             a report in sections, as text and as HTML
-     0  plots               figures: functions that take and return Axes
      0  statistics          means, standard errors and intervals over replicates
      0  claims_report       what a file of claims gives, and what of it could not be mapped
      1  schema              columns, types and units of every frame a user sees
@@ -18,12 +17,15 @@ A module imports only from layers below its own:
      1  formula             the DRG formula language
      1  estimators          from a sample of reviewed claims to a population
      1  reviewing           reviewers who err
+     1  drawing             what every figure shares: inks, Axes, units of money
+     1  page                a self-contained HTML page
      1  peers               hospitals beside their peers, and who would newly stand out
      1  outlier             cost outliers
      1  transfer            acute and post-acute transfers
      1  table5              weights and mean stays as CMS publishes them
      1  release_wire        Protocol Buffers wire format, read strictly
      1  claims_source       files as they lie: tables of text, JSON documents
+     2  evidence_plots      figures of audits, validity and speed
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims_build        stays and their codes to admissions
@@ -89,6 +91,7 @@ A module imports only from layers below its own:
     11  guards              what keeps a miscoded claim legal
     11  clustering          hospitals and coders differ
     11  profiles            profile(): hospitals beside their peers
+    12  study_plots         figures of doses, detection, peers and codes
     12  course              what happens in an admission: comorbidity, stay, discharge
     12  miscoding           coding errors: what every operator shares
     13  bills               errors put together into bills, and shared out again
@@ -102,13 +105,17 @@ A module imports only from layers below its own:
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
     16  simulation          simulate(): admissions billed with errors
+    16  simulation_plots    figures of a simulation
+    16  transition_plots    figures of its DRG transitions
     17  sensitivity         sweeps, Morris, Sobol, and how small the studies are
     17  calibration         calibrate(): rates fitted to what a study found
     17  findings            what a study found beside what a scenario comes to
     17  impacts             impact(): two simulations compared
-    17  demo                the main job, end to end
-    18  cli                 the command line
+    17  plots               every figure
     18  release_scenarios   mixes of errors fitted to what studies found
+    18  reporting           report(): a simulation as one HTML file
+    18  demo                the main job, end to end
+    19  cli                 the command line
 """
 
 from __future__ import annotations
@@ -136,6 +143,7 @@ if TYPE_CHECKING:
     from drgsim.payment import pay
     from drgsim.profiles import profile
     from drgsim.rates import Rates
+    from drgsim.reporting import report
     from drgsim.scenario import Scenario
     from drgsim.simulation import simulate
     from drgsim.stays import with_weights
@@ -163,6 +171,7 @@ __all__ = [
     "pay",
     "profile",
     "read_claims",
+    "report",
     "simulate",
     "version_for",
     "versions",
@@ -184,6 +193,7 @@ _HOME = {
     "pay": "payment",
     "profile": "profiles",
     "read_claims": "claims",
+    "report": "reporting",
     "simulate": "simulation",
     "version_for": "tables",
     "versions": "tables",

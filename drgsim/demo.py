@@ -126,12 +126,6 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
 
 
 def saved_figure(result: Demo, path: Path) -> Path:
-    """Save the figure of the result: shift by error with its standard error, and the largest transitions."""
-    simulation = result.simulation
-    table = simulation.operators().with_columns(pl.col("standard_error").fill_null(0.0))
-    shifts = {
-        name.replace("_", " "): (usd, error)
-        for name, usd, error in table.select("operator", "shapley_usd", "standard_error").iter_rows()
-    }
-    draws = [partial(plot_shift, shifts), partial(plot_transitions, simulation.transitions(), title="DRG transitions")]
-    return saved(path, draws)
+    """Save the figure of the result: the shift error by error, and the DRG transitions that move most dollars."""
+    draws = [partial(plot_shift, result.simulation), partial(plot_transitions, result.simulation)]
+    return saved(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.6))

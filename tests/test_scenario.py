@@ -68,7 +68,7 @@ def rejected(text: str | bytes) -> str:
         (START + "cc = nan", "line 5: errors.missed.cc is nan: "),
         (START + "cc = inf", "line 5: errors.missed.cc is inf: "),
         (START + "cc = 1e999", "line 5: errors.missed.cc is inf: "),
-        (START + "cc = 1" + 400 * "0", "line 5: errors.missed.cc is 1000"),
+        (START + "cc = 1" + 400 * "0", "mine.toml: a whole number of more than 64 bits"),
         (START + "cc = true", "line 5: errors.missed.cc is True: "),
         (START + 'cc = "0.1"', "line 5: errors.missed.cc is '0.1': "),
         (START + "hospital_sd = nan", "line 5: errors.missed.hospital_sd is nan: "),
@@ -99,11 +99,11 @@ def rejected(text: str | bytes) -> str:
         ('title = "a"\n[[findings]]\nmeasure = "x"\nvalue = nan\nsource = "a paper"', "line 4: findings.0.value"),
         ("title = 'a'\n[errors.x", "mine.toml: not a TOML file: Expected ']' at the end of a table"),
         ("title = 'a'\ntitle = 'b'", "mine.toml: not a TOML file: Cannot overwrite"),
-        (b"title = '\xff'", "mine.toml: not a TOML file: 'utf-8' codec"),
+        (b"title = '\xff'", "mine.toml: not a TOML file: not UTF-8 text at byte 9"),
         ("title = " + "9" * 5000, "mine.toml: not a TOML file: Exceeds the limit"),
-        ("title = " + "[" * 3000 + "]" * 3000, "mine.toml: not a TOML file: maximum recursion depth"),
-        ("[" + ".".join(["a"] * 5000) + "]", "a is a dict: Extra inputs"),
-        (START + "where." + ".".join(["a"] * 3000) + " = 1", "line 5: errors.missed.where.a is a dict: "),
+        ("title = " + "[" * 3000 + "]" * 3000, "mine.toml: nests deeper than 32"),
+        ("[" + ".".join(["a"] * 5000) + "]", "line 1 has more than 10,000 characters"),
+        (START + "where." + ".".join(["a"] * 3000) + " = 1", "mine.toml: nests deeper than 32"),
     ],
     ids=range(42),
 )  # fmt: skip
@@ -133,7 +133,7 @@ def test_all_mistakes_are_told_at_once():
         ('where = { codes = ["Q99.99"] }', "errors.missed.where.codes is 'Q99.99': no code of version 43.1 begins so"),
         ("where = { drg = [1000] }", "errors.missed.where.drg is 1000: no DRG of version 43.1"),
         ("where = { drg = [417, 43] }", "errors.missed.where.drg is 43: no DRG of version 43.1"),
-        (f"where = {{ drg = [{10**30}] }}", f"where.drg is {10**30}: no DRG of version 43.1"),
+        (f"where = {{ drg = [{10**18}] }}", f"where.drg is {10**18}: no DRG of version 43.1"),
         ("where = { mdc = [26] }", "errors.missed.where.mdc is 26: no MDC of version 43.1"),
     ],
 )
@@ -166,10 +166,10 @@ def test_codes_and_targets_are_held_against_the_version():
 def test_files_that_are_not_there(tmp_path: Path):
     with pytest.raises(InputError, match=r"no scenario 'illustraton'\. Did you mean 'illustration'\?"):
         Scenario.load("illustraton")
-    with pytest.raises(InputError, match=r"absent\.toml: no scenario can be read there \(No such file"):
+    with pytest.raises(InputError, match=r"absent\.toml: cannot be read \(No such file"):
         Scenario.load(tmp_path / "absent.toml")
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(InputError, match=r"folder\.toml: no scenario can be read there"):
+    with pytest.raises(InputError, match=r"folder\.toml: cannot be read \(Is a directory"):
         Scenario.load(tmp_path / "folder.toml")
 
 
