@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest bench check audit fuzz lock clean
+.PHONY: demo test test-all test-oldest test-oldest-quick bench check audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -15,13 +16,20 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-# The oldest releases pyproject.toml admits.
-test-oldest:
-	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
-	    numpy==2.1.0 polars==1.36.1 pydantic==2.10.0 matplotlib==3.10.0 scipy==1.14.1 tqdm==4.66.6 pytest pytest-benchmark hypothesis
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	.venv-oldest/bin/python -m pytest
+# The oldest releases pyproject.toml admits, worked out from its lower bounds.
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest $(TESTS)
+
+# Every example of every module, and the tests that ask most of numpy, polars and pydantic.
+test-oldest-quick:
+	$(MAKE) test-oldest TESTS="drgsim tests/test_golden.py tests/test_files.py tests/test_claims.py \
+	    tests/test_claim_formats.py tests/test_tables.py tests/test_rates.py tests/test_payment.py"
+
+$(OLDEST)/.ready: pyproject.toml $(STAMP)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[dev,oracle,sensitivity]'
+	touch $(OLDEST)/.ready
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=benchmark.json -q
@@ -56,10 +64,31 @@ $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	touch $(VENV)/.bench
 
+# The sdist, and the wheel out of it; checked for what they hold, installed into a clean environment and tried there.
+release: $(VENV)/.release sbom
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	DRGSIM_DIST=dist $(BIN)/python -m pytest tests/test_release.py
+
+$(VENV)/.release: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+	touch $(VENV)/.release
+
+RESOLVE := --universal --python-version 3.11 --no-emit-index-url --no-header --quiet
+
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra oracle --extra sensitivity --universal --python-version 3.11 \
-	    --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.lock
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --extra dev --extra oracle --extra sensitivity \
+	    --generate-hashes --no-annotate --upgrade --output-file requirements.lock
+	$(MAKE) sbom
+
+# The bill of materials: of what is locked, the part that is needed at run time, and by what.
+sbom: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --constraint requirements.lock --annotation-style line \
+	    > $(VENV)/needed.txt
+	$(BIN)/python .ci/sbom.py < $(VENV)/needed.txt > $(VENV)/sbom.json
+	mv $(VENV)/sbom.json sbom.cdx.json
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-audit fuzz_corpus demo_output benchmark.json
+	rm -rf $(VENV) $(OLDEST) .venv-audit dist fuzz_corpus demo_output benchmark.json

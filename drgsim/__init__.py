@@ -6,6 +6,7 @@ A module imports only from layers below its own:
      0  draws               random numbers keyed by seed, stream and admission
      0  bounded             files from anybody's hands, read within bounds
      0  exact               decimal arithmetic over whole columns, in integers
+     0  console             how commands are declared, and what is told while one runs
      0  runs                runs of equal rows, ORs over them, distinct combinations
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
@@ -26,6 +27,7 @@ A module imports only from layers below its own:
      1  release_wire        Protocol Buffers wire format, read strictly
      1  claims_source       files as they lie: tables of text, JSON documents
      2  evidence_plots      figures of audits, validity and speed
+     2  files               frames in files: read by suffix, written whole or not at all
      2  tables              one grouper version, checked and frozen
      2  rates               payment parameters by fiscal year, and reforms over them
      2  claims_build        stays and their codes to admissions
@@ -104,6 +106,8 @@ A module imports only from layers below its own:
     14  scenario            scenario files, and the shipped ones
     15  exposures           exposure(): every admission under every single error
     15  results             the result of a simulation
+    15  verifying           a table folder held against its manifest and its own rules
+    16  keeping             results of simulations in folders
     16  simulation          simulate(): admissions billed with errors
     16  simulation_plots    figures of a simulation
     16  transition_plots    figures of its DRG transitions
@@ -112,10 +116,13 @@ A module imports only from layers below its own:
     17  findings            what a study found beside what a scenario comes to
     17  impacts             impact(): two simulations compared
     17  plots               every figure
+    17  selftest            whether an installation gives known answers
     18  release_scenarios   mixes of errors fitted to what studies found
     18  reporting           report(): a simulation as one HTML file
     18  demo                the main job, end to end
-    19  cli                 the command line
+    19  cli_claims          commands on admissions
+    19  cli_tables          commands on tables and scenarios
+    20  cli                 the command line
 """
 
 from __future__ import annotations

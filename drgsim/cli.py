@@ -1,71 +1,100 @@
-"""The command line: `python -m drgsim`. Thin; every command is one public function."""
+"""The command line, `drgsim` or `python -m drgsim`. Thin; every command is one public function.
+
+Exit codes: 0 done; 1 a selftest or a verification found something wrong; 2 the command or its input cannot be used;
+3 a defect of drgsim; 130 interrupted. An error is one line on standard error.
+"""
 
 from __future__ import annotations
 
-import argparse
+import os
+import platform
 import sys
+import traceback
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, version
 
-from drgsim.claims import read_claims
-from drgsim.demo import agreement, demo, saved_figure, told
+from drgsim import cli_claims, cli_tables
+from drgsim.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.errors import DrgsimError
-from drgsim.rates import Rates
-from drgsim.synth import generate
-from drgsim.tables import TableSet, versions
+from drgsim.tables import versions
 
-RECORDED = "ms_drg_recorded"
+TRACEBACK = "DRGSIM_TRACEBACK"
+"""Environment variable that shows where a defect is; its text may hold cells of the input."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 2 after an error that was told on standard error."""
-    options = _parser().parse_args(arguments)
+    """Run a command and return its exit code (see the module).
+
+    Args:
+        arguments: what stands behind `drgsim`; by default those of the process.
+
+    Raises:
+        SystemExit: after --help or --version, and with code 2 where the arguments are not understood.
+
+    >>> main(["scenarios", "check", "empty"])
+    empty: usable with 43.1: no errors
+    0
+    """
+    options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except DrgsimError as error:
-        print(f"drgsim: {error}", file=sys.stderr)
-        return 2
+        return _told(str(error), UNUSABLE)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (OSError, MemoryError) as error:
+        return _told(_reason(error), UNUSABLE)
+    except KeyboardInterrupt:
+        return _told("interrupted; nothing was written that is not complete", INTERRUPTED)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        return _told(f"a defect of drgsim ({type(error).__name__}); {TRACEBACK}=1 shows where", DEFECT)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("demo", help="group, price and miscode admissions; print the effect, save a figure")
-    show.add_argument("--claims", type=Path, help="a claims file (see read_claims); default: generated admissions")
-    show.add_argument(
-        "--admissions", type=partial(_at_least, 1), default=100_000, help="how many to generate (default 100,000)"
+def parser() -> Parser:
+    """Return what understands the arguments.
+
+    >>> parser().parse_args(["group", "claims.csv"]).out
+    '-'
+    """
+    made = Parser(
+        prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.", allow_abbrev=False
     )
-    show.add_argument("--version", default="43.1", choices=versions(), help="grouper version (default 43.1)")
-    show.add_argument("--fiscal-year", type=int, default=2026, help="of weights and rates (default 2026)")
-    show.add_argument(
-        "--replicates", type=partial(_at_least, 2), default=20, help="draws of each error process (default 20)"
-    )
-    show.add_argument("--seed", type=int, default=1, help="of every draw (default 1)")
-    show.add_argument("--out", type=Path, default=Path("demo_output"), help="folder of the figure")
-    show.set_defaults(run=_demo)
-    return parser
+    made.add_argument("--version", action="version", version=about())
+    commands = made.add_subparsers(required=True, dest="command", metavar="COMMAND", parser_class=Parser)
+    cli_claims.add(commands)
+    cli_tables.add(commands)
+    return made
 
 
-def _at_least(least: int, text: str) -> int:
-    number = int(text)
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{number} is below {least}")
-    return number
+def about() -> str:
+    """Return the release, the grouper versions and what they run on.
+
+    >>> about().startswith("drgsim ")
+    True
+    """
+    known = versions()
+    try:
+        release = version("drgsim")
+    except PackageNotFoundError:
+        release = "(not installed)"
+    return f"drgsim {release}; MS-DRG {known[0]} to {known[-1]}; Python {platform.python_version()}"
 
 
-def _demo(options: argparse.Namespace) -> int:
-    tables, rates = TableSet.load(options.version), Rates.load(options.fiscal_year)
-    if options.claims:
-        admissions, hospitals = read_claims(options.claims), None
-    else:
-        hospitals, admissions = generate(options.admissions, seed=options.seed, tables=tables)
-    result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
-    titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
-    print(told(result, lambda drg: titles.get(drg, "")))
-    if RECORDED in admissions.columns:
-        print(f"\nRecorded DRGs beside version {tables.version}")
-        for why, count in agreement(result.simulation.admissions, RECORDED).iter_rows():
-            print(f"  {count:>6,}  {why}")
-    print(f"\nFigure: {saved_figure(result, options.out / 'demo.png')}")
-    return 0
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _told(message: str, code: int) -> int:
+    """Tell an error in one line."""
+    sys.stderr.write(f"drgsim: {' '.join(message.split())}\n")
+    return code
+
+
+def _reason(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory; take the admissions in parts"
+    return f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}"

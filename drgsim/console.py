@@ -1,0 +1,96 @@
+"""What all commands share: how arguments are declared, and what is told while one runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+DONE, WRONG, UNUSABLE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: done; found wrong; the command or its input cannot be used; a defect of drgsim; interrupted."""
+
+Options = argparse.Namespace
+Commands = Any
+"""What `ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments; a mistake is told in one line and ends with code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell a mistake and where help is."""
+        self.exit(UNUSABLE, f"{self.prog}: {' '.join(message.split())}. See {self.prog} --help.\n")
+
+
+def command(
+    commands: Commands, name: str, run: Callable[[Options], int], *, does: str, example: str, about: str = ""
+) -> Parser:
+    """Declare one command with its example, and return its parser.
+
+    >>> parser = Parser(prog="drgsim")
+    >>> own = command(parser.add_subparsers(), "hello", lambda _: 0, does="say hello", example="drgsim hello")
+    >>> "example:" in own.format_help()
+    True
+    """
+    made = commands.add_parser(
+        name,
+        help=does,
+        description=" ".join(f"{does[:1].upper()}{does[1:]}. {about}".split()),
+        epilog="example:\n" + "\n".join(f"  {line.strip()}" for line in example.strip().splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("-q", "--quiet", action="store_true", help="tell nothing on standard error but errors")
+    made.set_defaults(run=run)
+    return made  # type: ignore[no-any-return]
+
+
+def group_of(commands: Commands, name: str, *, does: str) -> Commands:
+    """Declare a command that has commands of its own."""
+    return commands.add_parser(name, help=does, description=f"{does[:1].upper()}{does[1:]}.").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers that are not below `least`.
+
+    >>> at_least(2)("20")
+    20
+    """
+
+    def number(text: str) -> int:
+        found = int(text)
+        if found < least:
+            raise argparse.ArgumentTypeError(f"{found} is below {least}")
+        return found
+
+    return number
+
+
+def said(options: Options, text: str) -> None:
+    """Tell progress on standard error, unless asked to be quiet."""
+    if not options.quiet:
+        sys.stderr.write(f"drgsim: {text}\n")
+        sys.stderr.flush()
+
+
+def columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """Return rows as aligned text; numbers to the right.
+
+    >>> print(columns([("a", 1), ("bc", 20)], ("name", "rows")))
+    name  rows
+    a        1
+    bc      20
+    """
+    texts = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    widths = [max(map(len, cells)) for cells in zip(header, *texts, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if to else cell.ljust(width) for cell, width, to in zip(row, widths, right, strict=True)
+        )
+        for row in (list(header), *texts)
+    ]
+    return "\n".join(line.rstrip() for line in lines)
