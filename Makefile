@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest test-oldest-quick bench check audit fuzz release lock sbom clean
+.PHONY: demo test test-all test-oldest test-oldest-quick bench check docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -52,6 +52,10 @@ fuzz: $(STAMP)
 	for name in claims scenario population wire archive table5 formula; do \
 	    $(BIN)/python -m tests.fuzz $$name --seconds 60 || exit 1; done
 
+# The documentation as a site in site/; any warning fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # The lock file pins every package by hash. Debian keeps venv apart from Python: fetch it where it is missing.
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
@@ -74,6 +78,10 @@ $(VENV)/.release: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	touch $(VENV)/.release
 
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $(VENV)/.docs
+
 RESOLVE := --universal --python-version 3.11 --no-emit-index-url --no-header --quiet
 
 lock: $(STAMP)
@@ -91,4 +99,4 @@ sbom: $(STAMP)
 	mv $(VENV)/sbom.json sbom.cdx.json
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .venv-audit dist fuzz_corpus demo_output benchmark.json
+	rm -rf $(VENV) $(OLDEST) .venv-audit dist site fuzz_corpus demo_output benchmark.json

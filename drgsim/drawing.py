@@ -143,6 +143,15 @@ def saved(path: Path, draws: Sequence[Callable[[Axes], object]], *, heights: Seq
         path: of a PNG, SVG or PDF file; its folder is made if need be.
         draws: functions that draw on the Axes they are given.
         heights: of each drawing [inches]; by default 3.4.
+
+    Raises:
+        ValueError: heights are not one a drawing.
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> saved(folder / "two.png", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])]).name
+    'two.png'
     """
     from matplotlib.figure import Figure
 

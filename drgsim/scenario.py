@@ -41,7 +41,11 @@ _SUFFIX = ".toml"
 
 
 class Finding(BaseModel):
-    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it."""
+    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it.
+
+    >>> Finding(measure="drg_change_rate", value=0.208, fitted=True, source="Hsia et al. 1988").fitted
+    True
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
