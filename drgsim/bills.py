@@ -19,10 +19,13 @@ from drgsim.exact import Bools
 from drgsim.miscoding import Drawn
 from drgsim.runs import firsts
 
+_WHOLE = 63
+"""Bits of a whole number that is not negative."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bills:
-    """Bills with at least one error, (b,), by replicate and row; their edits lie end to end.
+    """Bills with at least one error, (b,), by row and replicate; their edits lie end to end.
 
     Edits of bill i are start[i] to start[i + 1]; `error` (place in the scenario) says whose each is.
     """
@@ -43,12 +46,11 @@ class Bills:
         return np.repeat(np.arange(len(self)), np.diff(self.start))
 
 
-def billed_together(found: Sequence[Drawn], n: int) -> tuple[Bills, Ints]:
+def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
     """Put the errors of several operators together.
 
     Args:
         found: what each operator drew, in the scenario's order, of the same replicates.
-        n: number of admissions.
 
     Returns:
         The bills, and how many errors of each operator gave way to an earlier one.
@@ -56,15 +58,26 @@ def billed_together(found: Sequence[Drawn], n: int) -> tuple[Bills, Ints]:
     edits = Edits.joined([Edits.none(), *(one.edits for one in found)])
     replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
     error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
-    key = replicate * n + edits.row
-    order = np.argsort(key, kind="stable")
+    begin = int(replicate.min(initial=0))
+    several = int(replicate.max(initial=0)) - begin + 1
+    key = edits.row * several + (replicate - begin)
+    order = _ordered(key)
     key, edits, error = key[order], edits.take(order), error[order]
     kept = ~_gives_way(key, edits)
     lost = np.bincount(error[~kept], minlength=len(found))
     if len(key) and not kept.all():
         key, edits, error = key[kept], edits.take(kept), error[kept]
     first = firsts(key)
-    return Bills(key[first] // max(n, 1), edits.row[first], np.append(first, len(key)), edits, error), lost
+    row = edits.row[first]
+    return Bills(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
+
+
+def _ordered(key: Ints) -> Ints:
+    """Return what puts keys in ascending order and leaves equal ones as they stand."""
+    place = len(key).bit_length()
+    if int(key.max(initial=0)).bit_length() + place > _WHOLE:
+        return np.argsort(key, kind="stable")
+    return np.sort((key << place) | np.arange(len(key))) & ((1 << place) - 1)  # numbers sort faster than places
 
 
 def _gives_way(key: Ints, edits: Edits) -> Bools:

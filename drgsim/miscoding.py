@@ -287,7 +287,7 @@ def keyed(operator: Operator, sites: Sites, cases: Cases, *, seed: int) -> Bits:
 
 
 def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates: range) -> Drawn:
-    """Draw the errors of an operator in some replicates, ordered by replicate and site.
+    """Draw the errors of an operator in some replicates; sites ascend within a replicate.
 
     An error whose outcome is not legal on its claim is drawn again, at most eight times, then refused.
 
@@ -307,8 +307,6 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
 
     parts = over_spans(len(sites), span) or [span(0, 0)]
     replicate, site, option, refusal = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
-    replicate, site, option, refusal = replicate[order], site[order], option[order], refusal[order]
     made = np.flatnonzero(refusal == 0)
     return Drawn(replicate, site, sites.edits(site[made], option[made]), refusal)
 

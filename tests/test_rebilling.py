@@ -100,7 +100,7 @@ def assert_billed_as_by_hand(
         sites = confined(operator, cases, seed=5)
         keys = keyed(operator, sites, cases, seed=5)
         found.append(drawn(operator, sites, keys, cases, range(replicates)))
-    bills, _ = billed_together(found, len(cases))
+    bills, _ = billed_together(found)
     edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
