@@ -17,10 +17,7 @@ from drgsim.draws import Ints
 from drgsim.edits import Edits
 from drgsim.exact import Bools
 from drgsim.miscoding import Drawn
-from drgsim.runs import firsts
-
-_WHOLE = 63
-"""Bits of a whole number that is not negative."""
+from drgsim.runs import ascending, firsts
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,7 @@ def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
     begin = int(replicate.min(initial=0))
     several = int(replicate.max(initial=0)) - begin + 1
     key = edits.row * several + (replicate - begin)
-    order = _ordered(key)
+    order = ascending(key)
     key, edits, error = key[order], edits.take(order), error[order]
     kept = ~_gives_way(key, edits)
     lost = np.bincount(error[~kept], minlength=len(found))
@@ -70,14 +67,6 @@ def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
     first = firsts(key)
     row = edits.row[first]
     return Bills(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
-
-
-def _ordered(key: Ints) -> Ints:
-    """Return what puts keys in ascending order and leaves equal ones as they stand."""
-    place = len(key).bit_length()
-    if int(key.max(initial=0)).bit_length() + place > _WHOLE:
-        return np.argsort(key, kind="stable")
-    return np.sort((key << place) | np.arange(len(key))) & ((1 << place) - 1)  # numbers sort faster than places
 
 
 def _gives_way(key: Ints, edits: Edits) -> Bools:
@@ -120,27 +109,26 @@ def shared_out(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> Sha
 
     Args:
         bills: (b,) the bills.
-        change: (b,) their change of payment [cents].
+        change: (b,) their change of payment [cents], 0 where returned.
         returned: (b,) bills that cannot be grouped: nobody's share, since they are not paid but returned.
         cases: the admissions.
 
     Source: Shapley, A value for n-person games (1953).
     """
     bill = bills.bill
-    key = bill * 256 + bills.error
-    ordered = np.sort(key[~returned[bill]], kind="stable")
-    pairs = ordered[firsts(ordered)]
-    owner, error = pairs >> 8, (pairs & 255).astype(np.uint8)
-    count = np.bincount(owner, minlength=len(bills))
+    first = firsts(bill * 256 + bills.error)  # bills lie end to end, in each the errors in the scenario's order
+    owner, error = bill[first], bills.error[first]
     value = change[owner]
     shares = Shares(owner, error, value.copy(), value.copy(), value.copy())
+    count = np.bincount(owner, minlength=len(bills))
+    begin = np.concatenate([[0], np.cumsum(count)])
+    count[returned] = 0
     several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
     if several:
-        first = np.concatenate([[0], np.cumsum(count)])
-        rank = np.searchsorted(pairs, key) - first[bill]
+        rank = np.repeat(np.arange(len(first)), np.diff(first, append=len(bill))) - begin[bill]
         values = _values(several, rank, bills, change, cases)
         for (size, which), value in zip(several, values, strict=True):
-            _share_out(shares, first[which], value, size)
+            _share_out(shares, begin[which], value, size)
     return shares
 
 

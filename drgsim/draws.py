@@ -86,7 +86,18 @@ def event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None =
     return bits(seed, stream, ids, slots)
 
 
-def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
+def open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
+    """Return the highest first byte with which an event of each probability can happen, (n,).
+
+    >>> open_bytes([0.0, 0.5, 1.0]).tolist()
+    [0, 128, 255]
+    """
+    return np.minimum(np.asarray(rate, np.float64) * 256, 255).astype(np.uint8)
+
+
+def fires(
+    rate: ArrayLike, keys: Bits, replicates: range, highest: NDArray[np.uint8] | None = None
+) -> tuple[Ints, Ints]:
     """Return where events of a given probability happen in each of some replicates: (replicate, place).
 
     An event happens where `replicated(...) < rate`. Its first byte is drawn for every key, four replicates at a
@@ -96,6 +107,7 @@ def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
         rate: (n,) probabilities, 0 to 1.
         keys: (n,) `event_keys`.
         replicates: consecutive replicates, not negative.
+        highest: (n,) `open_bytes` of the rate, if known.
 
     Returns:
         (k,) replicate and place in `rate` of each event; places ascend within a replicate.
@@ -105,10 +117,11 @@ def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
     ([0, 1, 2], False)
     """
     chance = np.asarray(rate, np.float64)
+    highest = open_bytes(chance) if highest is None else highest
     found: list[tuple[Ints, Ints, NDArray[np.uint8]]] = []
     for start in range(0, len(chance), _CHUNK):
         span = slice(start, start + _CHUNK)
-        limit = np.repeat(np.minimum(chance[span] * 256, 255).astype(np.uint8), 4)
+        limit = (highest[span] * np.uint32(0x01010101)).view(np.uint8)
         for block in range(replicates.start // 4, -(-replicates.stop // 4)):
             first = _first_bytes(keys[span], block)
             at = np.flatnonzero(first <= limit)

@@ -300,7 +300,7 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
     """
 
     def span(a: int, b: int) -> tuple[Ints, Ints, Ints, NDArray[np.uint8]]:
-        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates)
+        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates, sites.open_bytes[a:b])
         site = at + a
         option, refusal = outcomes(operator, sites, site, cases, keys[site], replicate)
         return replicate, site, option, refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import polars as pl
 
 from drgsim.draws import uniform
 from drgsim.errors import InputError, did_you_mean
+from drgsim.headline import headline
 from drgsim.scenario import Scenario
 from drgsim.schema import Severity
 from drgsim.statistics import LEVEL, controlled, estimates, t_quantile
+from drgsim.telling import Section, as_html, as_text
 
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
@@ -69,6 +72,24 @@ class Simulation:
     shares: pl.DataFrame = field(repr=False)
     applied: pl.DataFrame = field(repr=False)
     ledger: pl.DataFrame | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
+        return as_text(*self._headline())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        return as_html(*self._headline())
+
+    def _headline(self) -> tuple[str, Sequence[Section]]:
+        stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
+        heading = (
+            f"{self.scenario.title}: {self.admissions.height:,} admissions, {self.replicates:,} replicates{stopped}, "
+            f"version {self.version}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
+        )
+        return heading, headline(self.summary(), self.operators())
 
     @property
     def payment_usd(self) -> float:

@@ -27,6 +27,7 @@ from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.rates import Rates
 from drgsim.results import Simulation
+from drgsim.runs import ascending
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
 from drgsim.spans import one_ahead
@@ -38,8 +39,6 @@ BLOCK = 8
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 _BILLS = 1 << 20
 """About how many bills are put together at a time; two blocks are at work."""
-_MOST_BLOCKS = 512
-"""Replicates of a block are sorted by a 16-bit key."""
 
 
 def simulate(
@@ -175,7 +174,8 @@ class Run:
         from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * min(_MOST_BLOCKS, max(1, round(_BILLS / max(expected, 1) / BLOCK)))
+        most = min(_BILLS / max(expected, 1), (replicates - self.done) / 2)
+        block = BLOCK if target_se else BLOCK * max(1, round(most / BLOCK))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
@@ -284,7 +284,7 @@ def _counted(found: Sequence[Drawn], lost: Ints, errors: int) -> Ints:
 
 def _by_replicate(bills: Bills, which: Ints) -> Ints:
     """Return some bills ordered by replicate and row."""
-    return which[np.argsort(bills.replicate[which], kind="stable")]
+    return which[ascending(bills.replicate[which])]
 
 
 def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, moved: Ints) -> pl.DataFrame:

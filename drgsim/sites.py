@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.draws import Choices, Floats, Ints
+from drgsim.draws import Choices, Floats, Ints, open_bytes
 from drgsim.edits import Edits, Kind
 
 Bools = NDArray[np.bool_]
@@ -99,6 +100,11 @@ class Sites:
     def __len__(self) -> int:
         """Number of sites."""
         return len(self.row)
+
+    @cached_property
+    def open_bytes(self) -> NDArray[np.uint8]:
+        """`draws.open_bytes` of the rates, (s,)."""
+        return open_bytes(self.rate)
 
     @classmethod
     def of(
