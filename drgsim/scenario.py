@@ -183,6 +183,9 @@ class Scenario(BaseModel):
 
         Raises:
             InputError: there is no error of a name.
+
+        >>> [error.label for error in Scenario.load("illustration").only("unsupported_mcc").errors]
+        ['unsupported_mcc']
         """
         wanted = [names] if isinstance(names, str) else names
         self._check_names(wanted)
