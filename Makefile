@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest test-oldest-quick bench check docs audit fuzz release lock sbom clean
+.PHONY: demo test test-all test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -39,6 +39,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Runs every notebook and keeps what it prints and draws; tests hold them against it.
+notebooks: $(STAMP)
+	$(BIN)/python -m tests.notebooks
 
 # Known vulnerabilities of the locked packages; fails on findings only, and says where it could not ask.
 audit:

@@ -293,16 +293,15 @@ class Choices:
 
 def _aliases(share: Floats, members: Ints) -> tuple[Floats, NDArray[np.int32]]:
     """Fill the alias tables of many groups of one width: the poorest member is topped up by the richest."""
-    left, threshold = share.copy(), np.ones_like(share)
-    other = members.astype(np.int32)
+    poorest, richest = share.copy(), share.copy()  # a member that is done is neither
+    threshold, other = np.ones_like(share), members.astype(np.int32)
     rows = np.arange(len(share))
-    open_ = np.ones(share.shape, np.bool_)
     for _ in range(share.shape[1] - 1):
-        poor = np.where(open_, left, np.inf).argmin(axis=1)
-        rich = np.where(open_, left, -np.inf).argmax(axis=1)
-        lacks = 1 - left[rows, poor]
-        threshold[rows, poor] = np.where(poor == rich, 1.0, left[rows, poor])
+        poor, rich = poorest.argmin(axis=1), richest.argmax(axis=1)
+        has, same = poorest[rows, poor], poor == rich
+        threshold[rows, poor] = np.where(same, 1.0, has)
         other[rows, poor] = members[rows, rich]
-        left[rows, rich] -= np.where(poor == rich, 0.0, lacks)
-        open_[rows, poor] = False
+        left = richest[rows, rich] - np.where(same, 0.0, 1 - has)
+        poorest[rows, rich] = richest[rows, rich] = left
+        poorest[rows, poor], richest[rows, poor] = np.inf, -np.inf
     return np.clip(threshold, 0.0, 1.0), other

@@ -8,6 +8,7 @@ result depends on threads, blocks or row order.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -171,7 +172,10 @@ class Run:
 
     def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # A notebook without ipywidgets gets the bar of a terminal, and need not be told.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
         most = min(_BILLS / max(expected, 1), (replicates - self.done) / 2)
