@@ -237,7 +237,7 @@ def test_nobody_is_a_population_too():
     [
         ({"n": -1}, "n is -1"),
         ({"n": 1, "population": "medicare_fs"}, "Did you mean 'medicare_ffs'"),
-        ({"n": 1, "population": "nowhere.toml"}, "no population file"),
+        ({"n": 1, "population": "nowhere.toml"}, "nowhere.toml: cannot be read"),
         ({"n": 1, "drgs": [471, 9999]}, "has no DRG 9999"),
     ],
 )
