@@ -11,14 +11,14 @@ demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or not slow"
 
 # The oldest releases pyproject.toml admits, worked out from its lower bounds.
 test-oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest $(TESTS)
+	$(OLDEST)/bin/python -m pytest -n logical --dist worksteal $(TESTS)
 
 # Every example of every module, and the tests that ask most of numpy, polars and pydantic.
 test-oldest-quick:
