@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.claims_source import refuse_more_than_it_can
 from drgsim.errors import InputError, SchemaError
 from drgsim.files import sha256_of
 
@@ -44,7 +45,8 @@ class Parquet:
             source: a file; a folder, for the `*.parquet` in it by name; or several of these.
 
         Raises:
-            InputError: there is no such file, or it is no Parquet; SchemaError: two of them differ in their columns.
+            InputError: there is no such file, it is no Parquet, or claims more than a file of its size can hold.
+            SchemaError: two of them differ in their columns.
 
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
@@ -61,7 +63,9 @@ class Parquet:
             with readable(file):
                 scan = _scan([file])
                 schemas.append(scan.collect_schema())
-                height += int(scan.select(pl.len()).collect().item())
+                rows = int(scan.select(pl.len()).collect().item())
+            refuse_more_than_it_can(file, rows * len(schemas[-1]))
+            height += rows
             if schemas[-1] != schemas[0]:
                 raise SchemaError(f"{file}: {_difference(schemas[0], schemas[-1])} than in {files[0].name}.")
         return cls(tuple(files), schemas[0], height)

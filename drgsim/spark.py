@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,9 +252,9 @@ class _Simulating:
     def __call__(self, batches: Batches) -> Batches:
         import pyarrow as pa
 
-        parts = [self.told(_polars(table)) for table in in_batches(batches, _SIMULATED)]
-        if parts:
-            total = added(parts, self.columns)
+        parts = (self.told(_polars(table)) for table in in_batches(batches, _SIMULATED))
+        if (first := next(parts, None)) is not None:
+            total = added(chain([first], parts), self.columns)
             content = [pa.array([_packed(table)], pa.binary()) for table in total.values()]
             yield pa.RecordBatch.from_arrays(content, names=list(total))
 

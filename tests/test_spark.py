@@ -17,11 +17,12 @@ from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.errors import InputError, SchemaError
 from drgsim.scenario import Scenario
 from drgsim.simulation import simulate
-from drgsim.spark_worker import in_batches
+from drgsim.spark_worker import Sent, in_batches
 
 pytest.importorskip("pyspark", reason="Spark is optional: pip install drgsim[spark]")
 pa = pytest.importorskip("pyarrow", reason="Spark is optional: pip install drgsim[spark]")
 
+from pyspark import cloudpickle  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402, N812
 
@@ -177,17 +178,44 @@ def test_a_worker_with_other_tables_refuses(frame, data, monkeypatch):
 
 def test_workers_use_one_thread_each(frame):
     def threads(batches):
-        import os as system
+        import polars
 
         for batch in batches:
-            names = pa.array([system.environ.get("POLARS_MAX_THREADS", "unset")] * batch.num_rows)
-            yield pa.RecordBatch.from_arrays([names], names=["threads"])
+            counts = pa.array([polars.thread_pool_size()] * batch.num_rows, pa.int32())
+            yield pa.RecordBatch.from_arrays([counts], names=["threads"])
 
-    from drgsim.spark_worker import Sent
+    work = Sent(cloudpickle.dumps(threads)).__call__
+    found = {row["threads"] for row in frame.select("age").mapInArrow(work, "threads int").collect()}
+    assert found == {int(os.environ.get("POLARS_MAX_THREADS", "1"))}
 
-    work = Sent(__import__("pyspark").cloudpickle.dumps(threads)).__call__
-    found = {row["threads"] for row in frame.select("age").mapInArrow(work, "threads string").collect()}
-    assert found == {os.environ.get("POLARS_MAX_THREADS", "1")}
+
+def test_tables_are_loaded_once_a_worker(frame):
+    """Twelve partitions in two workers: no worker opens the work or reads the tables a second time."""
+
+    def counted(batches):
+        import os as system
+
+        from drgsim import tables
+        from drgsim.spark_worker import _opened
+
+        list(batches)
+        before = tables._load.cache_info().misses
+        tables.TableSet.load("42.1")
+        loaded = tables._load.cache_info().misses - before
+        row = [system.getpid(), _opened.cache_info().misses, loaded]
+        columns = [pa.array([value], pa.int64()) for value in row]
+        yield pa.RecordBatch.from_arrays(columns, names=["worker", "opened", "loaded"])
+
+    work = Sent(cloudpickle.dumps(counted)).__call__
+    schema = "worker bigint, opened bigint, loaded bigint"
+    found = frame.select("age").repartition(12).mapInArrow(work, schema).collect()
+    assert len(found) == 12
+    workers = {row["worker"] for row in found}
+    assert len(workers) < 12
+    for worker in workers:
+        own = [row for row in found if row["worker"] == worker]
+        assert sum(row["loaded"] for row in own) == 1
+        assert len({row["opened"] for row in own}) == 1
 
 
 def test_small_batches_are_joined():
