@@ -13,7 +13,6 @@ and writes frames, `compute` only groups and prices frames that are read already
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.data import VERSION
+from benchmarks.memory import resident_kib
 from drgsim import Rates, TableSet, group, pay
 from drgsim.scale import price_parquet
 
@@ -43,7 +43,7 @@ def measured(work: Callable[[], object], rows: int) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    peak = resident_kib("VmHWM") / (1 << 20)
     print(json.dumps({"rows": rows, "seconds": wall, "cpu_seconds": cpu, "peak_gib": peak}))
 
 

@@ -162,7 +162,7 @@ def _scan(files: Sequence[Path]) -> pl.LazyFrame:
 
 def _files(place: Path) -> list[Path]:
     if place.is_dir():
-        found = sorted(place.glob("*.parquet"))
+        found = sorted(path for path in place.glob("*.parquet") if not path.name.startswith("."))  # begun, not whole
         if not found:
             raise InputError(f"{place}: no *.parquet in this folder.")
         return found

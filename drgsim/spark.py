@@ -281,7 +281,8 @@ def _is_spark(frame: object) -> None:
 def _sent(work: Callable[[Batches], Batches]) -> Callable[[Batches], Batches]:
     from pyspark import cloudpickle
 
-    return Sent(cloudpickle.dumps(work)).__call__
+    pickled: Callable[[object], bytes] = cloudpickle.dumps
+    return Sent(pickled(work)).__call__
 
 
 def _schema(frame: DataFrame, kept: Sequence[str], fields: Sequence[Any]) -> StructType:

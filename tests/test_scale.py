@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -103,6 +105,41 @@ def test_a_fingerprint_is_of_contents_not_names(files: Path, tmp_path: Path):
     moved.write_bytes(listed[0].read_bytes())
     assert Parquet.open([moved, *listed[1:]]).fingerprint() == Parquet.open(files).fingerprint()
     assert Parquet.open(listed[::-1]).fingerprint() != Parquet.open(files).fingerprint()
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+import polars as pl
+from drgsim import Rates, TableSet
+from drgsim.scale import price_parquet, simulate_parquet
+from drgsim.scenario import Scenario
+folder, tables, rates = Path(sys.argv[1]), TableSet.load("43.1"), Rates.load(2026)
+how = {"hospitals": pl.read_parquet(folder / "hospitals.parquet"), "rates": rates, "tables": tables, "batch": 20_000}
+if sys.argv[2] == "simulate":
+    simulate_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"run {sys.argv[3]}", Scenario.load("illustration"),
+                     replicates=5, seed=1, **how)
+else:
+    price_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"{sys.argv[3]} {sys.argv[2]}", **how)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+@pytest.mark.parametrize("what", ["out.parquet", pytest.param("out", marks=pytest.mark.slow), "simulate"])
+def test_memory_does_not_grow_with_the_rows(what: str, tmp_path: Path):
+    hospitals, admissions = generate(40_000, seed=1, tables=TABLES)
+    hospitals.write_parquet(tmp_path / "hospitals.parquet")
+    ids, copies = pl.col("admission_id"), {"few": 4, "many": 12}
+    for name, count in copies.items():
+        tiles = [admissions.lazy().with_columns(ids + 40_000 * copy) for copy in range(count)]
+        pl.concat(tiles).sink_parquet(tmp_path / f"{name}.parquet", row_group_size=20_000)
+    peaks = {}
+    for name in copies:
+        command = [sys.executable, "-c", PEAK, str(tmp_path), what, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+        peaks[name] = float(done.stdout)
+    assert peaks["many"] < peaks["few"] + 150, peaks  # in memory, 320,000 more admissions take 400 MiB
 
 
 def scenario() -> Scenario:
