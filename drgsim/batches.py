@@ -91,14 +91,18 @@ class Parquet:
             InputError: a file is damaged.
         """
         waiting: list[pl.DataFrame] = []
+        found, expected = 0, max(self.height - start, 0)
         with readable(self.name):
             for some in self.scan().slice(start).collect_batches(chunk_size=size, maintain_order=True, lazy=True):
                 waiting.append(some)
+                found += len(some)
                 if sum(map(len, waiting)) >= size:
                     joined = pl.concat(waiting)
                     full = len(joined) // size * size
                     yield from (joined[at : at + size] for at in range(0, full, size))
                     waiting = [joined[full:]]
+        if found != expected:  # some releases of Polars end early where a page is damaged, and say nothing
+            raise InputError(f"{self.name}: not readable as Parquet: {found:,} rows read where {expected:,} should be.")
         left = pl.concat(waiting) if waiting else self.empty()
         if len(left):
             yield left

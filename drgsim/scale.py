@@ -268,11 +268,20 @@ def _one_file(
 ) -> Path:
     from polars.io.plugins import register_io_source
 
+    failed: list[Exception] = []
+
     def answers(*_asked: object) -> Iterator[pl.DataFrame]:
-        yield from (told(some, part * batch) for part, some in enumerate(rows.batches(batch)))
+        try:
+            yield from (told(some, part * batch) for part, some in enumerate(rows.batches(batch)))
+        except Exception as error:
+            failed.append(error)
+            raise
 
     sweep(path)
     with replacing(path) as begun:
-        # Batch after batch: `map_batches` over the scan has several under way, in twice the memory and no less time.
-        register_io_source(answers, schema=schema).sink_parquet(begun, row_group_size=batch)
+        try:
+            # Batch after batch: `map_batches` has several under way, in twice the memory and no less time.
+            register_io_source(answers, schema=schema).sink_parquet(begun, row_group_size=batch)
+        except pl.exceptions.PolarsError as error:
+            raise (failed[0] if failed else error) from None  # older Polars puts its own in the place of ours
     return path
