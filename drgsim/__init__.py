@@ -5,6 +5,7 @@ A module imports only from layers below its own:
      0  errors              every exception as one tree
      0  draws               random numbers keyed by seed, stream and admission
      0  bounded             files from anybody's hands, read within bounds
+     0  spark_worker        what a Spark worker does with the batches of a partition
      0  exact               decimal arithmetic over whole columns, in integers
      0  console             how commands are declared, and what is told while one runs
      0  runs                runs of equal rows, ORs over them, distinct combinations
@@ -40,6 +41,7 @@ A module imports only from layers below its own:
      2  release_data        the data file of a CMS grouper release, decoded
      3  encode              code strings to small integers, once
      3  rulebook            the formulas of a version as bit masks, and the search through them
+     3  batches             Parquet larger than memory, batch by batch
      3  stays               admissions as the pricer takes them; with_weights()
      3  settlement          after the pricer: deductible, coinsurance, sequestration
      3  terms               payment factors that every stay of a hospital shares
@@ -57,6 +59,7 @@ A module imports only from layers below its own:
      3  claims_fhir         reader: FHIR ExplanationOfBenefit
      3  claims_837          reader: X12 837 institutional
      3  claims_json         reader: claims as JSON objects
+     4  resumable           long runs in parts, continued where they died
      4  clusters            procedures that mean something together
      4  hospitals           provider inputs, completed and validated
      4  technology          new technology add-ons
@@ -116,10 +119,13 @@ A module imports only from layers below its own:
     17  calibration         calibrate(): rates fitted to what a study found
     17  findings            what a study found beside what a scenario comes to
     17  impacts             impact(): two simulations compared
+    17  merging             simulations of parts, put together exactly
     17  plots               every figure
     17  selftest            whether an installation gives known answers
     18  release_scenarios   mixes of errors fitted to what studies found
     18  reporting           report(): a simulation as one HTML file
+    18  scale               group_parquet(), price_parquet(), simulate_parquet(): larger than memory
+    18  spark               group(), price(), simulate() of Spark frames
     18  demo                the main job, end to end
     19  cli_claims          commands on admissions
     19  cli_tables          commands on tables and scenarios

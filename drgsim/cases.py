@@ -252,6 +252,16 @@ class Cases:
         return f"{len(self):x}-{total % 2**64:016x}"
 
 
+def joined_digest(digests: Iterable[str]) -> str:
+    """Return the digest of admissions that were digested in parts (`Cases.digest`), in any order.
+
+    >>> joined_digest(["a-00000000000000ff", "6-0000000000000001"])
+    '10-0000000000000100'
+    """
+    counts, sums = zip((0, 0), *((int(word, 16) for word in one.split("-")) for one in digests), strict=True)
+    return f"{sum(counts):x}-{sum(sums) % 2**64:016x}"
+
+
 def _hashed(name: str, ids: Bits, values: Ints) -> int:
     """Return a sum of hashes, which no order of the rows can change."""
     return int(bits(0, f"digest {name}", ids, values.view(np.uint64)).sum())

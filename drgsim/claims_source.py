@@ -238,10 +238,19 @@ def parquet(path: Path) -> pl.DataFrame:
         polars.exceptions.PolarsError, OSError: it cannot be read.
     """
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    cells, most = rows * len(pl.read_parquet_schema(path)), max(MOST_CELLS, CELLS_A_BYTE * path.stat().st_size)
+    refuse_more_than_it_can(path, rows * len(pl.read_parquet_schema(path)))
+    return pl.read_parquet(path)
+
+
+def refuse_more_than_it_can(path: Path, cells: int) -> None:
+    """Hold the cells a Parquet file claims against its size.
+
+    Raises:
+        InputError: as `parquet`.
+    """
+    most = max(MOST_CELLS, CELLS_A_BYTE * path.stat().st_size)
     if cells > most:
         raise InputError(f"{path}: claims {cells:,} cells, more than {most:,}, which is most for a file of its size.")
-    return pl.read_parquet(path)
 
 
 def _parsed(text: bytes) -> Any:

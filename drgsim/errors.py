@@ -4,8 +4,9 @@
     ├── InputError                 the caller's arguments
     │   ├── SchemaError            a frame lacks a column, or a column has the wrong type
     │   └── UnknownVersionError    no grouper version of that name, or none in force on that date
-    └── TableError                 a grouper or rate table is missing, altered or malformed
-        └── MissingRateError       a payment parameter has no value for the fiscal year asked
+    ├── TableError                 a grouper or rate table is missing, altered or malformed
+    │   └── MissingRateError       a payment parameter has no value for the fiscal year asked
+    └── StorageError               a result cannot be written, or what was written is not what it was
 
 An admission that cannot be grouped or priced is never an exception: its row carries a
 ``return_code`` or a ``pay_code``.
@@ -83,6 +84,10 @@ class MissingRateError(TableError):
     ...     print(str(error).partition(".")[0])
     no rates of fiscal year 2023
     """
+
+
+class StorageError(DrgsimError, OSError):
+    """A result cannot be written, or what was written is not what it was; the message names the file."""
 
 
 def did_you_mean(asked: str, known: Iterable[str]) -> str:

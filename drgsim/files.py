@@ -7,6 +7,7 @@ appears complete under its name, or the name keeps what it had.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.errors import DrgsimError, InputError, SchemaError
+from drgsim.errors import DrgsimError, InputError, SchemaError, StorageError
 from drgsim.schema import Column, Frame
 
 STREAM = "-"
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
+_BEGUN = ".begun"
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
 _SEPARATORS = r"[;|]"
 _OF_CLAIMS = (("sdx", "sdx_poa"), ("procedures",))
@@ -42,6 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         InputError: there is no such folder, or `path` is no ordinary file.
+        StorageError: the system cannot write it; says which file and why.
 
     >>> target = Path(tempfile.mkdtemp()) / "told.txt"
     >>> with replacing(target) as begun:
@@ -51,17 +54,53 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     _check_place(os.fspath(path), target)
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=f".begun{target.suffix}")
-    os.close(number)
-    begun = Path(name)
+    begun: Path | None = None
     try:
+        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=f"{_BEGUN}{target.suffix}")
+        os.close(number)
+        begun = Path(name)
         begun.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
         yield begun
         synced(begun)
         begun.replace(target)
         synced(target.parent)
+    except DrgsimError:
+        raise
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StorageError(f"{os.fspath(path)}: cannot be written ({_reason(error)}).") from error
     finally:
-        begun.unlink(missing_ok=True)
+        if begun is not None:
+            _removed(begun)
+
+
+def sweep(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers of a file, or of any file in a folder, have left beside it.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / ".told.x1.begun.txt").touch()
+    >>> sweep(folder / "told.txt"), list(folder.iterdir())
+    (None, [])
+    """
+    target = Path(path).resolve()
+    folder, pattern = target.parent, re.compile(rf"\.{re.escape(target.stem)}\.\w+{_BEGUN}{re.escape(target.suffix)}")
+    if target.is_dir():
+        folder, pattern = target, re.compile(rf"\..+\.\w+{_BEGUN}(\.\w+)?")
+    for left in folder.iterdir() if folder.is_dir() else ():
+        if pattern.fullmatch(left.name) and left.is_file():
+            _removed(left)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({_reason(error)}).") from error
 
 
 def synced(path: Path) -> None:
@@ -208,6 +247,19 @@ def _check_place(path: str, target: Path) -> None:
         raise InputError(f"{path}: there is no folder {target.parent}.")
     if target.exists() and not target.is_file():
         raise InputError(f"{path}: not an ordinary file, so it cannot be replaced.")
+
+
+def _removed(begun: Path) -> None:
+    try:
+        begun.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder is gone or read-only: the error that matters is under way
+
+
+def _reason(error: OSError | pl.exceptions.PolarsError) -> str:
+    """Return what the system says, which Polars has at the end of a longer message."""
+    told = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(told).partition(" (os error")[0].rpartition(": ")[2]
 
 
 def _umask() -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,56 +24,58 @@ from drgsim.telling import Section, as_html, as_text
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
 """Columns of bills, beside those of the admissions, by which a result can be told."""
+FINE = 1 << 32
+"""Expected errors are told in whole 2**-32, so that those of parts add up to those of the whole."""
 
 _RESAMPLES = 2000
 _MEASURES = ("net", "over", "under", "gross", "drg_changes")
 
 
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What coding errors did to payment, over some replicates. A frozen value of frames.
+class Truth(NamedTuple):
+    """The admissions as they should be billed, in whole numbers: how many, payment, weights [1e-4], CCs and MCCs."""
 
-    Money is what is billed less the truth [USD]: `over` is overpaid, `under` underpaid (not below 0), `gross` their
-    sum, `net` their difference. Bills that cannot be grouped are returned, not paid: they count as
-    `returned`, not as underpaid.
+    admissions: int
+    cents: int
+    weight4: int
+    cc: int
+    mcc: int
 
-    Attributes:
-        run_id: decided by data, scenario, version and seed.
-        scenario, version, seed: what was simulated.
-        replicates: how many were finished; `asked` how many were wanted, `interrupted` whether that was why.
-        priced_by: what the dollars are.
-        admissions: (n,) the truth, grouped, with `usd` and `weight`.
-        totals: (r,) whole numbers of each replicate, money in cents.
-        bills: bills that moved: replicate, row of the admission, DRG, MDC, severity, change [cents].
-        shares: what each error contributed to them, see `bills.Shares` [cents].
-        applied: how often each error could be made, was made, and was refused, and why.
-        ledger: every error made (replicate, admission, operator, field, place, code before and after), or None.
 
-    >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.simulation import simulate
-    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
-    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
-    >>> result = simulate(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates,
-    ...                   replicates=4, seed=1)
-    >>> sum_of_errors = result.by("operator")["net_usd"].sum()
-    >>> abs(sum_of_errors - result.mean("net_usd")) < 0.01
-    True
-    """
+class Result(ABC):
+    """Every table of a simulation, told from whole numbers a replicate, however these were come by."""
 
-    run_id: str
     scenario: Scenario
-    version: str
     seed: int
     replicates: int
-    asked: int
-    interrupted: bool
-    priced_by: str
-    admissions: pl.DataFrame = field(repr=False)
-    totals: pl.DataFrame = field(repr=False)
-    bills: pl.DataFrame = field(repr=False)
-    shares: pl.DataFrame = field(repr=False)
-    applied: pl.DataFrame = field(repr=False)
-    ledger: pl.DataFrame | None = field(default=None, repr=False)
+    totals: pl.DataFrame
+    applied: pl.DataFrame
+
+    @abstractmethod
+    def _truth(self) -> Truth:
+        """Return what the admissions come to as they should be billed."""
+
+    @abstractmethod
+    def _by(self, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """Return `_MEASURES` by replicate and columns, and `admissions` and `cents` of the truth by columns.
+
+        The latter is None where a column is one of bills. Raises InputError where there is no such column.
+        """
+
+    @abstractmethod
+    def _by_error(self) -> pl.DataFrame:
+        """Return `cents`, `solo`, `last` by `error` and `replicate`."""
+
+    @abstractmethod
+    def _moves(self) -> pl.DataFrame:
+        """Return `admissions` and `cents` by `drg` and `billed_drg`, over all replicates."""
+
+    @abstractmethod
+    def _about(self) -> dict[str, str | int | bool]:
+        """Return what the run was."""
+
+    @abstractmethod
+    def _stored(self) -> dict[str, pl.DataFrame]:
+        """Return the tables it is made of."""
 
     def __str__(self) -> str:
         """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
@@ -84,17 +88,18 @@ class Simulation:
         return as_html(*self._headline())
 
     def _headline(self) -> tuple[str, Sequence[Section]]:
-        stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
+        about = self._about()
+        stopped = f" (interrupted, {about['asked']:,} asked)" if about.get("interrupted") else ""
         heading = (
-            f"{self.scenario.title}: {self.admissions.height:,} admissions, {self.replicates:,} replicates{stopped}, "
-            f"version {self.version}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
+            f"{self.scenario.title}: {self._truth().admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
+            f"version {about['version']}, {about['priced_by']}, seed {self.seed}, run {about['run_id']}"
         )
         return heading, headline(self.summary(), self.operators())
 
     @property
     def payment_usd(self) -> float:
         """Payment of the truth [USD]."""
-        return _cents(self.admissions["usd"]) / 100
+        return self._truth().cents / 100
 
     def summary(self, level: float = LEVEL) -> pl.DataFrame:
         """Return each measure with its mean over replicates, Monte-Carlo error and spread (`statistics.estimates`).
@@ -105,13 +110,14 @@ class Simulation:
         Args:
             level: of the intervals.
         """
-        total, n, paid = self.totals, max(self.admissions.height, 1), self.payment_usd or float("nan")
+        total, truth = self.totals, self._truth()
+        n, paid = max(truth.admissions, 1), self.payment_usd or float("nan")
         money = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
         money["gross"] = money["over"] + money["under"]
         moved, up = total["drg_changes"].to_numpy(), total["drg_changes_up"].to_numpy()
         with np.errstate(invalid="ignore"):
             share_up = np.where(moved > 0, up / np.maximum(moved, 1), np.nan)
-        index, levels = self._case_mix_index(), self.admissions["severity"]
+        index = truth.weight4 / 1e4 / n
         change = total["weight4"].to_numpy() / 1e4 / n
         values = {f"{name}_usd": ("USD", usd) for name, usd in money.items()}
         values |= {f"{name}_usd_per_admission": ("USD/admission", usd / n) for name, usd in money.items()}
@@ -122,8 +128,8 @@ class Simulation:
             "share_up": ("of changed DRGs", share_up[moved > 0]),
             "case_mix_index": ("weight", index + change),
             "case_mix_index_change": ("weight", change),
-            "mcc_capture": ("of admissions", (int((levels == "MCC").sum()) + total["mcc"].to_numpy()) / n),
-            "cc_capture": ("of admissions", (int((levels == "CC").sum()) + total["cc"].to_numpy()) / n),
+            "mcc_capture": ("of admissions", (truth.mcc + total["mcc"].to_numpy()) / n),
+            "cc_capture": ("of admissions", (truth.cc + total["cc"].to_numpy()) / n),
             "returned_rate": ("of admissions", total["returned"].to_numpy() / n),
             "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
         }
@@ -160,25 +166,15 @@ class Simulation:
         Raises:
             InputError: no column, or one that is not there.
         """
-        own = [name for name in columns if name not in (OPERATOR, *BILLED)]
-        for name in own:
-            if name not in self.admissions.columns:
-                known = (OPERATOR, *BILLED, *self.admissions.columns)
-                raise InputError(f"the result has no column {name!r}.{did_you_mean(name, known)}")
         if not columns:
             raise InputError('name a column to tell the result by, such as result.by("mdc").')
-        moved = self._shares() if OPERATOR in columns else self._bills()
-        keys = self.admissions.select(own) if own else pl.DataFrame()
-        moved = moved.with_columns(keys[moved["row"]].get_columns()) if own else moved
-        per = moved.group_by("replicate", *columns).agg(pl.col(_MEASURES).sum())
-        table = per.group_by(columns).agg(
-            *(pl.col(name).sum() for name in _MEASURES), squares=(pl.col("net").cast(pl.Float64) ** 2).sum()
-        )
-        if own and len(own) == len(columns):
-            truth = self.admissions.group_by(own).agg(
-                admissions=pl.len(), payment_usd=(pl.col("usd") * 100).round().cast(pl.Int64).sum() / 100
+        per, truth = self._by(columns)
+        table = per.group_by(columns).agg(*(pl.col(name).sum() for name in _MEASURES), squares=_squares("net"))
+        if truth is not None:
+            paid = truth.select(
+                *columns, pl.col("admissions").cast(pl.get_index_type()), payment_usd=pl.col("cents") / 100
             )
-            table = truth.join(table, on=own, how="left", nulls_equal=True)
+            table = paid.join(table, on=columns, how="left", nulls_equal=True)
             table = table.with_columns(pl.col(*_MEASURES, "squares").fill_null(0))
         return self._told(table, columns, level)
 
@@ -209,10 +205,8 @@ class Simulation:
         r = self.replicates
         labels = pl.DataFrame({OPERATOR: [error.label for error in self.scenario.errors]}, schema={OPERATOR: pl.String})
         names = labels.with_row_index("error").with_columns(pl.col("error").cast(pl.UInt8))
-        per = self.shares.group_by("error", "replicate").agg(pl.col("cents", "solo", "last").sum())
-        table = per.group_by("error").agg(
-            pl.col("cents", "solo", "last").sum(), squares=(pl.col("cents").cast(pl.Float64) ** 2).sum()
-        )
+        per = self._by_error()
+        table = per.group_by("error").agg(pl.col("cents", "solo", "last").sum(), squares=_squares("cents"))
         table = names.join(table, on="error", how="left", maintain_order="left").fill_null(0)
         told = table.select(
             OPERATOR,
@@ -222,7 +216,7 @@ class Simulation:
             last_usd=pl.col("last") / 100 / max(r, 1),
         )
         sure = float(self.totals["net"].to_numpy().std(ddof=1)) / 100 / r**0.5 if r > 1 else None
-        whole = [int(self.shares[name].sum()) / 100 / max(r, 1) for name in ("solo", "last")]
+        whole = [int(per[name].sum()) / 100 / max(r, 1) for name in ("solo", "last")]
         total = ("total", int(self.totals["net"].sum()) / 100 / max(r, 1), sure, *whole)
         return told.vstack(pl.DataFrame([total], schema=told.schema, orient="row"))
 
@@ -234,11 +228,9 @@ class Simulation:
         """
         r = max(self.replicates, 1)
         return (
-            self._bills()
-            .with_columns(drg=self.admissions["drg"][self.bills["row"]])
-            .filter(pl.col("drg") != pl.col("billed_drg"))
-            .group_by("drg", "billed_drg")
-            .agg(admissions=pl.len() / r, usd=pl.col("net").sum() / 100 / r)
+            self._moves()
+            .with_columns(admissions=pl.col("admissions") / r, usd=pl.col("cents") / 100 / r)
+            .select("drg", "billed_drg", "admissions", "usd")
             .sort(pl.col("usd").abs(), "drg", "billed_drg", descending=[True, False, False])
         )
 
@@ -267,22 +259,89 @@ class Simulation:
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         tables = {
-            **{name: getattr(self, name) for name in ("admissions", "totals", "bills", "shares", "applied")},
+            **self._stored(),
             "summary": self.summary(),
             "operators": self.operators(),
             "transitions": self.transitions(),
-            **({"ledger": self.ledger} if self.ledger is not None else {}),
         }
         for name, table in tables.items():
             table.write_parquet(root / f"{name}.parquet")
         (root / "scenario.toml").write_text(self.scenario.dumps(), "utf-8")
-        about = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
-        (root / "run.json").write_text(json.dumps({name: getattr(self, name) for name in about}, indent=1), "utf-8")
+        (root / "run.json").write_text(json.dumps(self._about(), indent=1), "utf-8")
         return root
 
-    def _case_mix_index(self) -> float:
-        weighed = (self.admissions["weight"] * 1e4).round().cast(pl.Int64).sum()  # whole, so that no order counts
-        return float(weighed) / 1e4 / max(self.admissions.height, 1)
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulation(Result):
+    """What coding errors did to payment, over some replicates. A frozen value of frames.
+
+    Money is what is billed less the truth [USD]: `over` is overpaid, `under` underpaid (not below 0), `gross` their
+    sum, `net` their difference. Bills that cannot be grouped are returned, not paid: they count as
+    `returned`, not as underpaid.
+
+    Attributes:
+        run_id: decided by data, scenario, version and seed.
+        scenario, version, seed: what was simulated.
+        replicates: how many were finished; `asked` how many were wanted, `interrupted` whether that was why.
+        priced_by: what the dollars are.
+        admissions: (n,) the truth, grouped, with `usd` and `weight`.
+        totals: (r,) whole numbers of each replicate, money in cents.
+        bills: bills that moved: replicate, row of the admission, DRG, MDC, severity, change [cents].
+        shares: what each error contributed to them, see `bills.Shares` [cents].
+        applied: how often each error could be made, was made, and was refused, and why.
+        ledger: every error made (replicate, admission, operator, field, place, code before and after), or None.
+    """
+
+    run_id: str
+    scenario: Scenario
+    version: str
+    seed: int
+    replicates: int
+    asked: int
+    interrupted: bool
+    priced_by: str
+    admissions: pl.DataFrame = field(repr=False)
+    totals: pl.DataFrame = field(repr=False)
+    bills: pl.DataFrame = field(repr=False)
+    shares: pl.DataFrame = field(repr=False)
+    applied: pl.DataFrame = field(repr=False)
+    ledger: pl.DataFrame | None = field(default=None, repr=False)
+
+    def _about(self) -> dict[str, str | int | bool]:
+        about = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
+        return {name: getattr(self, name) for name in about}
+
+    def _stored(self) -> dict[str, pl.DataFrame]:
+        stored = {name: getattr(self, name) for name in ("admissions", "totals", "bills", "shares", "applied")}
+        return stored if self.ledger is None else {**stored, "ledger": self.ledger}
+
+    def _truth(self) -> Truth:
+        levels, weight4 = self.admissions["severity"], (self.admissions["weight"] * 1e4).round().cast(pl.Int64)
+        cc, mcc = (int((levels == level).sum()) for level in ("CC", "MCC"))
+        return Truth(self.admissions.height, _cents(self.admissions["usd"]), int(weight4.sum()), cc, mcc)
+
+    def _by(self, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        own = [name for name in columns if name not in (OPERATOR, *BILLED)]
+        for name in own:
+            if name not in self.admissions.columns:
+                known = (OPERATOR, *BILLED, *self.admissions.columns)
+                raise InputError(f"the result has no column {name!r}.{did_you_mean(name, known)}")
+        moved = self._shares() if OPERATOR in columns else self._bills()
+        keys = self.admissions.select(own) if own else pl.DataFrame()
+        moved = moved.with_columns(keys[moved["row"]].get_columns()) if own else moved
+        per = moved.group_by("replicate", *columns).agg(pl.col(_MEASURES).sum())
+        if len(own) < len(columns):
+            return per, None
+        cents = (pl.col("usd") * 100).round().cast(pl.Int64).sum()
+        return per, self.admissions.group_by(own).agg(admissions=pl.len(), cents=cents)
+
+    def _by_error(self) -> pl.DataFrame:
+        return self.shares.group_by("error", "replicate").agg(pl.col("cents", "solo", "last").sum())
+
+    def _moves(self) -> pl.DataFrame:
+        bills = self._bills().with_columns(drg=self.admissions["drg"][self.bills["row"]])
+        moved = bills.filter(pl.col("drg") != pl.col("billed_drg"))
+        return moved.group_by("drg", "billed_drg").agg(admissions=pl.len(), cents=pl.col("net").sum())
 
     def _bills(self) -> pl.DataFrame:
         """Return the bills that moved with the measures of a table, money in cents."""
@@ -328,12 +387,18 @@ def _cents(usd: pl.Series) -> int:
     return int((usd * 100).round().cast(pl.Int64).sum())
 
 
-def _standard_error(total: str, replicates: int) -> pl.Expr:
-    """Return the standard error of a mean over replicates [USD], from its `total` and the sum of `squares` [cents].
+def _squares(name: str) -> pl.Expr:
+    """Sum of squares of whole numbers, exact: floats would depend on the order of the rows."""
+    return (pl.col(name).cast(pl.Int128) * pl.col(name).cast(pl.Int128)).sum().alias("squares")
+
+
+def _standard_error(name: str, replicates: int) -> pl.Expr:
+    """Return the standard error of a mean over replicates [USD], from a sum and the sum of `squares` [cents].
 
     Null for fewer than two replicates; those in which nothing happened count with 0.
     """
-    if replicates < 2:
+    r = replicates
+    if r < 2:
         return pl.lit(None, pl.Float64)
-    spread = pl.col("squares") - pl.col(total).cast(pl.Float64) ** 2 / replicates
-    return (spread.clip(lower_bound=0.0) / (replicates - 1) / replicates).sqrt() / 100
+    total = pl.col(name).cast(pl.Int128)
+    return ((pl.col("squares") * r - total * total).cast(pl.Float64) / (r * r * (r - 1))).sqrt() / 100

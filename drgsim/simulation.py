@@ -27,7 +27,7 @@ from drgsim.exposures import Exposure
 from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.rates import Rates
-from drgsim.results import Simulation
+from drgsim.results import FINE, Simulation
 from drgsim.runs import ascending
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
@@ -92,19 +92,47 @@ def simulate(
     >>> nothing.mean("net_usd"), nothing.mean("drg_change_rate")
     (0.0, 0.0)
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
-        raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
     if target_se is not None and not target_se > 0:
         raise InputError(f"target_se is {target_se!r}, expected USD above 0.")
+    run = started(
+        admissions,
+        scenario,
+        tables=tables,
+        hospitals=hospitals,
+        rates=rates,
+        replicates=replicates,
+        seed=seed,
+        control=control,
+        ledger=ledger,
+        hospital_status=hospital_status,
+    )
+    run.go(replicates, target_se=target_se, progress=progress)
+    return run.result(replicates)
+
+
+def started(
+    admissions: pl.DataFrame,
+    scenario: Scenario,
+    *,
+    tables: TableSet,
+    hospitals: pl.DataFrame | None,
+    rates: Rates | Sequence[Rates],
+    replicates: int,
+    seed: int,
+    control: Exposure | None = None,
+    ledger: bool = False,
+    hospital_status: str | None = None,
+) -> Run:
+    """Return a simulation ready for its first replicate; arguments and errors as in `simulate`."""
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
+        raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
     if not isinstance(scenario, Scenario):
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
     cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
-    run = Run.of(cases, scenario, seed=seed, ledger=ledger, control=control)
-    run.go(replicates, target_se=target_se, progress=progress)
-    return run.result(replicates)
+    return Run.of(cases, scenario, seed=seed, ledger=ledger, control=control)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,20 +285,29 @@ class Run:
     @property
     def run_id(self) -> str:
         """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
+        return run_id(self.digest, self.scenario, self.cases.tables.version, self.seed)
+
+    @property
+    def digest(self) -> str:
+        """What is known of the admissions, see `Cases.digest`; those of parts join (`cases.joined_digest`)."""
         columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
-        parts = (self.cases.digest(columns), self.scenario.digest, self.cases.tables.version, str(self.seed))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+        return self.cases.digest(columns)
 
     def _applied(self) -> pl.DataFrame:
         """Return how often each error could be made, was made, and why not, over all replicates."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
             admissions = len(np.unique(sites.row))
-            expected = float(sites.rate.sum())
+            expected = int(np.rint(sites.rate * FINE).astype(np.int64).sum()) / FINE
             rows.append((error.label, admissions, len(sites), expected, sum(count), count[0], *count[1:]))
         names = ("admissions", "sites", "expected", "drawn", "made", *REFUSALS[1:])
         kinds = dict.fromkeys(names, pl.Int64) | {"expected": pl.Float64}
         return pl.DataFrame(rows, schema={"operator": pl.String, **kinds}, orient="row")
+
+
+def run_id(digest: str, scenario: Scenario, version: str, seed: int) -> str:
+    """Return the id of a run, see `Run.run_id`; `digest` is that of its admissions (`Run.digest`)."""
+    return hashlib.sha256("\n".join((digest, scenario.digest, version, str(seed))).encode()).hexdigest()[:20]
 
 
 # ---------------------------------------------------------------------------------------------------------
