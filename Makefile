@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
+.PHONY: demo test test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -15,6 +15,15 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or not slow"
+
+# Spark in local mode, in several partitions; it needs Java.
+test-spark: $(VENV)/.spark
+	$(BIN)/python -m pytest tests/test_spark.py
+
+$(VENV)/.spark: $(STAMP)
+	command -v java >/dev/null || (apt-get update -qq && apt-get install -y -qq default-jre-headless)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[spark]'
+	touch $(VENV)/.spark
 
 # The oldest releases pyproject.toml admits, worked out from its lower bounds.
 test-oldest: $(OLDEST)/.ready
