@@ -290,6 +290,16 @@ class Simulation(Result):
         shares: what each error contributed to them, see `bills.Shares` [cents].
         applied: how often each error could be made, was made, and was refused, and why.
         ledger: every error made (replicate, admission, operator, field, place, code before and after), or None.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.simulation import simulate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> result = simulate(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates,
+    ...                   replicates=4, seed=1)
+    >>> sum_of_errors = result.by("operator")["net_usd"].sum()
+    >>> abs(sum_of_errors - result.mean("net_usd")) < 0.01
+    True
     """
 
     run_id: str

@@ -118,7 +118,7 @@ folder, tables, rates = Path(sys.argv[1]), TableSet.load("43.1"), Rates.load(202
 how = {"hospitals": pl.read_parquet(folder / "hospitals.parquet"), "rates": rates, "tables": tables, "batch": 20_000}
 if sys.argv[2] == "simulate":
     simulate_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"run {sys.argv[3]}", Scenario.load("illustration"),
-                     replicates=5, seed=1, **how)
+                     replicates=2, seed=1, **how)
 else:
     price_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"{sys.argv[3]} {sys.argv[2]}", **how)
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)

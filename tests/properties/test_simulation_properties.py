@@ -34,7 +34,7 @@ from drgsim.simulation import simulate
 from drgsim.strategy import StrategicUpcode
 from tests.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
 
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @cache
@@ -134,7 +134,7 @@ def as_edits(frame: pl.DataFrame, cases: Cases, edits: list[tuple[int, Kind, int
     return Edits(columns[0], columns[1].astype(np.uint8), *(one.astype(np.int32) for one in columns[2:]))
 
 
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=30)
 @given(edited_claims(), st.sampled_from(["NON_EXEMPT", "EXEMPT", "UNKNOWN"]), st.sampled_from([2021, 2026]))
 def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str, year: int):
     """Singly and together: DRG, MDC, severity and cents are those of the edited claim, grouped and priced anew."""
