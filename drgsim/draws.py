@@ -129,8 +129,9 @@ def fires(
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     replicate, place, byte = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    happens = (byte + _rest(keys[place], replicate)) / 256 < chance[place]
-    happens &= (replicate >= replicates.start) & (replicate < replicates.stop)
+    happens = (replicate >= replicates.start) & (replicate < replicates.stop)
+    left = np.flatnonzero((byte == highest[place]) & happens)
+    happens[left] = (byte[left] + _rest(keys[place[left]], replicate[left])) / 256 < chance[place[left]]
     return replicate[happens], place[happens]
 
 

@@ -73,7 +73,7 @@ def simulate(
         control: `exposure` of the same admissions to the same scenario and seed. What its single errors are known to
             do on average is taken out of each replicate: `net_usd_controlled` has the same mean and far less noise.
         ledger: whether to keep every single error made.
-        progress: True shows a progress bar, False none, None one in a terminal or notebook if it lasts.
+        progress: True shows a progress bar, False none, None one in a terminal if it lasts.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
 
     Returns:
