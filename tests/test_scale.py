@@ -126,7 +126,9 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize("what", ["out.parquet", pytest.param("out", marks=pytest.mark.slow), "simulate"])
+@pytest.mark.parametrize(
+    "what", ["out.parquet", *(pytest.param(what, marks=pytest.mark.slow) for what in ("out", "simulate"))]
+)
 def test_memory_does_not_grow_with_the_rows(what: str, tmp_path: Path):
     hospitals, admissions = generate(40_000, seed=1, tables=TABLES)
     hospitals.write_parquet(tmp_path / "hospitals.parquet")
