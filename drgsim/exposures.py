@@ -279,7 +279,7 @@ def _tried(
 ) -> tuple[Ints, Ints, Floats]:
     """Return the outcomes tried: site, option, and how likely each is among those of its site."""
     if alternatives is None:
-        option, site = ranges(sites.options.start, sites.group)
+        option, site = ranges(sites.options.start, sites.group.astype(np.int64))
         legal = refusals(sites.edits(site, option), cases, guarded=operator.guarded, excluded=allows_excluded(operator))
         kept = np.flatnonzero((legal == 0) | operator.CERTAIN)
         site, option = site[kept], option[kept]

@@ -36,9 +36,11 @@ from drgsim.statistics import controlled
 from drgsim.tables import TableSet
 
 BLOCK = 8
-"""Replicates are drawn eight at a time, or a multiple of that."""
+"""After how many replicates a standard error is looked at."""
+_TOGETHER = 4
+"""Replicates are drawn four at a time, or a multiple of that: one hash serves four (`draws.fires`)."""
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
-_BILLS = 1 << 20
+_BILLS = 1 << 19
 """About how many bills are put together at a time; two blocks are at work."""
 
 
@@ -207,7 +209,7 @@ class Run:
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
         most = min(_BILLS / max(expected, 1), (replicates - self.done) / 2)
-        block = BLOCK if target_se else BLOCK * max(1, round(most / BLOCK))
+        block = BLOCK if target_se else _TOGETHER * max(1, round(most / _TOGETHER))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:

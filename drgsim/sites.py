@@ -94,7 +94,7 @@ class Sites:
     before: NDArray[np.int32]
     rate: Floats
     draw: NDArray[np.uint8]
-    group: Ints
+    group: NDArray[np.int32]
     options: Options
 
     def __len__(self) -> int:
@@ -132,7 +132,7 @@ class Sites:
             before=column(before, np.int32),
             rate=np.broadcast_to(np.asarray(rate, np.float64), (n,)).copy(),
             draw=np.full(n, draw, np.uint8),
-            group=column(group, np.int64),
+            group=column(group, np.int32),
             options=options,
         )
 
@@ -144,7 +144,7 @@ class Sites:
         first = {id(book): group for book, group in zip(books, groups, strict=False)}
         whole = cls(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS},
-            group=np.concatenate([part.group + first[id(part.options)] for part in parts]),
+            group=np.concatenate([part.group + np.int32(first[id(part.options)]) for part in parts]),
             options=Options.joined(books),
         )
         return whole.take(np.argsort(whole.row, kind="stable"))
