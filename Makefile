@@ -5,20 +5,29 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest test-oldest-quick bench check audit fuzz release lock sbom clean
+.PHONY: demo test test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or not slow"
+
+# Spark in local mode, in several partitions; it needs Java.
+test-spark: $(VENV)/.spark
+	$(BIN)/python -m pytest tests/test_spark.py
+
+$(VENV)/.spark: $(STAMP)
+	command -v java >/dev/null || (apt-get update -qq && apt-get install -y -qq default-jre-headless)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[spark]'
+	touch $(VENV)/.spark
 
 # The oldest releases pyproject.toml admits, worked out from its lower bounds.
 test-oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest $(TESTS)
+	$(OLDEST)/bin/python -m pytest -n logical --dist worksteal $(TESTS)
 
 # Every example of every module, and the tests that ask most of numpy, polars and pydantic.
 test-oldest-quick:
@@ -40,6 +49,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Runs every notebook and keeps what it prints and draws; tests hold them against it.
+notebooks: $(STAMP)
+	$(BIN)/python -m tests.notebooks
+
 # Known vulnerabilities of the locked packages; fails on findings only, and says where it could not ask.
 audit:
 	$(PYTHON) -m venv .venv-audit
@@ -51,6 +64,10 @@ fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	for name in claims scenario population wire archive table5 formula; do \
 	    $(BIN)/python -m tests.fuzz $$name --seconds 60 || exit 1; done
+
+# The documentation as a site in site/; any warning fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The lock file pins every package by hash. Debian keeps venv apart from Python: fetch it where it is missing.
 $(STAMP): pyproject.toml requirements.lock
@@ -74,6 +91,10 @@ $(VENV)/.release: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	touch $(VENV)/.release
 
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $(VENV)/.docs
+
 RESOLVE := --universal --python-version 3.11 --no-emit-index-url --no-header --quiet
 
 lock: $(STAMP)
@@ -91,4 +112,4 @@ sbom: $(STAMP)
 	mv $(VENV)/sbom.json sbom.cdx.json
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .venv-audit dist fuzz_corpus demo_output benchmark.json
+	rm -rf $(VENV) $(OLDEST) .venv-audit dist site fuzz_corpus demo_output benchmark.json

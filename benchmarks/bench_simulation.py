@@ -83,7 +83,7 @@ def everything(cases: Cases, run: Run, replicate: int) -> Encoded:
         drawn(error, sites, keys, cases, range(replicate, replicate + 1))
         for error, sites, keys in zip(run.scenario.errors, run.sites, run.keys, strict=True)
     ]
-    bills, _ = billed_together(found, len(cases))
+    bills, _ = billed_together(found)
     return applied(cases.encoded, bills.edits)
 
 

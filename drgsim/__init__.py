@@ -14,6 +14,7 @@ A module imports only from layers below its own:
      0  telling             a report in sections, as text and as HTML
      0  statistics          means, standard errors and intervals over replicates
      0  claims_report       what a file of claims gives, and what of it could not be mapped
+     1  headline            a simulation in a few lines
      1  schema              columns, types and units of every frame a user sees
      1  manifest            the table folder, every file read through its manifest
      1  formula             the DRG formula language

@@ -34,6 +34,18 @@ class Equilibrium:
         response: a row each risk tried, ascending: `expected_risk`; `upcoded` [admissions] and `overpaid_usd` in
             answer to it; `met_risk` and `payback_usd` (recoupment and penalty) in answer to these, null where
             nothing is upcoded.
+
+    >>> from drgsim import generate
+    >>> from drgsim.deterrence import consequences
+    >>> from drgsim.sampling import SimpleRandom
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> found = equilibrium(admissions, StrategicUpcode(ceiling=0.5),
+    ...                     lambda claims: consequences(claims, SimpleRandom(50), seed=1, penalty_multiple=0.0,
+    ...                                                 replicates=50),
+    ...                     tables=tables, hospitals=hospitals, rates=rates, seed=1)
+    >>> found.claims.columns
+    ['admission_id', 'hospital_id', 'billed_usd', 'correct_usd']
     """
 
     upcoding: StrategicUpcode

@@ -33,6 +33,12 @@ class Audit:
     `estimates` has a row a measure; `reviewed` a row a claim reviewed, in order of stratum and id, with what was
     found of it. Where a probe did not trigger the full sample, `is_extrapolated` is false and the recovery is
     what the probe itself found.
+
+    >>> correct_usd = [9e3, 7e3] * 50
+    >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": 9e3, "correct_usd": correct_usd})
+    >>> found = audit(claims, SimpleRandom(20), seed=1)
+    >>> found.reviewed.height, found.is_extrapolated, found.recovery_usd <= 100_000
+    (20, True, True)
     """
 
     design: Design
@@ -121,6 +127,9 @@ def simulated(
     Returns:
         A row a replicate and estimator: `estimator`, `replicate`, `point_usd`, `standard_error_usd`, `lower_usd`,
         `upper_usd` (net overpayment), `is_extrapolated`, `recovery_usd`, `reviewed` (claims), `cost_usd`.
+
+    Raises:
+        SchemaError, InputError: as `audit`; or there are no replicates.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> table = simulated(claims, SimpleRandom(30), seed=1, replicates=5, estimators=["difference"])

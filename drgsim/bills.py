@@ -17,12 +17,12 @@ from drgsim.draws import Ints
 from drgsim.edits import Edits
 from drgsim.exact import Bools
 from drgsim.miscoding import Drawn
-from drgsim.runs import firsts
+from drgsim.runs import ascending, firsts
 
 
 @dataclass(frozen=True, eq=False)
 class Bills:
-    """Bills with at least one error, (b,), by replicate and row; their edits lie end to end.
+    """Bills with at least one error, (b,), by row and replicate; their edits lie end to end.
 
     Edits of bill i are start[i] to start[i + 1]; `error` (place in the scenario) says whose each is.
     """
@@ -43,12 +43,11 @@ class Bills:
         return np.repeat(np.arange(len(self)), np.diff(self.start))
 
 
-def billed_together(found: Sequence[Drawn], n: int) -> tuple[Bills, Ints]:
+def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
     """Put the errors of several operators together.
 
     Args:
         found: what each operator drew, in the scenario's order, of the same replicates.
-        n: number of admissions.
 
     Returns:
         The bills, and how many errors of each operator gave way to an earlier one.
@@ -56,15 +55,18 @@ def billed_together(found: Sequence[Drawn], n: int) -> tuple[Bills, Ints]:
     edits = Edits.joined([Edits.none(), *(one.edits for one in found)])
     replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
     error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
-    key = replicate * n + edits.row
-    order = np.argsort(key, kind="stable")
+    begin = int(replicate.min(initial=0))
+    several = int(replicate.max(initial=0)) - begin + 1
+    key = edits.row * several + (replicate - begin)
+    order = ascending(key)
     key, edits, error = key[order], edits.take(order), error[order]
     kept = ~_gives_way(key, edits)
     lost = np.bincount(error[~kept], minlength=len(found))
     if len(key) and not kept.all():
         key, edits, error = key[kept], edits.take(kept), error[kept]
     first = firsts(key)
-    return Bills(key[first] // max(n, 1), edits.row[first], np.append(first, len(key)), edits, error), lost
+    row = edits.row[first]
+    return Bills(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
 
 
 def _gives_way(key: Ints, edits: Edits) -> Bools:
@@ -107,27 +109,26 @@ def shared_out(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> Sha
 
     Args:
         bills: (b,) the bills.
-        change: (b,) their change of payment [cents].
+        change: (b,) their change of payment [cents], 0 where returned.
         returned: (b,) bills that cannot be grouped: nobody's share, since they are not paid but returned.
         cases: the admissions.
 
     Source: Shapley, A value for n-person games (1953).
     """
     bill = bills.bill
-    key = bill * 256 + bills.error
-    ordered = np.sort(key[~returned[bill]], kind="stable")
-    pairs = ordered[firsts(ordered)]
-    owner, error = pairs >> 8, (pairs & 255).astype(np.uint8)
-    count = np.bincount(owner, minlength=len(bills))
+    first = firsts(bill * 256 + bills.error)  # bills lie end to end, in each the errors in the scenario's order
+    owner, error = bill[first], bills.error[first]
     value = change[owner]
     shares = Shares(owner, error, value.copy(), value.copy(), value.copy())
+    count = np.bincount(owner, minlength=len(bills))
+    begin = np.concatenate([[0], np.cumsum(count)])
+    count[returned] = 0
     several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
     if several:
-        first = np.concatenate([[0], np.cumsum(count)])
-        rank = np.searchsorted(pairs, key) - first[bill]
+        rank = np.repeat(np.arange(len(first)), np.diff(first, append=len(bill))) - begin[bill]
         values = _values(several, rank, bills, change, cases)
         for (size, which), value in zip(several, values, strict=True):
-            _share_out(shares, first[which], value, size)
+            _share_out(shares, begin[which], value, size)
     return shares
 
 

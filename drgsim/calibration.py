@@ -30,6 +30,16 @@ class Calibration:
         shifts: how far the rates of each error went on the logit scale.
         fit: `measure`, `target` (null where it was not fitted), `expected` from the exposure, and as `drawn` by
             replicates (null without any).
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.exposures import exposure
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> start = Scenario.load("illustration")
+    >>> found = exposure(admissions, start, tables=tables, hospitals=hospitals, rates=rates)
+    >>> fitted = calibrate(start, found, drg_change_rate=0.10, replicates=0)
+    >>> fitted.fit["target"].to_list(), round(fitted.fit["expected"][0], 3)
+    ([0.1, None, None], 0.1)
     """
 
     scenario: Scenario

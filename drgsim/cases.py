@@ -59,6 +59,14 @@ class Cases:
         truth: the grouper's answer.
         pricer: their payment, and what prices them again.
         observed: what the formulas see of them, and `sight` what they can see of an edit.
+
+    >>> from drgsim import Rates
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
+    ...                     "sdx": [["J9601"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]})
+    >>> cases = Cases.of(one, tables=TableSet.load("43.1"), hospitals=None, rates=Rates.load(2026))
+    >>> gone = Edits(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), cases.encoded.sdx, np.array([0]))
+    >>> cases.truth.drg.tolist(), cases.billed(gone, np.array([0, 1])).drg.tolist()
+    ([417], [419])
     """
 
     grouped: pl.DataFrame = field(repr=False)

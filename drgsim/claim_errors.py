@@ -24,6 +24,16 @@ class Disposition(Operator):
 
     `rate` is the share of admissions with a status of `of`, which becomes `becomes` (UB-04). By default post-acute
     and acute transfers become routine discharges, which pays more where the transfer rule would have cut the payment.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [3], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> Disposition(rate=0.05).sites(cases).rate.round(3).tolist()
+    [0.05]
     """
 
     kind: Literal["disposition"] = "disposition"
@@ -45,6 +55,16 @@ class Demographics(Operator):
 
     `sex` and `age` are shares of admissions. A sex that a code of the claim rules out is refused; age changes no
     MS-DRG.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> Demographics(sex=0.001).sites(cases).rate.round(3).tolist()
+    [0.001]
     """
 
     kind: Literal["demographics"] = "demographics"

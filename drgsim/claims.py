@@ -87,7 +87,7 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
 def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
     r"""Return the claims of a file with what could not be mapped: see `Claims`.
 
-    Arguments and errors are those of `read_claims`, whose answer is `map_claims(...).admissions`.
+    Arguments, and what raises, are those of `read_claims`, whose answer is `map_claims(...).admissions`.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.csv"

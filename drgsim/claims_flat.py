@@ -4,7 +4,8 @@
   as lists. CSV holds them as text, separated by `;` or `|`, or by blanks when neither occurs; POA
   indicators that may be blank need `;` or `|`, and a blank field means that all of them are blank.
 * **wide**: `dx1`…`dxN`, `pr1`…`prN` and, if known, `poa1`…`poaN` (also `DX_01`, `diag1`, `proc1`, `px1`),
-  where `dx1` is the principal diagnosis; the other columns are those of ADMISSIONS.
+  where `dx1` is the principal diagnosis; the other columns are those of ADMISSIONS. The principal one may also be
+  `pdx`, beside `dx2`… or `sdx1`… (`sdx_poa1`…).
 * **mimic_demo**: `admissions_icd10_wide.csv`, or the folder that holds it. It has no POA indicators
   (group it with `hospital_status="EXEMPT"`), and its `discharge_location` becomes a UB-04 status by
   `MIMIC_DISCHARGE_STATUS`.
@@ -13,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +42,10 @@ _WIDE = {
     "dx": re.compile(r"(?:dx|diag)_?0*([1-9]\d*)", re.IGNORECASE),
     "pr": re.compile(r"(?:pr|px|proc)_?0*([1-9]\d*)", re.IGNORECASE),
     "poa": re.compile(r"(?:poa|dx_?poa)_?0*([1-9]\d*)", re.IGNORECASE),
+}
+_SECONDARY = {
+    "dx": re.compile(r"sdx_?0*([1-9]\d*)", re.IGNORECASE),
+    "poa": re.compile(r"sdx_?poa_?0*([1-9]\d*)", re.IGNORECASE),
 }
 _LISTED_AS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
 _LISTS = ("sdx", "procedures", "sdx_poa")
@@ -75,11 +80,15 @@ def read_flat(path: Path) -> Claims:
     table = _named(file, _table(file))
     if {*table.columns} >= _MIMIC_COLUMNS:
         layout, table = "mimic_demo", _from_mimic(table)
+    table = table.rename(_first_and_others(file, table.columns))
     wide = {kind: _numbered(file, table.columns, kind) for kind in _WIDE}
     for kind, listed in _LISTED_AS.items():
         both = [name for name in listed if name in table.columns]
         if wide[kind] and both:
-            raise SchemaError(f"{file}: holds both {both[0]} and {next(iter(wide[kind].values()))}; keep one of them.")
+            hint = " Secondary diagnoses beside pdx may be named sdx1, sdx2, …." if both[0] == "pdx" else ""
+            raise SchemaError(
+                f"{file}: holds both {both[0]} and {next(iter(wide[kind].values()))}; keep one of them.{hint}"
+            )
     if wide["dx"]:
         layout = "wide" if layout == "admissions" else layout
         table = _from_wide(file, table, findings, **wide)
@@ -122,7 +131,9 @@ def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:
 
 def _is_text(name: str) -> bool:
     bare = name.strip()
-    return bare.lower() in ADMISSIONS.names or any(pattern.fullmatch(bare) for pattern in _WIDE.values())
+    return bare.lower() in ADMISSIONS.names or any(
+        pattern.fullmatch(bare) for pattern in (*_WIDE.values(), *_SECONDARY.values())
+    )
 
 
 # ---------------------------------------------------------------------------------------------- layouts
@@ -132,6 +143,22 @@ def _from_mimic(table: pl.DataFrame) -> pl.DataFrame:
     """Give the MIMIC-IV demo's columns their ADMISSIONS names and a discharge status."""
     status = discharge_status(pl.col("discharge_location"))
     return table.rename({"hadm_id": "admission_id"}).with_columns(discharge_status=status)
+
+
+def _first_and_others(file: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Return new names for a principal diagnosis `pdx` beside numbered others: dx1, and dx2 on.
+
+    The others are dx2, dx3, … as they are, or sdx1, sdx2, …; their POA indicators poa2, … or sdx_poa1, ….
+    """
+    named = {kind: {name: int(m[1]) for name in columns if (m := like.fullmatch(name.strip()))}
+             for kind, like in {**_SECONDARY, "any": _WIDE["dx"], "any poa": _WIDE["poa"]}.items()}  # fmt: skip
+    if "pdx" not in columns or 1 in named["any"].values() or not (named["dx"] or named["any"]):
+        return {}
+    if named["dx"] and (named["any"] or named["any poa"]):
+        mixed = next(iter(named["any"] or named["any poa"]))
+        raise SchemaError(f"{file}: holds both {next(iter(named['dx']))} and {mixed}; number all of them one way.")
+    first = {"pdx": "dx1", **({"pdx_poa": "poa1"} if "pdx_poa" in columns else {})}
+    return first | {name: f"{kind}{n + 1}" for kind in _SECONDARY for name, n in named[kind].items()}
 
 
 def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:

@@ -14,13 +14,22 @@ FLAGS = {"row": pl.UInt32, "field": pl.String, "reason": pl.String}
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """A file of claims, read.
+    r"""A file of claims, read.
 
     * `layout`: how the file was read, a name of `drgsim.claims.LAYOUTS`.
     * `admissions`: a row each admission, ADMISSIONS columns first.
     * `report`: `field`, `reason`, `count`: what could not be mapped, and in how many rows.
     * `flags`: `row`, `field`, `reason`: the rows of `admissions` behind each count, from 0, where the reason lies in
       single rows and not in the file as a whole.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from drgsim.claims import map_claims
+    >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
+    >>> _ = path.write_text("admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,54,F,1,K81.0,,I10\n")
+    >>> claims = map_claims(path)
+    >>> claims.layout, claims.flags.rows()
+    ('wide', [(0, 'dx', 'gap in sequence numbers')])
     """
 
     layout: str

@@ -26,6 +26,12 @@ class Consequences:
     `recoupment_usd`: expected, extrapolated at the lower limit; `recouped_share` of the net overpayment.
     `penalty_usd`: expected, on top of the recoupment. `payback_per_usd`: both, per dollar overpaid: upcoding
     pays while it is below 1. `by_stratum` has the same detection probability by stratum.
+
+    >>> correct_usd = [9e3, 7e3] * 50
+    >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": 9e3, "correct_usd": correct_usd})
+    >>> found = consequences(claims, SimpleRandom(50), seed=1, penalty_multiple=2.0)
+    >>> found.by_stratum["detection_probability"].to_list()
+    [0.5]
     """
 
     audit_probability: float

@@ -25,6 +25,16 @@ class PdxResequence(Operator):
 
     `rate` is the share of admissions that have a secondary diagnosis which may be principal: present on admission
     (where that is known), no manifestation and no external cause. Any of them is as likely as another.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PdxResequence(rate=0.1).sites(cases).rate.round(3).tolist()
+    [0.1]
     """
 
     kind: Literal["pdx_resequence"] = "pdx_resequence"
@@ -51,6 +61,16 @@ class PdxSubstitute(Operator):
 
     `rate` is the share of admissions; `within_category` of these stay in the three-character category. `to` are
     beginnings of the codes that may come of it.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PdxSubstitute(rate=0.1).sites(cases).rate.round(3).tolist()
+    [0.08, 0.02]
     """
 
     kind: Literal["pdx_substitute"] = "pdx_substitute"
@@ -83,6 +103,16 @@ class SdxOmit(Operator):
     """Secondary diagnoses that should have been coded are not.
 
     `cc`, `mcc` and `other` are the shares of codes of each severity that are missed, each on its own.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SdxOmit(mcc=0.04, cc=0.03).sites(cases).rate.round(3).tolist()
+    [0.04]
     """
 
     kind: Literal["sdx_omit"] = "sdx_omit"
@@ -105,6 +135,16 @@ class SdxAddUnsupported(Operator):
     `mcc` and `cc` are the shares of admissions given one of that severity. By default it is one that is plausible in
     the MDC (see `neighbours.plausible`); `codes` names others, all alike. Not one that the principal diagnosis
     excludes, unless `allow_excluded`.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SdxAddUnsupported(mcc=0.01, cc=0.02).sites(cases).rate.round(3).tolist()
+    [0.01, 0.02]
     """
 
     kind: Literal["sdx_add_unsupported"] = "sdx_add_unsupported"
@@ -144,6 +184,16 @@ class SeverityUpgrade(_Ladder):
     """A secondary diagnosis is billed as one of its category with a higher severity, nearest likeliest.
 
     `rate` is the share of secondary diagnoses whose category has one; `to` are beginnings of what may come of it.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I5020", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SeverityUpgrade(rate=0.1).sites(cases).rate.round(3).tolist()
+    [0.1]
     """
 
     kind: Literal["severity_upgrade"] = "severity_upgrade"
@@ -155,6 +205,16 @@ class SeverityDowngrade(_Ladder):
     """A secondary diagnosis is billed as one of its category with a lower severity, nearest likeliest.
 
     `rate` and `to` as in `severity_upgrade`.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SeverityDowngrade(rate=0.1).sites(cases).rate.round(3).tolist()
+    [0.1]
     """
 
     kind: Literal["severity_downgrade"] = "severity_downgrade"
@@ -167,6 +227,16 @@ class SpecificityLoss(Operator):
 
     `sdx` and `pdx` are the shares of secondary and principal diagnoses, of those that have one; `to` are
     beginnings of what may come of it.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SpecificityLoss(sdx=0.1).sites(cases).rate.round(3).tolist()
+    [0.1]
     """
 
     kind: Literal["specificity_loss"] = "specificity_loss"
@@ -211,6 +281,16 @@ class TypoInvalid(Operator):
     """A code is mistyped into one that does not exist: the admission cannot be grouped, or the code is lost.
 
     `pdx`, `sdx` and `procedure` are the shares of codes of each kind.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> TypoInvalid(pdx=0.001, sdx=0.002).sites(cases).rate.round(3).tolist()
+    [0.001, 0.002, 0.002]
     """
 
     kind: Literal["typo_invalid"] = "typo_invalid"
@@ -244,6 +324,16 @@ class PoaFlip(Operator):
     """Present on admission is misreported: `over` of those not present as present, `under` of those present as not.
 
     Looks at codes of hospital-acquired conditions alone unless `every_code`: no other changes a payment.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "L89154"]], "sdx_poa": [["Y", "N"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PoaFlip(over=0.2).sites(cases).rate.round(3).tolist()
+    [0.2]
     """
 
     kind: Literal["poa_flip"] = "poa_flip"

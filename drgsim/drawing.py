@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from drgsim.errors import SchemaError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by colour-blind readers and by brightness in print.
 OVER, UNDER, INK, PALE, NEUTRAL = "#D55E00", "#0072B2", "#333333", "#BBBBBB", "#999999"
@@ -37,7 +40,21 @@ def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+    figure = Figure(figsize=(width, height), layout="constrained")
+    # Notebooks show what says how; a figure that pyplot does not know says nothing.
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
+    return figure.add_subplot()
+
+
+def png(figure: Figure) -> bytes:
+    r"""Return a figure as the bytes of a PNG file.
+
+    >>> png(new_axes().figure)[:4]
+    b'\x89PNG'
+    """
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def tidy(ax: Axes, *, title: str = "") -> Axes:
@@ -143,6 +160,15 @@ def saved(path: Path, draws: Sequence[Callable[[Axes], object]], *, heights: Seq
         path: of a PNG, SVG or PDF file; its folder is made if need be.
         draws: functions that draw on the Axes they are given.
         heights: of each drawing [inches]; by default 3.4.
+
+    Raises:
+        ValueError: heights are not one a drawing.
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> saved(folder / "two.png", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])]).name
+    'two.png'
     """
     from matplotlib.figure import Figure
 

@@ -86,7 +86,18 @@ def event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None =
     return bits(seed, stream, ids, slots)
 
 
-def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
+def open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
+    """Return the highest first byte with which an event of each probability can happen, (n,).
+
+    >>> open_bytes([0.0, 0.5, 1.0]).tolist()
+    [0, 128, 255]
+    """
+    return np.minimum(np.asarray(rate, np.float64) * 256, 255).astype(np.uint8)
+
+
+def fires(
+    rate: ArrayLike, keys: Bits, replicates: range, highest: NDArray[np.uint8] | None = None
+) -> tuple[Ints, Ints]:
     """Return where events of a given probability happen in each of some replicates: (replicate, place).
 
     An event happens where `replicated(...) < rate`. Its first byte is drawn for every key, four replicates at a
@@ -96,19 +107,21 @@ def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
         rate: (n,) probabilities, 0 to 1.
         keys: (n,) `event_keys`.
         replicates: consecutive replicates, not negative.
+        highest: (n,) `open_bytes` of the rate, if known.
 
     Returns:
-        (k,) replicate and place in `rate` of each event, ordered by replicate and place.
+        (k,) replicate and place in `rate` of each event; places ascend within a replicate.
 
     >>> replicate, place = fires([0.5, 0.0, 1.0], event_keys(1, "missed", [7, 8, 9]), range(3))
     >>> replicate[place == 2].tolist(), bool((place == 1).any())
     ([0, 1, 2], False)
     """
     chance = np.asarray(rate, np.float64)
+    highest = open_bytes(chance) if highest is None else highest
     found: list[tuple[Ints, Ints, NDArray[np.uint8]]] = []
     for start in range(0, len(chance), _CHUNK):
         span = slice(start, start + _CHUNK)
-        limit = np.repeat(np.minimum(chance[span] * 256, 255).astype(np.uint8), 4)
+        limit = (highest[span] * np.uint32(0x01010101)).view(np.uint8)
         for block in range(replicates.start // 4, -(-replicates.stop // 4)):
             first = _first_bytes(keys[span], block)
             at = np.flatnonzero(first <= limit)
@@ -116,11 +129,10 @@ def fires(rate: ArrayLike, keys: Bits, replicates: range) -> tuple[Ints, Ints]:
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     replicate, place, byte = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    happens = (byte + _rest(keys[place], replicate)) / 256 < chance[place]
-    happens &= (replicate >= replicates.start) & (replicate < replicates.stop)
-    replicate, place = replicate[happens], place[happens]
-    order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
-    return replicate[order], place[order]
+    happens = (replicate >= replicates.start) & (replicate < replicates.stop)
+    left = np.flatnonzero((byte == highest[place]) & happens)
+    happens[left] = (byte[left] + _rest(keys[place[left]], replicate[left])) / 256 < chance[place[left]]
+    return replicate[happens], place[happens]
 
 
 def replicated(keys: Bits, replicate: int) -> Floats:
@@ -282,16 +294,15 @@ class Choices:
 
 def _aliases(share: Floats, members: Ints) -> tuple[Floats, NDArray[np.int32]]:
     """Fill the alias tables of many groups of one width: the poorest member is topped up by the richest."""
-    left, threshold = share.copy(), np.ones_like(share)
-    other = members.astype(np.int32)
+    poorest, richest = share.copy(), share.copy()  # a member that is done is neither
+    threshold, other = np.ones_like(share), members.astype(np.int32)
     rows = np.arange(len(share))
-    open_ = np.ones(share.shape, np.bool_)
     for _ in range(share.shape[1] - 1):
-        poor = np.where(open_, left, np.inf).argmin(axis=1)
-        rich = np.where(open_, left, -np.inf).argmax(axis=1)
-        lacks = 1 - left[rows, poor]
-        threshold[rows, poor] = np.where(poor == rich, 1.0, left[rows, poor])
+        poor, rich = poorest.argmin(axis=1), richest.argmax(axis=1)
+        has, same = poorest[rows, poor], poor == rich
+        threshold[rows, poor] = np.where(same, 1.0, has)
         other[rows, poor] = members[rows, rich]
-        left[rows, rich] -= np.where(poor == rich, 0.0, lacks)
-        open_[rows, poor] = False
+        left = richest[rows, rich] - np.where(same, 0.0, 1 - has)
+        poorest[rows, rich] = richest[rows, rich] = left
+        poorest[rows, poor], richest[rows, poor] = np.inf, -np.inf
     return np.clip(threshold, 0.0, 1.0), other

@@ -24,7 +24,11 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 class Kind(IntEnum):
-    """What an edit does. `place` is a position in the admission's list; code 0 is no code of any version."""
+    """What an edit does. `place` is a position in the admission's list; code 0 is no code of any version.
+
+    >>> FIELDS[Kind.SWAP_PDX], FIELDS[Kind.POA]
+    ('pdx', 'sdx_poa')
+    """
 
     PDX = 0
     """The principal diagnosis becomes `after`."""
@@ -63,7 +67,12 @@ _SEX_LETTERS = ("U", "M", "F")
 
 @dataclass(frozen=True, eq=False)
 class Edits:
-    """Edits of admissions, (k,) each: row of the admission, kind, place in its list, code before and after."""
+    """Edits of admissions, (k,) each: row of the admission, kind, place in its list, code before and after.
+
+    >>> first = Edits(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), np.array([7]), np.array([0]))
+    >>> len(Edits.joined([first, Edits.none()]))
+    1
+    """
 
     row: Index
     kind: Bytes

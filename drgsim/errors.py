@@ -19,27 +19,71 @@ from collections.abc import Iterable
 
 
 class DrgsimError(Exception):
-    """Base of every error drgsim raises on purpose."""
+    """Base of every error drgsim raises on purpose.
+
+    >>> issubclass(TableError, DrgsimError) and issubclass(InputError, DrgsimError)
+    True
+    """
 
 
 class InputError(DrgsimError, ValueError):
-    """An argument cannot be used; the message says what was found and what to do."""
+    """An argument cannot be used; the message says what was found and what to do.
+
+    >>> from drgsim import Rates
+    >>> Rates.load(2026)["outlier.fixed_los"]
+    Traceback (most recent call last):
+    drgsim.errors.InputError: no rate is called 'outlier.fixed_los'. Did you mean 'outlier.fixed_loss'?
+    """
 
 
 class SchemaError(InputError):
-    """A frame lacks columns, or holds columns of types that cannot be used."""
+    """A frame lacks columns, or holds columns of types that cannot be used.
+
+    >>> import polars as pl
+    >>> from drgsim import group
+    >>> known = {"admission_id": [1], "age": [54], "discharge_status": [1], "pdx": ["K81.0"], "sdx": [["I10"]]}
+    >>> group(pl.DataFrame({**known, "procedures": [["0FT44ZZ"]]}), version="43.1")
+    Traceback (most recent call last):
+    drgsim.errors.SchemaError: admissions lack 1 column: sex (found 6 others). See drgsim.schema.ADMISSIONS.
+    """
 
 
 class UnknownVersionError(InputError):
-    """No grouper version has that name, or none was in force on that date."""
+    """No grouper version has that name, or none was in force on that date.
+
+    >>> from datetime import date
+    >>> from drgsim import version_for
+    >>> try:
+    ...     version_for(date(2020, 1, 1))
+    ... except UnknownVersionError as error:
+    ...     print(str(error).partition(";")[0])
+    no grouper version covers discharges on 2020-01-01
+    """
 
 
 class TableError(DrgsimError):
-    """A table is missing, altered or malformed; the message names file and row."""
+    """A table is missing, altered or malformed; the message names file and row.
+
+    >>> from drgsim import Rates
+    >>> rates = Rates.load(2026)
+    >>> try:
+    ...     rates.with_table5(rates.weights.head(0))
+    ... except TableError as error:
+    ...     print(type(error).__name__)
+    TableError
+    """
 
 
 class MissingRateError(TableError):
-    """A payment parameter has no value for the fiscal year that was asked for."""
+    """A payment parameter has no value for the fiscal year that was asked for.
+
+    >>> from drgsim import Rates
+    >>> try:
+    ...     Rates.load(2023)
+    ... except MissingRateError as error:
+    ...     print(str(error).partition(".")[0])
+    no rates of fiscal year 2023
+    """
 
 
 class StorageError(DrgsimError, OSError):

@@ -35,6 +35,10 @@ class Moments:
 
     `claims` N and `reviewed` n of each stratum; variances have the divisor n - 1, and are 0 where n is 1.
     `billed_total` is X of the population [USD].
+
+    >>> moments = Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [10], 2_000.0)
+    >>> moments.mean_over.tolist(), moments.var_over.tolist()
+    ([20.0], [800.0])
     """
 
     claims: Floats
@@ -66,7 +70,12 @@ def _moments(billed: Floats, over: Floats) -> tuple[Floats, Floats, Floats, Floa
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A total and its two-sided limits, (...) each [USD]; `degrees` of freedom of Student's t."""
+    """A total and its two-sided limits, (...) each [USD]; `degrees` of freedom of Student's t.
+
+    >>> census = estimated(Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [2], 400.0))
+    >>> float(census.lower), float(census.point), float(census.upper)
+    (40.0, 40.0, 40.0)
+    """
 
     point: Floats
     standard_error: Floats

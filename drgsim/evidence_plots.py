@@ -54,7 +54,7 @@ def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float =
     ax.axvline(100 * level, color=INK, linestyle="--", linewidth=1)
     upright(ax, labels)
     ax.set_xlabel("audits whose limits hold the truth, % (whiskers: ± 2 standard errors)")
-    return tidy(ax, title=f"Coverage of audit limits (dashed: claimed, {percent(level)}; triangles: too rarely)")
+    return tidy(ax, title=f"Coverage of audit limits\n(dashed: claimed, {percent(level)}; triangles: too rarely)")
 
 
 def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:

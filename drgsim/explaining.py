@@ -61,6 +61,12 @@ class Explanation:
         hacs: every hospital-acquired condition a code could be, and what was decided (`path.HACS`).
         clusters: procedure clusters present (`path.CLUSTERS`).
         payment: lines of the payment, None where it was not priced.
+
+    >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
+    ...         "sdx_poa": ["Y"], "procedures": ["0FT44ZZ"]}
+    >>> why = explain(case, TableSet.load("43.1"))
+    >>> why["drg"], why.operands.select("operand", "because").rows()
+    (417, [('MCC', ['J9601']), ('d493', ['0FT44ZZ'])])
     """
 
     version: str

@@ -41,6 +41,13 @@ class Exposure:
         drg, weight4, cents: billed DRG, change in weight [1e-4] and in payment [cents].
         returned: bills that cannot be grouped; they count as no money.
         rates: probability of each site, by error.
+
+    >>> from drgsim import generate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(300, seed=1, tables=tables)
+    >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)
+    >>> found.frame().height == len(found), bool(found.probability.max() <= 1)
+    (True, True)
     """
 
     scenario: Scenario

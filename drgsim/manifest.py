@@ -48,7 +48,11 @@ def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 def manifest(folder: Path) -> Mapping[str, Any]:
-    """Return the parsed manifest of a table folder: `versions`, `files` and whatever else it states."""
+    """Return the parsed manifest of a table folder: `versions`, `files` and whatever else it states.
+
+    >>> list(manifest(table_folder())["versions"])[-1]
+    '44.0'
+    """
     path = folder / MANIFEST
     return _parsed(path, path.stat().st_mtime_ns)
 
@@ -147,6 +151,15 @@ def seal(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         TableError: a listed file is missing.
+
+    >>> import shutil, tempfile
+    >>> own = shutil.copytree(table_folder(), Path(tempfile.mkdtemp()) / "tables")
+    >>> path = own / "msdrg/mdc_titles.csv"
+    >>> _ = path.write_text(path.read_text("utf-8").replace("Hepatobiliary", "HEPATOBILIARY"), "utf-8")
+    >>> seal(own)
+    >>> from drgsim import TableSet
+    >>> TableSet.load("43.1", folder=own).mdc_titles.filter(mdc=7)["title"].item()
+    'Diseases and Disorders of the HEPATOBILIARY System and Pancreas'
     """
     root = table_folder(folder)
     text = (root / MANIFEST).read_text("utf-8")

@@ -26,7 +26,13 @@ class _Frozen(BaseModel):
 
 
 class Condition(_Frozen):
-    """Which discharges count; conditions that are not given hold for all. See the head of the table."""
+    """Which discharges count; conditions that are not given hold for all. See the head of the table.
+
+    >>> condition = Condition(drgs="193-195", tier=("MCC",))
+    >>> cases = pl.DataFrame({"drg": [193, 194, 871], "tier": ["MCC", "CC", "MCC"], "weight": [1.3, 0.8, 1.9]})
+    >>> cases.select(condition.holds()).to_series().to_list()
+    [True, False, False]
+    """
 
     drgs: str | None = None
     except_drgs: str | None = None
@@ -69,7 +75,12 @@ class Condition(_Frozen):
 
 
 class Definition(_Frozen):
-    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all."""
+    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all.
+
+    >>> one = Definition(numerator=Condition(drgs="193"), denominator=Condition(drgs="193-195"))
+    >>> numbers(one.denominator.drgs)
+    (193, 194, 195)
+    """
 
     first_version: str | None = None
     last_version: str | None = None
@@ -111,7 +122,12 @@ class _File(_Frozen):
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure in one version. `is_computed` is false where it `needs` what a grouped frame does not hold."""
+    """One measure in one version. `is_computed` is false where it `needs` what a grouped frame does not hold.
+
+    >>> first = Measures.load(TableSet.load("43.1")).measures[0]
+    >>> first.key, first.is_computed
+    ('cmi', True)
+    """
 
     key: str
     title: str
@@ -133,7 +149,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of a version, and the rules of showing and comparing them."""
+    """The measures of a version, and the rules of showing and comparing them.
+
+    >>> measures = Measures.load(TableSet.load("43.1"))
+    >>> measures.fewest_discharges, measures.high_percentile, measures.low_percentile
+    (11, 80, 20)
+    """
 
     version: str
     measures: tuple[Measure, ...]

@@ -33,7 +33,7 @@ _KEYS: dict[str, Columns] = {
 """Tables of a tally, and what tells their rows apart; the other columns are whole numbers that add up."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MergedSimulation(Result):
     """What coding errors did to payment, over parts of the admissions: a `Simulation` without its bills.
 
@@ -43,6 +43,18 @@ class MergedSimulation(Result):
     Attributes:
         run_id, scenario, version, seed, replicates, priced_by, totals, applied: as in `Simulation`.
         columns: by what it can be told.
+
+    >>> from tempfile import mkdtemp
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.scale import simulate_parquet
+    >>> tables, folder = TableSet.load("43.1"), mkdtemp()
+    >>> hospitals, admissions = generate(200, seed=1, tables=tables)
+    >>> admissions.write_parquet(f"{folder}/admissions.parquet")
+    >>> result = simulate_parquet(f"{folder}/admissions.parquet", f"{folder}/run", Scenario.load("illustration"),
+    ...                           tables=tables, hospitals=hospitals, rates=Rates.load(2026), replicates=2, seed=1,
+    ...                           by=["mdc"], batch=150)
+    >>> type(result).__name__, abs(result.by("mdc")["net_usd"].sum() - result.mean("net_usd")) < 0.01
+    ('MergedSimulation', True)
     """
 
     run_id: str

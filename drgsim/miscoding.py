@@ -44,7 +44,11 @@ class _Frozen(BaseModel):
 
 
 class Evidence(_Frozen):
-    """Where a rate comes from: whose claims, when, and how the figure was come by."""
+    """Where a rate comes from: whose claims, when, and how the figure was come by.
+
+    >>> Evidence(population="Medicare inpatients", period="2012", source="a study", status="READ").status
+    'READ'
+    """
 
     population: str
     period: str
@@ -53,7 +57,12 @@ class Evidence(_Frozen):
 
 
 class Study(_Frozen):
-    """The counts behind a rate, for parameter uncertainty (see `uncertainty`)."""
+    """The counts behind a rate: `events` among `of`; `sensitivity.parameter_uncertainty` draws rates from them.
+
+    >>> study = Study(events=12, of=400)
+    >>> study.events / study.of
+    0.03
+    """
 
     events: Annotated[int, Field(ge=0)]
     of: Annotated[int, Field(ge=1)]
@@ -64,7 +73,14 @@ class Where(_Frozen):
 
     `codes` are beginnings of the code that is changed (of the principal diagnosis for errors that change none);
     `columns` are values of other columns, such as `{payer = ["Medicare"]}`; `decisive` keeps only codes
-    without which the DRG would be another.
+    without which the DRG would be another. Ages are the youngest and the oldest admitted [years].
+
+    Raises:
+        ValidationError: an unknown field, or ages that end before they begin.
+
+    >>> elderly = Where(mdc=(5,), codes=("I50",), age=(65, 124))
+    >>> elderly.mdc, elderly.decisive
+    ((5,), False)
     """
 
     mdc: tuple[int, ...] = ()
@@ -109,7 +125,12 @@ class Operator(_Frozen, ABC):
 
     `name` tells it apart in results and keys its draws (by default the kind of error); `hospital_sd` and
     `coder_sd` are standard deviations, on the logit scale, of how hospitals and coders differ; `guarded` keeps
-    claims legal (see `guards`); `study` are the counts behind the rate; `direction` says which way it pays.
+    claims legal (see `guards`); `study` are the counts behind the rate. A kind of one's own: docs/simulation.md.
+
+    >>> from drgsim.diagnosis_errors import SdxOmit
+    >>> missed = SdxOmit(cc=0.1, mcc=0.05)
+    >>> missed.label, missed.with_rates(lambda rate: rate / 2).mcc
+    ('sdx_omit', 0.025)
     """
 
     kind: str
@@ -266,7 +287,7 @@ def keyed(operator: Operator, sites: Sites, cases: Cases, *, seed: int) -> Bits:
 
 
 def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates: range) -> Drawn:
-    """Draw the errors of an operator in some replicates, ordered by replicate and site.
+    """Draw the errors of an operator in some replicates; sites ascend within a replicate.
 
     An error whose outcome is not legal on its claim is drawn again, at most eight times, then refused.
 
@@ -279,15 +300,13 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
     """
 
     def span(a: int, b: int) -> tuple[Ints, Ints, Ints, NDArray[np.uint8]]:
-        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates)
+        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates, sites.open_bytes[a:b])
         site = at + a
         option, refusal = outcomes(operator, sites, site, cases, keys[site], replicate)
         return replicate, site, option, refusal
 
     parts = over_spans(len(sites), span) or [span(0, 0)]
     replicate, site, option, refusal = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort((replicate - replicates.start).astype(np.uint16), kind="stable")
-    replicate, site, option, refusal = replicate[order], site[order], option[order], refusal[order]
     made = np.flatnonzero(refusal == 0)
     return Drawn(replicate, site, sites.edits(site[made], option[made]), refusal)
 

@@ -141,6 +141,14 @@ def until_standing_out(
     Raises:
         InputError: fewer than two scales, or scales beside a mapping.
         SchemaError: as in `standing_out`.
+
+    >>> def told(extra):
+    ...     table = pl.DataFrame({"hospital_id": list("abcde"), "value": [1.0, 2.0, 3.0 + extra, 4.0, 4.0]})
+    ...     table = table.insert_column(1, pl.lit("m").alias("measure"))
+    ...     table = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    ...     return table.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=False)
+    >>> until_standing_out(told, [0.0, 0.5, 2.0]).row(0)
+    ('c', 'm', 'HIGH', 2.0, 0.5)
     """
     if callable(profiles):
         profiles = {scale: profiles(scale) for scale in scales or ()}

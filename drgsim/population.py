@@ -35,7 +35,11 @@ class _Frozen(BaseModel):
 
 
 class Figure(_Frozen, Generic[Value]):
-    """One figure of a population, with its unit and where it comes from (or that it is an assumption)."""
+    """One figure of a population, with its unit and where it comes from (or that it is an assumption).
+
+    >>> Population.load("medicare_ffs").female_share.value
+    0.524
+    """
 
     value: Value
     unit: str
@@ -43,7 +47,11 @@ class Figure(_Frozen, Generic[Value]):
 
 
 class AgeBand(_Frozen):
-    """Patients of `first` to `last` years, drawn evenly within the band."""
+    """Patients of `first` to `last` years, drawn evenly within the band.
+
+    >>> AgeBand(first=65, last=74, share=0.3).last
+    74
+    """
 
     first: Annotated[int, Field(ge=0, le=120)]
     last: Annotated[int, Field(ge=0, le=120)]
@@ -114,6 +122,9 @@ class Population(_Frozen):
 
         Raises:
             InputError: there is no such population, or a figure is missing or out of range; names each.
+
+        >>> Population.load("teaching_hospital").title
+        'Medicare patients of one academic medical centre'
         """
         path = Path(name)
         if path.suffix == ".toml":
@@ -228,6 +239,11 @@ def volumes(tables: TableSet, population: Population, *, tilted: bool = True) ->
     Returns:
         `drg`, `mdc`, `drg_type`, `share` (sums to 1), `reach` (share of hospitals that report the DRG, 0 to 1),
         `relative_weight`, `gmlos_days`, `amlos_days`, `is_postacute_transfer`; sorted by DRG, no nulls.
+
+    >>> from drgsim.tables import TableSet
+    >>> mix = volumes(TableSet.load("43.1"), Population.load("medicare_ffs"))
+    >>> mix.sort("share", descending=True)["drg"][0], round(mix["share"].sum(), 9)
+    (871, 1.0)
     """
     known = facts("drgs", tables.folder)
     bridges = facts("bridges", tables.folder).filter(pl.col("version") == tables.version)

@@ -25,6 +25,16 @@ class PcsWrong(Operator):
 
     `rate` is the share of procedures; `axes` may differ (1 section, 2 body system, 3 operation, 4 body part,
     5 approach, 6 device, 7 qualifier), each that has a neighbour as likely as another.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsWrong(rate=0.02).sites(cases).rate.round(3).tolist()
+    [0.02]
     """
 
     kind: Literal["pcs_wrong"] = "pcs_wrong"
@@ -40,7 +50,18 @@ class PcsWrong(Operator):
 
 
 class PcsOmit(Operator):
-    """An operating-room procedure is not billed. `rate` is the share of O.R. procedures."""
+    """An operating-room procedure is not billed. `rate` is the share of O.R. procedures.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsOmit(rate=0.02).sites(cases).rate.round(3).tolist()
+    [0.02]
+    """
 
     kind: Literal["pcs_omit"] = "pcs_omit"
     rate: Rate = 0.0
@@ -58,6 +79,16 @@ class PcsAdd(Operator):
 
     `rate` is the share of admissions without one. The procedure is a common one (of the shipped population) that the
     formulas of the admission's MDC look at.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [[]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsAdd(rate=0.01).sites(cases).rate.round(3).tolist()
+    [0.01]
     """
 
     kind: Literal["pcs_add"] = "pcs_add"
@@ -79,6 +110,16 @@ class Duration(Operator):
 
     `over` and `under` are the shares of procedures that have a longer and a shorter class. None longer than the
     stay allows (`miscoding/durations.csv`); a stay of unknown length allows all.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [6]}
+    >>> codes = {"pdx": ["J9601"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["5A1945Z"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> Duration(over=0.05).sites(cases).rate.round(3).tolist()
+    [0.05]
     """
 
     kind: Literal["duration"] = "duration"

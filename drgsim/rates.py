@@ -49,7 +49,12 @@ TECHNOLOGY_RULES = {
 
 
 class Parameter(BaseModel):
-    """One payment parameter as the rate files state it."""
+    """One payment parameter as the rate files state it.
+
+    >>> fixed_loss = Rates.load(2026).parameters["outlier.fixed_loss"]
+    >>> fixed_loss.unit, fixed_loss.at(2025), fixed_loss.at(2026)
+    ('USD', 46217.0, 40397.0)
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,6 +88,10 @@ class Rates:
         technologies: new technologies with their highest add-on and share, or None.
         technology_codes: codes of each code group, or None.
         technology_rules: which groups an alternative of a technology needs, or None.
+
+    >>> rates = Rates.load(2026)
+    >>> rates["outlier.fixed_loss"], rates.reformed({"outlier.fixed_loss": 45_000.0})["outlier.fixed_loss"]
+    (40397.0, 45000.0)
     """
 
     fiscal_year: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +15,11 @@ import polars as pl
 
 from drgsim.draws import uniform
 from drgsim.errors import InputError, did_you_mean
+from drgsim.headline import headline
 from drgsim.scenario import Scenario
 from drgsim.schema import Severity
 from drgsim.statistics import LEVEL, controlled, estimates, t_quantile
+from drgsim.telling import Section, as_html, as_text
 
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
@@ -73,6 +76,25 @@ class Result(ABC):
     @abstractmethod
     def _stored(self) -> dict[str, pl.DataFrame]:
         """Return the tables it is made of."""
+
+    def __str__(self) -> str:
+        """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
+        return as_text(*self._headline())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        return as_html(*self._headline())
+
+    def _headline(self) -> tuple[str, Sequence[Section]]:
+        about = self._about()
+        stopped = f" (interrupted, {about['asked']:,} asked)" if about.get("interrupted") else ""
+        heading = (
+            f"{self.scenario.title}: {self._truth().admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
+            f"version {about['version']}, {about['priced_by']}, seed {self.seed}, run {about['run_id']}"
+        )
+        return heading, headline(self.summary(), self.operators())
 
     @property
     def payment_usd(self) -> float:
@@ -249,7 +271,7 @@ class Result(ABC):
         return root
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulation(Result):
     """What coding errors did to payment, over some replicates. A frozen value of frames.
 
@@ -268,6 +290,16 @@ class Simulation(Result):
         shares: what each error contributed to them, see `bills.Shares` [cents].
         applied: how often each error could be made, was made, and was refused, and why.
         ledger: every error made (replicate, admission, operator, field, place, code before and after), or None.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.simulation import simulate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> result = simulate(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates,
+    ...                   replicates=4, seed=1)
+    >>> sum_of_errors = result.by("operator")["net_usd"].sum()
+    >>> abs(sum_of_errors - result.mean("net_usd")) < 0.01
+    True
     """
 
     run_id: str

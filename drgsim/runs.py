@@ -12,6 +12,8 @@ Numbers = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_WHOLE = 63
+"""Bits of a whole number that is not negative."""
 
 
 def or_into(words: Words, rows: NDArray[np.integer], values: Words, first: Index | None = None) -> None:
@@ -19,6 +21,18 @@ def or_into(words: Words, rows: NDArray[np.integer], values: Words, first: Index
     if len(rows):
         first = firsts(rows) if first is None else first
         words[rows.take(first)] |= np.bitwise_or.reduceat(values, first)
+
+
+def ascending(keys: Index) -> Index:
+    """Return what puts keys, none of them negative, in ascending order and leaves equal ones as they stand.
+
+    >>> ascending(np.array([4, 1, 4, 0])).tolist()
+    [3, 1, 0, 2]
+    """
+    place = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + place > _WHOLE:
+        return np.argsort(keys, kind="stable")
+    return np.sort((keys << place) | np.arange(len(keys))) & ((1 << place) - 1)  # numbers sort faster than places
 
 
 def firsts(rows: NDArray[np.integer]) -> Index:

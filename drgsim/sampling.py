@@ -32,7 +32,12 @@ CLASSES = 1000
 
 @dataclass(frozen=True)
 class SimpleRandom:
-    """A simple random sample of `claims`, without replacement."""
+    """A simple random sample of `claims`, without replacement.
+
+    >>> claims = pl.DataFrame({"admission_id": range(9), "billed_usd": 9e3, "correct_usd": 9e3})
+    >>> sample(claims, SimpleRandom(4), seed=1)["is_sampled"].sum()
+    4
+    """
 
     claims: int
 
@@ -44,6 +49,11 @@ class Stratified:
     Strata are the values of `column`; or ranges of billed dollars that begin at each of `boundaries_usd`, or,
     by default, at `strata` - 1 boundaries of the cumulative square root of frequency. `allocation` is
     "neyman" (by size times spread of billed dollars) or "proportional" (by size).
+
+    >>> claims = pl.DataFrame({"admission_id": range(9), "billed_usd": [1e3] * 6 + [9e3] * 3, "correct_usd": 1e3})
+    >>> plan = Stratified(4, boundaries_usd=(5_000.0,), allocation="proportional")
+    >>> sample(claims, plan, seed=1).filter("is_sampled")["stratum"].value_counts().sort("stratum").rows()
+    [('5,000.00 USD or more', 2), ('under 5,000.00 USD', 2)]
     """
 
     claims: int
@@ -58,6 +68,9 @@ class ProbeThenFull:
     """A simple random probe; the full sample only where the probe's net dollar error rate exceeds `trigger`.
 
     A simple random full sample continues the probe; a stratified one is drawn beside it.
+
+    >>> ProbeThenFull(50, SimpleRandom(150), trigger=0.05).full.claims
+    150
     """
 
     probe: int
@@ -200,6 +213,9 @@ def boundaries(values: Floats, strata: int, *, classes: int = CLASSES) -> Floats
         strata: how many are wanted; fewer come back where values heap.
         classes: of equal width, in which values are counted.
 
+    Raises:
+        InputError: `strata` is below 1.
+
     Source: T. Dalenius and J. L. Hodges, Minimum variance stratification, JASA 54 (1959); Cochran, 5A.7.
 
     >>> boundaries(np.arange(101.0), 4, classes=20).tolist()
@@ -219,6 +235,11 @@ def allocated(claims: int, sizes: Ints, spread: Floats) -> Ints:
     The sum of (size * spread)² / claims given is the least that whole numbers allow: each further claim goes
     where it lowers the sum most. With standard deviations as spreads this is Neyman's allocation, with equal ones
     the proportional one. Source: T. Wright, The American Statistician 66 (2012), 217-224.
+
+    Args:
+        claims: to draw in all.
+        sizes: (h,) claims of each stratum.
+        spread: (h,) standard deviation within each [USD], or ones.
 
     Raises:
         InputError: there are fewer claims than that, or more are asked than there are.

@@ -41,7 +41,11 @@ _SUFFIX = ".toml"
 
 
 class Finding(BaseModel):
-    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it."""
+    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it.
+
+    >>> Finding(measure="drg_change_rate", value=0.208, fitted=True, source="Hsia et al. 1988").fitted
+    True
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -175,13 +179,17 @@ class Scenario(BaseModel):
         return self.with_errors(error.shifted(shifts.get(error.label, 0.0)) for error in self.errors)
 
     def only(self, names: Sequence[str]) -> Scenario:
-        """Return the scenario with just the errors of these names, in its own order.
+        """Return the scenario with just the errors of these names, in its own order; one name may stand alone.
 
         Raises:
             InputError: there is no error of a name.
+
+        >>> [error.label for error in Scenario.load("illustration").only("unsupported_mcc").errors]
+        ['unsupported_mcc']
         """
-        self._check_names(names)
-        return self.with_errors(error for error in self.errors if error.label in names)
+        wanted = [names] if isinstance(names, str) else names
+        self._check_names(wanted)
+        return self.with_errors(error for error in self.errors if error.label in wanted)
 
     def __add__(self, other: Scenario) -> Scenario:
         """Return both scenarios as one; the errors of the first take hold first.

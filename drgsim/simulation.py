@@ -8,7 +8,9 @@ result depends on threads, blocks or row order.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,18 +28,18 @@ from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.rates import Rates
 from drgsim.results import FINE, Simulation
+from drgsim.runs import ascending
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
+from drgsim.spans import one_ahead
 from drgsim.statistics import controlled
 from drgsim.tables import TableSet
 
 BLOCK = 8
 """Replicates are drawn eight at a time, or a multiple of that."""
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
-_BILLS = 1 << 21
-"""About how many bills are put together at a time."""
-_MOST_BLOCKS = 512
-"""Replicates of a block are sorted by a 16-bit key."""
+_BILLS = 1 << 20
+"""About how many bills are put together at a time; two blocks are at work."""
 
 
 def simulate(
@@ -71,7 +73,7 @@ def simulate(
         control: `exposure` of the same admissions to the same scenario and seed. What its single errors are known to
             do on average is taken out of each replicate: `net_usd_controlled` has the same mean and far less noise.
         ledger: whether to keep every single error made.
-        progress: True shows a progress bar, False none, None one in a terminal or notebook if it lasts.
+        progress: True shows a progress bar, False none, None one in a terminal if it lasts.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
 
     Returns:
@@ -198,19 +200,24 @@ class Run:
 
     def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # A notebook without ipywidgets gets the bar of a terminal, and need not be told.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * min(_MOST_BLOCKS, max(1, round(_BILLS / max(expected, 1) / BLOCK)))
+        most = min(_BILLS / max(expected, 1), (replicates - self.done) / 2)
+        block = BLOCK if target_se else BLOCK * max(1, round(most / BLOCK))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
-                while self.done < replicates:
-                    asked = range(self.done, min(self.done + block, replicates))
-                    self.blocks.append(self._block(asked))
-                    bar.update(len(asked))
-                    if target_se and self._standard_error() <= target_se:
-                        break
+                asked = [range(r, min(r + block, replicates)) for r in range(self.done, replicates, block)]
+                with closing(one_ahead(self._block, asked)) as finished:
+                    for one in finished:
+                        self.blocks.append(one)
+                        bar.update(one.totals.height)
+                        if target_se and self._standard_error() <= target_se:
+                            break
             except KeyboardInterrupt:
                 self.interrupted = True
 
@@ -221,7 +228,7 @@ class Run:
             drawn(error, sites, keys, cases, replicates)
             for error, sites, keys in zip(errors, self.sites, self.keys, strict=True)
         ]
-        bills, lost = billed_together(found, len(cases))
+        bills, lost = billed_together(found)
         billed = cases.billed(bills.edits, bills.start)
         change = billed.cents - cases.pricer.cents[bills.row]
         returned = cases.returns(bills.row, billed.drg)
@@ -229,9 +236,10 @@ class Run:
         totals = _totals(replicates, bills, billed, change, returned, cases)
         if self.effects is not None:
             totals = totals.with_columns(control=self._surplus(found, replicates))
+        moved = _by_replicate(bills, np.flatnonzero(changed(bills, billed, cases)))
         return _Block(
             totals=totals,
-            bills=_bill_frame(bills, billed, change, returned, np.flatnonzero(changed(bills, billed, cases))),
+            bills=_bill_frame(bills, billed, change, returned, moved),
             shares=_share_frame(bills, shared_out(bills, change, returned, cases)),
             ledger=_ledger(bills, cases, self.scenario) if self.keeps_ledger else None,
             counts=_counted(found, lost, len(errors)),
@@ -315,6 +323,11 @@ def _counted(found: Sequence[Drawn], lost: Ints, errors: int) -> Ints:
     return counts
 
 
+def _by_replicate(bills: Bills, which: Ints) -> Ints:
+    """Return some bills ordered by replicate and row."""
+    return which[ascending(bills.replicate[which])]
+
+
 def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, moved: Ints) -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -341,7 +354,8 @@ def _share_frame(bills: Bills, shares: Shares) -> pl.DataFrame:
             "last": shares.last,
         }
     )
-    return whole.filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
+    says = whole.filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
+    return says.sort("replicate", maintain_order=True)
 
 
 def _totals(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.draws import Choices, Floats, Ints
+from drgsim.draws import Choices, Floats, Ints, open_bytes
 from drgsim.edits import Edits, Kind
 
 Bools = NDArray[np.bool_]
@@ -22,6 +23,10 @@ class Options:
 
     `after` is the code (or status, or place for a swap), `weight` how likely beside the others of its group.
     `place` is where the edit goes, or -1 for the place of the site.
+
+    >>> two = Options.of(np.array([0, 1, 3]), np.array([7, 8, 9]))
+    >>> two.after[two.start[1] : two.start[2]].tolist()
+    [8, 9]
     """
 
     start: Ints
@@ -76,6 +81,11 @@ class Sites:
     `row` is the admission, `kind` what is edited (`edits.Kind`), `place` the position in its list, `before` the
     code there, `rate` the probability, `group` a group of `options`, which may be empty: then the error cannot
     be made and is counted. `draw` tells apart the draws of errors that would edit the same thing.
+
+    >>> rows = np.array([0, 0, 4])
+    >>> sites = Sites.of(Kind.SDX, rows, 0.1, Options.single(0), place=np.array([0, 1, 0]))
+    >>> len(sites), sites.take(rows > 0).rate.tolist()
+    (3, [0.1])
     """
 
     row: Ints
@@ -90,6 +100,11 @@ class Sites:
     def __len__(self) -> int:
         """Number of sites."""
         return len(self.row)
+
+    @cached_property
+    def open_bytes(self) -> NDArray[np.uint8]:
+        """`draws.open_bytes` of the rates, (s,)."""
+        return open_bytes(self.rate)
 
     @classmethod
     def of(

@@ -19,6 +19,11 @@ class SampleSize:
 
     `design` draws it; `half_width_usd` is the half width of the two-sided limits it is expected to have, at most
     `target_usd`.
+
+    >>> claims = pl.DataFrame({"admission_id": range(1000), "billed_usd": 9e3, "correct_usd": [9e3, 7e3] * 500})
+    >>> found = sample_size(claims, relative=0.25)
+    >>> found.half_width_usd <= found.target_usd, found.target_usd
+    (True, 250000.0)
     """
 
     design: SimpleRandom | Stratified

@@ -44,6 +44,17 @@ class StrategicUpcode(Operator):
         penalty: what is lost beside the gain if it is, as a multiple of it.
         scale_usd: worth at which 63 % of the ceiling are upcoded [USD].
         codes: the candidates; by default the `candidates` most plausible MCCs and CCs of each MDC.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.cases import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(cases)
+    >>> bool(len(sites) == 1 and 0 < sites.rate[0] < 0.2)
+    True
     """
 
     kind: Literal["strategic_upcode"] = "strategic_upcode"

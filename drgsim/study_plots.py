@@ -81,7 +81,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     'probability that an upcoded claim is detected, %'
     """
     has_columns(table, ("detection", "penalty", "gain_usd", "net_usd"), "drgsim.strategy.detection_sweep")
-    ax = ax or new_axes(6.5, 4)
+    ax = ax or new_axes(8.5, 4)
     unit, scale = money(table["gain_usd"].to_list())
     for place, (penalty, rows) in enumerate(
         table.sort("penalty", "detection").group_by("penalty", maintain_order=True)
@@ -97,7 +97,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("probability that an upcoded claim is detected, %")
     ax.set_ylabel(f"to the hospital, {unit}")
-    ax.legend(frameon=False, fontsize=SMALL + 1)
+    ax.legend(frameon=False, fontsize=SMALL + 1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return tidy(ax, title="Gain against detection (expected values: no sampling error)")
 
 

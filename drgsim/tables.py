@@ -121,6 +121,10 @@ class TableSet:
     """The rulebook of one grouper version, as frames. Load it with `TableSet.load`.
 
     Lists of names and codes are blank-separated text, as in the files; null is an empty list.
+
+    >>> tables = TableSet.load("43.1")
+    >>> tables.drg_titles.filter(pl.col("drg") == 419)["title"].item()
+    'Laparoscopic Cholecystectomy without C.D.E. without CC/MCC'
     """
 
     version: str

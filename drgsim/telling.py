@@ -13,18 +13,20 @@ _LEAST = 30
 
 _STYLE = (
     "<style>.drgsim td,.drgsim th{text-align:left;vertical-align:top;padding:1px 10px 1px 0}"
-    ".drgsim h4{margin:10px 0 2px}.drgsim p{margin:1px 0}</style>"
+    ".drgsim h4{margin:10px 0 2px}.drgsim p{margin:1px 0}"
+    ".drgsim .numbers td+td,.drgsim .numbers th+th{text-align:right}</style>"
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """A title, lines of text, and a table below them."""
+    """A title, lines of text, and a table below them, whose columns after the first may be `numbers`."""
 
     title: str
     lines: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    numbers: bool = False
 
 
 def as_text(heading: str, sections: Sequence[Section]) -> str:
@@ -51,6 +53,9 @@ def _table(section: Section) -> list[str]:
     rows = [row for row in (section.header, *section.rows) if row]
     if not rows:
         return []
+    if section.numbers:
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows = [(row[0], *(cell.rjust(width) for cell, width in zip(row[1:], wide[1:], strict=True))) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
     lines = []
     for row in rows:
@@ -71,7 +76,8 @@ def as_html(heading: str, sections: Sequence[Section]) -> str:
         parts.append(f"<h4>{escape(section.title)}</h4>")
         parts += [f"<p>{escape(line)}</p>" for line in section.lines]
         if section.rows:
-            parts.append("<table>" + _row("th", section.header) + "".join(_row("td", row) for row in section.rows))
+            begin = '<table class="numbers">' if section.numbers else "<table>"
+            parts.append(begin + _row("th", section.header) + "".join(_row("td", row) for row in section.rows))
             parts.append("</table>")
     return '<div class="drgsim">' + "".join(parts) + "</div>"
 

@@ -225,3 +225,37 @@ def test_the_mimic_demo_as_it_lies(shared: Path) -> None:
     skilled = claims.filter(pl.col("discharge_location") == "SKILLED NURSING FACILITY")
     assert set(skilled["discharge_status"]) == {MIMIC_DISCHARGE_STATUS["SKILLED NURSING FACILITY"]} == {3}
     assert claims.select("los_days", "age").null_count().row(0) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("dx1,dx2,dx3,poa1,poa2,poa3", "K81.0,I10,J96.01,Y,N,Y"),
+        ("pdx,dx2,dx3,poa1,poa2,poa3", "K81.0,I10,J96.01,Y,N,Y"),
+        ("PDX,Dx2,Dx3,pdx_poa,poa2,poa3", "K81.0,I10,J96.01,Y,N,Y"),
+        ("pdx,sdx1,sdx2,pdx_poa,sdx_poa1,sdx_poa2", "K81.0,I10,J96.01,Y,N,Y"),
+        ("sdx_2,sdx_1,pdx,sdx_poa_2,sdx_poa_1,pdx_poa", "J96.01,I10,K81.0,Y,N,Y"),
+    ],
+)
+def test_the_principal_diagnosis_may_stand_beside_numbered_ones(tmp_path: Path, header: str, cells: str):
+    path = tmp_path / "claims.csv"
+    path.write_text(f"admission_id,age,sex,discharge_status,{header},pr1\n7,54,F,1,{cells},0FT44ZZ\n")
+    found = read_claims(path).row(0, named=True)
+    assert (found["pdx"], found["sdx"], found["procedures"]) == ("K81.0", ["I10", "J96.01"], ["0FT44ZZ"])
+    assert (found["pdx_poa"], found["sdx_poa"]) == ("Y", ["N", "Y"])
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("pdx,dx1", r"holds both pdx and dx1; keep one of them\. .*sdx1, sdx2"),
+        ("pdx,sdx1,dx2", "holds both sdx1 and dx2; number all of them one way"),
+        ("pdx,sdx1,poa2", "holds both sdx1 and poa2; number all of them one way"),
+    ],
+)
+def test_numbers_that_may_mean_two_things_are_refused(tmp_path: Path, header: str, told: str):
+    path = tmp_path / "claims.csv"
+    cells = ",".join("I10" for _ in header.split(","))
+    path.write_text(f"admission_id,age,sex,discharge_status,{header}\n7,54,F,1,{cells}\n")
+    with pytest.raises(SchemaError, match=told):
+        read_claims(path)

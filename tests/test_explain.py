@@ -218,7 +218,7 @@ def check_run(shared: File, name: str, status: str, n: int, seed: int) -> None:
 
 @pytest.mark.parametrize(("name", "status"), RUNS)
 def test_reference_claims_are_explained(shared: File, name: str, status: str):
-    check_run(shared, name, status, 8 if "hac" not in name else 120, seed=1)
+    check_run(shared, name, status, 3 if "hac" not in name else 60, seed=1)
 
 
 @pytest.mark.slow

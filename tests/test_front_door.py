@@ -32,6 +32,7 @@ FRONT_DOOR = [
     "pay",
     "profile",
     "read_claims",
+    "report",
     "simulate",
     "version_for",
     "versions",

@@ -235,6 +235,12 @@ def test_a_frame_that_is_none_of_ours_is_told():
         plots.plot_code_value(code_values().drop("usd_change"))
 
 
+def test_a_notebook_shows_a_figure_without_pyplot():
+    from IPython.core.formatters import PNGFormatter
+
+    assert PNGFormatter()(new_axes().figure).startswith(b"\x89PNG")
+
+
 def test_several_drawings_on_one_figure(tmp_path: Path):
     path = plots.saved(tmp_path / "deep" / "both.svg", [lambda ax: plots.plot_dose(dose(), ax)] * 2, heights=[2, 4])
     assert path.read_text("utf-8").count("Dose and response") == 2

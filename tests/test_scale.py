@@ -118,7 +118,7 @@ folder, tables, rates = Path(sys.argv[1]), TableSet.load("43.1"), Rates.load(202
 how = {"hospitals": pl.read_parquet(folder / "hospitals.parquet"), "rates": rates, "tables": tables, "batch": 20_000}
 if sys.argv[2] == "simulate":
     simulate_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"run {sys.argv[3]}", Scenario.load("illustration"),
-                     replicates=5, seed=1, **how)
+                     replicates=2, seed=1, **how)
 else:
     price_parquet(folder / f"{sys.argv[3]}.parquet", folder / f"{sys.argv[3]} {sys.argv[2]}", **how)
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
@@ -126,7 +126,9 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize("what", ["out.parquet", pytest.param("out", marks=pytest.mark.slow), "simulate"])
+@pytest.mark.parametrize(
+    "what", ["out.parquet", *(pytest.param(what, marks=pytest.mark.slow) for what in ("out", "simulate"))]
+)
 def test_memory_does_not_grow_with_the_rows(what: str, tmp_path: Path):
     hospitals, admissions = generate(40_000, seed=1, tables=TABLES)
     hospitals.write_parquet(tmp_path / "hospitals.parquet")

@@ -170,10 +170,10 @@ def test_a_stress_set_holds_the_drgs_asked_for_in_equal_numbers():
 
 @pytest.mark.parametrize(
     "version",
-    [pytest.param(version, marks=() if version in ("40.0", "44.0") else pytest.mark.slow) for version in versions()],
+    [pytest.param(version, marks=() if version == "44.0" else pytest.mark.slow) for version in versions()],
 )
 def test_every_version_can_be_generated(version):
-    """Each compiles a plan of its own; the oldest and the newest in every run, the others with the slow tests."""
+    """Each compiles a plan of its own; the newest in every run, the others with the slow tests."""
     tables = TableSet.load(version)
     found = group(generate(1_500, seed=4, tables=tables)[1], tables)
     assert (found["return_code"] == "OK").all()
@@ -237,7 +237,7 @@ def test_nobody_is_a_population_too():
     [
         ({"n": -1}, "n is -1"),
         ({"n": 1, "population": "medicare_fs"}, "Did you mean 'medicare_ffs'"),
-        ({"n": 1, "population": "nowhere.toml"}, "no population file"),
+        ({"n": 1, "population": "nowhere.toml"}, "nowhere.toml: cannot be read"),
         ({"n": 1, "drgs": [471, 9999]}, "has no DRG 9999"),
     ],
 )

@@ -40,7 +40,7 @@ LIMBS = st.sampled_from([(1, 1), (1, 3), (1, 4), (1, 5), (1, 8), (1, 9), (3, 4)]
 
 
 @given(st.integers(0, 10**19), st.integers(0, 10**12), LIMBS, st.integers(1, 4), st.booleans())
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_product_is_exact(a: int, b: int, limbs: tuple[int, int], more: int, at_half: bool) -> None:
     """With the promised bounds kept, and with the product moved onto a half where there is one."""
     count, digits = limbs
