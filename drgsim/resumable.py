@@ -257,12 +257,11 @@ def _texts(made_of: Mapping[str, object]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """Return a value of a table set as text, frames as CSV."""
+    """Return a value of a table set as text, frames as a JSON object a row."""
     if isinstance(value, pl.Series):
         value = value.to_frame()
     if isinstance(value, pl.DataFrame):
-        plain = value.select(pl.all().exclude(pl.List), pl.col(pl.List).cast(pl.List(pl.String)).list.join("\x1f"))
-        return plain.write_csv()
+        return value.write_ndjson()
     return str(sorted(value)) if isinstance(value, frozenset) else str(value)
 
 
