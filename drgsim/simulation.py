@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,17 +30,14 @@ from drgsim.results import FINE, Simulation
 from drgsim.runs import ascending
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
-from drgsim.spans import one_ahead
 from drgsim.statistics import controlled
 from drgsim.tables import TableSet
 
 BLOCK = 8
-"""After how many replicates a standard error is looked at."""
-_TOGETHER = 4
-"""Replicates are drawn four at a time, or a multiple of that: one hash serves four (`draws.fires`)."""
+"""Replicates are drawn eight at a time, or a multiple of that."""
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
-_BILLS = 1 << 19
-"""About how many bills are put together at a time; two blocks are at work."""
+_BILLS = 1 << 20
+"""About how many bills are put together at a time."""
 
 
 def simulate(
@@ -208,18 +204,16 @@ class Run:
             from tqdm.auto import tqdm
 
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        most = min(_BILLS / max(expected, 1), (replicates - self.done) / 2)
-        block = BLOCK if target_se else _TOGETHER * max(1, round(most / _TOGETHER))
+        block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
         hidden = None if progress is None else not progress
         with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
             try:
-                asked = [range(r, min(r + block, replicates)) for r in range(self.done, replicates, block)]
-                with closing(one_ahead(self._block, asked)) as finished:
-                    for one in finished:
-                        self.blocks.append(one)
-                        bar.update(one.totals.height)
-                        if target_se and self._standard_error() <= target_se:
-                            break
+                while self.done < replicates:
+                    asked = range(self.done, min(self.done + block, replicates))
+                    self.blocks.append(self._block(asked))
+                    bar.update(len(asked))
+                    if target_se and self._standard_error() <= target_se:
+                        break
             except KeyboardInterrupt:
                 self.interrupted = True
 

@@ -1,16 +1,14 @@
-"""Work split over all cores, rows in spans or one block ahead; results never depend on how it was split."""
+"""Rows split into spans that run on all cores; results never depend on how they were split."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
 
 import polars as pl
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SMALLEST = 16_384
@@ -34,28 +32,3 @@ def over_spans(n: int, work: Callable[[int, int], Result]) -> list[Result]:
         return [work(start, stop) for start, stop in pairs]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda pair: work(*pair), pairs))
-
-
-def one_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-    """Yield `work(item)` in order, with the next item begun before the last is done.
-
-    Two at a time fill what each does on one core alone; what is in memory stays at two. What was begun and is not
-    asked for, because the caller stops or is interrupted, is waited for and dropped.
-
-    >>> list(one_ahead(str, [3, 1, 2]))
-    ['3', '1', '2']
-    """
-    if pl.thread_pool_size() == 1:
-        yield from map(work, items)
-        return
-    begun: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(2)
-    try:
-        for item in items:
-            begun.append(pool.submit(work, item))
-            if len(begun) > 1:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -395,7 +395,7 @@ def test_row_order_changes_nothing(world, mixed):
 @pytest.mark.parametrize(("block", "bills"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
 def test_blocks_change_nothing(world, mixed, monkeypatch, block: int, bills: int):
     hospitals, admissions = world
-    monkeypatch.setattr(drgsim.simulation, "_TOGETHER", block)
+    monkeypatch.setattr(drgsim.simulation, "BLOCK", block)
     monkeypatch.setattr(drgsim.simulation, "_BILLS", bills)
     same(mixed, run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True))
 
