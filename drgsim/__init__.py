@@ -12,6 +12,7 @@ A module imports only from layers below its own:
      0  spans               rows split over all cores
      0  limits              what a payment parameter may be
      0  telling             a report in sections, as text and as HTML
+     0  progress            the bar of a long run
      0  statistics          means, standard errors and intervals over replicates
      0  claims_report       what a file of claims gives, and what of it could not be mapped
      1  headline            a simulation in a few lines

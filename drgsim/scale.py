@@ -20,6 +20,7 @@ from drgsim.files import replacing, sweep
 from drgsim.grouper import group
 from drgsim.merging import MergedSimulation, merged, simulated, told_by
 from drgsim.payment import pay
+from drgsim.progress import progress_bar
 from drgsim.rates import Rates
 from drgsim.resumable import PartedRun
 from drgsim.scenario import Scenario
@@ -179,8 +180,6 @@ def simulate_parquet(
     >>> result.by("mdc").equals(simulate(admissions, scenario, **how).by("mdc"))
     True
     """
-    from tqdm.auto import tqdm
-
     rows, columns = Parquet.open(source), told_by(by)
     checked_batch(batch)
     part_of = partial(
@@ -205,11 +204,10 @@ def simulate_parquet(
         "by": columns,
     }
     given |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
-    hidden, delay = None if progress is None else not progress, 0 if progress else 2
     made_of = {"verb": "simulate", "source": rows, **given}
     with PartedRun.open(folder, made_of, height=rows.height, batch=batch) as run:
         done = run.parts - len(run.missing())
-        with tqdm(total=run.parts, initial=done, unit="part", delay=delay, disable=hidden, leave=False) as bar:
+        with progress_bar(run.parts, "part", wanted=progress, done=done) as bar:
             for part, some in run.unfinished(rows):
                 run.finish(part, _at_its_rows(part_of, rows.name, some, part * batch))
                 bar.update()

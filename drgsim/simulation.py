@@ -8,7 +8,6 @@ result depends on threads, blocks or row order.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +24,7 @@ from drgsim.exact import Bools
 from drgsim.exposures import Exposure
 from drgsim.guards import REFUSALS
 from drgsim.miscoding import Drawn, confined, drawn, keyed
+from drgsim.progress import progress_bar
 from drgsim.rates import Rates
 from drgsim.results import FINE, Simulation
 from drgsim.runs import ascending
@@ -198,15 +198,9 @@ class Run:
 
     def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
-        with warnings.catch_warnings():
-            # A notebook without ipywidgets gets the bar of a terminal, and need not be told.
-            warnings.filterwarnings("ignore", "IProgress not found")
-            from tqdm.auto import tqdm
-
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
         block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
-        hidden = None if progress is None else not progress
-        with tqdm(total=replicates, unit="replicate", delay=0 if progress else 2, disable=hidden, leave=False) as bar:
+        with progress_bar(replicates, "replicate", wanted=progress) as bar:
             try:
                 while self.done < replicates:
                     asked = range(self.done, min(self.done + block, replicates))
