@@ -19,7 +19,6 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.bounded import unpacked
 from drgsim.claims_build import (
     GAP,
     GIVEN,
@@ -31,8 +30,8 @@ from drgsim.claims_build import (
 )
 from drgsim.claims_mimic import discharge_status
 from drgsim.claims_report import Claims, Findings
-from drgsim.claims_source import DAMAGED, once, parquet, unreadable
-from drgsim.errors import InputError, SchemaError
+from drgsim.claims_source import typed_table
+from drgsim.errors import SchemaError
 from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
 
 MIMIC_FILE = "admissions_icd10_wide.csv"
@@ -77,7 +76,7 @@ def read_flat(path: Path) -> Claims:
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
     file, findings, layout = path / MIMIC_FILE if path.is_dir() else path, Findings(), "admissions"
-    table = _named(file, _table(file))
+    table = _named(file, typed_table(file, _is_text))
     if {*table.columns} >= _MIMIC_COLUMNS:
         layout, table = "mimic_demo", _from_mimic(table)
     table = table.rename(_first_and_others(file, table.columns))
@@ -104,21 +103,6 @@ def read_flat(path: Path) -> Claims:
 
 
 # ---------------------------------------------------------------------------------------------- files
-
-
-def _table(file: Path) -> pl.DataFrame:
-    """Read the file; in CSV everything that could be a code stays text, so that 01 does not become 1."""
-    try:
-        if file.suffix.lower() == ".parquet":
-            return parquet(file)
-        unpacked(file, InputError)
-        header = pl.read_csv(file, n_rows=0, infer_schema=False).columns
-        texts = {name: pl.String for name in header if _is_text(name)}
-        table = pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
-    except DAMAGED as error:
-        raise unreadable(file, error) from None
-    once(file, table)
-    return table
 
 
 def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:

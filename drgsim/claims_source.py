@@ -242,6 +242,25 @@ def parquet(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
+def typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame:
+    """Return a Parquet or CSV file with its types; in CSV the columns named stay text, so that 01 does not become 1.
+
+    Raises:
+        InputError: it cannot be read, or is more than a file of its size can hold.
+        SchemaError: two columns have the same name.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            return parquet(path)
+        unpacked(path, InputError)
+        texts = {name: pl.String for name in pl.read_csv(path, n_rows=0, infer_schema=False).columns if is_text(name)}
+        table = pl.read_csv(path, schema_overrides=texts, infer_schema_length=None)
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
+    once(path, table)
+    return table
+
+
 def refuse_more_than_it_can(path: Path, cells: int) -> None:
     """Hold the cells a Parquet file claims against its size.
 

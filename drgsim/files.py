@@ -19,6 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.claims_source import typed_table
 from drgsim.errors import DrgsimError, InputError, SchemaError, StorageError
 from drgsim.schema import Column, Frame
 
@@ -294,15 +295,7 @@ def _table(file: Path, contract: Frame) -> pl.DataFrame:
         raise InputError(f"{file}: no such file.")
     if not file.name.lower().endswith(SUFFIXES):
         raise InputError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}.")
-    try:
-        if file.suffix.lower() == ".parquet":
-            return pl.read_parquet(file)
-        header = pl.read_csv(file, n_rows=0, infer_schema=False).columns
-        texts = {name: pl.String for name in header if name in contract.names}
-        return pl.read_csv(file, schema_overrides=texts, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:300]
-        raise InputError(f"{file}: not a readable {file.suffix.lstrip('.')} file: {reason}") from error
+    return typed_table(file, lambda name: name in contract.names)
 
 
 def _read(found: pl.DataType, column: Column) -> pl.Expr:
