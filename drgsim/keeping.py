@@ -13,13 +13,9 @@ import polars as pl
 
 from drgsim.errors import InputError
 from drgsim.files import synced
-from drgsim.results import Simulation
+from drgsim.results import ABOUT, STORED, TOLD, Simulation
 from drgsim.scenario import Scenario
 
-_FRAMES = ("admissions", "totals", "bills", "shares", "applied")
-_TOLD = ("summary", "operators", "transitions")
-"""Tables that `Simulation.write` derives from the others."""
-_ABOUT = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 _RUN, _SCENARIO, _LEDGER = "run.json", "scenario.toml", "ledger"
 
 
@@ -84,7 +80,7 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
         return
     if not target.is_dir():
         raise InputError(f"{folder}: a file; name a folder for the result.")
-    ours = {_RUN, _SCENARIO, *(f"{name}.parquet" for name in (*_FRAMES, _LEDGER, *_TOLD))}
+    ours = {_RUN, _SCENARIO, *(f"{name}.parquet" for name in (*STORED, _LEDGER, *TOLD))}
     others = sorted(path.name for path in target.iterdir() if path.name not in ours or path.is_dir())
     if others:
         raise InputError(f"{folder}: holds {others[0]}, which is no part of a result; name a folder of its own.")
@@ -105,7 +101,7 @@ def kept(folder: str | os.PathLike[str]) -> Simulation:
         raise InputError(f"{folder}: no result of a simulation there (no {_RUN}).")
     about = _about(root / _RUN)
     ledger = root / f"{_LEDGER}.parquet"
-    frames: dict[str, Any] = {name: _frame(root / f"{name}.parquet") for name in _FRAMES}
+    frames: dict[str, Any] = {name: _frame(root / f"{name}.parquet") for name in STORED}
     frames[_LEDGER] = _frame(ledger) if ledger.exists() else None
     return Simulation(scenario=Scenario.load(root / _SCENARIO), **about, **frames)
 
@@ -113,7 +109,7 @@ def kept(folder: str | os.PathLike[str]) -> Simulation:
 def _about(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text("utf-8"))
-        return {name: about[name] for name in _ABOUT}
+        return {name: about[name] for name in ABOUT}
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{path}: damaged, or not written by this release of drgsim.") from error
 

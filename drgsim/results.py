@@ -27,6 +27,13 @@ BILLED = ("billed_drg", "billed_mdc", "billed_severity")
 FINE = 1 << 32
 """Expected errors are told in whole 2**-32, so that those of parts add up to those of the whole."""
 
+ABOUT = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
+"""What `Simulation.write` says of a run in run.json."""
+STORED = ("admissions", "totals", "bills", "shares", "applied")
+"""Tables that a `Simulation` is made of and writes; a ledger comes besides."""
+TOLD = ("summary", "operators", "transitions")
+"""Tables it derives from these and writes, too."""
+
 _RESAMPLES = 2000
 _MEASURES = ("net", "over", "under", "gross", "drg_changes")
 
@@ -111,7 +118,7 @@ class Result(ABC):
             level: of the intervals.
         """
         total, truth = self.totals, self._truth()
-        n, paid = max(truth.admissions, 1), self.payment_usd or float("nan")
+        n, paid = max(truth.admissions, 1), truth.cents / 100 or float("nan")
         money = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
         money["gross"] = money["over"] + money["under"]
         moved, up = total["drg_changes"].to_numpy(), total["drg_changes_up"].to_numpy()
@@ -260,9 +267,7 @@ class Result(ABC):
         root.mkdir(parents=True, exist_ok=True)
         tables = {
             **self._stored(),
-            "summary": self.summary(),
-            "operators": self.operators(),
-            "transitions": self.transitions(),
+            **{name: getattr(self, name)() for name in TOLD},
         }
         for name, table in tables.items():
             table.write_parquet(root / f"{name}.parquet")
@@ -318,11 +323,10 @@ class Simulation(Result):
     ledger: pl.DataFrame | None = field(default=None, repr=False)
 
     def _about(self) -> dict[str, str | int | bool]:
-        about = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
-        return {name: getattr(self, name) for name in about}
+        return {name: getattr(self, name) for name in ABOUT}
 
     def _stored(self) -> dict[str, pl.DataFrame]:
-        stored = {name: getattr(self, name) for name in ("admissions", "totals", "bills", "shares", "applied")}
+        stored = {name: getattr(self, name) for name in STORED}
         return stored if self.ledger is None else {**stored, "ledger": self.ledger}
 
     def _truth(self) -> Truth:
