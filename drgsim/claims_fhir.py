@@ -231,9 +231,11 @@ def _codes(resource: Mapping[str, Any], row: int, findings: Findings) -> Iterato
             code for extension in _list(item, "extension") for code in _poa(extension)
         ]
         principal = types in (sure or named)
-        yield from _coded(item, "diagnosis", DX, principal, sequence, next(iter(admission), None), row, findings)
+        yield from _coded(
+            item, "diagnosis", DX, sequence, next(iter(admission), None), row, findings, principal=principal
+        )
     for item in _list(resource, "procedure"):
-        yield from _coded(item, "procedure", PR, False, _sequence(item), None, row, findings)  # noqa: FBT003
+        yield from _coded(item, "procedure", PR, _sequence(item), None, row, findings, principal=False)
 
 
 def _types(item: Mapping[str, Any]) -> set[str]:
@@ -251,11 +253,12 @@ def _coded(
     item: Mapping[str, Any],
     name: str,
     kind: str,
-    principal: bool,  # noqa: FBT001
     sequence: int | None,
     poa: str | None,
     row: int,
     findings: Findings,
+    *,
+    principal: bool,
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the code of one item, of its ICD coding where it has several."""
     codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if as_text(coding.get("code"))]

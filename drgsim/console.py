@@ -33,7 +33,7 @@ def command(
     >>> "example:" in own.format_help()
     True
     """
-    made = commands.add_parser(
+    made: Parser = commands.add_parser(
         name,
         help=does,
         description=" ".join(f"{does[:1].upper()}{does[1:]}. {about}".split()),
@@ -43,7 +43,7 @@ def command(
     )
     made.add_argument("-q", "--quiet", action="store_true", help="tell nothing on standard error but errors")
     made.set_defaults(run=run)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def group_of(commands: Commands, name: str, *, does: str) -> Commands:

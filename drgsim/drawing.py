@@ -42,7 +42,7 @@ def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     # Notebooks show what says how; a figure that pyplot does not know says nothing.
-    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]  # for notebooks alone
     return figure.add_subplot()
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from drgsim.batches import BATCH as SIMULATED
 from drgsim.errors import InputError, SchemaError, TableError
 from drgsim.grouper import group as group_frame
 from drgsim.manifest import MANIFEST, table_folder
@@ -35,9 +36,6 @@ from drgsim.tables import TableSet
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
-
-_SIMULATED = 131_072
-"""Admissions simulated at a time; see `batches.BATCH`."""
 
 
 def group(
@@ -252,7 +250,7 @@ class _Simulating:
     def __call__(self, batches: Batches) -> Batches:
         import pyarrow as pa
 
-        parts = (self.told(_polars(table)) for table in in_batches(batches, _SIMULATED))
+        parts = (self.told(_polars(table)) for table in in_batches(batches, SIMULATED))
         if (first := next(parts, None)) is not None:
             total = added(chain([first], parts), self.columns)
             content = [pa.array([_packed(table)], pa.binary()) for table in total.values()]
@@ -289,7 +287,7 @@ def _schema(frame: DataFrame, kept: Sequence[str], fields: Sequence[Any]) -> Str
     from pyspark.sql.pandas.types import from_arrow_type
     from pyspark.sql.types import StructField, StructType
 
-    new = [StructField(one.name, from_arrow_type(one.type), True) for one in fields]  # noqa: FBT003
+    new = [StructField(one.name, from_arrow_type(one.type), nullable=True) for one in fields]
     return StructType([*(frame.schema[name] for name in kept), *new])
 
 

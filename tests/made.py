@@ -1,11 +1,14 @@
-"""A simulation made by hand, small enough to be reckoned on paper."""
+"""A simulation made by hand, small enough to be reckoned on paper; two results held against each other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
+from polars.testing import assert_frame_equal
 
 from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit
-from drgsim.results import Simulation
+from drgsim.results import Result, Simulation
 from drgsim.scenario import Scenario
 from drgsim.schema import Severity
 
@@ -91,3 +94,15 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         shares=shares,
         applied=pl.DataFrame({"operator": ["missed", "added_mcc"], "drawn": [7, 3], "made": [6, 2]}),
     )
+
+
+def assert_told_alike(result: Result, truth: Simulation, by: Sequence[str | tuple[str, ...]]) -> None:
+    """Every table of two results of the same run is equal, number by number."""
+    assert result.run_id == truth.run_id
+    for name in ("totals", "applied"):
+        assert_frame_equal(getattr(result, name), getattr(truth, name), check_exact=True)
+    for name in ("summary", "operators", "transitions"):
+        assert_frame_equal(getattr(result, name)(), getattr(truth, name)(), check_exact=True)
+    for columns in by:
+        columns = (columns,) if isinstance(columns, str) else columns
+        assert_frame_equal(result.by(*columns), truth.by(*columns), check_exact=True)

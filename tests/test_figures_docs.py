@@ -36,8 +36,3 @@ def test_examples_run_and_draw_what_is_shown(
         if os.environ.get("DRGSIM_REDRAW"):
             Image.open(tmp_path / picture).convert("RGB").quantize(256).save(PAGE.parent / picture, optimize=True)
         assert (PAGE.parent / picture).stat().st_size < 60_000
-
-
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w/.]+)\)", TEXT))))
-def test_links_lead_somewhere(path: str):
-    assert (PAGE.parent / path).exists()

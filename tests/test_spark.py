@@ -18,6 +18,7 @@ from drgsim.errors import InputError, SchemaError
 from drgsim.scenario import Scenario
 from drgsim.simulation import simulate
 from drgsim.spark_worker import Sent, in_batches
+from tests.made import assert_told_alike
 
 pytest.importorskip("pyspark", reason="Spark is optional: pip install drgsim[spark]")
 pa = pytest.importorskip("pyarrow", reason="Spark is optional: pip install drgsim[spark]")
@@ -125,14 +126,8 @@ def test_simulated_as_in_memory_whatever_the_partitions(frame, data, partitions:
     truth = simulate(data[1], ERRORS, hospitals=data[0], **HOW)
     assert truth.totals["drg_changes"].sum() > 0
     result = spark.simulate(frame.repartition(partitions), ERRORS, hospitals=data[0], by=BY, **HOW)
-    assert (result.run_id, result.replicates) == (truth.run_id, 6)
-    for name in ("totals", "applied"):
-        assert_frame_equal(getattr(result, name), getattr(truth, name), check_exact=True)
-    for name in ("summary", "operators", "transitions"):
-        assert_frame_equal(getattr(result, name)(), getattr(truth, name)(), check_exact=True)
-    for columns in BY:
-        columns = (columns,) if isinstance(columns, str) else columns
-        assert_frame_equal(result.by(*columns), truth.by(*columns), check_exact=True)
+    assert result.replicates == 6
+    assert_told_alike(result, truth, BY)
 
 
 def test_partitions_without_a_row(frame, data):
@@ -259,11 +254,4 @@ def test_a_million_admissions(cluster: SparkSession, tmp_path: Path):
     in_parts = simulate_parquet(tmp_path / "in.parquet", tmp_path / "run", ERRORS, hospitals=hospitals, by=BY, **HOW)
     in_spark = spark.simulate(read, ERRORS, hospitals=hospitals, by=BY, **HOW)
     for result in (in_parts, in_spark):
-        assert result.run_id == truth.run_id
-        for name in ("totals", "applied"):
-            assert_frame_equal(getattr(result, name), getattr(truth, name), check_exact=True)
-        for name in ("summary", "operators", "transitions"):
-            assert_frame_equal(getattr(result, name)(), getattr(truth, name)(), check_exact=True)
-        for columns in BY:
-            columns = (columns,) if isinstance(columns, str) else columns
-            assert_frame_equal(result.by(*columns), truth.by(*columns), check_exact=True)
+        assert_told_alike(result, truth, BY)
