@@ -17,7 +17,7 @@ from drgsim.draws import Ints
 from drgsim.edits import Edits
 from drgsim.exact import Bools
 from drgsim.miscoding import Drawn
-from drgsim.runs import ascending, firsts
+from drgsim.runs import ascending, firsts, owners, ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,13 @@ class Bills:
     @property
     def bill(self) -> Ints:
         """The bill of each edit."""
-        return np.repeat(np.arange(len(self)), np.diff(self.start))
+        return owners(self.start)
+
+    def take(self, which: Ints) -> Bills:
+        """Return some of the bills, in that order."""
+        own, nth = ranges(self.start, which)
+        start = np.append(firsts(nth), len(own))
+        return Bills(self.replicate[which], self.row[which], start, self.edits.take(own), self.error[own])
 
 
 def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
@@ -71,9 +77,9 @@ def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
 
 def _gives_way(key: Ints, edits: Edits) -> Bools:
     """Return which edits would change what an earlier one of their bill changes."""
-    same = np.flatnonzero(key[1:] == key[:-1])
-    several = np.union1d(same, same + 1)
     lost = np.zeros(len(key), np.bool_)
+    same = key[1:] == key[:-1]
+    several = np.flatnonzero(np.append(same, False) | np.append(False, same))
     if not len(several):
         return lost
     some = edits.take(several)
@@ -125,7 +131,7 @@ def shared_out(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> Sha
     count[returned] = 0
     several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
     if several:
-        rank = np.repeat(np.arange(len(first)), np.diff(first, append=len(bill))) - begin[bill]
+        rank = owners(np.append(first, len(bill))) - begin[bill]
         values = _values(several, rank, bills, change, cases)
         for (size, which), value in zip(several, values, strict=True):
             _share_out(shares, begin[which], value, size)

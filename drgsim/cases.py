@@ -20,7 +20,7 @@ from drgsim.grouper import Grouping, answer, grade, group_encoded, regraded
 from drgsim.observe import Observed, observe
 from drgsim.rates import Rates
 from drgsim.repricing import Repricer
-from drgsim.runs import Words, firsts, ranges
+from drgsim.runs import Words, firsts, or_into, owners, ranges
 from drgsim.schema import ADMISSIONS, Frame, checked
 from drgsim.sight import SEEN, SEVERITY, Sight
 from drgsim.spans import over_spans
@@ -91,6 +91,13 @@ class Cases:
             InputError: an id is missing or comes twice.
         """
         return _distinct_ids(checked(self.grouped, _KEYED)["admission_id"])
+
+    @cached_property
+    def marks(self) -> Words:
+        """The marks of the secondary diagnoses of each admission, (n,): a code whose mark is not there is not."""
+        marks = np.zeros(len(self), np.uint64)
+        or_into(marks, self.encoded.sdx_row, mark(self.encoded.sdx))
+        return marks
 
     @property
     def rules(self) -> Attributes:
@@ -185,7 +192,7 @@ class Cases:
         def span(a: int, b: int) -> tuple[Ints, Encoded]:
             at = which[a:b]
             mine = shown.take(slice(bounds[a], bounds[b]))
-            bill = np.repeat(np.arange(b - a), np.diff(bounds[a : b + 1]))
+            bill = owners(bounds[a : b + 1] - bounds[a])
             changed = applied(self.encoded.take(rows[at]), replace(mine, row=bill))
             found = answer(grade(changed, self.rules))
             moved = found.drg != self.truth.drg[rows[at]]
@@ -250,6 +257,11 @@ class Cases:
             place = np.arange(len(codes)) - start[row]
             total += _hashed(name, self.ids[row], (place << 32) + codes)
         return f"{len(self):x}-{total % 2**64:016x}"
+
+
+def mark(codes: NDArray[np.int32]) -> Words:
+    """Return one of 64 bits for each code, by which most codes can be told apart without reading them."""
+    return np.asarray(np.uint64(1) << (codes.astype(np.uint64) & np.uint64(63)))
 
 
 def joined_digest(digests: Iterable[str]) -> str:

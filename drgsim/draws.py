@@ -27,7 +27,10 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _UNIT = 2.0**-53
-_CHUNK = 1 << 15
+TOGETHER = 16
+"""Replicates whose events are drawn together."""
+_SIXTEEN = np.uint64(0xFEDCBA9876543210)
+_FIFTEEN, _FOUR = np.uint64(15), np.uint64(4)
 
 
 @lru_cache(maxsize=4096)
@@ -79,20 +82,17 @@ def as_uniform(random: Bits) -> Floats:
 
 
 def event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> Bits:
-    """Return what `fires` and `replicated` draw from, (n,): computed once, it serves all replicates.
-
-    Arguments as in `bits`.
-    """
+    """Return what `fires` draws from, (n,): computed once, it serves all replicates. Arguments as in `bits`."""
     return bits(seed, stream, ids, slots)
 
 
 def open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
-    """Return the highest first byte with which an event of each probability can happen, (n,).
+    """Return the highest first byte with which an event of each probability can happen in some replicate, (n,).
 
-    >>> open_bytes([0.0, 0.5, 1.0]).tolist()
-    [0, 128, 255]
+    >>> open_bytes([0.0, 0.01, 1.0]).tolist()
+    [0, 38, 255]
     """
-    return np.minimum(np.asarray(rate, np.float64) * 256, 255).astype(np.uint8)
+    return np.minimum((1 - _none(np.asarray(rate, np.float64))) * 256, 255).astype(np.uint8)
 
 
 def fires(
@@ -100,8 +100,9 @@ def fires(
 ) -> tuple[Ints, Ints]:
     """Return where events of a given probability happen in each of some replicates: (replicate, place).
 
-    An event happens where `replicated(...) < rate`. Its first byte is drawn for every key, four replicates at a
-    time; the rest only where that byte leaves it open.
+    Replicates are drawn sixteen together: how many of them have the event, binomial, by inversion; then which,
+    as they stand in an order drawn whatever the probability. So events nest: those at a low rate happen at a higher
+    one too. Where no replicate has the event, as nearly everywhere, one byte of one hash says so.
 
     Args:
         rate: (n,) probabilities, 0 to 1.
@@ -118,58 +119,85 @@ def fires(
     """
     chance = np.asarray(rate, np.float64)
     highest = open_bytes(chance) if highest is None else highest
-    found: list[tuple[Ints, Ints, NDArray[np.uint8]]] = []
-    for start in range(0, len(chance), _CHUNK):
-        span = slice(start, start + _CHUNK)
-        limit = (highest[span] * np.uint32(0x01010101)).view(np.uint8)
-        for block in range(replicates.start // 4, -(-replicates.stop // 4)):
-            first = _first_bytes(keys[span], block)
-            at = np.flatnonzero(first <= limit)
-            found.append(((at & 3) + 4 * block, (at >> 2) + start, first[at]))
-    if not found:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    replicate, place, byte = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    happens = (replicate >= replicates.start) & (replicate < replicates.stop)
-    left = np.flatnonzero((byte == highest[place]) & happens)
-    happens[left] = (byte[left] + _rest(keys[place[left]], replicate[left])) / 256 < chance[place[left]]
-    return replicate[happens], place[happens]
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for together in range(replicates.start // TOGETHER, -(-replicates.stop // TOGETHER)):
+        byte = _first_bytes(keys, together)
+        place = np.flatnonzero(byte <= highest)
+        own = keys[place]
+        count = _how_many((byte[place] + uniform(0, "rest", own, together)) / 256, chance[place])
+        which, at = _which(count, own, together)
+        replicate = TOGETHER * together + which
+        asked = (replicate >= replicates.start) & (replicate < replicates.stop)
+        found.append((replicate[asked], place[at[asked]]))
+    replicate, place = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return replicate, place
 
 
-def replicated(keys: Bits, replicate: int) -> Floats:
-    """Return the uniform numbers that decide events in one replicate, (n,) float64 in [0, 1).
-
-    An event of probability p happens where this is below p, so events nest as p rises.
-
-    >>> keys = event_keys(1, "missed", range(1000))
-    >>> np.flatnonzero(replicated(keys, 3) < 0.2).tolist() == fires(np.full(1000, 0.2), keys, range(3, 4))[1].tolist()
-    True
-    """
-    byte = _first_bytes(keys, replicate // 4).reshape(-1, 4)[:, replicate & 3]
-    return np.asarray((byte + _rest(keys, np.full(len(keys), replicate))) / 256)
-
-
-def _first_bytes(keys: Bits, block: int) -> NDArray[np.uint8]:
-    """Return the first byte of four replicates, (4 n,): those of one key lie together.
+def _first_bytes(keys: Bits, together: int) -> NDArray[np.uint8]:
+    """Return the first byte of what decides sixteen replicates, (n,).
 
     Both halves of the key go through the multiplications and shifts of MurmurHash3's finaliser (A. Appleby, 2008).
     """
-    halves = keys.astype("<u8", copy=False).view("<u4").reshape(-1, 2)
-    first, second = (np.uint32(int(key) & 0xFFFFFFFF) for key in _keys(block, "first bytes"))
-    x = halves[:, 0] ^ first
+    first, second = (np.uint32(int(key) & 0xFFFFFFFF) for key in _keys(together, "first bytes"))
+    x = keys.astype(np.uint32)
+    x ^= first
     x *= np.uint32(0x85EBCA6B)
     x ^= x >> np.uint32(15)
-    x += halves[:, 1]
+    x += (keys >> _HALF).astype(np.uint32)
     x ^= second
     x *= np.uint32(0xC2B2AE35)
     x ^= x >> np.uint32(13)
     x *= np.uint32(0x27D4EB2F)
-    x ^= x >> np.uint32(16)
-    return x.view(np.uint8)
+    x >>= np.uint32(24)
+    return x.astype(np.uint8)
 
 
-def _rest(keys: Bits, replicate: Ints) -> Floats:
-    """Return what follows the first byte, (n,) in [0, 1)."""
-    return uniform(0, "rest", keys, replicate)
+def _none(chance: Floats) -> Floats:
+    """Return the probability that none of sixteen replicates has the event, (n,)."""
+    return np.asarray(np.square(np.square(np.square(np.square(1 - chance)))))
+
+
+def _how_many(u: Floats, chance: Floats) -> Ints:
+    """Return how many of sixteen replicates have the event, (n,): more than k where `u` is below that probability."""
+    count = np.zeros(len(u), np.int64)
+    place = np.arange(len(u))
+    odds = chance / np.where(chance < 1, 1 - chance, 1)
+    term = _none(chance)
+    above = 1 - term
+    for k in range(TOGETHER):
+        still = np.flatnonzero(u < above)
+        if not len(still):
+            break
+        place, u, odds = place[still], u[still], odds[still]
+        count[place] = k + 1
+        term = term[still] * odds * ((TOGETHER - k) / (k + 1))
+        above = above[still] - term
+    return count
+
+
+def _which(count: Ints, keys: Bits, together: int) -> tuple[Ints, Ints]:
+    """Return which of sixteen replicates have the event, and at which place, `count` of them each.
+
+    They are the first of an order of all sixteen, four bits each in a word, shuffled as far as is asked (Fisher and
+    Yates; Durstenfeld, Algorithm 235, 1964). Places ascend.
+    """
+    order = np.full(len(count), _SIXTEEN)
+    at = np.flatnonzero(count)
+    found = [at[:0]]
+    for nth in range(TOGETHER):
+        if not len(at):
+            break
+        random = bits(0, f"order {nth}", keys[at], together)
+        here, there = np.uint64(4 * nth), (((random >> _HALF) * np.uint64(TOGETHER - nth)) >> _HALF) * _FOUR
+        there += here
+        word = order[at]
+        chosen = (word >> there) & _FIFTEEN
+        swap = chosen ^ ((word >> here) & _FIFTEEN)
+        order[at] = word ^ (swap << here) ^ (swap << there)
+        found.append((at << 4) | chosen.view(np.int64))
+        at = at[count[at] > nth + 1]
+    events = np.sort(np.concatenate(found))
+    return events & 15, events >> 4
 
 
 _CENTRE = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.cases import UNKNOWN_NUMBER, Cases
+from drgsim.cases import UNKNOWN_NUMBER, Cases, mark
 from drgsim.edits import Edits, Kind
 from drgsim.legality import EITHER, legality
 from drgsim.runs import Index, ranges
@@ -85,8 +85,9 @@ def _conflicts(of_code: NDArray[np.uint8], sex: NDArray[np.uint8]) -> Bools:
 def _is_there(row: Index, code: Codes, cases: Cases) -> Bools:
     """Return which admissions already have a diagnosis, (k,)."""
     found: Bools = cases.encoded.pdx[row] == code
-    position, of = ranges(cases.encoded.sdx_start, row)
-    found[of[cases.encoded.sdx[position] == code[of]]] = True
+    maybe = np.flatnonzero(cases.marks[row] & mark(code))
+    position, of = ranges(cases.encoded.sdx_start, row[maybe])
+    found[maybe[of[cases.encoded.sdx[position] == code[maybe][of]]]] = True
     return found
 
 

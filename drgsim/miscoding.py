@@ -36,6 +36,8 @@ from drgsim.tables import TableSet
 Rate = Annotated[float, Field(ge=0, le=1, strict=True)]
 Bools = NDArray[np.bool_]
 _TRIES = 8
+_AT_ONCE = 1 << 19
+"""Sites drawn at once; few of them have an error, so that little is held for each."""
 NO_CANDIDATE = REFUSALS.index("no candidate")
 
 
@@ -305,7 +307,7 @@ def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates
         option, refusal = outcomes(operator, sites, site, cases, keys[site], replicate)
         return replicate, site, option, refusal
 
-    parts = over_spans(len(sites), span) or [span(0, 0)]
+    parts = over_spans(len(sites), span, _AT_ONCE) or [span(0, 0)]
     replicate, site, option, refusal = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     made = np.flatnonzero(refusal == 0)
     return Drawn(replicate, site, sites.edits(site[made], option[made]), refusal)

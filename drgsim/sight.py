@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.attributes import Attributes
+from drgsim.attributes import Attributes, Diagnoses
 from drgsim.edits import Edits, Kind
 from drgsim.encode import HOSPITAL_STATUS, POA_PRESENT, Encoded
 from drgsim.hac import hac_rules
@@ -23,6 +23,9 @@ from drgsim.runs import Index, Words, or_into
 
 Bools = NDArray[np.bool_]
 _ENOUGH = 255
+LOUD = 255
+"""Stands for a code that a formula looks at, see `Sight.shown`."""
+_BIT = np.array([0, *(1 << place for place in range(64)), *[0] * 191], np.uint64)
 
 HIDDEN, UNSEEN, SEVERITY, SEEN = range(4)
 """Nothing is seen, whatever other codes are left out beside it; nothing if made alone; severity alone; anything."""
@@ -36,8 +39,9 @@ class Sight:
     condition that may be hospital-acquired, and no principal diagnosis that asks for the `company` it keeps.
     `counted` ones have a return code that tells one secondary diagnosis from several. `mdc` is that of the
     principal diagnosis; `names` are the operands that some formula searched for the admission looks at;
-    `severity` is what the initial pass saw; `lasting` counts the MCCs that no rule suppresses; `has_twin` says
-    of each code whether another of its admission has the very same severity.
+    `severity` is what the initial pass saw; `lasting` counts the MCCs that no rule suppresses. Of each secondary
+    diagnosis, `shown` is the place of its severity bit and 1, 0 without severity, or LOUD where such a formula looks
+    at an operand of it; `has_twin` says whether another of its admission has the very same severity.
     """
 
     settled: Bools
@@ -47,6 +51,7 @@ class Sight:
     names: Words
     severity: Words
     lasting: NDArray[np.uint8]
+    shown: NDArray[np.uint8]
     has_twin: Bools
     _encoded: Encoded = field(repr=False)
     _rules: Attributes = field(repr=False)
@@ -68,15 +73,17 @@ class Sight:
         or_into(severity, row, bits)
         lasting = np.bincount(row[bits & diagnoses.lasting_mcc > 0], minlength=len(encoded))
         pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex]
+        names = _searched_names(rules)[pdx_class]
         acquired, company = _may_be_acquired(encoded, rules), rules.rulebook.class_incident[pdx_class]
         return cls(
             settled=grouped & ~company & ~acquired,
             company=company,
             counted=acquired & (encoded.hospital_status == HOSPITAL_STATUS["UNKNOWN"]),
             mdc=rules.rulebook.class_mdc[pdx_class],
-            names=_searched_names(rules)[pdx_class],
+            names=names,
             severity=severity,
             lasting=np.minimum(lasting, _ENOUGH).astype(np.uint8),
+            shown=_shown(encoded, names, severe, bits, diagnoses),
             has_twin=_twins(len(encoded.sdx), severe, row, bits),
             _encoded=encoded,
             _rules=rules,
@@ -105,24 +112,36 @@ class Sight:
 
     def _weigh(self, edits: Edits, which: Index, seen: NDArray[np.uint8], severity: Words) -> None:
         """Tell edits of secondary diagnoses on settled admissions by the severity that goes and comes."""
-        row, before, after = edits.row[which], edits.before[which], edits.after[which]
-        replaced = np.flatnonzero(edits.kind[which] == Kind.SDX)
-        silent = self._is_silent(row, before) & self._is_silent(row, after)
+        row, after = edits.row[which], edits.after[which]
+        own = np.flatnonzero(edits.kind[which] == Kind.SDX)
+        position, shown = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint8)
+        position[own] = self._encoded.sdx_start[row[own]] + edits.place[which[own]]
+        shown[own] = self.shown[position[own]]
+        silent, gained = self._told(row, after)
+        silent &= shown != LOUD
         if self._encoded.poa is not None:  # a code put in another's place takes over what POA says of that
+            replaced = own[after[own] > 0]
             acquired = self._rules.diagnoses.kind_hac[self._rules.diagnoses.kind[after[replaced]]]
-            position = self._encoded.sdx_start[row[replaced]] + edits.place[which[replaced]]
-            silent[replaced] &= ~acquired | (self._encoded.poa[position] == POA_PRESENT)
-        which, row, before, after = which[silent], row[silent], before[silent], after[silent]
-        lost = _effective(self._encoded, self._rules, row, before)
-        gained = _effective(self._encoded, self._rules, row, after)
+            silent[replaced] &= ~acquired | (self._encoded.poa[position[replaced]] == POA_PRESENT)
+        kept = np.flatnonzero(silent)
+        which, row, position, gained = which[kept], row[kept], position[kept], gained[kept]
+        lost = _BIT[shown[kept]]
         hidden = (lost | gained) == 0
         others = self.lasting[row] - (lost & self._rules.diagnoses.lasting_mcc > 0) > 0
         gone = np.flatnonzero(lost)
-        position = self._encoded.sdx_start[row[gone]] + edits.place[which[gone]]
-        lost[gone[self.has_twin[position]]] = 0
+        lost[gone[self.has_twin[position[gone]]]] = 0
         left = (severity[which] & ~lost) | gained
         seen[which] = np.where(hidden, HIDDEN, np.where((left == severity[which]) | others, UNSEEN, SEVERITY))
         severity[which] = left
+
+    def _told(self, row: Index, codes: NDArray[np.int32]) -> tuple[Bools, Words]:
+        """Return which diagnoses are silent, and the severity bits they bring; no code is silent and brings none."""
+        silent, bits = np.ones(len(row), np.bool_), np.zeros(len(row), np.uint64)
+        some = np.flatnonzero(codes)
+        row, codes = row[some], codes[some]
+        silent[some] = self._is_silent(row, codes)
+        bits[some] = _effective(self._encoded, self._rules, row, codes)
+        return silent, bits
 
     def _is_silent(self, row: Index, codes: NDArray[np.int32]) -> Bools:
         """Return which diagnoses carry no operand that the formulas searched for their admission look at."""
@@ -196,14 +215,29 @@ def _effective(encoded: Encoded, rules: Attributes, row: Index, codes: NDArray[n
     return bits
 
 
+def _shown(encoded: Encoded, names: Words, severe: Index, bits: Words, diagnoses: Diagnoses) -> NDArray[np.uint8]:
+    """Return `Sight.shown` of the secondary diagnoses, of which `severe` have severity `bits`."""
+    shown = np.zeros(len(encoded.sdx), np.uint8)
+    some = np.flatnonzero(bits)
+    shown[severe[some]] = _place(bits[some]) + 1
+    carries = np.flatnonzero((diagnoses.kind_claim > 0)[diagnoses.kind[encoded.sdx]])
+    claim = diagnoses.kind_claim[diagnoses.kind[encoded.sdx[carries]]]
+    shown[carries[claim & names[encoded.sdx_row[carries]] > 0]] = LOUD
+    return shown
+
+
 def _twins(count: int, severe: Index, row: Index, bits: Words) -> Bools:
     """Return which codes share their severity bits with another code of the admission, (count,)."""
     some = np.flatnonzero(bits)
-    bit = np.bitwise_count(bits[some] - np.uint64(1)).astype(np.int64)  # one bit is set: its place
-    key = row[some] * 64 + bit
+    key = row[some] * 64 + _place(bits[some])
     order = np.argsort(key, kind="stable")
     same = np.flatnonzero(np.diff(key[order]) == 0)
     found = np.zeros(count, np.bool_)
     found[severe[some[order[same]]]] = True
     found[severe[some[order[same + 1]]]] = True
     return found
+
+
+def _place(bits: Words) -> NDArray[np.uint8]:
+    """Return the place of the one bit set in each word."""
+    return np.asarray(np.bitwise_count(bits - np.uint64(1)))

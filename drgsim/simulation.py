@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.bills import Bills, Shares, billed_together, changed, shared_out
+from drgsim.bills import Bills, billed_together, changed, shared_out
 from drgsim.cases import Billed, Cases
-from drgsim.draws import Bits, Floats, Ints
+from drgsim.draws import TOGETHER, Bits, Floats, Ints
 from drgsim.edits import told
 from drgsim.errors import InputError
 from drgsim.exact import Bools
@@ -33,8 +33,8 @@ from drgsim.sites import Sites
 from drgsim.statistics import controlled
 from drgsim.tables import TableSet
 
-BLOCK = 8
-"""Replicates are drawn eight at a time, or a multiple of that."""
+BLOCK = TOGETHER
+"""Replicates are billed sixteen at a time, or a multiple of that."""
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 _BILLS = 1 << 20
 """About how many bills are put together at a time."""
@@ -66,7 +66,7 @@ def simulate(
         rates: one `Rates`, or several, chosen by discharge date.
         replicates: how often the errors are drawn, at least 1 (2 for standard errors).
         seed: of all draws.
-        target_se: stop, after a multiple of 8 replicates, once the standard error of the mean `net_usd` (with a
+        target_se: stop, after a multiple of 16 replicates, once the standard error of the mean `net_usd` (with a
             control, of `net_usd_controlled`) is not above this [USD].
         control: `exposure` of the same admissions to the same scenario and seed. What its single errors are known to
             do on average is taken out of each replicate: `net_usd_controlled` has the same mean and far less noise.
@@ -230,7 +230,7 @@ class Run:
         return _Block(
             totals=totals,
             bills=_bill_frame(bills, billed, change, returned, moved),
-            shares=_share_frame(bills, shared_out(bills, change, returned, cases)),
+            shares=_share_frame(bills, change, returned, cases),
             ledger=_ledger(bills, cases, self.scenario) if self.keeps_ledger else None,
             counts=_counted(found, lost, len(errors)),
         )
@@ -332,8 +332,11 @@ def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, mov
     )
 
 
-def _share_frame(bills: Bills, shares: Shares) -> pl.DataFrame:
+def _share_frame(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> pl.DataFrame:
     """Return what each error contributed to each bill; rows that say nothing are left out."""
+    some = np.flatnonzero((change != 0) | (np.diff(bills.start) > 1))  # the others have nothing to share
+    bills = bills.take(some)
+    shares = shared_out(bills, change[some], returned[some], cases)
     whole = pl.DataFrame(
         {
             "replicate": bills.replicate[shares.bill].astype(np.int32),
@@ -352,23 +355,26 @@ def _totals(
     replicates: range, bills: Bills, billed: Billed, change: Ints, returned: Bools, cases: Cases
 ) -> pl.DataFrame:
     """Return the totals of each replicate, in whole numbers."""
-    at = bills.replicate - replicates.start
-    r = len(replicates)
+    r, place = len(replicates), bills.replicate - replicates.start
+    truth, row = cases.truth, bills.row
+    told = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
+    some = np.flatnonzero(told)  # what all others add is nothing
+    at, row, change, returned = place[some], row[some], change[some], returned[some]
+    drg, now, was = billed.drg[some], billed.severity[some], truth.severity[row]
 
     def summed(values: NDArray[np.generic]) -> Ints:
         whole = np.zeros(r, np.int64)
         np.add.at(whole, at, values.astype(np.int64))
         return whole
 
-    other_drg = (billed.drg != cases.truth.drg[bills.row]) & ~returned
-    weight = cases.pricer.weights4(bills.row, billed.drg) - cases.pricer.weight4[bills.row]
+    other_drg = (drg != truth.drg[row]) & ~returned
+    weight = cases.pricer.weights4(row, drg) - cases.pricer.weight4[row]
     mcc, cc = (2, 1)
-    was, now = cases.truth.severity[bills.row], billed.severity
     return pl.DataFrame(
         {
             "replicate": np.array(replicates, np.int32),
-            "errors": summed(np.diff(bills.start)),
-            "code_changes": summed(np.ones(len(bills))),
+            "errors": np.bincount(place, np.diff(bills.start), r).astype(np.int64),
+            "code_changes": np.bincount(place, minlength=r),
             "drg_changes": summed(other_drg),
             "drg_changes_up": summed(other_drg & (change > 0)),
             "drg_changes_down": summed(other_drg & (change < 0)),
@@ -380,7 +386,7 @@ def _totals(
             "mcc": summed(np.where(returned, 0, (now == mcc).astype(np.int64) - (was == mcc))),
             "cc": summed(np.where(returned, 0, (now == cc).astype(np.int64) - (was == cc))),
             "returned": summed(returned),
-            "returned_cents": summed(np.where(returned, cases.pricer.cents[bills.row], 0)),
+            "returned_cents": summed(np.where(returned, cases.pricer.cents[row], 0)),
         }
     )
 

@@ -149,10 +149,10 @@ def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
         long.select(pl.col("raw").unique()).collect().with_columns(code=normalised(pl.col("raw").cast(pl.String)))
     )
     whole = distinct.join(codes, on="code")
-    prefixes = codes.filter(pl.col("code").str.ends_with("*"))
+    prefixes = codes.filter(pl.col("code").str.ends_with("*")).with_columns(pl.col("code").str.strip_suffix("*"))
     begun = [
-        distinct.filter(pl.col("code").str.starts_with(prefix[:-1])).with_columns(code_group=pl.lit(group))
-        for prefix, group in prefixes.iter_rows()
+        distinct.with_columns(pl.col("code").str.head(length)).join(prefixes, on="code")
+        for length in prefixes["code"].str.len_chars().unique()
     ]
     known = pl.concat([whole, *begun]).select("raw", "code_group")
     if known.is_empty():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import hashlib
+import math
+from collections import Counter
+from fractions import Fraction
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
-from drgsim.draws import Choices, as_normal, as_poisson, as_uniform, bits, uniform
+from drgsim.draws import Choices, as_normal, as_poisson, as_uniform, bits, event_keys, fires, uniform
 
 N = 200_000
 IDS = np.arange(N)
@@ -50,6 +54,85 @@ def test_streams_seeds_and_slots_are_independent():
     for other in (uniform(1, "b", IDS), uniform(2, "a", IDS), uniform(1, "a", IDS, np.ones(N))):
         assert not np.array_equal(base, other)
         assert independent(base, other)
+
+
+def test_events_happen_at_their_rate_and_nest():
+    keys = event_keys(1, "x", np.arange(40_000))
+    chance = np.repeat([0.001, 0.03, 0.5, 0.999], 10_000)
+    replicate, place = fires(chance, keys, range(3, 23))
+    for one in range(3, 23):
+        assert (np.diff(place[replicate == one]) > 0).all()
+    assert set(replicate) == set(range(3, 23))
+    for part, p in enumerate((0.001, 0.03, 0.5, 0.999)):
+        n = 10_000 * 20
+        assert abs(((place // 10_000) == part).sum() - n * p) < 4.5 * (n * p * (1 - p)) ** 0.5
+    for factor in (0.1, 0.7, 0.99):
+        fewer = set(zip(*fires(chance * factor, keys, range(3, 23)), strict=True))
+        assert fewer < set(zip(replicate, place, strict=True))
+    none = fires([0.0] * 10, keys[:10], range(100))
+    assert len(none[0]) == 0
+    always = fires([1.0] * 10, keys[:10], range(100))
+    assert len(always[0]) == 1000
+
+
+def test_replicates_are_unrelated():
+    """The chance that two replicates share an event is p squared; that neighbours do, too."""
+    n, p = 100_000, 0.2
+    keys = event_keys(9, "x", np.arange(n))
+    event = np.zeros((24, n), bool)
+    event[fires(np.full(n, p), keys, range(24))] = True
+    for a in range(24):
+        for b in range(a):
+            assert abs((event[a] & event[b]).sum() - n * p * p) < 4.5 * (n * p * p) ** 0.5
+        assert abs((event[a][1:] & event[a][:-1]).sum() - n * p * p) < 4.5 * (n * p * p) ** 0.5
+
+
+def test_sixteen_replicates_have_every_pattern_alike():
+    """How many of sixteen replicates have an event is binomial, and all patterns of as many are equally likely."""
+    n, p = 400_000, 0.11
+    pattern = np.zeros(n, np.int64)
+    replicate, place = fires(np.full(n, p), event_keys(4, "y", np.arange(n)), range(16, 32))
+    np.add.at(pattern, place, 1 << (replicate - 16))
+    count = np.bitwise_count(pattern)
+    for k in range(8):
+        chance = math.comb(16, k) * p**k * (1 - p) ** (16 - k)
+        assert abs((count == k).sum() - n * chance) < 4.5 * (n * chance * (1 - chance)) ** 0.5
+    for k in (1, 2, 3):
+        seen = Counter(pattern[count == k].tolist())
+        every = [sum(1 << bit for bit in chosen) for chosen in combinations(range(16), k)]
+        assert set(seen) <= set(every)
+        degrees = len(every) - 1
+        expected = (count == k).sum() / len(every)
+        assert chi_squared(np.array([seen[one] for one in every]), expected) < degrees + 4.5 * (2 * degrees) ** 0.5
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-4, 0.02, 0.3, 0.75, 1 - 1e-9, 1.0])
+def test_an_event_is_the_inverse_of_the_binomial_and_a_shuffled_order(rate):
+    """Said again one key at a time, in fractions, with a list that is shuffled."""
+    keys = event_keys(2**70, "z", np.arange(400) if 0 < rate < 0.01 else np.arange(40))
+    found: dict[int, list[int]] = {place: [] for place in range(len(keys))}
+    for replicate, place in zip(
+        *(part.tolist() for part in fires(np.full(len(keys), rate), keys, range(48, 64))), strict=True
+    ):
+        found[place].append(replicate - 48)
+    for place, key in enumerate(keys):
+        order, p = list(range(16)), Fraction(rate)
+        for nth in range(16):
+            high = int(bits(0, f"order {nth}", [key], [3])[0]) >> 32
+            other = nth + high * (16 - nth) // 2**32
+            order[nth], order[other] = order[other], order[nth]
+        terms = [math.comb(16, k) * p**k * (1 - p) ** (16 - k) for k in range(17)]
+        u = (first_byte(int(key), 3) + Fraction(uniform(0, "rest", [key], [3])[0])) / 256
+        count = sum(u < sum(terms[k + 1 :]) for k in range(16))
+        assert found[place] == sorted(order[:count])
+
+
+def first_byte(key: int, together: int) -> int:
+    digest = hashlib.sha256(f"{together}\nfirst bytes".encode()).digest()
+    x = (key ^ int.from_bytes(digest[:4], "little")) * 0x85EBCA6B % 2**32
+    x = ((x ^ x >> 15) + (key >> 32)) % 2**32 ^ int.from_bytes(digest[8:12], "little")
+    x = x * 0xC2B2AE35 % 2**32
+    return (x ^ x >> 13) * 0x27D4EB2F % 2**32 >> 24
 
 
 def test_normal_matches_known_quantiles():

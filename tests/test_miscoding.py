@@ -29,7 +29,6 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.draws import event_keys, fires, replicated
 from drgsim.edits import Kind
 from drgsim.miscoding import Operator, Rate, Where, confined, logit_shifted
 from drgsim.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
@@ -690,40 +689,7 @@ def test_a_filter_needs_its_column(world):
         run(claims().drop("hospital_id"), SdxOmit(mcc=0.1, where=Where(hospitals=("A",))), hospitals=None)
 
 
-# ------------------------------------------------------------------------------------ rates, nesting, clusters
-
-
-def test_events_happen_at_their_rate_and_nest():
-    keys = event_keys(1, "x", np.arange(40_000))
-    chance = np.repeat([0.001, 0.03, 0.5, 0.999], 10_000)
-    replicate, place = fires(chance, keys, range(3, 23))
-    for one in range(3, 23):
-        assert (np.diff(place[replicate == one]) > 0).all()
-    assert set(replicate) == set(range(3, 23))
-    for part, p in enumerate((0.001, 0.03, 0.5, 0.999)):
-        n = 10_000 * 20
-        assert abs(((place // 10_000) == part).sum() - n * p) < 4.5 * (n * p * (1 - p)) ** 0.5
-    for factor in (0.1, 0.7, 0.99):
-        fewer = set(zip(*fires(chance * factor, keys, range(3, 23)), strict=True))
-        assert fewer < set(zip(replicate, place, strict=True))
-    one = np.flatnonzero(replicated(keys, 5) < chance)
-    assert one.tolist() == place[replicate == 5].tolist()
-    none = fires([0.0] * 10, keys[:10], range(100))
-    assert len(none[0]) == 0
-    always = fires([1.0] * 10, keys[:10], range(100))
-    assert len(always[0]) == 1000
-
-
-def test_replicates_are_unrelated():
-    """The chance that two replicates share an event is p squared; that neighbours do, too."""
-    n, p = 100_000, 0.2
-    keys = event_keys(9, "x", np.arange(n))
-    event = np.zeros((8, n), bool)
-    event[fires(np.full(n, p), keys, range(8))] = True
-    for a in range(8):
-        for b in range(a):
-            assert abs((event[a] & event[b]).sum() - n * p * p) < 4.5 * (n * p * p) ** 0.5
-        assert abs((event[a][1:] & event[a][:-1]).sum() - n * p * p) < 4.5 * (n * p * p) ** 0.5
+# ------------------------------------------------------------------------------------ rates and clusters
 
 
 @pytest.mark.parametrize("mean", [0.003, 0.05, 0.5, 0.98])

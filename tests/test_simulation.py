@@ -571,25 +571,26 @@ def test_intervals_cover_the_truth_as_often_as_they_say(world):
 # ------------------------------------------------------------------------------------ results
 
 
-def test_a_target_stops_the_run_at_a_multiple_of_eight(world):
+def test_a_target_stops_the_run_at_a_multiple_of_sixteen(world):
     hospitals, admissions = world
     what = scenario(SdxOmit(mcc=0.2, cc=0.2))
     whole = run(admissions, what, hospitals=hospitals, replicates=200)
     target = whole.summary().row(by_predicate=pl.col("measure") == "net_usd", named=True)["standard_error"] * 2
     stopped = run(admissions, what, hospitals=hospitals, replicates=200, target_se=target)
     net = whole.totals["net"].to_numpy() / 100
-    errors = {r: np.std(net[:r], ddof=1) / r**0.5 for r in range(8, 201, 8)}
+    errors = {r: np.std(net[:r], ddof=1) / r**0.5 for r in range(16, 201, 16)}
     assert stopped.replicates == min(r for r, error in errors.items() if error <= target)
-    assert 8 < stopped.replicates < 200
+    assert 16 < stopped.replicates < 200
     assert stopped.totals.equals(whole.totals.head(stopped.replicates))
     assert (stopped.asked, stopped.interrupted) == (200, False)
     assert run(admissions, what, hospitals=hospitals, replicates=20, target_se=1e-6).replicates == 20
-    assert run(admissions, what, hospitals=hospitals, replicates=20, target_se=1e12).replicates == 8
+    assert run(admissions, what, hospitals=hospitals, replicates=20, target_se=1e12).replicates == 16
 
 
 def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
     hospitals, admissions = world
     monkeypatch.setattr(drgsim.simulation, "_BILLS", 1)
+    monkeypatch.setattr(drgsim.simulation, "BLOCK", 8)
     real = drgsim.simulation.shared_out
 
     def stops_in_the_second_block(bills, *arguments):
