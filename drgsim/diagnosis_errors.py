@@ -17,6 +17,7 @@ from drgsim.errors import InputError
 from drgsim.legality import legality
 from drgsim.miscoding import Operator, Rate
 from drgsim.neighbours import MDCS, named, plausible, same_category, same_chapter, severity_rungs, unspecified
+from drgsim.runs import ranked
 from drgsim.sites import Options, Sites
 
 
@@ -81,7 +82,7 @@ class PdxSubstitute(Operator):
     def sites(self, cases: Cases) -> Sites:
         """Return two sites an admission, in its category and in its chapter."""
         pdx = cases.encoded.pdx
-        codes, group = np.unique(pdx, return_inverse=True)
+        codes, group = ranked(pdx)
         near, (far, chapter) = same_category(codes, cases.tables, to=self.to), same_chapter(codes, cases.tables)
         row = np.flatnonzero(cases.rules.diagnoses.valid[pdx])
         inside = Sites.of(Kind.PDX, row, self.rate * self.within_category, near, group=group[row], before=pdx[row])
@@ -250,7 +251,7 @@ class SpecificityLoss(Operator):
         """Return the principal and secondary diagnoses that are specified and have an unspecified neighbour."""
         parts = []
         if self.pdx:
-            codes, group = np.unique(cases.encoded.pdx, return_inverse=True)
+            codes, group = ranked(cases.encoded.pdx)
             options = unspecified(codes, cases.tables, to=self.to)
             row = np.flatnonzero(np.diff(options.start)[group])
             before = cases.encoded.pdx[row]
@@ -391,7 +392,7 @@ def _of_sdx(
 
 def _replaced(cases: Cases, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
     """Return the secondary diagnoses for which there are options, each code with its own."""
-    codes, group = np.unique(cases.encoded.sdx, return_inverse=True)
+    codes, group = ranked(cases.encoded.sdx)
     options = options_of(codes)
     at = np.flatnonzero(np.diff(options.start)[group])
     return _of_sdx(cases, at, np.full(len(group), rate), options, group=group[at].astype(np.int64))

@@ -201,7 +201,8 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
     kept = where.rows(cases)[sites.row]
     if where.codes:
         kept &= _begins(operator, sites, cases)
-    sites = sites.take(np.flatnonzero(kept))
+    if not kept.all():
+        sites = sites.take(np.flatnonzero(kept))
     if where.decisive and len(sites):
         kind = np.where(sites.kind == Kind.POA, np.uint8(Kind.SDX), sites.kind)
         gone = Edits(sites.row, kind, sites.place, _codes(sites, cases), np.zeros(len(sites), np.int32))

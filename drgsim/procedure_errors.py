@@ -15,6 +15,7 @@ from drgsim.edits import Kind
 from drgsim.miscoding import Operator, Rate
 from drgsim.neighbours import MDCS, durations, group_starts, procedure_neighbours
 from drgsim.population import facts
+from drgsim.runs import ranked
 from drgsim.sites import Options, Sites
 
 _NO_OR = "nonor"
@@ -44,7 +45,7 @@ class PcsWrong(Operator):
     def sites(self, cases: Cases) -> Sites:
         """Return every known procedure."""
         at = np.flatnonzero(cases.encoded.procedures)
-        codes, group = np.unique(cases.encoded.procedures[at], return_inverse=True)
+        codes, group = ranked(cases.encoded.procedures[at])
         options = procedure_neighbours(codes, cases.tables, self.axes)
         return _of_procedures(cases, at, self.rate, options, group.astype(np.int64))
 

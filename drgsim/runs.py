@@ -100,6 +100,18 @@ def _equal(columns: Sequence[Words], rows: Numbers, others: Numbers | slice) -> 
     return same
 
 
+def ranked(numbers: Numbers) -> tuple[Numbers, Index]:
+    """Return the distinct numbers in ascending order, and which of these each number is; none is negative or huge.
+
+    >>> distinct, which = ranked(np.array([7, 2, 7], np.int32))
+    >>> distinct.tolist(), which.tolist()
+    ([2, 7], [1, 0, 1])
+    """
+    present = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
+    present[numbers] = True
+    return np.flatnonzero(present).astype(np.int32), (np.cumsum(present) - 1).take(numbers)
+
+
 def sorted_distinct(keys: Index) -> Index:
     """Return the distinct keys in ascending order.
 

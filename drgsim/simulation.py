@@ -27,7 +27,7 @@ from drgsim.miscoding import Drawn, confined, drawn, keyed
 from drgsim.progress import progress_bar
 from drgsim.rates import Rates
 from drgsim.results import FINE, Simulation
-from drgsim.runs import ascending
+from drgsim.runs import ascending, firsts
 from drgsim.scenario import Scenario
 from drgsim.sites import Sites
 from drgsim.statistics import controlled
@@ -287,7 +287,7 @@ class Run:
         """Return how often each error could be made, was made, and why not, over all replicates."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
-            admissions = len(np.unique(sites.row))
+            admissions = len(firsts(sites.row))
             expected = int(np.rint(sites.rate * FINE).astype(np.int64).sum()) / FINE
             rows.append((error.label, admissions, len(sites), expected, sum(count), count[0], *count[1:]))
         names = ("admissions", "sites", "expected", "drawn", "made", *REFUSALS[1:])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from drgsim.draws import Choices, Floats, Ints, open_bytes
 from drgsim.edits import Edits, Kind
+from drgsim.runs import ascending
 
 Bools = NDArray[np.bool_]
 _COLUMNS = ("row", "kind", "place", "before", "rate", "draw")
@@ -147,7 +148,7 @@ class Sites:
             group=np.concatenate([part.group + np.int32(first[id(part.options)]) for part in parts]),
             options=Options.joined(books),
         )
-        return whole.take(np.argsort(whole.row, kind="stable"))
+        return whole.take(ascending(whole.row))
 
     def take(self, which: NDArray[np.integer] | Bools | slice) -> Sites:
         """Return some of the sites."""
