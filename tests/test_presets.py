@@ -265,8 +265,10 @@ def test_scaling_reaches_its_figure_and_its_shares(truth: Truth):
     mix = Scenario.load(MIXES / "undercode_surgical.toml")
     goals = {finding.measure: finding.value for finding in mix.findings}
     made = scaled_to(mix, truth.cases, goals)
-    found = {name: mean for name, (mean, _) in figures(made, truth.cases, [*goals], seed=OTHER_SEED).items()}
-    assert found == pytest.approx(goals, rel=0.05)
+    found = figures(made, truth.cases, [*goals], seed=OTHER_SEED)
+    for name, (mean, error) in found.items():  # the fit, on draws of its own, is as uncertain as the figure
+        assert 0 < error < 0.05 * goals[name]
+        assert abs(mean - goals[name]) < 4 * math.sqrt(2) * error
     with pytest.raises(InputError, match="expected one figure"):
         scaled_to(mix, truth.cases, {"drg_change_rate": 0.1, "net_share": 0.1})
 
