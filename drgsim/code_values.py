@@ -15,7 +15,7 @@ from drgsim.encode import UNKNOWN_CODE, Encoded, flat, starts
 from drgsim.errors import InputError, SchemaError
 from drgsim.grouper import group
 from drgsim.rates import Rates
-from drgsim.runs import Index, stretches
+from drgsim.runs import Index, owners, stretches
 from drgsim.schema import ADMISSIONS, Severity, checked, normalised
 from drgsim.sight import HIDDEN
 from drgsim.spans import over_spans
@@ -189,7 +189,7 @@ def removals(encoded: Encoded) -> Edits:
     (['SDX', 'SDX', 'PROCEDURE'], [0, 1, 0])
     """
     start = encoded.sdx_start + encoded.procedure_start
-    row = np.repeat(np.arange(len(encoded)), np.diff(start))
+    row = owners(start)
     place = np.arange(len(row)) - start[row]
     count = np.diff(encoded.sdx_start)[row]
     is_sdx = place < count

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.encode import POA_PRESENT, Encoded, codebooks, starts
-from drgsim.runs import Index
+from drgsim.encode import POA_PRESENT, Encoded, codebooks, list_owners, starts
+from drgsim.runs import Index, owners
 from drgsim.tables import TableSet
 
 Codes = NDArray[np.int32]
@@ -166,7 +166,7 @@ def decoded(encoded: Encoded, dx: pl.Series, procedures: pl.Series) -> pl.DataFr
     """Return the codes of encoded admissions as text, (n,) `pdx`, `sdx`, `procedures`; texts by number."""
 
     def lists(texts: pl.Series, numbers: Codes, start: Index) -> pl.Series:
-        parts = pl.DataFrame({"row": np.repeat(np.arange(len(encoded)), np.diff(start)), "text": texts.gather(numbers)})
+        parts = pl.DataFrame({"row": owners(start), "text": texts.gather(numbers)})
         rows = pl.DataFrame({"row": np.arange(len(encoded))})
         grouped = parts.group_by("row", maintain_order=True).agg("text")
         found = rows.join(grouped, on="row", how="left", maintain_order="left")["text"]
@@ -233,8 +233,7 @@ def _with_sdx(encoded: Encoded, put: tuple[Index, Codes, Codes], added: tuple[In
         if poa is not None:
             poa = np.insert(poa, start[row + 1], POA_PRESENT)
         sdx, start = _with(sdx, start, row, after)
-    owner = np.repeat(np.arange(len(encoded), dtype=np.int32), np.diff(start))
-    return replace(encoded, sdx=sdx, sdx_start=start, sdx_row=owner, poa=poa)
+    return replace(encoded, sdx=sdx, sdx_start=start, sdx_row=list_owners(start), poa=poa)
 
 
 def _with_procedures(encoded: Encoded, put: tuple[Index, Codes, Codes], added: tuple[Index, Codes, Codes]) -> Encoded:
@@ -247,8 +246,7 @@ def _with_procedures(encoded: Encoded, put: tuple[Index, Codes, Codes], added: t
     row, _, after = added
     if len(row):
         codes, start = _with(codes, start, row, after)
-    owner = np.repeat(np.arange(len(encoded), dtype=np.int32), np.diff(start))
-    return replace(encoded, procedures=codes, procedure_start=start, procedure_row=owner)
+    return replace(encoded, procedures=codes, procedure_start=start, procedure_row=list_owners(start))
 
 
 def _written(values: NDArray[Value], at: Index, after: NDArray[np.integer]) -> NDArray[Value]:

@@ -264,11 +264,11 @@ def encode_span(frame: pl.DataFrame, tables: TableSet) -> Encoded:
         hospital_status=frame["hospital_status"].to_numpy(),
         sdx=diagnoses.numbers(flat(frame["sdx"])),
         sdx_start=sdx_start,
-        sdx_row=_owners(sdx_start),
+        sdx_row=list_owners(sdx_start),
         poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
         procedures=procedures.numbers(flat(frame["procedures"])),
         procedure_start=procedure_start,
-        procedure_row=_owners(procedure_start),
+        procedure_row=list_owners(procedure_start),
     )
 
 
@@ -326,7 +326,7 @@ def list_starts(lists: pl.Series) -> NDArray[np.int64]:
     return starts(lists.list.len().fill_null(0).to_numpy())
 
 
-def _owners(start: NDArray[np.int64]) -> Ints:
+def list_owners(start: NDArray[np.int64]) -> Ints:
     """Return the row that each position belongs to."""
     rows = np.arange(len(start) - 1, dtype=np.int32)
     return np.repeat(rows, np.diff(start))
