@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from drgsim import Rates, TableSet, generate, group, pay
-from drgsim.auditing import coverage
-from drgsim.draws import uniform
-from drgsim.reviewing import Reviewers
-from drgsim.sampling import Design, ProbeThenFull, SimpleRandom, Stratified
+from drgsim.compliance.audits import coverage
+from drgsim.compliance.reviewers import Reviewers
+from drgsim.compliance.sampling import Design, ProbeThenFull, SimpleRandom, Stratified
+from drgsim.numerics.keyed_random import uniform
 
 CLAIMS = 20_000
 REPLICATES = 10_000

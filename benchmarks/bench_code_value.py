@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.data import VERSION, description
 from drgsim import Rates, TableSet, generate
-from drgsim.cases import Cases
-from drgsim.code_values import code_value, removals
-from drgsim.sight import UNSEEN
-from drgsim.spans import over_spans
+from drgsim.explanation.code_values import code_value, removals
+from drgsim.numerics.parallel import over_spans
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.visible_changes import UNSEEN
 
 Builder = Callable[[int], pl.DataFrame]
 

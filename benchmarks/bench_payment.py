@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.payment import pay, price
-from drgsim.rates import Rates
+from drgsim.pricing.pricer import pay, price
+from drgsim.pricing.rates import Rates
 
 ROWS = int(os.environ.get("DRGSIM_BENCH_ROWS", 1_000_000))
 PEER_ROWS = 500

@@ -19,14 +19,14 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from drgsim import Rates, TableSet, generate, group, pay
-from drgsim.bills import billed_together
-from drgsim.cases import Cases
-from drgsim.edits import applied, decoded, texts_by_number
-from drgsim.encode import Encoded
-from drgsim.grouper import group_encoded
-from drgsim.miscoding import drawn
-from drgsim.scenario import Scenario
-from drgsim.simulation import Run, simulate
+from drgsim.grouping.encoding import Encoded
+from drgsim.grouping.grouper import group_encoded
+from drgsim.miscoding.error_draws import drawn
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import applied, decoded, texts_by_number
+from drgsim.simulation.billed_claims import billed_together
+from drgsim.simulation.simulator import Run, simulate
 
 LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
 SIZES = [size for size in (100_000, 1_000_000) if size <= LARGEST]

@@ -12,9 +12,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from drgsim import TableSet
-from drgsim.plan import compiled
-from drgsim.population import Population
-from drgsim.synth import generate, generate_batches
+from drgsim.synthetic.generation_plan import compiled
+from drgsim.synthetic.generator import generate, generate_batches
+from drgsim.synthetic.population import Population
 
 LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
 SIZES = [size for size in (1_000, 100_000, 1_000_000) if size <= LARGEST]

@@ -25,7 +25,7 @@ from typing import Any
 import drgsim
 from benchmarks.memory import resident_kib
 from drgsim import TableSet, versions
-from drgsim.manifest import MANIFEST, table_folder
+from drgsim.tables.manifest import MANIFEST, table_folder
 from tests.oracle.compare import report
 from tests.oracle.recipes import random_claims
 from tests.oracle.versus import by_status, compared

@@ -23,7 +23,7 @@ import polars as pl
 from benchmarks.data import VERSION
 from benchmarks.memory import resident_kib
 from drgsim import Rates, TableSet, group, pay
-from drgsim.scale import price_parquet
+from drgsim.scale.parquet import price_parquet
 
 FISCAL_YEAR = 2026
 ROW_GROUP = 131_072

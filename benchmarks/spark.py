@@ -19,8 +19,9 @@ import polars as pl
 from pyspark.sql import SparkSession
 
 from benchmarks.data import VERSION
-from drgsim import Rates, TableSet, spark
-from drgsim.scale import price_parquet
+from drgsim import Rates, TableSet
+from drgsim.scale import spark
+from drgsim.scale.parquet import price_parquet
 
 FISCAL_YEAR = 2026
 

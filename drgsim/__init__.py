@@ -139,11 +139,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drgsim.auditing import audit
-    from drgsim.calibration import calibrate
-    from drgsim.claims import read_claims
-    from drgsim.code_values import code_value
-    from drgsim.errors import (
+    from drgsim.claims.layouts import read_claims
+    from drgsim.compliance.audits import audit
+    from drgsim.compliance.profiles import profile
+    from drgsim.exceptions import (
         DrgsimError,
         InputError,
         MissingRateError,
@@ -151,19 +150,20 @@ if TYPE_CHECKING:
         TableError,
         UnknownVersionError,
     )
-    from drgsim.explaining import explain
-    from drgsim.exposures import exposure
-    from drgsim.grouper import group
-    from drgsim.impacts import impact
-    from drgsim.payment import pay
-    from drgsim.profiles import profile
-    from drgsim.rates import Rates
-    from drgsim.reporting import report
-    from drgsim.scenario import Scenario
-    from drgsim.simulation import simulate
-    from drgsim.stays import with_weights
-    from drgsim.synth import generate
-    from drgsim.tables import TableSet, version_for, versions
+    from drgsim.explanation.code_values import code_value
+    from drgsim.explanation.explanations import explain
+    from drgsim.grouping.grouper import group
+    from drgsim.miscoding.scenarios import Scenario
+    from drgsim.plots.html_report import report
+    from drgsim.pricing.pricer import pay
+    from drgsim.pricing.pricer_input import with_weights
+    from drgsim.pricing.rates import Rates
+    from drgsim.simulation.exposures import exposure
+    from drgsim.simulation.simulator import simulate
+    from drgsim.studies.calibration import calibrate
+    from drgsim.studies.comparison import impact
+    from drgsim.synthetic.generator import generate
+    from drgsim.tables.table_set import TableSet, version_for, versions
 
 __all__ = [
     "DrgsimError",
@@ -194,25 +194,25 @@ __all__ = [
 ]
 
 _HOME = {
-    "Rates": "rates",
-    "Scenario": "scenario",
-    "TableSet": "tables",
-    "audit": "auditing",
-    "calibrate": "calibration",
-    "code_value": "code_values",
-    "explain": "explaining",
-    "exposure": "exposures",
-    "generate": "synth",
-    "group": "grouper",
-    "impact": "impacts",
-    "pay": "payment",
-    "profile": "profiles",
-    "read_claims": "claims",
-    "report": "reporting",
-    "simulate": "simulation",
-    "version_for": "tables",
-    "versions": "tables",
-    "with_weights": "stays",
+    "Rates": "pricing.rates",
+    "Scenario": "miscoding.scenarios",
+    "TableSet": "tables.table_set",
+    "audit": "compliance.audits",
+    "calibrate": "studies.calibration",
+    "code_value": "explanation.code_values",
+    "explain": "explanation.explanations",
+    "exposure": "simulation.exposures",
+    "generate": "synthetic.generator",
+    "group": "grouping.grouper",
+    "impact": "studies.comparison",
+    "pay": "pricing.pricer",
+    "profile": "compliance.profiles",
+    "read_claims": "claims.layouts",
+    "report": "plots.html_report",
+    "simulate": "simulation.simulator",
+    "version_for": "tables.table_set",
+    "versions": "tables.table_set",
+    "with_weights": "pricing.pricer_input",
 }
 """Where each public name lives; the errors live in `errors`. A module is loaded when a name of it is first used.
 
@@ -224,7 +224,7 @@ def __getattr__(name: str) -> object:
     """Load a public name from its module (PEP 562), so that `import drgsim` itself costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'drgsim' has no attribute {name!r}")
-    value = getattr(import_module(f"drgsim.{_HOME.get(name, 'errors')}"), name)
+    value = getattr(import_module(f"drgsim.{_HOME.get(name, 'exceptions')}"), name)
     globals()[name] = value
     return value
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from drgsim.cli import main
+from drgsim.cli.main import main
 
 sys.exit(main())

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from drgsim.errors import SchemaError, did_you_mean
+from drgsim.exceptions import SchemaError, did_you_mean
 
 INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 NUMBERS = (*INTEGERS, pl.Float32, pl.Float64)
@@ -283,7 +283,7 @@ PAID = Frame(
         Column("hac_usd", pl.Float64(), "USD", "hospital-acquired condition reduction, not above 0"),
         Column("pass_through_usd", pl.Float64(), "USD", "pass-through of Medicare Advantage stays"),
         Column("total_usd", pl.Float64(), "USD", "sum of the components above"),
-        Column("pay_code", pl.UInt8(), "", "CMS's return code: below 50 paid (see drgsim.payment.PAY_CODES)"),
+        Column("pay_code", pl.UInt8(), "", "CMS's return code: below 50 paid (see drgsim.pricing.pricer.PAY_CODES)"),
     ),
 )
 

@@ -1,6 +1,6 @@
 """One stay at a time in `decimal`: the plain peer the pricer is checked against and timed beside.
 
-Written by the author of the pricer from the same statement of the rule: it proves the arithmetic of `drgsim.payment`,
+Written by the author of the pricer from the same statement of the rule: it proves the arithmetic of `drgsim.pricing.pricer`,
 not the reading of the rule, which the vectors of CMS's own program prove. They share nothing but the rates.
 Columns are those of STAYS and HOSPITALS; every value is a Decimal, str, int, bool or None.
 """

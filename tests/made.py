@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit
-from drgsim.results import Result, Simulation
-from drgsim.scenario import Scenario
+from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
+from drgsim.miscoding.scenarios import Scenario
 from drgsim.schema import Severity
+from drgsim.simulation.result_tables import Result
+from drgsim.simulation.results import Simulation
 
 # Replicate, row, billed DRG, severity (0 none, 1 CC, 2 MCC), change [USD], which error.
 BILLS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import drgsim
-from drgsim.tables import TableSet
+from drgsim.tables.table_set import TableSet
 
 PACKAGE = Path(drgsim.__file__).parent
 LAYERS = {name: int(layer) for layer, name in re.findall(r"(?m)^ +(\d+)  (\w+)  ", drgsim.__doc__ or "")}

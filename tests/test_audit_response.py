@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, TableSet, group, pay
-from drgsim.audit_response import Equilibrium, equilibrium
-from drgsim.deterrence import Consequences, consequences
-from drgsim.sampling import ProbeThenFull, SimpleRandom
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
-from drgsim.strategy import StrategicUpcode, detection_sweep
+from drgsim.compliance.deterrence import Consequences, consequences
+from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom
+from drgsim.compliance.upcoding_equilibrium import Equilibrium, equilibrium
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.miscoding.strategic_upcoding import StrategicUpcode, detection_sweep
+from drgsim.simulation.simulator import simulate
 
 TABLES = TableSet.load("43.1")
 RATES = Rates.load(2026)

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from drgsim.auditing import audit, coverage, simulated
-from drgsim.deterrence import consequences
-from drgsim.errors import InputError, SchemaError
-from drgsim.estimators import ESTIMATORS, Moments, estimated, share
-from drgsim.reviewing import Reviewers
-from drgsim.sampling import ProbeThenFull, SimpleRandom, Stratified, allocated, boundaries, sample
-from drgsim.sizing import sample_size
+from drgsim.compliance.audits import audit, coverage, simulated
+from drgsim.compliance.deterrence import consequences
+from drgsim.compliance.extrapolation import ESTIMATORS, Moments, estimated, share
+from drgsim.compliance.reviewers import Reviewers
+from drgsim.compliance.sample_sizes import sample_size
+from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom, Stratified, allocated, boundaries, sample
+from drgsim.exceptions import InputError, SchemaError
 
 NORMAL = stats.norm.ppf(0.95)
 
@@ -215,7 +215,7 @@ def test_an_audit_is_replicate_0(design):
 def test_replicates_do_not_depend_on_how_many_there_are(monkeypatch: pytest.MonkeyPatch):
     few, many = (simulated(CLAIMS, DESIGNS[1], seed=4, replicates=n) for n in (7, 30))
     assert few.equals(many.filter(pl.col("replicate") < 7))
-    monkeypatch.setattr("drgsim.sampling.batches.__defaults__", (3_000,))
+    monkeypatch.setattr("drgsim.compliance.sampling.batches.__defaults__", (3_000,))
     assert simulated(CLAIMS, DESIGNS[1], seed=4, replicates=30).equals(many)
 
 
@@ -239,7 +239,7 @@ def test_threads_change_nothing():
 
 
 def test_every_claim_is_drawn_equally_often():
-    from drgsim.sampling import layout
+    from drgsim.compliance.sampling import layout
 
     laid = layout(CLAIMS, SimpleRandom(60))
     (places,) = laid.drawn(1, np.arange(4000, dtype=np.uint64))

@@ -9,10 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.bills import billed_together, shared_out
-from drgsim.cases import Cases
-from drgsim.claim_errors import Disposition
-from drgsim.diagnosis_errors import (
+from drgsim.miscoding.claim_field_errors import Disposition
+from drgsim.miscoding.diagnosis_errors import (
     PdxResequence,
     PdxSubstitute,
     SdxAddUnsupported,
@@ -21,11 +19,15 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.edits import told
-from drgsim.miscoding import Operator, Where, confined, drawn, keyed
-from drgsim.procedure_errors import PcsOmit, PcsWrong
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
+from drgsim.miscoding.error_draws import confined, drawn, keyed
+from drgsim.miscoding.error_models import Operator, Where
+from drgsim.miscoding.procedure_errors import PcsOmit, PcsWrong
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import told
+from drgsim.simulation.billed_claims import billed_together
+from drgsim.simulation.shapley import shared_out
+from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, edited, generated, priced, rates, tables, with_stays
 
 MANY: tuple[Operator, ...] = (

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drgsim import InputError, SchemaError, TableSet, group, read_claims
-from drgsim.claims import LAYOUTS, map_claims
-from drgsim.claims_report import Claims, admission_ids
+from drgsim.claims.layouts import LAYOUTS, map_claims
+from drgsim.claims.mapping_report import Claims, admission_ids
 from drgsim.schema import ADMISSIONS
 
 # The same three stays in every layout: identifier, age, sex, status, principal with POA, others with POA, procedures.

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from drgsim.claims import MIMIC_DISCHARGE_STATUS, read_claims
-from drgsim.errors import InputError, SchemaError
+from drgsim.claims.layouts import MIMIC_DISCHARGE_STATUS, read_claims
+from drgsim.exceptions import InputError, SchemaError
 from drgsim.schema import ADMISSIONS
 
 CLAIMS = pl.DataFrame(

@@ -14,14 +14,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, pay, report
-from drgsim.cli import about, main, parser
-from drgsim.explaining import explain
-from drgsim.keeping import keep, kept
-from drgsim.profiles import profile
-from drgsim.results import Simulation
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
-from drgsim.stays import with_weights
+from drgsim.cli.main import about, main, parser
+from drgsim.compliance.profiles import profile
+from drgsim.explanation.explanations import explain
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.pricer_input import with_weights
+from drgsim.simulation.results import Simulation
+from drgsim.simulation.simulator import simulate
+from drgsim.simulation.storage import keep, kept
 from tests.releases import release
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -282,7 +282,7 @@ def test_a_defect_is_one_line_without_what_it_met(
     def breaks(*_args: object, **_kwargs: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("drgsim.cli_claims.group", breaks)
+    monkeypatch.setattr("drgsim.cli.admission_commands.group", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
     err = told(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
@@ -348,7 +348,7 @@ def test_an_interrupt_keeps_what_is_finished(
         about_it = {"interrupted": True, "replicates": finished, "totals": result.totals.head(finished)}
         return Simulation(**{**vars(result), **about_it})
 
-    monkeypatch.setattr("drgsim.cli_claims.simulate", interrupted)
+    monkeypatch.setattr("drgsim.cli.admission_commands.simulate", interrupted)
     out = tmp_path / "result"
     assert main(["simulate", str(made / "claims.parquet"), str(out), "--scenario", "illustration", "-q"]) == 130
     assert out.exists() == bool(finished)

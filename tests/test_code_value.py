@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
-from drgsim.cases import Cases
-from drgsim.code_values import _left_out, code_value, exposed_codes, fragility, removals
-from drgsim.edits import applied
-from drgsim.grouper import group_encoded
-from drgsim.sight import HIDDEN, UNSEEN
+from drgsim.explanation.code_values import _left_out, code_value, exposed_codes, fragility, removals
+from drgsim.grouping.grouper import group_encoded
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import applied
+from drgsim.rebilling.visible_changes import HIDDEN, UNSEEN
 
 TABLES = TableSet.load("43.1")
 RATES = Rates.load(2026)
@@ -140,7 +140,7 @@ def test_what_the_grouper_cannot_see_changes_nothing(shared: Path, name: str, st
 def test_batches_do_not_matter(shared: Path, monkeypatch: pytest.MonkeyPatch):
     claims = sampled(shared, "v431", 200, seed=3)
     whole = code_value(claims, TABLES)
-    monkeypatch.setattr("drgsim.spans.LARGEST", 7)
+    monkeypatch.setattr("drgsim.numerics.parallel.LARGEST", 7)
     assert code_value(claims, TABLES).equals(whole)
 
 
@@ -257,7 +257,7 @@ def test_texts_that_are_no_codes_stay_what_the_pricer_reads():
 def test_pricing_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     hospitals, admissions = generate(60, seed=6, tables=TABLES)
     whole = code_value(admissions, TABLES, hospitals, RATES, pairs=True)
-    monkeypatch.setattr("drgsim.repricing.CHUNK", 11)
+    monkeypatch.setattr("drgsim.rebilling.repricer.CHUNK", 11)
     assert code_value(admissions, TABLES, hospitals, RATES, pairs=True).equals(whole)
 
 

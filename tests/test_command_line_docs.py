@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drgsim.cli import main, parser
+from drgsim.cli.main import main, parser
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
 TEXT = PAGE.read_text("utf-8")

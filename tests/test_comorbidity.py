@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drgsim.comorbidity import CC, MCC, comorbidity, segments
-from drgsim.legality import FEMALE, MALE
-from drgsim.population import Population, facts
-from drgsim.tables import TableSet
+from drgsim.synthetic.comorbidity import CC, MCC, comorbidity, segments
+from drgsim.synthetic.population import Population
+from drgsim.tables.code_limits import FEMALE, MALE
+from drgsim.tables.national_facts import facts
+from drgsim.tables.table_set import TableSet
 
 TABLES = TableSet.load("43.1")
 N = 100_000

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.cores import Solver
-from drgsim.demands import ALIVE, DIED, WORDS, Demand, demands_of
-from drgsim.encode import codebooks
-from drgsim.pool import confirmed, destinations
-from drgsim.population import Population
-from drgsim.tables import CLAIM_WORDS, TableSet
+from drgsim.synthetic.drg_requirements import ALIVE, DIED, WORDS, Demand, demands_of
+from drgsim.synthetic.population import Population
+from drgsim.synthetic.template_solver import Solver
+from drgsim.synthetic.templates import confirmed, destinations
+from drgsim.tables.codebook import codebooks
+from drgsim.tables.table_set import CLAIM_WORDS, TableSet
 
 TABLES = TableSet.load("43.1")
 

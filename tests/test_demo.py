@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, generate
-from drgsim.cli import main
-from drgsim.demo import demo, told
-from drgsim.payment import COMPONENTS, pay
+from drgsim.cli.demo import demo, told
+from drgsim.cli.main import main
+from drgsim.pricing.pricer import COMPONENTS, pay
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
 

@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from drgsim.draws import Choices, as_normal, as_poisson, as_uniform, bits, event_keys, fires, uniform
+from drgsim.numerics.keyed_random import Choices, as_normal, as_poisson, as_uniform, bits, event_keys, fires, uniform
 
 N = 200_000
 IDS = np.arange(N)

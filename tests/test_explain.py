@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
-from drgsim.attributes import attributes
-from drgsim.encode import bordered, encode_span
-from drgsim.explaining import Explanation, explain, pay_code_text
-from drgsim.grouper import grade
-from drgsim.path import Path
-from drgsim.payment import COMPONENTS
-from drgsim.tables import CLAIM_WORDS
+from drgsim.explanation.explanations import Explanation, explain, pay_code_text
+from drgsim.explanation.grouping_path import Path
+from drgsim.grouping.code_attributes import attributes
+from drgsim.grouping.encoding import bordered, encode_span
+from drgsim.grouping.grouper import grade
+from drgsim.pricing.pricer import COMPONENTS
+from drgsim.tables.table_set import CLAIM_WORDS
 
 TABLES = TableSet.load("43.1")
 RUNS = [

@@ -21,14 +21,14 @@ from polars.testing import assert_frame_equal
 
 import drgsim.simulation
 from drgsim import Rates, TableSet, generate, group
-from drgsim.batches import Parquet
-from drgsim.diagnosis_errors import SdxOmit
-from drgsim.errors import InputError, SchemaError, StorageError
-from drgsim.files import sha256_of
-from drgsim.resumable import MANIFEST
-from drgsim.scale import group_parquet, price_parquet, simulate_parquet
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
+from drgsim.exceptions import InputError, SchemaError, StorageError
+from drgsim.files.atomic import sha256_of
+from drgsim.miscoding.diagnosis_errors import SdxOmit
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
+from drgsim.scale.parquet_source import Parquet
+from drgsim.scale.resumable_run import MANIFEST
+from drgsim.simulation.simulator import simulate
 
 ROWS, BATCH = 1_000, 200
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -93,8 +93,8 @@ import sys
 from pathlib import Path
 import polars as pl
 from drgsim import Rates, TableSet
-from drgsim.scale import group_parquet, simulate_parquet
-from drgsim.scenario import Scenario
+from drgsim.scale.parquet import group_parquet, simulate_parquet
+from drgsim.miscoding.scenarios import Scenario
 folder = Path(sys.argv[1])
 tables, rates = TableSet.load("43.1"), Rates.load(2026)
 hospitals, scenario = pl.read_parquet(folder / "hospitals.parquet"), Scenario.load(folder / "scenario.toml")
@@ -194,7 +194,7 @@ def test_a_run_that_dies_at_any_step_of_writing_goes_on(source: Path, tmp_path: 
 
 
 def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, calls = drgsim.simulation.Run._block, 0
+    real, calls = drgsim.simulation.simulator.Run._block, 0
 
     def interrupted(run, replicates):
         nonlocal calls
@@ -204,7 +204,7 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
         return real(run, replicates)
 
     with monkeypatch.context() as patch:
-        patch.setattr(drgsim.simulation.Run, "_block", interrupted)
+        patch.setattr(drgsim.simulation.simulator.Run, "_block", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulated(source, tmp_path / "run", data[0])
     done = assert_sound(tmp_path / "run")
@@ -215,10 +215,10 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
 
 def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Path, truth, data, monkeypatch):
     simulated(source, tmp_path / "run", data[0])
-    monkeypatch.setattr(drgsim.simulation.Run, "go", None)
+    monkeypatch.setattr(drgsim.simulation.simulator.Run, "go", None)
     with monkeypatch.context() as patch:
         patch.setattr(Parquet, "batches", None)
-        patch.setattr("drgsim.scale.simulated", lambda *_args, **_kw: {})
+        patch.setattr("drgsim.scale.parquet.simulated", lambda *_args, **_kw: {})
         assert_whole(simulated(source, tmp_path / "run", data[0]), truth)
 
 
@@ -474,7 +474,7 @@ def test_files_of_different_columns(tmp_path: Path, other: pl.DataFrame, told: s
 
 
 def test_ids_that_come_twice_or_not_at_all(data, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("drgsim.batches._IDS", 100)  # ten passes over the ids, some of them held at a time
+    monkeypatch.setattr("drgsim.scale.parquet_source._IDS", 100)  # ten passes over the ids, some of them held at a time
     path, ids = tmp_path / "in.parquet", pl.col("admission_id")
     data[1].with_columns(admission_id=pl.when(ids == 900).then(3).otherwise(ids)).write_parquet(path)
     with pytest.raises(InputError, match="an admission_id comes more than once; draws are keyed by it"):

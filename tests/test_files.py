@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from drgsim.claims import read_claims
-from drgsim.errors import InputError, SchemaError
-from drgsim.files import as_csv, incoming, read_frame, replacing, typed, without_cells, write_frame
-from drgsim.grouper import group
-from drgsim.payment import pay
-from drgsim.rates import Rates
+from drgsim.claims.layouts import read_claims
+from drgsim.cli.frame_files import as_csv, incoming, read_frame, typed, without_cells, write_frame
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.atomic import replacing
+from drgsim.grouping.grouper import group
+from drgsim.pricing.pricer import pay
+from drgsim.pricing.rates import Rates
 from drgsim.schema import DETAIL, GROUPED, HOSPITALS, PAID
-from drgsim.synth import generate
-from drgsim.tables import TableSet
+from drgsim.synthetic.generator import generate
+from drgsim.tables.table_set import TableSet
 
 TABLES = TableSet.load("43.1")
 

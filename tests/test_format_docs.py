@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from drgsim.claims import LAYOUTS
+from drgsim.claims.layouts import LAYOUTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "claim_formats.md"
 

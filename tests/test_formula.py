@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drgsim.errors import TableError
-from drgsim.formula import And, Node, Not, Operand, Or, alternatives, operands, parse, trace
-from drgsim.tables import TableSet, versions
+from drgsim.exceptions import TableError
+from drgsim.tables.formula import And, Node, Not, Operand, Or, alternatives, operands, parse, trace
+from drgsim.tables.table_set import TableSet, versions
 
 NAMES = st.sampled_from("abcde")
 NODES = st.recursive(

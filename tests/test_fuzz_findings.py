@@ -12,11 +12,11 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drgsim.claims import map_claims
-from drgsim.errors import DrgsimError, InputError, SchemaError, TableError
-from drgsim.release_data import release_facts
-from drgsim.release_wire import INT, Field, decoded
-from drgsim.scenario import Scenario, kinds
+from drgsim.claims.layouts import map_claims
+from drgsim.exceptions import DrgsimError, InputError, SchemaError, TableError
+from drgsim.miscoding.scenarios import Scenario, kinds
+from drgsim.releases.cms_data_file import release_facts
+from drgsim.releases.protobuf_wire import INT, Field, decoded
 from tests.fuzz.targets import CHOICES, NAMES, TARGETS, seeds
 from tests.releases import VERSIONS, packed, release
 
@@ -186,7 +186,7 @@ def test_a_release_whose_diagnoses_have_no_version_is_refused():
 
 def test_packed_numbers_count_as_fields(monkeypatch: pytest.MonkeyPatch):
     """Found beside it: a file of one packed field could hold a hundred million numbers."""
-    monkeypatch.setattr("drgsim.release_wire.MOST_RECORDS", 100)
+    monkeypatch.setattr("drgsim.releases.protobuf_wire.MOST_RECORDS", 100)
     message = {1: Field("numbers", INT, many=True)}
     assert len(decoded(packed(1, (1,) * 99), message)["numbers"]) == 99
     with pytest.raises(TableError, match="more than 100 fields"):

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet, group
-from drgsim.claims import read_claims
+from drgsim.claims.layouts import read_claims
 from drgsim.schema import ReturnCode
 from tests.oracle.known import msdrg_differs
 

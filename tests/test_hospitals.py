@@ -5,12 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from drgsim.errors import InputError, MissingRateError, SchemaError
-from drgsim.hospitals import adjusted_prior, completed, example_hospitals, factors
-from drgsim.payment import pay
-from drgsim.rates import Rates
+from drgsim.exceptions import InputError, MissingRateError, SchemaError
+from drgsim.pricing.hospital_factors import terms
+from drgsim.pricing.hospitals import adjusted_prior, completed, example_hospitals, factors
+from drgsim.pricing.pricer import pay
+from drgsim.pricing.rates import Rates
 from drgsim.schema import HOSPITALS
-from drgsim.terms import terms
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,17 @@ import pytest
 
 import drgsim
 from drgsim import Rates, TableSet, group, pay
-from drgsim.bounded import MOST_LINE, MOST_SETTINGS, SMALL
-from drgsim.claims import map_claims
-from drgsim.errors import DrgsimError, InputError, SchemaError, TableError
-from drgsim.explaining import explain
-from drgsim.files import write_frame
-from drgsim.formula import alternatives, parse
-from drgsim.manifest import MANIFEST, read_verified, seal
-from drgsim.population import Population
-from drgsim.scenario import Scenario
+from drgsim.claims.layouts import map_claims
+from drgsim.cli.frame_files import write_frame
+from drgsim.exceptions import DrgsimError, InputError, SchemaError, TableError
+from drgsim.explanation.explanations import explain
+from drgsim.files.bounded import MOST_LINE, MOST_SETTINGS, SMALL
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.table5 import read_table5
 from drgsim.schema import normalised
-from drgsim.table5 import read_table5
+from drgsim.synthetic.population import Population
+from drgsim.tables.formula import alternatives, parse
+from drgsim.tables.manifest import MANIFEST, read_verified, seal
 
 PACKAGE = Path(drgsim.__file__).parent
 HEAD = "admission_id,age,sex,discharge_status"
@@ -61,8 +61,8 @@ def held(program: str, *arguments: object) -> str:
 
 
 REFUSED = """
-    from drgsim.claims import map_claims
-    from drgsim.errors import InputError
+    from drgsim.claims.layouts import map_claims
+    from drgsim.exceptions import InputError
     try:
         map_claims(sys.argv[1], sys.argv[2] or None)
     except InputError as error:
@@ -384,8 +384,8 @@ def test_a_table_that_is_a_device_or_too_large_is_refused(own: Path):
         file.truncate(1 << 30)
     refused = """
         from pathlib import Path
-        from drgsim.errors import TableError
-        from drgsim.manifest import read_verified
+        from drgsim.exceptions import TableError
+        from drgsim.tables.manifest import read_verified
         try:
             read_verified(Path(sys.argv[1]), "a.csv")
         except TableError as error:

@@ -15,10 +15,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from drgsim import InputError, group
-from drgsim.cases import Cases
-from drgsim.claim_errors import Demographics, Disposition
-from drgsim.clustering import intercept
-from drgsim.diagnosis_errors import (
+from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.diagnosis_errors import (
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -29,13 +27,16 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.edits import Kind
-from drgsim.miscoding import Operator, Rate, Where, confined, logit_shifted
-from drgsim.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
-from drgsim.sites import Options, Sites
-from drgsim.strategy import StrategicUpcode
+from drgsim.miscoding.error_draws import confined
+from drgsim.miscoding.error_models import Operator, Rate, Where, logit_shifted
+from drgsim.miscoding.error_sites import Options, Sites
+from drgsim.miscoding.hospital_variation import intercept
+from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.miscoding.strategic_upcoding import StrategicUpcode
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import Kind
+from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
 LIMITS = pl.read_csv(

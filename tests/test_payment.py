@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import drgsim.payment
-from drgsim.errors import InputError, MissingRateError, SchemaError
-from drgsim.payment import COMPONENTS, PAY_CODES, pay, price, with_weights
-from drgsim.rates import Rates
+import drgsim.pricing.pricer
+from drgsim.exceptions import InputError, MissingRateError, SchemaError
+from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, pay, price, with_weights
+from drgsim.pricing.rates import Rates
 from drgsim.schema import PAID, STAYS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -411,7 +411,7 @@ def test_threads_chunks_and_batches_change_nothing(shared: Path, vectors, monkey
     rates = Rates.load(2021)
     whole = price(stays, rates, threads=1)
     assert price(stays, rates, threads=2).equals(whole)
-    monkeypatch.setattr(drgsim.payment, "CHUNK", 97)
+    monkeypatch.setattr(drgsim.pricing.pricer, "CHUNK", 97)
     assert price(stays, rates, threads=3).equals(whole)
     parts = pl.concat([price(stays[:700], rates), price(stays[700:], rates)])
     assert parts.equals(whole)

@@ -18,18 +18,18 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, group, pay, with_weights
-from drgsim.auditing import audit
-from drgsim.cases import Cases
-from drgsim.claims import LAYOUTS, map_claims
-from drgsim.claims_long import read_long
-from drgsim.code_values import code_value
-from drgsim.errors import DrgsimError
-from drgsim.explaining import explain
-from drgsim.profiles import profile
-from drgsim.sampling import SimpleRandom
-from drgsim.scenario import Scenario
+from drgsim.claims.layouts import LAYOUTS, map_claims
+from drgsim.claims.long import read_long
+from drgsim.compliance.audits import audit
+from drgsim.compliance.profiles import profile
+from drgsim.compliance.sampling import SimpleRandom
+from drgsim.exceptions import DrgsimError
+from drgsim.explanation.code_values import code_value
+from drgsim.explanation.explanations import explain
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.rebilling.baseline import Cases
 from drgsim.schema import ADMISSIONS
-from drgsim.simulation import simulate
+from drgsim.simulation.simulator import simulate
 
 MARK = "ZQX93177"
 NUMBER = 917_319_731_973

@@ -25,9 +25,9 @@ from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
 
 from drgsim import plots
-from drgsim.drawing import has_columns, money, new_axes, signed
-from drgsim.errors import InputError, SchemaError
-from drgsim.peers import compared
+from drgsim.compliance.peers import compared
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.plots.style import has_columns, money, new_axes, signed
 from tests.made import made
 
 GOLDEN = Path(__file__).parent / "golden" / "figures"

@@ -13,16 +13,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.cases import Cases
-from drgsim.diagnosis_errors import SdxOmit, SdxSubstitute
-from drgsim.errors import InputError
-from drgsim.exposures import exposed
-from drgsim.findings import compared, figures, frame
-from drgsim.manifest import read_verified
-from drgsim.release_scenarios import Truth, fitted, release, scaled_to, with_rates
-from drgsim.scenario import Finding, Scenario, kinds, presets
-from drgsim.simulation import simulate
-from drgsim.tables import TableSet, versions
+from drgsim.exceptions import InputError
+from drgsim.miscoding.diagnosis_errors import SdxOmit, SdxSubstitute
+from drgsim.miscoding.scenarios import Finding, Scenario, kinds, presets
+from drgsim.rebilling.baseline import Cases
+from drgsim.simulation.exposures import exposed
+from drgsim.simulation.simulator import simulate
+from drgsim.studies.fitted_mixes import Truth, fitted, release, scaled_to, with_rates
+from drgsim.studies.published_findings import compared, figures, frame
+from drgsim.tables.manifest import read_verified
+from drgsim.tables.table_set import TableSet, versions
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "presets.md"
@@ -289,7 +289,7 @@ def test_a_scenario_is_its_mix_with_other_rates(name: str):
 
 def test_malnutrition_frame_is_claims_the_code_decides(truth: Truth):
     """Against grouping every claim with such a code again without it."""
-    from drgsim.grouper import group
+    from drgsim.grouping.grouper import group
 
     scenario = Scenario.load("malnutrition_audit")
     has = truth.admissions.with_row_index("row").filter(

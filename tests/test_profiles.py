@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drgsim import InputError, Rates, SchemaError, TableError, TableSet, generate, group, versions, with_weights
-from drgsim.casemix import cmi_change
-from drgsim.families import families
-from drgsim.manifest import seal, table_folder
-from drgsim.measures import FILE, Measures, numbers
-from drgsim.peers import compared, standing_out, until_standing_out
-from drgsim.profiles import profile
-from drgsim.surviving import surviving
+from drgsim.compliance.peers import compared, standing_out, until_standing_out
+from drgsim.compliance.profiles import profile
+from drgsim.compliance.severity_support import surviving
+from drgsim.compliance.target_areas import FILE, Measures, numbers
+from drgsim.explanation.case_mix import cmi_change
+from drgsim.tables.drg_families import families
+from drgsim.tables.manifest import seal, table_folder
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
 

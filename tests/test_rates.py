@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.errors import InputError, MissingRateError, TableError
-from drgsim.limits import limit_of
-from drgsim.manifest import seal, table_folder
-from drgsim.rates import Rates, fiscal_year_of
-from drgsim.table5 import read_table5
+from drgsim.exceptions import InputError, MissingRateError, TableError
+from drgsim.pricing.parameter_limits import limit_of
+from drgsim.pricing.rates import Rates, fiscal_year_of
+from drgsim.pricing.table5 import read_table5
+from drgsim.tables.manifest import seal, table_folder
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def test_a_missing_weight_table_raises(own_folder: Path) -> None:
 
 
 def test_the_tables_can_be_rebuilt(shared: Path, own_folder: Path) -> None:
-    from drgsim.release_payment import build
+    from drgsim.releases.build_payment import build
 
     before = {path.name: path.read_bytes() for path in own_folder.rglob("*.csv")}
     manifest = (own_folder / "manifest.toml").read_text("utf-8")

@@ -16,10 +16,8 @@ import polars as pl
 import pytest
 
 from drgsim import group, pay
-from drgsim.bills import billed_together
-from drgsim.cases import Cases
-from drgsim.claim_errors import Demographics, Disposition
-from drgsim.diagnosis_errors import (
+from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.diagnosis_errors import (
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -30,11 +28,14 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.edits import Kind, told
-from drgsim.miscoding import Operator, Rate, confined, drawn, keyed
-from drgsim.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
-from drgsim.sites import Options, Sites
-from drgsim.strategy import StrategicUpcode
+from drgsim.miscoding.error_draws import confined, drawn, keyed
+from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.error_sites import Options, Sites
+from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.strategic_upcoding import StrategicUpcode
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import Kind, told
+from drgsim.simulation.billed_claims import billed_together
 from tests.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
 OPERATORS: dict[str, Operator] = {

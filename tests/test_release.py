@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from drgsim.manifest import MANIFEST
+from drgsim.tables.manifest import MANIFEST
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

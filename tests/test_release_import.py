@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drgsim import InputError, TableError, TableSet, group, release_import, release_wire, versions
-from drgsim.manifest import manifest, table_folder
-from drgsim.release_diff import table_diff
-from drgsim.release_import import MEMBER, import_release, release_content
-from drgsim.release_wire import INT, TEXT, Field, decoded
+from drgsim import InputError, TableError, TableSet, group, versions
+from drgsim.releases import cms_import as release_import
+from drgsim.releases import protobuf_wire as release_wire
+from drgsim.releases.cms_import import MEMBER, import_release, release_content
+from drgsim.releases.protobuf_wire import INT, TEXT, Field, decoded
+from drgsim.releases.version_diff import table_diff
+from drgsim.tables.manifest import manifest, table_folder
 from tests.releases import number, packed, record, release, varint
 
 REBUILT = ("40.0", "40.1", "41.0", "41.1", "42.0", "42.1", "43.0", "43.1")

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from drgsim.errors import TableError
-from drgsim.manifest import MANIFEST, table_folder
-from drgsim.population import facts
-from drgsim.release_population import bridges, drgs, seal
+from drgsim.exceptions import TableError
+from drgsim.releases.build_population import bridges, drgs, seal
+from drgsim.tables.manifest import MANIFEST, table_folder
+from drgsim.tables.national_facts import facts
 
 FOLDER = table_folder()
 

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet
-from drgsim.errors import InputError, SchemaError
-from drgsim.reporting import report
-from drgsim.results import Simulation
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.plots.html_report import report
+from drgsim.simulation.results import Simulation
 from tests.made import made
 
 EVIL = "<script>document.title = 'run'</script>"

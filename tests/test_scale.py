@@ -11,12 +11,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, pay
-from drgsim.batches import Parquet
-from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit
-from drgsim.errors import InputError, SchemaError, UnknownVersionError
-from drgsim.scale import group_parquet, price_parquet, simulate_parquet
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
+from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
+from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
+from drgsim.scale.parquet_source import Parquet
+from drgsim.simulation.simulator import simulate
 from tests.made import assert_told_alike
 
 ROWS = 3_000
@@ -113,8 +113,8 @@ import re, sys
 from pathlib import Path
 import polars as pl
 from drgsim import Rates, TableSet
-from drgsim.scale import price_parquet, simulate_parquet
-from drgsim.scenario import Scenario
+from drgsim.scale.parquet import price_parquet, simulate_parquet
+from drgsim.miscoding.scenarios import Scenario
 folder, tables, rates = Path(sys.argv[1]), TableSet.load("43.1"), Rates.load(2026)
 how = {"hospitals": pl.read_parquet(folder / "hospitals.parquet"), "rates": rates, "tables": tables, "batch": 20_000}
 if sys.argv[2] == "simulate":

@@ -12,15 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from drgsim import InputError
-from drgsim.cases import Cases
-from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit, SeverityUpgrade
-from drgsim.draws import Ints
-from drgsim.edits import Kind
-from drgsim.miscoding import Evidence, Operator, Rate, Study, Where
-from drgsim.procedure_errors import PcsWrong
-from drgsim.scenario import Finding, Scenario, kinds, presets
-from drgsim.simulation import simulate
-from drgsim.sites import Options, Sites
+from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit, SeverityUpgrade
+from drgsim.miscoding.error_models import Evidence, Operator, Rate, Study, Where
+from drgsim.miscoding.error_sites import Options, Sites
+from drgsim.miscoding.procedure_errors import PcsWrong
+from drgsim.miscoding.scenarios import Finding, Scenario, kinds, presets
+from drgsim.numerics.keyed_random import Ints
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import Kind
+from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, by_hand, generated, priced, rates, tables
 
 START = 'title = "a"\n\n[errors.missed]\nkind = "sdx_omit"\n'

@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from drgsim.cli import main
-from drgsim.manifest import seal, table_folder
-from drgsim.selftest import selftest
+from drgsim.cli.installation_check import selftest
+from drgsim.cli.main import main
+from drgsim.tables.manifest import seal, table_folder
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDER = table_folder() / "selftest"
@@ -68,8 +68,8 @@ def test_dollars_of_the_simulation_are_weight_times_base_rate():
 
 def test_drgs_of_the_simulation_are_the_references():
     pytest.importorskip("msdrg", reason="the oracle is optional: pip install 'drgsim[oracle]'")
-    from drgsim.claims import read_claims
-    from drgsim.tables import TableSet
+    from drgsim.claims.layouts import read_claims
+    from drgsim.tables.table_set import TableSet
     from tests.oracle.native import group_native
 
     claims = read_claims(FOLDER / "simulation.csv")
@@ -83,7 +83,7 @@ def test_drgs_of_the_simulation_are_the_references():
 
 
 def word(seed: int, stream: str, admission: int) -> int:
-    """The generator of drgsim.draws in plain integers."""
+    """The generator of drgsim.numerics.keyed_random in plain integers."""
     digest, whole = hashlib.sha256(f"{seed}\n{stream}".encode()).digest(), (1 << 64) - 1
     x = (admission * 0x9E3779B97F4A7C15 + int.from_bytes(digest[:8], "little")) & whole
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & whole

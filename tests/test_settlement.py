@@ -5,9 +5,9 @@ import datetime
 import polars as pl
 import pytest
 
-from drgsim.errors import MissingRateError, SchemaError
-from drgsim.rates import Rates
-from drgsim.settlement import included, with_beneficiary_share, with_sequestration
+from drgsim.exceptions import MissingRateError, SchemaError
+from drgsim.pricing.cost_sharing import included, with_beneficiary_share, with_sequestration
+from drgsim.pricing.rates import Rates
 
 
 @pytest.fixture(scope="module")

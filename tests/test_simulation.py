@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 
 import drgsim.simulation
 from drgsim import InputError, SchemaError
-from drgsim.claim_errors import Demographics, Disposition
-from drgsim.diagnosis_errors import (
+from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.diagnosis_errors import (
     PdxResequence,
     PdxSubstitute,
     SdxAddUnsupported,
@@ -28,12 +28,12 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.impacts import impact
-from drgsim.miscoding import Where
-from drgsim.procedure_errors import PcsOmit, PcsWrong
-from drgsim.results import Simulation
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
+from drgsim.miscoding.error_models import Where
+from drgsim.miscoding.procedure_errors import PcsOmit, PcsWrong
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.simulation.results import Simulation
+from drgsim.simulation.simulator import simulate
+from drgsim.studies.comparison import impact
 from tests.rebilling import by_hand, cycled, generated, priced, rates, tables
 
 PLAIN = pl.DataFrame({"hospital_id": ["A"], "wage_index": [1.0], "operating_ccr": [0.2]})
@@ -454,12 +454,12 @@ def test_errors_nest_as_rates_rise(world):
 PROGRAM = """
 import hashlib, sys
 import polars as pl
-import drgsim.spans
+import drgsim.numerics.parallel
 from drgsim import Rates, TableSet
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.simulation.simulator import simulate
 
-drgsim.spans.SMALLEST = 50
+drgsim.numerics.parallel.SMALLEST = 50
 folder = sys.argv[1]
 result = simulate(
     pl.read_parquet(f"{folder}/admissions.parquet"), Scenario.load(f"{folder}/scenario.toml"),
@@ -591,7 +591,7 @@ def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
     hospitals, admissions = world
     monkeypatch.setattr(drgsim.simulation, "_BILLS", 1)
     monkeypatch.setattr(drgsim.simulation, "BLOCK", 8)
-    real = drgsim.simulation.shared_out
+    real = drgsim.simulation.simulator.shared_out
 
     def stops_in_the_second_block(bills, *arguments):
         if bills.replicate.min(initial=8) >= 8 and len(bills):
@@ -612,7 +612,7 @@ def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
 
 def test_an_interrupt_at_once_has_no_replicate(world, monkeypatch, tmp_path: Path):
     hospitals, admissions = world
-    real, calls = drgsim.simulation.drawn, []
+    real, calls = drgsim.simulation.simulator.drawn, []
 
     def stops(*arguments):
         calls.append(1)

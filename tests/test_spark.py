@@ -13,11 +13,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, pay
-from drgsim.diagnosis_errors import SdxAddUnsupported, SdxOmit
-from drgsim.errors import InputError, SchemaError
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
-from drgsim.spark_worker import Sent, in_batches
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.scale.spark_worker import Sent, in_batches
+from drgsim.simulation.simulator import simulate
 from tests.made import assert_told_alike
 
 pytest.importorskip("pyspark", reason="Spark is optional: pip install drgsim[spark]")
@@ -27,7 +27,7 @@ from pyspark import cloudpickle  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402, N812
 
-from drgsim import spark  # noqa: E402
+from drgsim.scale import spark  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PySpark's own
 
@@ -190,8 +190,8 @@ def test_tables_are_loaded_once_a_worker(frame):
     def counted(batches):
         import os as system
 
-        from drgsim import tables
-        from drgsim.spark_worker import _opened
+        from drgsim.scale.spark_worker import _opened
+        from drgsim.tables import table_set as tables
 
         list(batches)
         before = tables._load.cache_info().misses
@@ -238,7 +238,7 @@ def test_the_same_over_connect():
 @pytest.mark.slow
 def test_a_million_admissions(cluster: SparkSession, tmp_path: Path):
     """Spark, files and memory agree on a million admissions, simulation included."""
-    from drgsim.scale import price_parquet, simulate_parquet
+    from drgsim.scale.parquet import price_parquet, simulate_parquet
 
     hospitals, admissions = generate(1_000_000, seed=1, tables=TABLES)
     admissions = admissions.with_columns(pl.col("admission_id").cast(pl.Int64))

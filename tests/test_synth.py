@@ -5,15 +5,16 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from drgsim.encode import codebooks
-from drgsim.errors import InputError
-from drgsim.grouper import group
-from drgsim.legality import FEMALE, MALE, legality
-from drgsim.population import Population, facts, populations, volumes
+from drgsim.exceptions import InputError
+from drgsim.grouping.grouper import group
 from drgsim.schema import ADMISSIONS, HOSPITALS, checked
-from drgsim.synth import generate, generate_batches
-from drgsim.tables import TableSet, versions
-from drgsim.validity import validity
+from drgsim.synthetic.generator import generate, generate_batches
+from drgsim.synthetic.population import Population, populations, volumes
+from drgsim.synthetic.validation import validity
+from drgsim.tables.code_limits import FEMALE, MALE, legality
+from drgsim.tables.codebook import codebooks
+from drgsim.tables.national_facts import facts
+from drgsim.tables.table_set import TableSet, versions
 
 N = 60_000
 TABLES = TableSet.load("43.1")

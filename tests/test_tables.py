@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableError, TableSet, UnknownVersionError, group, version_for, versions
-from drgsim.manifest import manifest, read_verified, seal, table_folder
+from drgsim.tables.manifest import manifest, read_verified, seal, table_folder
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ from pathlib import Path
 import polars as pl
 
 from drgsim import TableSet, group
-from drgsim.claims import LAYOUTS, map_claims
-from drgsim.errors import DrgsimError, InputError, TableError
-from drgsim.formula import alternatives, operands, parse
-from drgsim.population import Population
-from drgsim.release_data import release_facts
-from drgsim.release_import import MEMBER, release_content
-from drgsim.scenario import Scenario
+from drgsim.claims.layouts import LAYOUTS, map_claims
+from drgsim.exceptions import DrgsimError, InputError, TableError
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.table5 import TABLE5, read_table5
+from drgsim.releases.cms_data_file import release_facts
+from drgsim.releases.cms_import import MEMBER, release_content
 from drgsim.schema import ADMISSIONS
-from drgsim.table5 import TABLE5, read_table5
+from drgsim.synthetic.population import Population
+from drgsim.tables.formula import alternatives, operands, parse
 from tests.releases import release
 
 NAMES = ("a.csv", "a.txt", "a.ndjson", "a.json", "a.edi", "a.csv.gz", "a.ndjson.gz", "a.parquet")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from drgsim import tables
+from drgsim.tables import table_set as tables
 
 VALID_STATUSES = (*range(1, 8), 20, 21, 30, 43, 50, 51, *range(61, 67), 69, 70, *range(81, 96))
 STATUS_MDCS = (5, 15, 20)

@@ -29,7 +29,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim import formula, tables
+from drgsim.tables import formula
+from drgsim.tables import table_set as tables
 
 Ids = NDArray[np.int64]
 

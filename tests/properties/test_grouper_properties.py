@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim import TableSet, group
-from drgsim.encode import Codebook, encode
-from drgsim.grouper import group_encoded
-from drgsim.runs import distinct, or_into
+from drgsim.grouping.encoding import encode
+from drgsim.grouping.grouper import group_encoded
+from drgsim.numerics.parallel import over_spans
+from drgsim.numerics.segments import distinct, or_into
 from drgsim.schema import GROUPED, normalised
-from drgsim.spans import over_spans
+from drgsim.tables.codebook import Codebook
 
 TABLES = TableSet.load("43.1")
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from drgsim import exact
-from drgsim.limits import limit_of
-from drgsim.payment import COMPONENTS, PAY_CODES, price
-from drgsim.rates import Rates
+from drgsim.numerics import fixed_point as exact
+from drgsim.pricing.parameter_limits import limit_of
+from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
+from drgsim.pricing.rates import Rates
 
 RATES = {year: Rates.load(year) for year in (2021, 2024, 2025, 2026)}
 

@@ -10,10 +10,9 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drgsim.bills import billed_together
-from drgsim.cases import Cases
-from drgsim.claim_errors import Demographics, Disposition
-from drgsim.diagnosis_errors import (
+from drgsim.grouping.encoding import encode
+from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.diagnosis_errors import (
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -24,14 +23,16 @@ from drgsim.diagnosis_errors import (
     SpecificityLoss,
     TypoInvalid,
 )
-from drgsim.draws import event_keys, fires
-from drgsim.edits import Edits, Kind, applied, decoded, texts_by_number, told
-from drgsim.encode import encode
-from drgsim.miscoding import Drawn, Operator, Where
-from drgsim.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
-from drgsim.scenario import Scenario
-from drgsim.simulation import simulate
-from drgsim.strategy import StrategicUpcode
+from drgsim.miscoding.error_draws import Drawn
+from drgsim.miscoding.error_models import Operator, Where
+from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.miscoding.strategic_upcoding import StrategicUpcode
+from drgsim.numerics.keyed_random import event_keys, fires
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import Edits, Kind, applied, decoded, texts_by_number, told
+from drgsim.simulation.billed_claims import billed_together
+from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
 
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

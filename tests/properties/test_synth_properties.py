@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drgsim import course, spans
-from drgsim.grouper import group
-from drgsim.synth import generate, generate_batches
-from drgsim.tables import TableSet
+from drgsim.grouping.grouper import group
+from drgsim.numerics import parallel as spans
+from drgsim.synthetic import hospital_course as course
+from drgsim.synthetic.generator import generate, generate_batches
+from drgsim.tables.table_set import TableSet
 
 TABLES = TableSet.load("43.1")
 WHOLE = 3_000
@@ -43,7 +44,7 @@ def test_threads_do_not_matter(whole, threads, monkeypatch):
 
 
 def test_chunks_do_not_matter(whole, monkeypatch):
-    monkeypatch.setattr("drgsim.synth._CHUNK", 77)
+    monkeypatch.setattr("drgsim.synthetic.generator._CHUNK", 77)
     assert generate(WHOLE, seed=1, tables=TABLES)[1].equals(whole)
 
 
@@ -57,8 +58,8 @@ def test_another_seed_gives_other_admissions_that_group_as_well(whole, seed):
 
 
 def test_the_grouper_agrees_with_the_drg_that_was_drawn():
-    from drgsim.plan import compiled
-    from drgsim.population import Population
+    from drgsim.synthetic.generation_plan import compiled
+    from drgsim.synthetic.population import Population
 
     plan = compiled(TABLES, Population.load("medicare_ffs"), None)
     ids = generate(WHOLE, seed=9, tables=TABLES)[1]

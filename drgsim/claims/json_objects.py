@@ -1,0 +1,97 @@
+"""Claims as JSON objects, one a line, with codes as objects: `read_json(path)`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from drgsim.claims.assembly import CODES, DX, PR, built
+from drgsim.claims.mapping_report import Claims, Findings
+from drgsim.claims.source_files import as_text, dates, documents
+
+_SCALARS = {
+    "claim_id": "claimid",
+    "discharge_status": "patient_status",
+    "discharged": "thru_date",
+    "admitted": "admit_date",
+    "los_days": "los",
+    "covered_charges_usd": "total_charges",
+    "hospital_id": "provider_id",
+}
+_CODES = {"principal_dx": (DX, True), "secondary_dxs": (DX, False), "inpatient_pxs": (PR, False)}
+_LEFT_OUT = ("admit_dx", "from_date")
+_OF_PATIENT = ("age", "sex")
+
+
+def is_json_claim(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a claim of this layout."""
+    return "principal_dx" in value
+
+
+def read_json(path: Path) -> Claims:
+    r"""Return claims written as JSON objects, one a line or all in one array.
+
+    A claim has `claimid`, `patient_status`, `admit_date`, `thru_date`, `los`, `principal_dx` and `secondary_dxs`
+    (objects with `code` and `poa`), `inpatient_pxs` (objects with `code`) and `patient` (`age`, `sex`); any of them
+    may be missing, and its row says so. A line that is no object is a row without a claim. Codes may be dotted.
+    The admitting diagnosis (`admit_dx`) is no diagnosis of the claim.
+
+    Raises:
+        InputError: the file cannot be read.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "claims.jsonl"
+    >>> _ = path.write_text('{"principal_dx": {"code": "K81.0", "poa": "Y"}, "patient": {"age": 71}}\n')
+    >>> read_json(path).admissions.select("age", "pdx", "pdx_poa").row(0)
+    (71, 'K81.0', 'Y')
+    """
+    findings = Findings()
+    stays: list[dict[str, str | None]] = []
+    codes: list[tuple[Any, ...]] = []
+    unmapped: Counter[str] = Counter()
+    for row, claim in enumerate(documents(path)):
+        if claim is None:
+            findings.one("claim", "no JSON object", row)
+            claim = {}
+        given = claim.get("patient")
+        patient = given if isinstance(given, dict) else {}
+        unmapped.update(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"})
+        stay = {ours: _number_or_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
+        stays.append({**stay, **{name: _number_or_text(patient.get(name)) for name in _OF_PATIENT}})
+        codes += ((row, *code) for name in _CODES for code in _coded(claim, name, row, findings))
+    for name, count in sorted(unmapped.items()):
+        findings.whole(as_text(name) or "", "not mapped, left out", count)
+    table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
+    admitted, discharged = dates(pl.col("admitted")), dates(pl.col("discharged"))
+    days = (discharged - admitted).dt.total_days()
+    others = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
+    typed = table.select(
+        *("claim_id", "age", "discharge_status", *others),
+        pl.col("sex").str.to_uppercase().str.head(1),
+        discharge_date="discharged",
+        los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),
+    )
+    return built("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
+
+
+# ---------------------------------------------------------------------------------------------- helpers
+
+
+def _number_or_text(value: object) -> str | None:
+    return repr(value) if isinstance(value, float) else as_text(value)
+
+
+def _coded(claim: Mapping[str, Any], name: str, row: int, findings: Findings) -> Iterator[tuple[Any, ...]]:
+    """Yield kind, principal, sequence, code, POA and revision (not told) of each code of one field."""
+    kind, principal = _CODES[name]
+    found = claim.get(name)
+    for item in found if isinstance(found, list) else [] if found is None else [found]:
+        code = as_text(item.get("code")) if isinstance(item, dict) else None
+        if code is None:
+            findings.one(name, "an item without code", row)
+        else:
+            yield kind, principal, None, code, as_text(item.get("poa")), None

@@ -1,0 +1,165 @@
+"""Claim files into frames in the ADMISSIONS layout: `read_claims`, and `map_claims`, which also reports.
+
+| layout | what | read by |
+|---|---|---|
+| `admissions`, `wide`, `mimic_demo` | a row an admission, lists or numbered columns of codes | `claims_flat` |
+| `long` | a row a code | `claims_long` |
+| `rif` | CMS Research Identifiable Files, inpatient | `claims_rif` |
+| `fhir` | FHIR ExplanationOfBenefit: Blue Button, CARIN | `claims_fhir` |
+| `hcup` | HCUP NIS and SID, ICD-10 years | `claims_hcup` |
+| `mimic_iv` | MIMIC-IV, tables of the hospital module | `claims_mimic` |
+| `837i` | X12 837 institutional | `claims_837` |
+| `json` | claims as JSON objects | `claims_json` |
+
+A layout is recognised by the file's suffix, first line and column names, in any case, or told. Null and blank codes
+are dropped from lists, with their POA indicator; nothing else about a code is changed. Rows keep their number and
+order. Where a layout has other columns than drgsim knows, they pass through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.claims.fhir import read_fhir
+from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, read_flat
+from drgsim.claims.hcup import read_hcup
+from drgsim.claims.json_objects import is_json_claim, read_json
+from drgsim.claims.long import is_long, read_long
+from drgsim.claims.mapping_report import Claims as Claims
+from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
+from drgsim.claims.mimic import mimic_tables, read_mimic
+from drgsim.claims.rif import read_rif
+from drgsim.claims.source_files import documents
+from drgsim.claims.x12_837 import is_837, read_837
+from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.text_tables import first_line, header
+
+LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
+    "admissions": read_flat,
+    "wide": read_flat,
+    "mimic_demo": read_flat,
+    "long": read_long,
+    "rif": read_rif,
+    "fhir": read_fhir,
+    "hcup": read_hcup,
+    "mimic_iv": read_mimic,
+    "837i": read_837,
+    "json": read_json,
+}
+"""Every layout and its reader."""
+
+_FLAT = ("admissions", "wide", "mimic_demo")
+_JSON = (".ndjson", ".jsonl", ".json")
+_TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
+_OBJECTS_LOOKED_AT = 100
+
+
+def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
+    r"""Return the claims of a file, a row each, in the ADMISSIONS layout.
+
+    Args:
+        path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
+        layout: a name of `LAYOUTS`; None recognises it.
+
+    Returns:
+        The ADMISSIONS columns the file has, in their order and types, then others. A number that cannot be read (an
+        age "n/a") is null; a null discharge status is an invalid one. Layouts whose identifiers may be text have
+        them as `claim_id`, and their hash as `admission_id` (`drgsim.claims.mapping_report.admission_ids`).
+
+    Raises:
+        InputError: there is no such file or layout, it cannot be read, or no layout is recognised.
+        SchemaError: its columns fit no layout, or a required one is missing or unreadable.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
+    >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,pr1\n7,71,F,1,K81.0,I10,0FT44ZZ\n"
+    >>> _ = path.write_text(text)
+    >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
+    ('K81.0', ['I10'], ['0FT44ZZ'])
+    """
+    return map_claims(path, layout).admissions
+
+
+def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
+    r"""Return the claims of a file with what could not be mapped: see `Claims`.
+
+    Arguments, and what raises, are those of `read_claims`, whose answer is `map_claims(...).admissions`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
+    >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,old,F,1,K81.0,,I10\n8,3,F,1,K81.0,,\n"
+    >>> _ = path.write_text(text)
+    >>> map_claims(path).report.rows()
+    [('dx', 'gap in sequence numbers', 1), ('age', 'unreadable, left blank', 1)]
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"{source}: no such file.")
+    name = _recognised(source) if layout is None else layout
+    if name not in LAYOUTS:
+        raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
+    if name in _FLAT and source.is_file() and not source.name.lower().endswith(SUFFIXES):
+        raise _unread(source)
+    if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
+        raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
+    claims = LAYOUTS[name](source)
+    if layout in _FLAT and claims.layout != layout:
+        raise SchemaError(f"{source}: its columns are those of {claims.layout}, not {layout}.")
+    return claims
+
+
+# ---------------------------------------------------------------------------------------------- layouts
+
+
+def _recognised(path: Path) -> str:
+    """Return the layout of a file or folder."""
+    if path.is_dir():
+        return _of_folder(path)
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(_JSON):
+        return _of_objects(path)
+    if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
+        raise _unread(path)
+    if not name.endswith(".parquet") and is_837(first_line(path)):
+        return "837i"
+    columns = {column.upper() for column in header(path)}
+    if "PRNCPAL_DGNS_CD" in columns:
+        return "rif"
+    if "I10_DX1" in columns:
+        return "hcup"
+    if is_long(columns):
+        return "long"
+    if name.endswith(_TEXT):
+        raise InputError(f"{path}: no layout recognised by its columns; pass layout=, one of {', '.join(LAYOUTS)}.")
+    return "admissions"
+
+
+def _of_folder(path: Path) -> str:
+    if (path / MIMIC_FILE).is_file():
+        return "mimic_demo"
+    if mimic_tables(path):
+        return "mimic_iv"
+    raise InputError(
+        f"{path}: a folder without {MIMIC_FILE} (the MIMIC-IV demo) and without MIMIC-IV's module tables; "
+        "pass one file of claims."
+    )
+
+
+def _of_objects(path: Path) -> str:
+    """Return the layout of JSON objects, by the first that says what it is."""
+    for value in islice(documents(path), _OBJECTS_LOOKED_AT):
+        if value is not None and "resourceType" in value:
+            return "fhir"
+        if value is not None and is_json_claim(value):
+            return "json"
+    raise InputError(f"{path}: no FHIR resource and no claim among its first objects; pass layout='fhir' or 'json'.")
+
+
+def _unread(path: Path) -> InputError:
+    known = ", ".join((*SUFFIXES, *_JSON, *_TEXT))
+    return InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {known}.")

@@ -1,0 +1,167 @@
+"""MIMIC-IV: where its patients were discharged to, and the tables of its hospital module: `read_mimic(folder)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.claims.assembly import CODES, DX, PR, built, left_over, revision
+from drgsim.claims.mapping_report import Claims, Findings
+from drgsim.claims.source_files import dates, text_table, without_row
+from drgsim.exceptions import InputError, SchemaError
+
+MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
+    "HOME": 1,
+    "ASSISTED LIVING": 1,
+    "ACUTE HOSPITAL": 2,
+    "SKILLED NURSING FACILITY": 3,
+    "HOME HEALTH CARE": 6,
+    "AGAINST ADVICE": 7,
+    "DIED": 20,
+    "HOSPICE": 50,
+    "REHAB": 62,
+    "CHRONIC/LONG TERM ACUTE CARE": 63,
+    "PSYCH FACILITY": 65,
+    "HEALTHCARE FACILITY": 70,
+    "OTHER FACILITY": 70,
+}
+"""MIMIC-IV discharge location to UB-04 patient discharge status (FL 17). Hospice is taken as hospice at
+home. A blank location is home, 01: in the demo only observation stays with a living patient have one.
+Any other location becomes null, which is an invalid status."""
+
+_TABLES = {
+    "admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "discharge_location"),
+    "patients": ("subject_id", "gender", "anchor_age", "anchor_year"),
+    "diagnoses_icd": ("hadm_id", "seq_num", "icd_code", "icd_version"),
+    "procedures_icd": ("hadm_id", "seq_num", "icd_code", "icd_version"),
+    "drgcodes": ("hadm_id", "drg_type", "drg_code"),
+}
+_OPTIONAL = ("drgcodes",)
+_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_MEDICARE = ("HCFA", "MS")
+
+
+def mimic_tables(folder: Path) -> dict[str, Path]:
+    """Return the files of the hospital module in a folder or its folder `hosp`; empty where there are none."""
+    for home in (folder, folder / "hosp"):
+        found = {
+            name: next((path for suffix in _SUFFIXES if (path := home / f"{name}{suffix}").is_file()), None)
+            for name in _TABLES
+        }
+        if found["admissions"] and found["diagnoses_icd"]:
+            return {name: path for name, path in found.items() if path}
+    return {}
+
+
+def discharge_status(location: pl.Expr) -> pl.Expr:
+    """Return the UB-04 status of a discharge location, blank being home."""
+    place = location.str.strip_chars().str.to_uppercase()
+    return (
+        pl.when(place.is_null() | (place == ""))
+        .then(pl.lit(MIMIC_DISCHARGE_STATUS["HOME"]))
+        .otherwise(place.replace_strict(MIMIC_DISCHARGE_STATUS, default=None, return_dtype=pl.Int32))
+    )
+
+
+def read_mimic(folder: Path) -> Claims:
+    """Return the admissions of MIMIC-IV from its module tables, as PhysioNet publishes them.
+
+    `admissions`, `patients`, `diagnoses_icd`, `procedures_icd` and, if there, `drgcodes`, as `.csv`, `.csv.gz` or
+    `.parquet`, in the folder or its folder `hosp`. Diagnosis 1 is the principal one. Codes of ICD-9 are left out, so
+    that an admission coded in it has no principal diagnosis. There are no POA indicators (group with
+    `hospital_status="EXEMPT"`), and no `discharge_date`: dates are shifted by patient. `ms_drg_recorded` is the
+    recorded MS-DRG (`drg_type` HCFA).
+
+    Raises:
+        InputError: a table is missing or cannot be read.
+        SchemaError: a table lacks a column.
+
+    >>> read_mimic(Path("absent"))
+    Traceback (most recent call last):
+    drgsim.exceptions.InputError: absent: no admissions and diagnoses_icd (.csv, .csv.gz, .parquet) there or in its hosp.
+    """
+    files, findings = mimic_tables(folder), Findings()
+    if not files:
+        raise InputError(f"{folder}: no admissions and diagnoses_icd ({', '.join(_SUFFIXES)}) there or in its hosp.")
+    absent = [name for name in _TABLES if name not in files and name not in _OPTIONAL]
+    if absent:
+        raise InputError(f"{folder}: lacks the table {absent[0]}.")
+    tables = {name: _checked(path, name, findings) for name, path in files.items()}
+    admissions = tables["admissions"]
+    twice = int(tables["patients"]["subject_id"].is_duplicated().sum())
+    findings.whole("subject_id", "patients listed more than once, the first taken", twice)
+    joined = admissions.join(
+        tables["patients"]
+        .unique("subject_id", keep="first")
+        .select("subject_id", "gender", "anchor_age", "anchor_year"),
+        on="subject_id",
+        how="left",
+        maintain_order="left",
+    ).join(_recorded(tables, findings), on="hadm_id", how="left", maintain_order="left")
+    findings.whole("discharge_date", "dates are shifted, left out", admissions.height)
+    stays = _stays(joined)
+    others = admissions.rename({name: f"{name}_of_file" for name in stays.columns if name in admissions.columns})
+    left = left_over(others, ("subject_id", "hadm_id", "discharge_location"), findings)
+    rows = admissions.select("hadm_id").with_row_index("row").unique("hadm_id", keep="first", maintain_order=True)
+    codes = [
+        _codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
+    ]
+    return built("mimic_iv", stays.hstack(left), pl.concat(codes), findings)
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def _checked(path: Path, name: str, findings: Findings) -> pl.DataFrame:
+    lines = Findings()
+    table = without_row(text_table(path, lines, str.lower), findings)
+    findings.counted(lines)
+    lacking = [column for column in _TABLES[name] if column not in table.columns]
+    if lacking:
+        raise SchemaError(f"{path}: lacks {lacking[0]}; is it MIMIC-IV's table {name}?")
+    return table
+
+
+def _stays(joined: pl.DataFrame) -> pl.DataFrame:
+    admitted, discharged = dates(pl.col("admittime")), dates(pl.col("dischtime"))
+    # A patient is anchor_age in the year anchor_year; MIMIC-IV knows no birthdays.
+    since = admitted.dt.year() - pl.col("anchor_year").cast(pl.Int32, strict=False)
+    los = (discharged - admitted).dt.total_days()
+    return joined.select(
+        claim_id="hadm_id",
+        patient_id="subject_id",
+        age=pl.col("anchor_age").cast(pl.Int32, strict=False) + since,
+        sex=pl.col("gender").str.to_uppercase(),
+        discharge_status=discharge_status(pl.col("discharge_location")),
+        los_days=pl.when(los >= 0).then(los),
+        ms_drg_recorded="drg_code",
+    )
+
+
+def _recorded(tables: Mapping[str, pl.DataFrame], findings: Findings) -> pl.DataFrame:
+    """Return the recorded MS-DRG of each admission; APR-DRGs are left out."""
+    if "drgcodes" not in tables:
+        return pl.DataFrame(schema={"hadm_id": pl.String, "drg_code": pl.String})
+    every = tables["drgcodes"]
+    medicare = every.filter(pl.col("drg_type").str.to_uppercase().is_in(_MEDICARE))
+    findings.whole("drgcodes", "DRGs of another kind, left out", every.height - medicare.height)
+    first = medicare.unique("hadm_id", keep="first", maintain_order=True)
+    findings.whole("drgcodes", "further MS-DRGs of an admission, left out", medicare.height - first.height)
+    return first.select("hadm_id", "drg_code")
+
+
+def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    known = table.join(rows, on="hadm_id", how="inner", maintain_order="left")
+    findings.whole(kind, "codes of admissions that are not in admissions, left out", table.height - known.height)
+    sequence = pl.col("seq_num").cast(pl.Int64, strict=False)
+    return known.select(
+        "row",
+        kind=pl.lit(kind),
+        principal=(sequence == 1) & (kind == DX),
+        sequence=sequence,
+        code="icd_code",
+        poa=pl.lit(None, pl.String),
+        icd=revision(pl.col("icd_version")),
+    ).cast(CODES)  # type: ignore[arg-type]  # Mapping is invariant in its keys

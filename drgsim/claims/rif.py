@@ -1,0 +1,162 @@
+"""CMS Research Identifiable Files, inpatient: `read_rif(path)`.
+
+One row a claim (ResDAC's base file) or one a revenue line (files of the Beneficiary FHIR Data server), delimited by
+bars, commas or tabs. Column names: CCW data dictionary, Inpatient Fee-for-Service file; older names beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from drgsim.claims.assembly import DX, PR, built, left_over, wide_codes
+from drgsim.claims.mapping_report import Claims, Findings
+from drgsim.claims.source_files import dates, text_table, years_between
+from drgsim.exceptions import SchemaError
+
+_LINE, _LINES = "CLM_LINE_NUM", re.compile(r"CLM_LINE_NUM|REV_CNTR.*|HCPCS_.*|RNDRNG_.*")
+_PRINCIPAL, _PRINCIPAL_REVISION = "PRNCPAL_DGNS_CD", "PRNCPAL_DGNS_VRSN_CD"
+_INPATIENT = ("60", "61")
+_SEXES = {"1": "M", "2": "F", "0": "U", "M": "M", "F": "F", "U": "U"}
+_ALIASES = {
+    "claim_id": ("CLM_ID",),
+    "patient_id": ("BENE_ID", "DSYSRTKY"),
+    "hospital_id": ("PRVDR_NUM", "PROVIDER"),
+    "discharge_status": ("PTNT_DSCHRG_STUS_CD", "STUS_CD"),
+    "discharged": ("NCH_BENE_DSCHRG_DT", "DSCHRGDT"),
+    "through": ("CLM_THRU_DT", "THRU_DT"),
+    "admitted": ("CLM_ADMSN_DT", "ADMSN_DT"),
+    "begun": ("CLM_FROM_DT", "FROM_DT"),
+    "charges": ("CLM_TOT_CHRG_AMT", "TOT_CHRG"),
+    "not_covered": ("NCH_IP_NCVRD_CHRG_AMT", "NCCHGAMT"),
+    "ms_drg_recorded": ("CLM_DRG_CD", "DRG_CD"),
+    "sex": ("GNDR_CD", "BENE_SEX_IDENT_CD"),
+    "born": ("DOB_DT", "BENE_BIRTH_DT"),
+    "claim_type": ("NCH_CLM_TYPE_CD", "CLM_TYPE"),
+}
+_NUMBERED = {
+    "dx": (r"ICD_DGNS_CD(\d+)", "CLM_POA_IND_SW{}", "ICD_DGNS_VRSN_CD{}"),
+    "external": (r"ICD_DGNS_E_CD(\d+)", "CLM_E_POA_IND_SW{}", "ICD_DGNS_E_VRSN_CD{}"),
+    "pr": (r"ICD_PRCDR_CD(\d+)", None, "ICD_PRCDR_VRSN_CD{}"),
+}
+_COPIES = ("FST_DGNS_E_CD", "FST_DGNS_E_VRSN_CD", "ADMTG_DGNS_CD", "ADMTG_DGNS_VRSN_CD")
+
+
+def read_rif(path: Path) -> Claims:
+    r"""Return the claims of an inpatient RIF file.
+
+    The principal diagnosis is PRNCPAL_DGNS_CD, its POA indicator that of its copy in ICD_DGNS_CD1 to 25; the other
+    codes there, then external causes (ICD_DGNS_E_CD1 to 12), are secondary. Charges are total less non-covered. The
+    stay is counted from day of admission to day of discharge, 0 where they are the same. A claim of several revenue
+    lines is one row, its lines' own columns left out. The admitting diagnosis is no diagnosis of the claim.
+
+    Raises:
+        InputError: the file cannot be read.
+        SchemaError: it lacks CLM_ID or PRNCPAL_DGNS_CD.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "inpatient.csv"
+    >>> _ = path.write_text("CLM_ID|PRNCPAL_DGNS_CD|ICD_DGNS_CD1|CLM_POA_IND_SW1|ICD_DGNS_CD2\n7|K810|K810|Y|I10\n")
+    >>> read_rif(path).admissions.select("pdx", "pdx_poa", "sdx").row(0)
+    ('K810', 'Y', ['I10'])
+    """
+    findings, lines = Findings(), Findings()
+    table = text_table(path, lines, str.upper)
+    named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
+    if named["claim_id"] is None or _PRINCIPAL not in table.columns:
+        raise SchemaError(
+            f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
+        )
+    if _LINE in table.columns:
+        findings.counted(lines)
+    else:
+        findings = lines
+    table = _folded(table, findings)
+    numbered = {kind: _numbered(table, *names) for kind, names in _NUMBERED.items()}
+    mapped = [*filter(None, named.values()), _PRINCIPAL, _PRINCIPAL_REVISION, *_COPIES]
+    mapped += [name for columns in numbered.values() for column in columns for name in column if name]
+    stays = _stays(table, named, findings).hstack(left_over(table, mapped, findings))
+    return built("rif", stays, _codes(table, numbered, findings), findings)
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+def _folded(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """Return a row a claim from a row a revenue line, in order of their first lines."""
+    if _LINE not in table.columns:
+        return table
+    own = [name for name in table.columns if not _LINES.fullmatch(name)]
+    identified = pl.coalesce("CLM_ID", pl.format("row {}", pl.int_range(pl.len()))).alias("_claim")
+    lines = table.select(identified, *own)
+    claims = lines.unique("_claim", keep="first", maintain_order=True)
+    differing = lines.unique().group_by("_claim").len().filter(pl.col("len") > 1)
+    findings.whole(_LINE, "revenue lines, of each claim the first taken", table.height - claims.height)
+    findings.mark(
+        "claim_id",
+        "lines of the claim disagree, the first taken",
+        claims["_claim"].is_in(differing["_claim"].implode()),
+    )
+    return claims.drop("_claim")
+
+
+def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
+    have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
+    day = have.select(
+        discharged=dates(pl.coalesce("discharged", "through")),
+        admitted=dates(pl.coalesce("admitted", "begun")),
+        born=dates(pl.col("born")),
+    )
+    findings.mark("NCH_CLM_TYPE_CD", "no inpatient claim", ~have["claim_type"].is_in(_INPATIENT))
+    number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in ("charges", "not_covered")}
+    los = (pl.col("discharged") - pl.col("admitted")).dt.total_days()
+    stays = have.select(
+        "claim_id",
+        "patient_id",
+        "hospital_id",
+        "discharge_status",
+        "ms_drg_recorded",
+        *([pl.col("sex").replace_strict(_SEXES, default=None, return_dtype=pl.String)] if named["sex"] else []),
+        discharge_date=pl.coalesce("discharged", "through"),
+        covered_charges_usd=number["charges"] - number["not_covered"].fill_null(0.0),
+    ).hstack(day.select(los_days=pl.when(los >= 0).then(los)))
+    return stays.hstack(day.select(age=years_between(pl.col("born"), pl.col("admitted")))) if named["born"] else stays
+
+
+# ---------------------------------------------------------------------------------------------- codes
+
+
+def _numbered(table: pl.DataFrame, code: str, poa: str | None, icd: str) -> list[tuple[str, str | None, str | None]]:
+    """Return the names of numbered columns, their POA's and their revision's, by ascending number."""
+    found = sorted(int(match.group(1)) for name in table.columns if (match := re.fullmatch(code, name)))
+    return [(code.replace(r"(\d+)", str(n)), poa and poa.format(n), icd.format(n)) for n in found]
+
+
+def _codes(
+    table: pl.DataFrame, numbered: dict[str, list[tuple[str, str | None, str | None]]], findings: Findings
+) -> pl.DataFrame:
+    """Return all codes; the principal diagnosis takes the place of its copy in the list."""
+    principal = wide_codes(table, DX, [(_PRINCIPAL, None, _PRINCIPAL_REVISION)])
+    listed = wide_codes(table, DX, numbered["dx"]).with_row_index("line")
+    is_copy = listed["code"] == table[_PRINCIPAL].gather(listed["row"])
+    # Codes stand by number, so that the first copy of a row is the one of the lowest.
+    copy = listed.filter(is_copy).unique("row", keep="first", maintain_order=True)
+    unlisted = principal.join(copy, on="row", how="anti", maintain_order="left")
+    findings.rows("pdx", "not among ICD_DGNS_CD1 to 25, POA unknown", unlisted["row"])
+    findings.rows("pdx", "not the first of ICD_DGNS_CD1 to 25", copy.filter(pl.col("sequence") > 1)["row"])
+    named = np.zeros(listed.height, np.bool_)
+    named[copy["line"].to_numpy()] = True
+    last = listed.group_by("row").agg(last=pl.col("sequence").max())
+    # An unlisted principal diagnosis stands before number 1; external causes go on after the last number.
+    external = wide_codes(table, DX, numbered["external"]).join(last, on="row", how="left", maintain_order="left")
+    return pl.concat(
+        [
+            unlisted.with_columns(principal=True, sequence=pl.lit(0, pl.Int64)),
+            listed.drop("line").with_columns(principal=named),
+            external.with_columns(pl.col("sequence") + pl.col("last").fill_null(0)).drop("last"),
+            wide_codes(table, PR, numbered["pr"]),
+        ]
+    )

@@ -1,0 +1,257 @@
+"""X12 837 institutional claims (005010X223): `read_837(path)`.
+
+A strict reader of the segments that say what a grouper and a pricer ask: NM1, DMG, CLM, DTP, CL1, HI, SV2. Source: ASC
+X12 837 Health Care Claim Institutional, implementation guide 005010X223, code list of HI qualifiers (element 1270).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from drgsim.claims.assembly import CODES, DX, PR, built
+from drgsim.claims.mapping_report import Claims, Findings
+from drgsim.claims.source_files import dates, years_between
+from drgsim.exceptions import InputError
+from drgsim.files.text_tables import DAMAGED, opened
+
+_ISA_LENGTH = 106
+_INPATIENT = ("11", "18", "41")
+_VOID = {"7": "replacement of an earlier claim", "8": "void of an earlier claim"}
+_QUALIFIERS = {
+    # qualifier of HI: kind of code, whether it is the principal diagnosis, revision of ICD
+    "ABK": (DX, True, 10),
+    "ABF": (DX, False, 10),
+    "ABN": (DX, False, 10),
+    "BBR": (PR, False, 10),
+    "BBQ": (PR, False, 10),
+    "BK": (DX, True, 9),
+    "BF": (DX, False, 9),
+    "BN": (DX, False, 9),
+    "BR": (PR, False, 9),
+    "BQ": (PR, False, 9),
+}
+_NOT_OF_THE_STAY = ("ABJ", "BJ", "APR", "PR")
+_ENVELOPE = {"ISA", "IEA", "GS", "GE", "ST", "SE", "BHT", "HL", "NM1", "DMG", "CLM", "DTP", "CL1", "HI", "SV2", "LX"}
+_STAY = {
+    "claim_id": pl.String,
+    "hospital_id": pl.String,
+    "patient_id": pl.String,
+    "born": pl.String,
+    "sex": pl.String,
+    "discharge_status": pl.String,
+    "ms_drg_recorded": pl.String,
+    "admitted": pl.String,
+    "through": pl.String,
+    "charges": pl.String,
+    "not_covered": pl.Float64,
+}
+
+
+@dataclass
+class _State:
+    """What the segments before have said: of the provider, the patient and the claim being read."""
+
+    stays: list[dict[str, Any]] = field(default_factory=list)
+    codes: list[tuple[Any, ...]] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    provider: str | None = None
+    subscriber: dict[str, str | None] = field(default_factory=dict)
+    patient: dict[str, str | None] = field(default_factory=dict)
+    within_claim: bool = False
+    places: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By segment: claims that have it, and the last of them."""
+
+
+def is_837(text: str) -> bool:
+    """Whether a text begins as an X12 interchange does."""
+    return text.lstrip("\ufeff \t\r\n").startswith("ISA") and not text.lstrip()[3:4].isalnum()
+
+
+def read_837(path: Path) -> Claims:
+    """Return the claims of an 837I file, in order.
+
+    Diagnoses are HI with ABK (principal), ABF and ABN (external cause), with their POA indicator; procedures BBR and
+    BBQ; ICD-9 qualifiers are told apart. Admitting diagnoses and reasons for visit are none of the claim. Discharge
+    status is CL103, the stay from DTP 435 (admission) to the end of DTP 434 (statement), charges CLM02 less the
+    non-covered of SV207, `hospital_id` the billing provider's NPI, `ms_drg_recorded` HI with DR. Replacements, voids
+    and bills of another type than inpatient (11, 18, 41) are flagged; segments that are not read are counted.
+
+    Raises:
+        InputError: it is no X12 interchange of 837 transactions, or one that is cut off or miscounts its segments.
+
+    >>> read_837(Path("absent.edi"))
+    Traceback (most recent call last):
+    drgsim.exceptions.InputError: absent.edi: No such file or directory.
+    """
+    state = _State()
+    for number, elements, component in _segments(path):
+        _read(path, number, elements, component, state)
+    for name, (count, _) in sorted(state.unread.items()):
+        state.findings.whole(name, "segment not read", count)
+    return built("837i", _typed(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.findings)
+
+
+# ---------------------------------------------------------------------------------------------- segments
+
+
+def _segments(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (number, elements, component separator) of each segment, holding the envelopes' counts."""
+    text, at, number = _text(path), 0, 0
+    begun: dict[str, tuple[int, str]] = {}
+    while (at := _next(text, at)) < len(text):
+        if len(text) < at + _ISA_LENGTH or not text.startswith("ISA", at):
+            raise InputError(f"{path}: segment {number + 1}: expected ISA with its 105 characters.")
+        separator, component, terminator = text[at + 3], text[at + 104], text[at + 105]
+        if len({separator, component, terminator}) < 3 or any(mark.isalnum() for mark in (separator, component)):
+            raise InputError(f"{path}: segment {number + 1}: ISA names no three different separators.")
+        while True:
+            end = text.find(terminator, at)
+            if end < 0:
+                raise InputError(f"{path}: segment {number + 1}: cut off; no IEA ends the interchange.")
+            elements, number = text[at:end].strip("\r\n ").split(separator), number + 1
+            at = _next(text, end + 1)
+            _held(path, number, elements, begun)
+            yield number, elements, component
+            if elements[0] == "IEA":
+                break
+
+
+def _held(path: Path, number: int, elements: list[str], begun: dict[str, tuple[int, str]]) -> None:
+    """Hold the envelope: a transaction is an 837, ends, and counts its segments rightly."""
+    name = elements[0]
+    if name == "ST":
+        if "ST" in begun or elements[1:2] != ["837"]:
+            raise InputError(f"{path}: segment {number}: expected a transaction 837 after the end of the one before.")
+        begun["ST"] = (number, name)
+    elif name in ("GE", "IEA") and "ST" in begun:
+        raise InputError(f"{path}: segment {number}: {name} within a transaction; SE is missing.")
+    elif name == "SE":
+        start = begun.pop("ST", (0, ""))[0]
+        if not start or elements[1:2] != [str(number - start + 1)]:
+            raise InputError(f"{path}: segment {number}: SE counts other segments than the transaction has.")
+
+
+def _text(path: Path) -> str:
+    try:
+        with opened(path) as file:
+            content = file.read()
+    except DAMAGED as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from None
+    return content.decode("latin-1").removeprefix("\xef\xbb\xbf")
+
+
+def _next(text: str, at: int) -> int:
+    """Return where the next segment begins: past line ends and blanks between segments."""
+    while at < len(text) and text[at] in "\r\n \t":
+        at += 1
+    return at
+
+
+def _read(path: Path, number: int, elements: list[str], component: str, state: _State) -> None:
+    """Take in one segment."""
+    name = elements[0]
+    value = dict(enumerate(text.strip() for text in elements))
+    if name in ("ST", "HL"):
+        state.within_claim = False
+        if name == "ST" or value.get(3) == "20":
+            state.provider, state.subscriber, state.patient = None, {}, {}
+        elif value.get(3) == "22":
+            state.subscriber, state.patient = {}, {}
+        elif value.get(3) == "23":
+            state.patient = {"is": "patient"}
+    elif name == "NM1" and not state.within_claim:
+        if value.get(1) == "85":
+            state.provider = value.get(9) or None
+        elif value.get(1) == "IL":
+            state.subscriber["id"] = value.get(9) or None
+    elif name == "DMG" and not state.within_claim:
+        person = state.patient or state.subscriber
+        person["born"], person["sex"] = value.get(2) or None, value.get(3) or None
+    elif name == "CLM":
+        _claim(value, component, state)
+    elif state.within_claim:
+        _of_claim(value, component, state)
+    elif name in ("CL1", "HI", "SV2"):
+        raise InputError(f"{path}: segment {number}: {name} outside a claim.")
+
+
+def _claim(value: dict[int, str], component: str, state: _State) -> None:
+    """Begin a claim: CLM."""
+    row, person = len(state.stays), state.patient or state.subscriber
+    state.within_claim, state.places = True, {DX: 0, PR: 0}
+    kind, _, frequency = (*value.get(5, "").split(component), "", "")[:3]
+    if kind not in _INPATIENT:
+        state.findings.one("CLM05", "no inpatient claim", row)
+    if frequency in _VOID:
+        state.findings.one("CLM05", _VOID[frequency], row)
+    state.stays.append(
+        {
+            "claim_id": value.get(1) or None,
+            "charges": value.get(2) or None,
+            "hospital_id": state.provider,
+            "patient_id": state.subscriber.get("id"),
+            "born": person.get("born"),
+            "sex": person.get("sex"),
+            "not_covered": 0.0,
+        }
+    )
+
+
+def _of_claim(value: dict[int, str], component: str, state: _State) -> None:
+    """Take in a segment of the claim being read."""
+    name, row, stay = value[0], len(state.stays) - 1, state.stays[-1]
+    if name == "DTP" and value.get(1) == "435":
+        stay["admitted"] = value.get(3, "")[:8]
+    elif name == "DTP" and value.get(1) == "434":
+        stay["through"] = value.get(3, "").rpartition("-")[2]
+    elif name == "CL1":
+        stay["discharge_status"] = value.get(3) or None
+    elif name == "HI":
+        for place in range(1, len(value)):
+            _coded(value[place].split(component), row, stay, state)
+    elif name == "SV2" and value.get(7):
+        try:
+            stay["not_covered"] += float(value[7])
+        except ValueError:
+            state.findings.one("SV207", "no number, left out", row)
+    elif name not in _ENVELOPE and state.unread.get(name, (0, -1))[1] != row:
+        state.unread[name] = (state.unread.get(name, (0, -1))[0] + 1, row)
+
+
+def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> None:
+    """Take in one code of HI: qualifier, code, and the POA indicator as ninth component."""
+    qualifier, code = (*parts, "", "")[:2]
+    if qualifier == "DR":
+        stay["ms_drg_recorded"] = code
+    elif qualifier in _QUALIFIERS:
+        kind, principal, icd = _QUALIFIERS[qualifier]
+        state.places[kind] += 1
+        poa = parts[8] if len(parts) > 8 and kind == DX else None
+        state.codes.append((row, kind, principal, state.places[kind], code, poa, icd))
+    elif qualifier and qualifier not in _NOT_OF_THE_STAY:
+        state.findings.one(f"HI {qualifier}", "codes of another kind, left out", row)
+
+
+def _typed(state: _State) -> pl.DataFrame:
+    stays = pl.DataFrame(state.stays, schema=_STAY)
+    admitted, through = dates(pl.col("admitted")), dates(pl.col("through"))
+    los = (through - admitted).dt.total_days()
+    charges = pl.col("charges").cast(pl.Float64, strict=False)
+    return stays.select(
+        "claim_id",
+        "patient_id",
+        "hospital_id",
+        "discharge_status",
+        "sex",
+        "ms_drg_recorded",
+        age=years_between(dates(pl.col("born")), admitted),
+        discharge_date="through",
+        los_days=pl.when(los >= 0).then(los),
+        covered_charges_usd=charges - pl.col("not_covered"),
+    )

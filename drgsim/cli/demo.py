@@ -1,0 +1,131 @@
+"""The main job, end to end: admissions in, DRGs, dollars, and what coding errors do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.plots import plot_shift, plot_transitions, saved
+from drgsim.pricing.pricer import COMPONENTS, pay
+from drgsim.pricing.rates import Rates
+from drgsim.rebilling.repricer import base_rate_usd
+from drgsim.simulation.results import Simulation
+from drgsim.simulation.simulator import simulate
+from drgsim.tables.table_set import TableSet
+
+SCENARIO = "illustration"
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the main job found: the simulation, and the truth's payment by component where hospitals are known."""
+
+    simulation: Simulation
+    components_usd: pl.DataFrame | None
+    priced_by: str
+
+
+def demo(
+    admissions: pl.DataFrame,
+    hospitals: pl.DataFrame | None,
+    *,
+    tables: TableSet,
+    rates: Rates,
+    replicates: int = 20,
+    seed: int = 1,
+    scenario: Scenario | None = None,
+) -> Demo:
+    """Group and price admissions, then bill them again with the errors of a scenario.
+
+    Args:
+        admissions: (n,) rows of `schema.ADMISSIONS`.
+        hospitals: rows of `schema.HOSPITALS` for every `hospital_id`; None prices weight times a base rate.
+        tables: grouper version.
+        rates: payment parameters.
+        replicates: how often the errors are drawn.
+        seed: of the draws.
+        scenario: the errors, by default those of the shipped "illustration".
+    """
+    result = simulate(
+        admissions,
+        scenario or Scenario.load(SCENARIO, folder=tables.folder),
+        tables=tables,
+        hospitals=hospitals,
+        rates=rates,
+        replicates=replicates,
+        seed=seed,
+    )
+    if hospitals is None:
+        by = f"weight times a base rate of ${base_rate_usd(rates):,.2f}"
+        return Demo(result, None, f"{by}, fiscal year {rates.fiscal_year}")
+    components = pay(result.admissions, hospitals, rates).select(pl.col(COMPONENTS).sum())
+    return Demo(result, components, f"{result.priced_by}, fiscal year {rates.fiscal_year}")
+
+
+def told(result: Demo, titles: Callable[[int], str]) -> str:
+    """Return the result as text: totals, shift by error with its standard error, ten largest transitions."""
+    simulation = result.simulation
+    grouped, summary = simulation.admissions, dict(simulation.summary().select("measure", "mean").iter_rows())
+    failed = int((grouped["return_code"] != "OK").sum())
+    lines = [
+        f"Admissions        {len(grouped):>14,}   ungroupable {failed:,}",
+        f"Case-mix index    {summary['case_mix_index'] - summary['case_mix_index_change']:>14.4f}",
+        f"Payment           {simulation.payment_usd:>14,.0f} USD   by {result.priced_by}",
+    ]
+    if result.components_usd is not None:
+        lines += ["", "Of which"]
+        for name, usd in result.components_usd.row(0, named=True).items():
+            if usd:
+                lines.append(f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD")
+    lines += ["", f"{simulation.scenario.title}, {simulation.replicates} replicates, a replicate:"]
+    for measure in ("code_change_rate", "drg_change_rate", "share_up", "gross_share", "net_share"):
+        lines.append(f"  {measure.replace('_', ' '):<24}{100 * summary[measure]:>15.2f} %")
+    lines += ["", f"{'Payment shift by error':<34}{'USD':>14}{'std. error':>12}{'of payment':>12}"]
+    for name, usd, error in simulation.operators().select("operator", "shapley_usd", "standard_error").iter_rows():
+        share = 100 * usd / simulation.payment_usd if simulation.payment_usd else float("nan")
+        sure = "" if error is None else f"{error:,.0f}"
+        lines.append(f"  {name.replace('_', ' '):<32}{usd:>14,.0f}{sure:>12}{share:>11.2f}%")
+    lines += ["", "Ten largest DRG transitions (a replicate)"]
+    for drg, billed, admissions, usd in simulation.transitions().head(10).iter_rows():
+        lines.append(f"  {drg:>3} -> {billed:>3} {admissions:>9,.1f} {usd:>14,.0f} USD   {titles(drg)}")
+    return "\n".join(lines)
+
+
+def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
+    """Compare the initial DRG with a recorded one.
+
+    Returns:
+        `why`, `admissions`: equal, not recorded, principal diagnosis not valid in this version, same base
+        DRG family, other DRG.
+
+    >>> one = pl.DataFrame({"initial_drg": [419], "base_drg": [417], "return_code": ["OK"], "was": [418]})
+    >>> agreement(one, "was").row(0)
+    ('other severity of the same family', 1)
+    """
+    initial, was = pl.col("initial_drg").cast(pl.Int64), pl.col(recorded).cast(pl.Int64)
+    family = (was - pl.col("base_drg").cast(pl.Int64)).is_between(0, 2) & (initial - was).abs().is_between(1, 2)
+    why = (
+        pl.when(was.is_null())
+        .then(pl.lit("no DRG recorded"))
+        .when(initial == was)
+        .then(pl.lit("equal"))
+        .when(pl.col("return_code").cast(pl.String) == "INVALID_PDX")
+        .then(pl.lit("principal diagnosis no longer valid"))
+        .when(family)
+        .then(pl.lit("other severity of the same family"))
+        .otherwise(pl.lit("another family"))
+    )
+    return (
+        grouped.group_by(why.alias("why")).agg(admissions=pl.len()).sort("admissions", "why", descending=[True, False])
+    )
+
+
+def saved_figure(result: Demo, path: Path) -> Path:
+    """Save the figure of the result: the shift error by error, and the DRG transitions that move most dollars."""
+    draws = [partial(plot_shift, result.simulation), partial(plot_transitions, result.simulation)]
+    return saved(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.6))

@@ -1,0 +1,245 @@
+"""Frames in files: read by suffix, written whole or not at all.
+
+A file is `.parquet` or `.csv`; "-" is a standard stream, told apart by its first bytes when read and CSV when
+written. In CSV a list is one field, its values separated by `;` as `read_claims` reads them. Whatever is written
+appears complete under its name, or the name keeps what it had.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.exceptions import DrgsimError, InputError, SchemaError
+from drgsim.files.atomic import _check_place, replacing
+from drgsim.files.text_tables import typed_table
+from drgsim.schema import Column, Frame
+
+STREAM = "-"
+SUFFIXES = (".parquet", ".csv")
+_PARQUET = b"PAR1"
+_FLAGS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
+_SEPARATORS = r"[;|]"
+_OF_CLAIMS = (("sdx", "sdx_poa"), ("procedures",))
+"""Lists `read_claims` reads, those that are aligned together."""
+
+
+@contextmanager
+def incoming(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a file to read: `path` itself, or for "-" a copy of standard input, removed afterwards.
+
+    No cell of a patient's is left in the messages of errors raised meanwhile.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if os.fspath(path) != STREAM:
+        with _telling(os.fspath(path), os.fspath(path)):
+            yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="drgsim-") as folder:
+        first = sys.stdin.buffer.read(len(_PARQUET))
+        copy = Path(folder) / ("input.parquet" if first == _PARQUET else "input.csv")
+        with copy.open("wb") as file:
+            file.write(first)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        with _telling(str(copy), "standard input"):
+            yield copy
+
+
+def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
+    r"""Return the frame a file holds, the columns of a contract in their types.
+
+    Args:
+        path: a `.parquet` or `.csv` file, or "-" for standard input.
+        contract: such as `drgsim.schema.HOSPITALS`; its texts stay as they are (01 is not 1), other columns of the
+            file pass through.
+
+    Raises:
+        InputError: there is no such file, or it is not readable.
+        SchemaError: a column of the contract cannot be read; names row and column.
+
+    >>> from drgsim.schema import HOSPITALS
+    >>> path = Path(tempfile.mkdtemp()) / "hospitals.csv"
+    >>> _ = path.write_text("hospital_id,beds,operating_ccr\n010001,334,0.181\n")
+    >>> read_frame(path, HOSPITALS).row(0)
+    ('010001', 334, 0.181)
+    """
+    with incoming(path) as file:
+        return typed(_table(file, contract), [contract], where=str(file))
+
+
+def typed(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
+    """Return a table with the columns of contracts in their types, others as they are; rows in order.
+
+    Raises:
+        SchemaError: a value cannot be one of the type; names `where`, row and column.
+
+    >>> from drgsim.schema import GROUPED
+    >>> typed(pl.DataFrame({"drg": [419], "severity": ["CC"]}), [GROUPED], where="a file").schema["severity"]
+    Enum(categories=['NONE', 'CC', 'MCC'])
+    """
+    known = {column.name: column for contract in contracts for column in contract.columns}
+    asked = [known[name] for name, found in table.schema.items() if name in known and found != known[name].dtype]
+    changed = table.with_columns(_read(table.schema[column.name], column).alias(column.name) for column in asked)
+    for column in asked:
+        lost = changed[column.name].is_null() & table[column.name].is_not_null() & ~_blank(table[column.name])
+        if lost.any():
+            row = int(lost.arg_max() or 0) + 1
+            raise SchemaError(
+                f"{where}: row {row}, column {column.name}: not {column.dtype} ({lost.sum()} such rows). "
+                f"{column.about[:1].upper()}{column.about[1:]}."
+            )
+    return changed
+
+
+def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a frame as the suffix says; "-" is CSV on standard output.
+
+    Args:
+        frame: (n,) rows.
+        path: a `.parquet` or `.csv` file, or "-".
+
+    Raises:
+        InputError: another suffix, no such folder, or a value of a list holds `;` or `|` and cannot stand in CSV.
+
+    >>> path = Path(tempfile.mkdtemp()) / "codes.csv"
+    >>> write_frame(pl.DataFrame({"admission_id": [1], "sdx": [["I10", "J96.01"]]}), path)
+    >>> path.read_text().splitlines()
+    ['admission_id,sdx', '1,I10;J96.01']
+    """
+    name = os.fspath(path)
+    if name == STREAM:
+        text = as_csv(frame)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    check_writable(name)
+    with replacing(name) as begun:
+        if begun.suffix.lower() == ".parquet":
+            frame.write_parquet(begun)
+        else:
+            _listless(frame).write_csv(begun)
+
+
+def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
+    """Hold a file's suffix and folder against what can be written, before any work is done.
+
+    Raises:
+        InputError: another suffix, no such folder, or no ordinary file.
+    """
+    known, name = tuple(suffixes), os.fspath(path)
+    if name == STREAM:
+        return
+    if not name.lower().endswith(known):
+        raise InputError(
+            f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
+        )
+    _check_place(name, Path(name).resolve())
+
+
+def as_csv(frame: pl.DataFrame) -> str:
+    r"""Return a frame as CSV.
+
+    >>> as_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
+    'sdx\nI10;E119\n'
+    """
+    return _listless(frame).write_csv()
+
+
+@contextmanager
+def _telling(name: str, as_name: str) -> Iterator[None]:
+    """Let errors name the source as the user did, and no cell of it."""
+    try:
+        yield
+    except DrgsimError as error:
+        raise type(error)(without_cells(str(error).replace(name, as_name))) from error
+
+
+def without_cells(message: str) -> str:
+    """Return a reader's message without the cells it may quote; rows, columns and files stay.
+
+    >>> without_cells("a.csv: admission_id 'MRN-7' is no UInt64 (1 of 3 values).")
+    'a.csv: admission_id (a value) is no UInt64 (1 of 3 values).'
+    >>> without_cells("not a readable csv file: could not parse `F` as dtype `i64` at column 'age'")
+    "not a readable csv file: could not parse (a value) as dtype `i64` at column 'age'"
+    """
+    message = re.sub(r"(parse|adding) `[^`]*(`|$)", r"\1 (a value)", message)
+    return re.sub(r"('[^']*'|\"[^\"]*\") is no ", "(a value) is no ", message)
+
+
+def _table(file: Path, contract: Frame) -> pl.DataFrame:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file.")
+    if not file.name.lower().endswith(SUFFIXES):
+        raise InputError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}.")
+    return typed_table(file, lambda name: name in contract.names)
+
+
+def _read(found: pl.DataType, column: Column) -> pl.Expr:
+    """Return a column in its contract's type; null where a value cannot be."""
+    value, dtype = pl.col(column.name), column.dtype
+    if found != pl.String:
+        return value.cast(dtype, strict=False)
+    text = value.str.strip_chars()
+    if isinstance(dtype, pl.List):
+        parts = pl.when(value == "").then(pl.lit([], pl.List(pl.String))).otherwise(value.str.split(";"))
+        closed = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)  # an empty list has no last value
+        parts = parts.list.head(parts.list.len() - closed)
+        if dtype.inner == pl.Boolean:
+            return parts.list.eval(_flag(pl.element()))
+        return parts.cast(dtype, strict=False)
+    if dtype == pl.Boolean:
+        return _flag(text)
+    if dtype == pl.Date:
+        return text.str.to_date("%Y-%m-%d", strict=False)
+    return text.cast(dtype, strict=False)
+
+
+def _flag(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
+
+
+def _blank(values: pl.Series) -> pl.Series:
+    """Tell, (n,) Boolean, where a text is blank, which is null in any other type."""
+    if values.dtype != pl.String:
+        return pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
+    return (values.str.strip_chars() == "").fill_null(value=False)
+
+
+def _listless(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with each list as text, its values separated by `;`, a null value blank."""
+    names = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    texts = frame.select(pl.col(name).cast(pl.List(pl.String)).list.eval(pl.element().fill_null("")) for name in names)
+    for name in names:
+        held = texts.select(pl.col(name).list.eval(pl.element().str.contains(_SEPARATORS)).list.any()).to_series()
+        if held.any():
+            row = int(held.arg_max() or 0) + 1
+            raise InputError(
+                f"row {row}, column {name}: a value holds ; or | and cannot stand in a list in CSV "
+                f"({held.sum()} such rows). Write .parquet."
+            )
+    return frame.with_columns(_joined(texts, name) for name in names)
+
+
+def _joined(texts: pl.DataFrame, name: str) -> pl.Series:
+    """Return lists as text.
+
+    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes: where a code or its POA letter
+    holds a blank, one more `;` says that blanks separate nothing. In other lists one more `;` keeps a last blank.
+    """
+    group = next((group for group in _OF_CLAIMS if name in group), ())
+    blank = pl.element().str.contains(r"\s")
+    spaced = [pl.col(other).list.eval(blank).list.any() for other in group if other in texts.columns]
+    closed = pl.any_horizontal(spaced) if group else pl.col(name).list.last() == ""
+    text = pl.col(name).list.join(";")
+    return texts.select(pl.when(closed).then(text + ";").otherwise(text).alias(name)).to_series()

@@ -1,0 +1,180 @@
+"""Hospitals beside their peers: percentiles, outliers, and who would newly stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import polars as pl
+
+from drgsim.exceptions import InputError, SchemaError
+
+Outlier = pl.Enum(["LOW", "NONE", "HIGH"])
+NUMBERS = (
+    "kind",
+    "numerator",
+    "denominator",
+    "value",
+    "is_suppressed",
+    "percentile",
+    "low_threshold",
+    "high_threshold",
+    "outlier",
+)
+"""Columns of a profile beside its keys."""
+
+
+def compared(
+    values: pl.DataFrame, within: Sequence[str], *, low: float, high: float, fewest: int, two_sided: pl.Expr
+) -> pl.DataFrame:
+    """Add percentile, thresholds and outlier flag to values of many hospitals.
+
+    Args:
+        values: (n,) rows with `value`, null where there is none to show.
+        within: columns whose combinations are compared, such as the measure and the peer group.
+        low, high: percentiles of the thresholds, 0 to 100, interpolated linearly between hospitals.
+        fewest: peers with a value that a comparison needs; below that nothing is added but nulls and NONE.
+        two_sided: whether low values of a row are outliers too.
+
+    Returns:
+        The rows, in order, with `percentile` (share of peers with a lower value, 0 to 100), `low_threshold` (null
+        where one-sided), `high_threshold` and `outlier`: HIGH at or above the high threshold, LOW at or below
+        the low one. Where both thresholds are one value nobody stands out.
+
+    >>> values = pl.DataFrame({"measure": ["m"] * 5, "value": [1.0, 2.0, 3.0, 4.0, 9.0]})
+    >>> told = compared(values, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    >>> told.select("percentile", "outlier").rows()
+    [(0.0, 'LOW'), (20.0, 'NONE'), (40.0, 'NONE'), (60.0, 'NONE'), (80.0, 'HIGH')]
+    """
+    value = pl.col("value")
+    peers = value.count().over(within)
+    bottom, top = (value.quantile(at / 100, "linear").over(within) for at in (low, high))
+    compares = (peers >= fewest) & (bottom < top)
+    lower = 100 * (value.rank("min").over(within) - 1) / peers
+    told = values.with_columns(
+        percentile=pl.when(peers >= fewest).then(lower),
+        low_threshold=pl.when(compares & two_sided).then(bottom),
+        high_threshold=pl.when(compares).then(top),
+    )
+    return told.with_columns(outlier=flagged(value, pl.col("low_threshold"), pl.col("high_threshold")))
+
+
+def flagged(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    """Return HIGH, LOW or NONE; a null value or threshold is no outlier."""
+    return (
+        pl.when((value >= high).fill_null(value=False))
+        .then(pl.lit("HIGH"))
+        .when((value <= low).fill_null(value=False))
+        .then(pl.lit("LOW"))
+        .otherwise(pl.lit("NONE"))
+        .cast(Outlier)
+    )
+
+
+def standing_out(
+    before: pl.DataFrame, after: pl.DataFrame, *, thresholds: Literal["before", "after"] = "before"
+) -> pl.DataFrame:
+    """Return who would newly stand out: outliers after a change that were not the same outliers before.
+
+    Args:
+        before, after: profiles of the same hospitals by the same grouper version (`drgsim.compliance.profiles.profile`).
+        thresholds: "before" compares a hospital with its peers as they were, as if it alone had changed; "after"
+            with peers that changed as well.
+
+    Returns:
+        The keys, `measure`, `value_before`, `value_after`, `threshold` crossed, `outlier_before` and `outlier` (HIGH
+        or LOW), in the order of `after`.
+
+    Raises:
+        SchemaError: a frame is no profile, or the two have different keys.
+        InputError: `thresholds` is not known.
+
+    >>> def told(values):
+    ...     table = pl.DataFrame({"hospital_id": list("abcde"), "measure": ["m"] * 5, "value": values})
+    ...     table = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    ...     return table.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=False)
+    >>> standing_out(told([1.0, 2.0, 3.0, 4.0, 4.0]), told([1.0, 2.0, 6.0, 4.0, 4.0])).row(0)
+    ('c', 'm', 3.0, 6.0, 4.0, 'NONE', 'HIGH')
+    """
+    if thresholds not in ("before", "after"):
+        raise InputError(f"thresholds is {thresholds!r}; expected 'before' or 'after'.")
+    keys = _keys(before, after)
+    earlier = before.select(*keys, pl.exclude(keys).name.suffix("_before"))
+    both = after.join(earlier, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    suffix = "_before" if thresholds == "before" else ""
+    low, high = pl.col(f"low_threshold{suffix}"), pl.col(f"high_threshold{suffix}")
+    # A hospital that had no row before was no outlier.
+    was = pl.col("outlier_before").fill_null(pl.lit("NONE", Outlier))
+    return (
+        both.with_columns(outlier=flagged(pl.col("value"), low, high), outlier_before=was)
+        .filter(pl.col("outlier") != "NONE", pl.col("outlier") != pl.col("outlier_before"))
+        .select(
+            *keys,
+            "value_before",
+            value_after="value",
+            threshold=pl.when(pl.col("outlier") == "HIGH").then(high).otherwise(low),
+            outlier_before="outlier_before",
+            outlier="outlier",
+        )
+    )
+
+
+def until_standing_out(
+    profiles: Mapping[float, pl.DataFrame] | Callable[[float], pl.DataFrame],
+    scales: Sequence[float] | None = None,
+    *,
+    thresholds: Literal["before", "after"] = "before",
+) -> pl.DataFrame:
+    """Return how much error it takes until a hospital stands out.
+
+    Args:
+        profiles: a profile for each scale of error, or a function that makes it. The lowest scale is the state
+            before.
+        scales: the scales to try, for a function.
+        thresholds: as in `standing_out`.
+
+    Returns:
+        The keys, `measure`, `outlier`, `scale`, the lowest tried at which the hospital newly stands out, and
+        `scale_below`, the highest tried before it; those that never do are left out. In order of `scale`, then keys.
+
+    Raises:
+        InputError: fewer than two scales, or scales beside a mapping.
+        SchemaError: as in `standing_out`.
+
+    >>> def told(extra):
+    ...     table = pl.DataFrame({"hospital_id": list("abcde"), "value": [1.0, 2.0, 3.0 + extra, 4.0, 4.0]})
+    ...     table = table.insert_column(1, pl.lit("m").alias("measure"))
+    ...     table = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    ...     return table.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=False)
+    >>> until_standing_out(told, [0.0, 0.5, 2.0]).row(0)
+    ('c', 'm', 'HIGH', 2.0, 0.5)
+    """
+    if callable(profiles):
+        profiles = {scale: profiles(scale) for scale in scales or ()}
+    elif scales is not None:
+        raise InputError("scales go with a function; the profiles given have their own.")
+    if len(profiles) < 2:
+        raise InputError(f"{len(profiles)} scale(s) of error given; expected the state before and at least one other.")
+    order = sorted(profiles)
+    found = []
+    for below, scale in pairwise(order):
+        out = standing_out(profiles[order[0]], profiles[scale], thresholds=thresholds)
+        found.append(out.with_columns(scale=pl.lit(scale, pl.Float64), scale_below=pl.lit(below, pl.Float64)))
+    keys = _keys(profiles[order[0]], profiles[order[0]])
+    first = pl.concat(found).unique([*keys, "outlier"], keep="first", maintain_order=True)
+    return first.select(*keys, "outlier", "scale", "scale_below").sort("scale", *keys, "outlier")
+
+
+def _keys(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
+    """Return the key columns two profiles share: all but the numbers."""
+    for name, frame in (("before", before), ("after", after)):
+        missing = [column for column in ("measure", *NUMBERS) if column not in frame.columns]
+        if missing:
+            raise SchemaError(
+                f"{name} is no profile: it lacks {', '.join(missing)}. See drgsim.compliance.profiles.profile."
+            )
+    keys, others = ([c for c in frame.columns if c not in NUMBERS] for frame in (before, after))
+    if keys != others:
+        raise SchemaError(f"the profiles have different keys: {', '.join(keys)} before, {', '.join(others)} after.")
+    return keys

@@ -1,0 +1,194 @@
+"""A compliance profile of each hospital: case mix, severity and target areas, beside its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from drgsim.compliance.peers import NUMBERS, compared
+from drgsim.compliance.severity_support import surviving
+from drgsim.compliance.target_areas import Measure, Measures, has
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.pricing.pricer_input import with_weights
+from drgsim.pricing.rates import Rates
+from drgsim.schema import ADMISSIONS, GROUPED, Frame, Severity, checked
+from drgsim.tables.drg_families import families
+from drgsim.tables.table_set import TableSet
+
+_INPUT = Frame(
+    "admissions",
+    (
+        *(GROUPED[name] for name in ("drg", "mdc", "drg_type", "severity")),
+        *(ADMISSIONS[name] for name in ("discharge_status", "los_days")),
+    ),
+)
+_CASE_MIX = "case mix"
+_ONE_SIDED = "necessity"
+
+
+def profile(
+    grouped: pl.DataFrame,
+    tables: TableSet,
+    *,
+    by: str | Sequence[str] = "hospital_id",
+    peers: str | None = None,
+    rates: Rates | Sequence[Rates] | None = None,
+    hospital_status: str = "NON_EXEMPT",
+) -> pl.DataFrame:
+    """Profile hospitals: case-mix index, CC and MCC capture, fragile severity, PEPPER-style target areas.
+
+    Args:
+        grouped: (n,) admissions as `drgsim.group` returns them, with `los_days`, and `weight` unless rates are given.
+        tables: the version they were grouped with.
+        by: the column or columns that name a hospital.
+        peers: a column of peer groups, one value a hospital; by default all hospitals are peers.
+        rates: payment parameters to take weights from.
+        hospital_status: POA reporting, as in `drgsim.group`.
+
+    Returns:
+        A row a hospital and measure, in order of `by` and of `Measures`: `by`, `peers` if given, `measure`, `kind`,
+        `numerator` (discharges; for case mix the sum of weights), `denominator` (discharges), `value` (their
+        ratio), `is_suppressed`, `percentile` among peers, `low_threshold`, `high_threshold`, `outlier` (HIGH,
+        LOW, NONE). Cells with fewer than 11 discharges in denominator or numerator are suppressed: numerator,
+        denominator and value are null and take no part in percentiles. Ungroupable discharges are in no
+        measure. What cannot be computed is in `Measures.frame()`, not here.
+
+    Raises:
+        SchemaError: a column is missing or of the wrong type.
+        InputError: a DRG is not of the version, a key is null, or a hospital has several peer groups.
+        TableError: a definition does not fit the version; raised before any row is looked at.
+
+    >>> from drgsim import Rates, generate, group
+    >>> tables = TableSet.load("43.1")
+    >>> _, admissions = generate(2_000, seed=1, tables=tables)
+    >>> told = profile(group(admissions, tables), tables, by="sex", rates=Rates.load(2026))
+    >>> told.filter(pl.col("measure") == "cmi").select("sex", "denominator", pl.col("value").round(2)).rows()
+    [('F', 1069, 1.91), ('M', 931, 1.85)]
+    """
+    measures = Measures.load(tables)
+    keys = [by] if isinstance(by, str) else [*by]
+    _check_keys(grouped, [*keys, *([peers] if peers else [])])
+    computed = [measure for measure in measures.measures if measure.is_computed]
+    rows = _prepared(grouped, tables, computed, rates, hospital_status)
+    rows = rows.with_columns(grouped.select(*keys, *([peers] if peers else [])))
+    _check_peers(rows, keys, peers)
+    kept = [*keys, *([peers] if peers else [])]
+    counts = rows.group_by(kept).agg(_sums(computed))
+    table = pl.concat(_long(counts, kept, measure, place) for place, measure in enumerate(computed))
+    table = _suppressed(table, measures.fewest_discharges)
+    table = compared(
+        table,
+        ["measure", *([peers] if peers else [])],
+        low=measures.low_percentile,
+        high=measures.high_percentile,
+        fewest=measures.fewest_peers,
+        two_sided=pl.col("kind") != _ONE_SIDED,
+    )
+    return table.sort(*keys, "place").select(*kept, "measure", *NUMBERS)
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _check_keys(grouped: pl.DataFrame, keys: Sequence[str]) -> None:
+    for name in keys:
+        if name not in grouped.columns:
+            raise SchemaError(
+                f"admissions lack the column {name!r} to profile by (found {len(grouped.columns)} others)."
+            )
+        if grouped[name].null_count():
+            raise InputError(
+                f"{grouped[name].null_count()} admissions have a null {name!r}; a profile needs it of each."
+            )
+
+
+def _check_peers(rows: pl.DataFrame, keys: list[str], peers: str | None) -> None:
+    if peers is not None:
+        several = rows.group_by(keys).agg(pl.col(peers).n_unique().alias("n")).filter(pl.col("n") > 1)
+        if len(several):
+            found = several.sort(keys).select(keys).row(0)
+            raise InputError(
+                f"{len(several)} hospitals have several values of {peers!r}, such as {found}; expected one."
+            )
+
+
+def _prepared(
+    grouped: pl.DataFrame,
+    tables: TableSet,
+    computed: Sequence[Measure],
+    rates: Rates | Sequence[Rates] | None,
+    hospital_status: str,
+) -> pl.DataFrame:
+    """Return the columns conditions speak of, (n,) rows in order."""
+    frame = checked(grouped, _INPUT, needs=["los_days"])
+    if rates is not None:
+        weight = with_weights(grouped, rates)["weight"]
+    elif "weight" in grouped.columns:
+        weight = grouped["weight"].cast(pl.Float64)
+    else:
+        raise SchemaError("admissions lack the column weight; give rates, or add it by with_weights(grouped, rates).")
+    known = families(tables)
+    # Ungroupable discharges have no type; their DRG has no formula.
+    groupable = frame.filter(pl.col("drg_type") != "NONE")["drg"]
+    strange = groupable.filter(~groupable.is_in(known["drg"].implode()))
+    if len(strange):
+        raise InputError(
+            f"{len(strange)} admissions have a DRG that version {tables.version} does not have; "
+            "pass the tables they were grouped with."
+        )
+    conditions = [condition for m in computed for condition in (m.numerator, m.denominator)]
+    having = {has(c.diagnoses): c.diagnoses for c in conditions if c.diagnoses}
+    counts = surviving(grouped, tables, hospital_status=hospital_status, having=having)
+    level = pl.col("severity").cast(Severity)
+    tier = (
+        pl.when(pl.col("splits_mcc") & (level == "MCC"))
+        .then(pl.lit("MCC"))
+        .when(pl.col("splits_cc") & (level != "NONE"))
+        .then(pl.lit("CC"))
+        .otherwise(pl.lit("NONE"))
+    )
+    return (
+        frame.with_columns(weight=weight)
+        .hstack(counts)
+        .join(known.drop("base_drg"), on="drg", how="left", maintain_order="left")
+        .with_columns(tier=tier)
+    )
+
+
+def _sums(computed: Sequence[Measure]) -> list[pl.Expr]:
+    """Return numerator and denominator of each measure."""
+    found = []
+    for measure in computed:
+        in_denominator = measure.denominator.holds()
+        in_numerator = in_denominator & measure.numerator.holds()
+        counted = (
+            pl.col("weight").filter(in_denominator).sort().sum() if measure.kind == _CASE_MIX else in_numerator.sum()
+        )
+        found += [
+            counted.cast(pl.Float64).alias(f"{measure.key} numerator"),
+            in_denominator.sum().cast(pl.Int64).alias(f"{measure.key} denominator"),
+        ]
+    return found
+
+
+def _long(counts: pl.DataFrame, keys: list[str], measure: Measure, place: int) -> pl.DataFrame:
+    """Return one measure as rows."""
+    return counts.select(
+        *keys,
+        place=pl.lit(place),
+        measure=pl.lit(measure.key),
+        kind=pl.lit(measure.kind),
+        numerator=pl.col(f"{measure.key} numerator"),
+        denominator=pl.col(f"{measure.key} denominator"),
+    )
+
+
+def _suppressed(table: pl.DataFrame, fewest: int) -> pl.DataFrame:
+    """Null the cells that rest on too few discharges; a case mix has no count in its numerator."""
+    few = (pl.col("denominator") < fewest) | ((pl.col("numerator") < fewest) & (pl.col("kind") != _CASE_MIX))
+    shown = pl.col("numerator", "denominator")
+    return table.with_columns(is_suppressed=few).with_columns(
+        pl.when(~pl.col("is_suppressed")).then(shown),
+        value=pl.when(~pl.col("is_suppressed")).then(pl.col("numerator") / pl.col("denominator")),
+    )

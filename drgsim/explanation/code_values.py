@@ -1,0 +1,328 @@
+"""What each code is worth: every code left out in turn, the admission grouped and priced again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from drgsim.exceptions import InputError, SchemaError
+from drgsim.grouping.code_attributes import SEVERITIES, Attributes
+from drgsim.grouping.encoding import Encoded, flat, starts
+from drgsim.grouping.grouper import group
+from drgsim.numerics.keyed_random import Ints
+from drgsim.numerics.parallel import over_spans
+from drgsim.numerics.segments import Index, owners, stretches
+from drgsim.pricing.pricer_input import with_weights
+from drgsim.pricing.rates import Rates
+from drgsim.rebilling.baseline import Billed, Cases
+from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.rebilling.visible_changes import HIDDEN
+from drgsim.schema import ADMISSIONS, Severity, checked, normalised
+from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.table_set import TableSet
+
+CodeKind = pl.Enum(["sdx", "procedure"])
+"""Which list of an admission a code stands in."""
+
+
+def code_value(
+    admissions: pl.DataFrame,
+    tables: TableSet,
+    hospitals: pl.DataFrame | None = None,
+    rates: Rates | Sequence[Rates] | None = None,
+    *,
+    pairs: bool = False,
+    marking: bool = False,
+    hospital_status: str = "NON_EXEMPT",
+) -> pl.DataFrame:
+    """Leave out each secondary diagnosis and each procedure in turn; group and price the admission without it.
+
+    Args:
+        admissions: (n,) rows of `schema.ADMISSIONS`; with hospitals, also what `pay` needs.
+        tables: the grouper version.
+        hospitals: (h,) `schema.HOSPITALS`, for dollars.
+        rates: for weights, and with hospitals for dollars; as `pay` takes them.
+        pairs: also leave out both of every two codes of an admission that grouper or pricer can see. A pair that
+            is not listed has a code they cannot see, and changes what its other code alone changes.
+        marking: add the grouper's own report of the code (see docs/why_this_drg.md); far slower.
+        hospital_status: as `group` takes it.
+
+    Returns:
+        A row a code, by admission in its order, secondary diagnoses before procedures; after all of these a row
+        a pair. Columns: `admission_id`; `code`, normalised; `kind`, sdx or procedure; `place` in its list, from
+        0; with pairs `with_code`, `with_kind`, `with_place`, null for a code alone; `severity` of the code as
+        listed; `drg`, `drg_severity` of the whole admission; `drg_without`; with rates `weight`,
+        `weight_without`, `weight_change` [1]; with hospitals `usd`, `usd_without`, `usd_change` [USD]; with
+        marking `marked`: NONE, INITIAL, FINAL or BOTH, null for a pair. A change is what leaving out does:
+        negative where the code brings money. A weight, and so its change, is null where a DRG has none.
+
+    Raises:
+        InputError: hospitals without rates, or as `group` and `pay`.
+        SchemaError, MissingRateError: as `group` and `pay`.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
+    ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
+    >>> values = code_value(one, TableSet.load("43.1"), rates=Rates.load(2026))
+    >>> values.select("code", "drg", "drg_without").rows()
+    [('I10', 417, 417), ('J9601', 417, 419), ('0FT44ZZ', 417, 444)]
+    """
+    if hospitals is not None and rates is None:
+        raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
+    cases = Cases.of(
+        admissions,
+        tables=tables,
+        hospitals=hospitals,
+        rates=None if hospitals is None else rates,
+        hospital_status=hospital_status,
+    )
+    each = removals(cases.encoded)
+    left_out = _left_out(each, cases, pairs=pairs)
+    billed = _billed(left_out, each, cases)
+    values = _described(cases, each, left_out, billed, pairs=pairs)
+    if rates is not None:
+        values = _weighed(values, cases.grouped, each.row[left_out[:, 0]], rates)
+    if hospitals is not None:
+        values = _priced(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
+    if marking:
+        detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
+        alone = pl.Series(left_out[:, 0] == left_out[:, -1])
+        marked = code_marks(detailed, each).gather(left_out[:, 0])
+        values = values.with_columns(marked=pl.when(alone).then(marked))
+    return values
+
+
+def fragility(values: pl.DataFrame) -> pl.DataFrame:
+    """Return how much money rests on a single CC or MCC, by the severity of the DRG.
+
+    An admission rests on a single code if leaving out one secondary diagnosis that is a CC or MCC, and nothing
+    else, lowers its payment; of several such codes the dearest counts.
+
+    Args:
+        values: of `code_value`, with hospitals; pairs are left aside.
+
+    Returns:
+        Two rows, MCC and CC: `drg_severity`, `admissions` of that severity, how many `rest_on_one`, their
+        `share` [1], and the `usd` that leave with the code, with their `usd_share` of what these admissions are
+        paid [1]. A share of none is null.
+
+    Raises:
+        SchemaError: the values have no dollars.
+
+    >>> values = pl.DataFrame({"admission_id": [1, 1, 2, 2], "kind": ["sdx"] * 4, "usd": [9e3] * 4,
+    ...     "severity": ["MCC", "CC", "MCC", "MCC"], "drg_severity": ["MCC"] * 4,
+    ...     "usd_change": [-4e3, 0.0, 0.0, 0.0]}, schema_overrides={"drg_severity": Severity})
+    >>> fragility(values).row(0)
+    ('MCC', 2, 1, 0.5, 4000.0, 0.2222222222222222)
+    """
+    single = _singles(values)
+    lost = pl.when(pl.col("kind") == "sdx", pl.col("severity") != "NONE").then(-pl.col("usd_change"))
+    by_admission = single.group_by("admission_id").agg(
+        pl.col("drg_severity", "usd").first(), usd_lost=lost.max().fill_null(0.0).clip(lower_bound=0.0)
+    )
+    rests = pl.col("usd_lost") > 0
+    found = by_admission.group_by("drg_severity").agg(
+        admissions=pl.len(),
+        rest_on_one=rests.sum(),
+        share=rests.mean(),
+        usd_total=pl.col("usd").sum(),
+        # Summed in one order, so that the cents never depend on how groups were made.
+        usd_lost=pl.col("usd_lost").sort().sum(),
+    )
+    levels = pl.DataFrame({"drg_severity": ["MCC", "CC"]}, schema={"drg_severity": Severity})
+    table = levels.join(found, on="drg_severity", how="left", maintain_order="left")
+    return table.select(
+        "drg_severity",
+        pl.col("admissions", "rest_on_one").fill_null(0),
+        "share",
+        usd=pl.col("usd_lost").fill_null(0.0).round(2),
+        usd_share=pl.when(pl.col("usd_total") > 0).then(pl.col("usd_lost") / pl.col("usd_total")),
+    )
+
+
+def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
+    """Return the codes an audit would look at first: those whose loss costs most, over all admissions.
+
+    Args:
+        values: of `code_value`, with hospitals; pairs are left aside.
+
+    Returns:
+        A row a code whose loss lowers a payment, most dollars first: `code`, `kind`, `severity` as listed,
+        `admissions` that have it, how many `decided` by it (paid less without it), the `usd` these would lose
+        and the mean of it, `mean_usd` [USD].
+
+    Raises:
+        SchemaError: the values have no dollars.
+
+    >>> values = pl.DataFrame({"admission_id": [1, 1, 2], "code": ["J9601", "I10", "J9601"], "kind": ["sdx"] * 3,
+    ...     "severity": ["MCC", "NONE", "MCC"], "drg_severity": ["MCC"] * 3, "usd": [9e3] * 3,
+    ...     "usd_change": [-4e3, 0.0, 0.0]})
+    >>> exposed_codes(values).rows()
+    [('J9601', 'sdx', 'MCC', 2, 1, 4000.0, 4000.0)]
+    """
+    lost = -pl.col("usd_change")
+    return (
+        _singles(values)
+        .group_by("code", "kind", "severity")
+        .agg(
+            admissions=pl.col("admission_id").n_unique(),
+            decided=pl.col("admission_id").filter(lost > 0).n_unique(),
+            usd=lost.filter(lost > 0).sort().sum().round(2),
+        )
+        .filter(pl.col("decided") > 0)
+        .with_columns(mean_usd=(pl.col("usd") / pl.col("decided")).round(2))
+        .sort("usd", "code", descending=[True, False])
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def removals(encoded: Encoded) -> Edits:
+    """Return every edit that takes one code away, (m,): of each admission its secondary diagnoses, then procedures.
+
+    >>> from drgsim.grouping.encoding import encode
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K810"], "sdx": [["I10", "J9601"]], "procedures": [["0FT44ZZ"]]})
+    >>> each = removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
+    >>> [Kind(kind).name for kind in each.kind], each.place.tolist()
+    (['SDX', 'SDX', 'PROCEDURE'], [0, 1, 0])
+    """
+    start = encoded.sdx_start + encoded.procedure_start
+    row = owners(start)
+    place = np.arange(len(row)) - start[row]
+    count = np.diff(encoded.sdx_start)[row]
+    is_sdx = place < count
+    before = np.empty(len(row), np.int32)
+    before[is_sdx], before[~is_sdx] = encoded.sdx, encoded.procedures
+    return Edits(
+        row=row,
+        kind=np.where(is_sdx, Kind.SDX, Kind.PROCEDURE).astype(np.uint8),
+        place=np.where(is_sdx, place, place - count).astype(np.int32),
+        before=before,
+        after=np.zeros(len(row), np.int32),
+    )
+
+
+def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
+    """Return what is left out, (k, w) places in `each`: every code alone, and every pair that can be seen.
+
+    A code that neither grouper nor pricer can see is in no pair.
+    """
+    alone = np.arange(len(each))
+    if not pairs:
+        return alone[:, None]
+
+    def seen(start: int, stop: int) -> Index:
+        some = each.take(slice(start, stop))
+        return start + np.flatnonzero((cases.sight.of_edits(some)[0] != HIDDEN) | cases.pricer.asks_otherwise(some))
+
+    codes = np.concatenate(over_spans(len(each), seen))
+    row = each.row[codes]
+    first = np.arange(1, len(codes) + 1)
+    second, which = stretches(first, np.searchsorted(row, row, "right") - first)
+    both = np.stack([codes[which], codes[second]], axis=1)
+    return np.concatenate([np.stack([alone, alone], axis=1), both])  # a code twice is that code alone
+
+
+def _billed(left_out: Index, each: Edits, cases: Cases) -> Billed:
+    """Group and price admissions without what is left out, a span at a time."""
+
+    def span(start: int, stop: int) -> Billed:
+        some = left_out[start:stop]
+        edits = some != some[:, :1]
+        edits[:, 0] = True  # of a code twice, once
+        return cases.billed(each.take(some[edits]), starts(edits.sum(axis=1)))
+
+    return Billed.joined(over_spans(len(left_out), span))
+
+
+def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pairs: bool) -> pl.DataFrame:
+    """Return what is left out, what the whole admission is grouped to, and what it is without."""
+    first, other = left_out[:, 0], left_out[:, -1]
+    row = each.row[first]
+    codes, level = code_texts(cases.grouped, each, cases.rules), np.zeros(len(each), np.uint8)
+    diagnoses, is_sdx = cases.rules.diagnoses, each.kind == Kind.SDX
+    level[is_sdx] = diagnoses.scheme_severity[diagnoses.scheme[each.before[is_sdx]]]
+
+    def described(at: Index, prefix: str = "") -> dict[str, pl.Series]:
+        kinds = pl.Series(CodeKind.categories, dtype=CodeKind).gather(np.where(is_sdx[at], 0, 1))
+        place = pl.Series(each.place[at].astype(np.uint16))
+        return {f"{prefix}code": codes.gather(at), f"{prefix}kind": kinds, f"{prefix}place": place}
+
+    ids = checked(cases.grouped, ADMISSIONS)["admission_id"]
+    values = pl.DataFrame({"admission_id": ids.gather(row), **described(first)})
+    if pairs:
+        is_pair = pl.lit(pl.Series(first != other))
+        beside = pl.DataFrame(described(other, "with_"))
+        values = values.hstack(beside.select(pl.when(is_pair).then(pl.all())))
+    severities = pl.Series(SEVERITIES, dtype=Severity)
+    return values.with_columns(
+        severities.gather(level[first]).alias("severity"),
+        pl.Series("drg", cases.truth.drg[row]),
+        severities.gather(cases.truth.severity[row]).alias("drg_severity"),
+        pl.Series("drg_without", billed.drg),
+    )
+
+
+def _weighed(
+    values: pl.DataFrame, admissions: pl.DataFrame, row: Index, rates: Rates | Sequence[Rates]
+) -> pl.DataFrame:
+    dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
+    before, after = (
+        with_weights(pl.DataFrame([values[name].alias("drg"), *dates]), rates)["weight"]
+        for name in ("drg", "drg_without")
+    )
+    return values.with_columns(
+        before.alias("weight"), after.alias("weight_without"), (after - before).round(4).alias("weight_change")
+    )
+
+
+def _priced(values: pl.DataFrame, cents: Ints, without: Ints) -> pl.DataFrame:
+    return values.with_columns(
+        usd=pl.Series(cents / 100), usd_without=pl.Series(without / 100), usd_change=pl.Series((without - cents) / 100)
+    )
+
+
+def code_texts(admissions: pl.DataFrame, each: Edits, rules: Attributes) -> pl.Series:
+    """Return the code that each removal takes away, (m,) String, normalised.
+
+    Args:
+        admissions: with `sdx` and `procedures`, as they were encoded.
+        each: `removals` of them.
+        rules: of a version of the table folder that encoded them.
+    """
+    frame = checked(admissions, ADMISSIONS)
+    texts, at, begin = list[pl.Series](), np.empty(len(each), np.int64), 0
+    for kind, name, book in (
+        (Kind.SDX, "sdx", rules.diagnosis_book),
+        (Kind.PROCEDURE, "procedures", rules.procedure_book),
+    ):
+        where = np.flatnonzero(each.kind == kind)
+        index = each.before[where].astype(np.int64) - 1
+        strange = np.flatnonzero(each.before[where] == UNKNOWN_CODE)  # a code of no version stays the text it is
+        index[strange] = len(book.codes) + np.arange(len(strange))
+        at[where] = index + begin
+        texts += [book.codes, normalised(flat(frame[name]).gather(strange))]
+        begin += len(book.codes) + len(strange)
+    return pl.concat(texts).gather(at)
+
+
+def code_marks(detailed: pl.DataFrame, each: Edits) -> pl.Series:
+    """Return the grouper's mark of the code that each removal takes away, from `group(..., detail=True)`."""
+    marks = np.empty(len(each), object)
+    for kind, name in ((Kind.SDX, "sdx_impact"), (Kind.PROCEDURE, "proc_impact")):
+        marks[each.kind == kind] = detailed[name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
+    return pl.Series(marks, dtype=pl.String)
+
+
+def _singles(values: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of codes alone.
+
+    Raises:
+        SchemaError: the values have no dollars.
+    """
+    if not isinstance(values, pl.DataFrame) or "usd_change" not in values.columns:
+        raise SchemaError("values have no dollars. Pass what code_value(admissions, tables, hospitals, rates) returns.")
+    return values.filter(pl.col("with_code").is_null()) if "with_code" in values.columns else values

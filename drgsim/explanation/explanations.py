@@ -1,0 +1,378 @@
+"""Why one admission got its DRG and its dollars: the grouper's own path, in words and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from drgsim.display import Section, as_html, as_text
+from drgsim.exceptions import InputError
+from drgsim.explanation.grouping_path import Path
+from drgsim.grouping.code_attributes import attributes
+from drgsim.grouping.encoding import bordered, encode_span, flat
+from drgsim.grouping.grouper import answer, grade
+from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, pay, with_weights
+from drgsim.pricing.rates import Rates
+from drgsim.schema import PAID, normalised
+from drgsim.tables.table_set import TableSet
+
+REASONS = {
+    "INVALID_PDX": "the principal diagnosis is no code of this version",
+    "DX_CANNOT_BE_PDX": "the principal diagnosis is an external cause, which cannot be one",
+    "INVALID_SEX": "the MDC of this principal diagnosis depends on the sex, which is neither M nor F",
+    "INVALID_DISCHARGE_STATUS": "the discharge status is none of the grouper's, and a formula row depends on it",
+    "HAC_MISSING_ONE_POA": "a hospital-acquired condition depends on a POA letter that is missing or not recognised",
+    "HAC_STATUS_INVALID_MULT_HACS_POA_NOT_Y_W": (
+        "the hospital's POA reporting is unknown, a hospital-acquired condition is met, and there are several codes"
+    ),
+    "HAC_STATUS_INVALID_POA_N_OR_U": (
+        "the hospital's POA reporting is unknown, and its one secondary code was not present on admission"
+    ),
+    "HAC_STATUS_INVALID_POA_INVALID_OR_1": (
+        "the hospital's POA reporting is unknown, and the POA letter of its one secondary code is not recognised"
+    ),
+    "NO_DRG_FOUND": "no formula of the MDC that was searched last is true",
+}
+"""Why an admission is ungroupable, in words, by return code."""
+
+_FLAGGED = 30
+_DATE = "discharge_date"
+_PAYMENT = {"line": pl.String(), "usd": pl.Float64(), "about": pl.String()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation:
+    """Why one admission got its DRG and its dollars: data that also prints.
+
+    Attributes:
+        version: grouper version.
+        grouped: (1,) the admission with `schema.GROUPED`, and where it was priced with `schema.PAID`.
+        title: title of the DRG.
+        mdc_reason: why the MDC is the one it is.
+        codes: (m,) every code: valid, severity, what took it away, whether it decided (`path.CODES`).
+        steps: every MDC searched, by grouping pass, and what ended the search (`path.STEPS`).
+        operands: every operand of the formulas that ended a search, true or false, and because of which codes.
+        failed: formulas tried before the deciding one that were false, nearest first, with what they lacked
+            (`path.FAILED`) and, with rates, the `weight` of their DRG.
+        left_out: how many more there were.
+        hacs: every hospital-acquired condition a code could be, and what was decided (`path.HACS`).
+        clusters: procedure clusters present (`path.CLUSTERS`).
+        payment: lines of the payment, None where it was not priced.
+
+    >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
+    ...         "sdx_poa": ["Y"], "procedures": ["0FT44ZZ"]}
+    >>> why = explain(case, TableSet.load("43.1"))
+    >>> why["drg"], why.operands.select("operand", "because").rows()
+    (417, [('MCC', ['J9601']), ('d493', ['0FT44ZZ'])])
+    """
+
+    version: str
+    grouped: pl.DataFrame
+    title: str
+    mdc_reason: str
+    codes: pl.DataFrame = field(repr=False)
+    steps: pl.DataFrame = field(repr=False)
+    operands: pl.DataFrame = field(repr=False)
+    failed: pl.DataFrame = field(repr=False)
+    left_out: int
+    hacs: pl.DataFrame = field(repr=False)
+    clusters: pl.DataFrame = field(repr=False)
+    payment: pl.DataFrame | None = field(repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return one value of the admission, such as `explanation["drg"]`."""
+        return self.grouped[name].item()
+
+    def __str__(self) -> str:
+        """Return the report as plain text."""
+        return as_text(self.heading, self.sections)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(self.heading, self.sections)
+
+    @property
+    def heading(self) -> str:
+        """The DRG and its title."""
+        return f"MS-DRG {self['drg']:03}: {self.title}"
+
+    @property
+    def sections(self) -> list[Section]:
+        """The report in sections; those without content are left out."""
+        told = [
+            self._answer(),
+            self._codes(),
+            self._search(),
+            *self._formulas(),
+            self._failed(),
+            self._conditions(),
+            self._clusters(),
+            self._payment(),
+        ]
+        return [section for section in told if section.lines or section.rows]
+
+    # ------------------------------------------------------------------------------------------- sections
+
+    def _answer(self) -> Section:
+        lines = [f"MDC {self['mdc']}: {self.mdc_reason}." if self["mdc"] else f"MDC: {self.mdc_reason}."]
+        lines.append(f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version}.")
+        if self["return_code"] != "OK":
+            lines.insert(0, f"Ungroupable, {self['return_code']}: {REASONS[self['return_code']]}.")
+        if self["initial_drg"] != self["drg"]:
+            lines.append(f"Before hospital-acquired conditions counted it was DRG {self['initial_drg']:03}.")
+        elif self["hac_count"]:
+            lines.append("Hospital-acquired conditions leave the DRG as it was.")
+        return Section("Answer", tuple(lines))
+
+    def _codes(self) -> Section:
+        rows = []
+        for code in self.codes.iter_rows(named=True):
+            what = code["kind"] if code["place"] is None else f"{code['kind']} {code['place'] + 1}"
+            said = self._said(code)
+            rows.append((what, code["code"], code["poa"] or "", said, code["description"] or ""))
+        return Section("Codes", (), ("", "code", "POA", "the grouper says", "description"), tuple(rows))
+
+    def _said(self, code: Mapping[str, Any]) -> str:
+        """Return what the grouper says of one code."""
+        if not code["valid"]:
+            return f"no code of version {self.version}" + ("" if code["kind"] == "pdx" else ", ignored")
+        decided = {"BOTH": "decided", "INITIAL": "decided the initial DRG", "FINAL": "decided the final DRG"}
+        parts = []
+        if code["kind"] == "sdx":
+            parts.append("no CC" if code["severity"] == "NONE" else code["severity"])
+            lost = {name: code[f"lost_{name}"] for name in ("initial", "final")}
+            if lost["initial"] == lost["final"]:
+                parts += [lost["final"]] if lost["final"] else []
+            else:
+                parts += [f"{why} ({name} grouping)" for name, why in lost.items() if why]
+        if code["kind"] == "procedure":
+            parts.append("O.R. procedure" if code["is_or"] else "no O.R. procedure")
+        if code["kind"] != "pdx" and code["impact"] in decided:
+            parts.append(decided[code["impact"]])
+        return ", ".join(parts) or "valid"
+
+    def _search(self) -> Section:
+        rows = []
+        for step in self.steps.iter_rows(named=True):
+            where = "pre-MDC" if step["mdc"] == 0 else f"MDC {step['mdc']}"
+            found = {
+                "DRG": f"DRG {step['drg'] or 0:03}",
+                "reroute": f"goes on in MDC {step['reroute_mdc']}",
+                "return code": step["return_code"],
+                "nothing": "no formula is true",
+            }[step["outcome"]]
+            suppressed = f"   (severity suppressed by {step['suppressed_by']})" if step["suppressed_by"] else ""
+            rows.append((step["grouping"], where, found, (step["formula"] or "") + suppressed))
+        return Section("Search", (), ("grouping", "in", "found", "formula"), tuple(rows))
+
+    def _formulas(self) -> list[Section]:
+        sections = []
+        for grouping, mdc in self.operands.select("grouping", "mdc").unique(maintain_order=True).rows():
+            own = self.operands.filter(pl.col("grouping") == grouping, pl.col("mdc") == mdc)
+            rows = tuple(
+                (name, "true" if holds else "false", ", ".join(because))
+                for name, holds, because in own.select("operand", "holds", "because").rows()
+            )
+            where = "pre-MDC" if mdc == 0 else f"MDC {mdc}"
+            title = f"What decided in {where}, {grouping} grouping"
+            sections.append(Section(title, (), ("operand", "is", "because of"), rows))
+        return sections
+
+    def _failed(self) -> Section:
+        rows = tuple(
+            ("" if drg is None else f"{drg:03}", "" if weight is None else f"{weight:.4f}", ", ".join(lacked), title)
+            for drg, weight, title, lacked in self.failed.select("drg", "weight", "title", "lacked").rows()
+        )
+        more = (f"{self.left_out} more that lacked as much or more are left out.",) if self.left_out else ()
+        return Section("Tried before, and false; nearest first", more, ("DRG", "weight", "lacked", "title"), rows)
+
+    def _conditions(self) -> Section:
+        rows = tuple(
+            (code, f"HAC {hac:02}", status, f"{why}: {title}")
+            for code, hac, title, status, why in self.hacs.select("code", "hac", "title", "status", "why").rows()
+        )
+        return Section("Hospital-acquired conditions", (), ("code", "condition", "status", "why"), rows)
+
+    def _clusters(self) -> Section:
+        rows = tuple(
+            (cluster, " + ".join(codes), " ".join(map(str, hidden)), " ".join(operands))
+            for cluster, codes, operands, hidden in self.clusters.rows()
+        )
+        header = ("cluster", "procedures", "these hidden in MDC", "operands")
+        return Section("Procedures that count together", (), header, rows)
+
+    def _payment(self) -> Section:
+        if self.payment is None:
+            return Section("Payment")
+        lines = tuple(f"{line} {about}" for line, usd, about in self.payment.rows() if usd is None)
+        rows = tuple((line, f"{usd:12,.2f}", about) for line, usd, about in self.payment.rows() if usd is not None)
+        return Section("Payment", lines, ("", "         USD", "") if rows else (), rows)
+
+
+def explain(
+    admission: pl.DataFrame | Mapping[str, Any],
+    tables: TableSet,
+    rates: Rates | Sequence[Rates] | None = None,
+    hospital: pl.DataFrame | None = None,
+    *,
+    hospital_status: str = "NON_EXEMPT",
+    nearest: int = 8,
+) -> Explanation:
+    """Explain why one admission got its DRG, and with rates its weight, and with a hospital its dollars.
+
+    The engine groups the admission as `group` does and keeps what it decides on the way; nothing is decided
+    a second time. It takes milliseconds an admission: for many, `group(..., detail=True)`.
+
+    Args:
+        admission: (1,) row of `schema.ADMISSIONS`, or a mapping of the same names to one admission's values.
+        tables: the grouper version.
+        rates: for the weight, and with a hospital for the payment; as `pay` takes them.
+        hospital: (1,) row of `schema.HOSPITALS`; an admission without `hospital_id` is its.
+        hospital_status: as `group` takes it.
+        nearest: how many formulas that failed are kept, from 0.
+
+    Returns:
+        An `Explanation`: frames of what was decided, that print as text and show as HTML in a notebook.
+
+    Raises:
+        InputError: there is not exactly one admission or hospital, or a hospital without rates.
+        SchemaError, MissingRateError: as `group` and `pay`.
+
+    >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
+    ...         "sdx_poa": ["Y"], "procedures": ["0FT44ZZ"]}
+    >>> why = explain(case, TableSet.load("43.1"))
+    >>> why["drg"], why.operands.select("operand", "holds", "because").rows()
+    (417, [('MCC', True, ['J9601']), ('d493', True, ['0FT44ZZ'])])
+    """
+    if not isinstance(tables, TableSet):
+        raise InputError(f"tables is {tables!r}, expected a TableSet such as TableSet.load('43.1').")
+    if isinstance(nearest, bool) or not isinstance(nearest, int) or nearest < 0:
+        raise InputError(f"nearest is {nearest!r}, expected a whole number from 0.")
+    if hospital is not None and rates is None:
+        raise InputError("a hospital without rates prices nothing. Pass rates too, such as Rates.load(2026).")
+    one = _one(_frame(admission), "admission")
+    frame = bordered(one, hospital_status)
+    span = grade(encode_span(frame, tables), attributes(tables))
+    status = frame["discharge_status"].item()
+    told = "no discharge status" if status is None else f"discharge status {status}"
+    path = Path(span, _texts(frame), _letters(frame), told)
+    grouped = one.with_columns(answer(span).frame())
+    priced, payment = _priced(grouped, rates, hospital)
+    titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
+    return Explanation(
+        version=tables.version,
+        grouped=priced,
+        title=titles[grouped["drg"].item()],
+        mdc_reason=path.why_mdc,
+        codes=path.codes,
+        steps=path.steps,
+        operands=path.decided,
+        failed=_with_weight(path.failed.head(nearest), one, rates),
+        left_out=max(0, path.failed.height - nearest),
+        hacs=path.hacs,
+        clusters=path.clusters,
+        payment=payment,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _frame(admission: pl.DataFrame | Mapping[str, Any]) -> pl.DataFrame:
+    if not isinstance(admission, Mapping):
+        return admission
+    try:
+        return pl.DataFrame({name: [value] for name, value in admission.items()})
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        wrong = ", ".join(repr(name) for name, value in admission.items() if not _fits(value))
+        raise InputError(f"the admission is no row: cannot be read: {wrong}. See drgsim.schema.ADMISSIONS.") from None
+
+
+def _fits(value: object) -> bool:
+    """Whether a value can stand in a frame."""
+    try:
+        pl.Series([value])
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
+def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
+    """Return the frame, if it has one row."""
+    if not isinstance(frame, pl.DataFrame):
+        raise InputError(f"{what} is {type(frame).__name__}, expected a polars DataFrame of one row.")
+    if frame.height != 1:
+        raise InputError(f"{what} has {frame.height} rows, expected one. Take a row with frame[i] or frame.filter().")
+    return frame
+
+
+def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
+    """Return the codes of an admission, normalised; a null is an empty text."""
+    pdx, sdx, procedures = (
+        normalised(values).fill_null("").to_list()
+        for values in (frame["pdx"], flat(frame["sdx"]), flat(frame["procedures"]))
+    )
+    return pdx[0], sdx, procedures
+
+
+def _letters(frame: pl.DataFrame) -> list[str | None]:
+    """Return the POA letter of each secondary code, as it came; None where there is none."""
+    n = len(flat(frame["sdx"]))
+    given = flat(frame["sdx_poa"]).to_list() if "sdx_poa" in frame.columns else []
+    return (given + [None] * n)[:n]
+
+
+def _priced(
+    grouped: pl.DataFrame, rates: Rates | Sequence[Rates] | None, hospital: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the admission with what it is paid, and the lines of it."""
+    if rates is None:
+        return grouped, None
+    if hospital is None:
+        weighed = with_weights(grouped, rates)
+        return weighed, pl.DataFrame([_weight(weighed)], schema=_PAYMENT, orient="row")
+    own = _one(hospital, "hospital")
+    if "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
+        grouped = grouped.with_columns(own["hospital_id"])
+    paid = pay(grouped, own, rates)
+    about = {column.name: column.about for column in PAID.columns}
+    values = paid.row(0, named=True)
+    lines: list[tuple[str, float | None, str]] = [_weight(paid)]
+    lines.append(("pay code", None, f"{values['pay_code']}: {pay_code_text(values['pay_code'])}"))
+    if values["transfer_fraction"] not in (0.0, 1.0):
+        lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
+    lines += [(_words(name), values[name], about[name]) for name in COMPONENTS if values[name]]
+    lines.append(("total", values["total_usd"], about["total_usd"]))
+    return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
+
+
+def _with_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
+    """Return the formulas that failed with the weight of their DRG; null without rates and for a reroute."""
+    if rates is None:
+        return failed.with_columns(weight=pl.lit(None, pl.Float64))
+    dates = [pl.lit(one[_DATE].item(), pl.Date).alias(_DATE)] if _DATE in one.columns else []
+    return failed.with_columns(with_weights(failed.select("drg", *dates), rates)["weight"])
+
+
+def _weight(frame: pl.DataFrame) -> tuple[str, None, str]:
+    weight = frame["weight"].item()
+    return "weight", None, "none: the DRG is not paid by weight" if weight is None else f"{weight:.4f}"
+
+
+def _words(name: str) -> str:
+    return name.removesuffix("_usd").replace("_", " ")
+
+
+def pay_code_text(code: int) -> str:
+    """Return what a pay code says, also where it carries the flag of a possible outlier.
+
+    >>> pay_code_text(44)
+    'paid, days at or above the geometric mean; an outlier if the operating ratio were higher'
+    """
+    if code in PAY_CODES and code != _FLAGGED:
+        return PAY_CODES[code]
+    return f"{PAY_CODES[code - _FLAGGED]}; an outlier if the operating ratio were higher"

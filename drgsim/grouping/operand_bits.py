@@ -1,0 +1,179 @@
+"""What the grouper sees of each admission: its codes reduced to a few words of operand bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.grouping.code_attributes import Attributes
+from drgsim.grouping.encoding import Encoded
+from drgsim.grouping.rulebook import ONLY_INCIDENT
+from drgsim.numerics.segments import Index, Numbers, Words, distinct, firsts, or_into, ranges, stretches
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Admissions as the formulas see them, (n,) each, and the positions of codes that matter.
+
+    `named` are positions in `Encoded.sdx` of codes that carry names, with their rows and kinds; `severe` those
+    of CCs and MCCs, with their rows and severity bits (0 where the PDX excludes them).
+    `hidden` has, for each procedure, the MDCs (bits) whose search does not see it.
+    """
+
+    pdx_class: Index
+    claim: Words
+    severity: Words
+    counted: Index
+    named: Index
+    named_row: Numbers
+    named_kind: NDArray[np.uint16] | NDArray[np.uint8]
+    severe: Index
+    severe_row: Numbers
+    severe_bits: Words
+    operand_set: NDArray[np.uint16]
+    hidden: NDArray[np.uint32] | None
+    cluster_row: Index
+    cluster: Index
+
+
+def observe(encoded: Encoded, attributes: Attributes) -> Observed:
+    """Reduce encoded admissions to what the formulas of one version can see of them."""
+    diagnoses, rulebook = attributes.diagnoses, attributes.rulebook
+    pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex].astype(np.int64)
+    status = encoded.status_place
+    claim = attributes.discharge_claim[status] | rulebook.class_trauma[pdx_class]
+
+    kind = diagnoses.kind.take(encoded.sdx)
+    named = np.flatnonzero(kind - kind.dtype.type(1) < diagnoses.last_named)  # kind 0 wraps to the largest
+    named_kind, named_row = kind.take(named), encoded.sdx_row.take(named)
+    or_into(claim, named_row, diagnoses.kind_claim.take(named_kind))
+    severe = np.flatnonzero(kind >= diagnoses.first_severe)
+    severe_row = encoded.sdx_row.take(severe)
+    excluded = diagnoses.excluded(encoded.pdx, severe_row, encoded.sdx.take(severe))
+    severe_bits = diagnoses.kind_severity.take(kind.take(severe) * ~excluded)  # kind 0 has none
+    severity = np.zeros(len(claim), np.uint64)
+    or_into(severity, severe_row, severe_bits)
+    severity[attributes.died[status]] &= ~diagnoses.death_excluded
+
+    _note_only_incident(claim, pdx_class, encoded, attributes)
+    operand_set = attributes.procedures.operand_set.take(encoded.procedures)
+    counted, hidden, cluster_row, cluster = _combined(encoded, operand_set, attributes)
+    or_into(claim, encoded.procedure_row, attributes.procedures.claim.take(operand_set))
+    or_into(claim, cluster_row, attributes.procedures.claim[attributes.procedures.clusters.operand_set[cluster]])
+    claim |= attributes.procedures.counted_claim[counted]
+    _note_multiple_trauma(claim, attributes)
+    return Observed(
+        pdx_class=pdx_class,
+        claim=claim,
+        severity=severity,
+        counted=counted,
+        named=named,
+        named_row=named_row,
+        named_kind=named_kind,
+        severe=severe,
+        severe_row=severe_row,
+        severe_bits=severe_bits,
+        operand_set=operand_set,
+        hidden=hidden,
+        cluster_row=cluster_row,
+        cluster=cluster,
+    )
+
+
+def _note_only_incident(claim: Words, pdx_class: Index, encoded: Encoded, attributes: Attributes) -> None:
+    """Set ONLY:incident where PDX and every valid SDX are incident (Definitions Manual, MDC 15)."""
+    rows = np.flatnonzero(attributes.rulebook.class_incident[pdx_class])
+    if len(rows):
+        positions, place = ranges(encoded.sdx_start, rows)
+        codes = encoded.sdx[positions]
+        other = attributes.diagnoses.valid[codes] & ~attributes.diagnoses.incident[codes]
+        only = np.bincount(place[other], minlength=len(rows)) == 0
+        claim[rows[only]] |= np.uint64(1 << attributes.rulebook.layout.claim[ONLY_INCIDENT])
+
+
+def _note_multiple_trauma(claim: Words, attributes: Attributes) -> None:
+    """Set MULTST where two different body regions have significant trauma (Definitions Manual, MDC 24)."""
+    layout = attributes.rulebook.layout
+    if "MULTST" in layout.claim:
+        regions = np.uint64(attributes.rulebook.trauma_mask)
+        several = np.bitwise_count(claim & regions) >= 2
+        claim |= several.astype(np.uint64) << np.uint64(layout.claim["MULTST"])
+        claim &= ~regions
+
+
+def _combined(
+    encoded: Encoded, operand_set: NDArray[np.uint16], attributes: Attributes
+) -> tuple[Index, NDArray[np.uint32] | None, Index, Index]:
+    """Return what procedures mean together: counted words, hiding, and the clusters present by row."""
+    clusters = attributes.procedures.clusters
+    counted = np.zeros(len(encoded), np.int64)
+    none = np.zeros(0, np.int64)
+    part = attributes.procedures.part.take(encoded.procedures)
+    parts = np.flatnonzero(part != 0)
+    row = encoded.procedure_row.take(parts)
+    enough = part.take(parts) > 1
+    enough[1:] |= row[1:] == row[:-1]
+    special = row[enough]
+    if not len(special):
+        return counted, None, none, none
+    rows = special[firsts(special)].astype(np.int64)
+    chosen, of = _distinct_lists(encoded.procedures, encoded.procedure_start, rows)
+    positions, place = ranges(encoded.procedure_start, rows[chosen])
+    codes = encoded.procedures[positions]
+    component = clusters.component[codes]
+    claim_of, cluster, hides = clusters.present(place[component], codes[component])
+    sets = clusters.operand_set[cluster]
+    counted[rows] = clusters.counted(operand_set[positions], firsts(place), sets, claim_of)[of]
+    hidden = None
+    if hides.any():
+        hidden_in_list = np.zeros(len(positions), np.uint32)
+        hidden_in_list[component] = hides
+        in_list, _ = ranges(np.searchsorted(place, np.arange(len(chosen) + 1)), of)
+        hidden = np.zeros(len(encoded.procedures), np.uint32)
+        hidden[ranges(encoded.procedure_start, rows)[0]] = hidden_in_list[in_list]
+    found, at = ranges(np.searchsorted(claim_of, np.arange(len(chosen) + 1)), of)
+    return counted, hidden, rows[at], cluster[found]
+
+
+def _distinct_lists(values: Numbers, start: Index, rows: Index) -> tuple[Index, Index]:
+    """Return one of `rows` for each distinct list of values, and for each of `rows` which of these it equals."""
+    positions, place = ranges(start, rows)
+    slot = positions - start[rows][place]
+    padded = np.full((len(rows), (int(slot.max(initial=0)) + 2) // 2 * 2), -1, np.int32)
+    padded[place, slot] = values[positions]
+    return distinct(list(padded.view(np.uint64).T.copy()))
+
+
+def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Bytes, rows: Index | None = None) -> Words:
+    """Return the procedure operands visible when `mdc` is searched, (n,) words in that MDC's layout.
+
+    Args:
+        observed, encoded, attributes: the admissions and the version.
+        mdc: (n,) the MDC searched for each.
+        rows: the admissions to look at, which may repeat, or None for all.
+    """
+    procedures = attributes.procedures
+    words = np.zeros(len(mdc), np.uint64)
+    sets, hidden = observed.operand_set, observed.hidden
+    place: NDArray[np.integer] = encoded.procedure_row
+    carriers, carrier_place, counted = observed.cluster, observed.cluster_row, observed.counted
+    if rows is not None:
+        positions, place = ranges(encoded.procedure_start, rows)
+        sets, counted = sets[positions], counted[rows]
+        hidden = None if hidden is None else hidden[positions]
+        first, last = (np.searchsorted(observed.cluster_row, rows, side) for side in ("left", "right"))
+        own, carrier_place = stretches(first, last - first)
+        carriers = observed.cluster[own]
+    searched = mdc[place]
+    values = procedures.seen(searched, sets)
+    if hidden is not None:
+        values[(hidden >> searched) & np.uint32(1) > 0] = 0
+    or_into(words, place, values)
+    or_into(words, carrier_place, procedures.seen(mdc[carrier_place], procedures.clusters.operand_set[carriers]))
+    some = np.flatnonzero(counted)
+    words[some] |= procedures.counted_view[mdc[some], counted[some]]
+    return words

@@ -1,0 +1,223 @@
+"""Which codes a code is easily mistaken for, and which diagnoses are plausible beside a principal one.
+
+Everything is derived from the version's own codes, severities and descriptions, and from the shipped population;
+nothing depends on the admissions at hand, so that a batch cannot change an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.grouping.code_attributes import attributes
+from drgsim.miscoding.error_sites import Options
+from drgsim.numerics.keyed_random import Ints
+from drgsim.schema import normalised
+from drgsim.tables.code_limits import legality
+from drgsim.tables.manifest import read_table
+from drgsim.tables.national_facts import facts
+from drgsim.tables.table_set import TableSet
+
+Codes = NDArray[np.int32]
+
+MDCS = 26
+"""Major diagnostic categories, 0 to 25."""
+CATEGORY = 3
+"""Characters of an ICD-10-CM category."""
+_LONGEST = 7
+_NEARER = 8.0
+"""How much likelier a code is for each further character it shares: most wrong codes are near neighbours."""
+_UNSPECIFIED = r"(?i)\bunspecified\b"
+
+
+def severity_rungs(codes: Codes, tables: TableSet, *, up: bool, to: Sequence[str] = ()) -> Options:
+    """Return, for each of some diagnoses, those of its category with a higher (or lower) severity, nearest likeliest.
+
+    Args:
+        codes: (g,) distinct codebook numbers, ascending; group i holds the options of the i-th.
+        tables: the version.
+        up: whether severity rises.
+        to: beginnings of the codes that may come of it; empty allows all.
+    """
+    return _options(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
+
+
+def unspecified(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
+    """Return, for each of some diagnoses that say what they are, the unspecified ones of its category.
+
+    Arguments as in `severity_rungs`; a diagnosis that is unspecified itself has none.
+    """
+    return _options(codes.tobytes(), tables, "unspecified", tuple(to))
+
+
+def named(to: Sequence[str], tables: TableSet) -> Options:
+    """Return the version's diagnoses that begin with one of some texts, as one group, one as likely as another."""
+    begins = [pl.col("code").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))]
+    found = _book(tables).filter(pl.any_horizontal(begins)).sort("number")
+    return Options.of(np.array([0, len(found)]), found["number"].to_numpy(), found["likely"].to_numpy())
+
+
+def same_category(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
+    """Return, for each of some diagnoses, the others of its category that may be principal."""
+    return _options(codes.tobytes(), tables, "may lead", tuple(to))
+
+
+def same_chapter(codes: Codes, tables: TableSet) -> tuple[Options, Ints]:
+    """Return the common principal diagnoses of each ICD-10-CM chapter, and the chapter (group) of each code.
+
+    Common ones are those of the shipped population, weighted by how often they are principal there.
+    """
+    chapters = chapter_starts(tables)
+    common = facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
+    book = _book(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
+    chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
+    options = Options.of(group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy())
+    texts = attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
+    return options, chapters.search_sorted(texts, side="right").to_numpy().astype(np.int64) - 1
+
+
+def plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> Options:
+    """Return diagnoses of one severity that are plausible beside principal ones of each MDC (group 0 to 25).
+
+    By default those of the shipped population: how common each is, times how much likelier its kind is in the MDC;
+    and those that payers' clinical validation questions most (`miscoding/unsupported_mcc.csv`).
+
+    Args:
+        tables: the version.
+        severity: "CC" or "MCC".
+        codes: a list of one's own, all alike; only those of that severity are used.
+    """
+    level = pl.DataFrame({"code": tables.diagnoses["code"], "severity": tables.diagnoses["severity"].cast(pl.String)})
+    if codes:
+        listed = pl.DataFrame({"code": normalised(pl.Series(list(codes))), "group": "", "weight": 1.0})
+    else:
+        listed = _common(tables)
+    listed = listed.join(level, on="code").filter(pl.col("severity") == severity)
+    affinity = facts("affinity", tables.folder)
+    rows = (
+        listed.join(pl.DataFrame({"mdc": pl.Series(list(range(MDCS)), dtype=pl.UInt8)}), how="cross")
+        .join(affinity, on=["group", "mdc"], how="left", maintain_order="left")
+        .with_columns(weight=pl.col("weight") * pl.col("ratio").fill_null(1.0))
+        .group_by("mdc", "code", maintain_order=True)
+        .agg(pl.col("weight").sum())
+        .sort("mdc", "code")
+    )
+    numbers = attributes(tables).diagnosis_book.numbers(rows["code"])
+    return Options.of(group_starts(rows["mdc"].to_numpy().astype(np.int64), MDCS), numbers, rows["weight"].to_numpy())
+
+
+def procedure_neighbours(codes: Codes, tables: TableSet, axes: Sequence[int]) -> Options:
+    """Return, for each of some procedures, the valid ones that differ in just one of the given axes (1 to 7).
+
+    Each axis that has any is as likely as another. Arguments as in `severity_rungs`.
+    """
+    book = attributes(tables).procedure_book.codes
+    every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
+    every = every.filter(pl.Series(legality(tables).procedure_valid[1:]))
+    own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
+    parts = []
+    for axis in axes:
+        masked = pl.col("code").str.slice(0, axis - 1) + "." + pl.col("code").str.slice(axis)
+        found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
+        found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
+        parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
+    return _grouped(codes, pl.concat(parts))
+
+
+def durations(tables: TableSet) -> pl.DataFrame:
+    """Return procedures that say how long something lasted: `code`, `longer_code`, `min_los_days` of the longer."""
+    columns = {"code": pl.String(), "longer_code": pl.String(), "min_los_days": pl.Int64()}
+    return read_table(tables.folder, "miscoding/durations.csv", columns)
+
+
+@lru_cache(maxsize=4)
+def chapter_starts(tables: TableSet) -> pl.Series:
+    """Return the first category of each ICD-10-CM chapter, ascending."""
+    columns = {"first_category": pl.String(), "title": pl.String()}
+    return read_table(tables.folder, "miscoding/chapters.csv", columns)["first_category"]
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _book(tables: TableSet) -> pl.DataFrame:
+    """Return the version's diagnoses: number, code, category, level, whether unspecified, may lead, how likely."""
+    rules, legal = attributes(tables), legality(tables)
+    codes = rules.diagnosis_book.codes
+    level = rules.diagnoses.scheme_severity[rules.diagnoses.scheme][1:]
+    described = tables.diagnosis_descriptions().filter(pl.col("description").str.contains(_UNSPECIFIED))["code"]
+    return pl.DataFrame(
+        {
+            "number": np.arange(1, len(codes) + 1, dtype=np.int32),
+            "code": codes,
+            "category": codes.str.slice(0, CATEGORY),
+            "level": level.astype(np.int8),
+            "unspecified": codes.is_in(described.implode()),
+            "may_lead": legal.may_be_pdx[1:],
+            "likely": legal.likely[1:],
+        }
+    ).filter(pl.Series(rules.diagnoses.valid[1:]))
+
+
+_RELATIONS = {
+    "higher": pl.col("level_right") > pl.col("level"),
+    "lower": pl.col("level_right") < pl.col("level"),
+    "unspecified": pl.col("unspecified_right") & ~pl.col("unspecified"),
+    "may lead": pl.col("may_lead_right"),
+}
+"""What one diagnosis must be to another of its category."""
+
+
+@lru_cache(maxsize=32)
+def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
+    """Return the options of some diagnoses (codebook numbers, int32); kept, since scenarios are tried at many rates."""
+    codes = np.frombuffer(numbers, np.int32)
+    book = _book(tables)
+    own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
+    begins = [
+        pl.col("code_right").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))
+    ]
+    shared = sum(
+        (pl.col("code").str.slice(0, n) == pl.col("code_right").str.slice(0, n)).cast(pl.Int32)
+        & (pl.col("code").str.len_chars() >= n).cast(pl.Int32)
+        for n in range(CATEGORY + 1, _LONGEST + 1)
+    )
+    pairs = (
+        own.join(book, on="category")
+        .filter((pl.col("number") != pl.col("number_right")) & _RELATIONS[relation])
+        .filter(pl.any_horizontal(begins) if begins else pl.lit(value=True))
+        .select("number", other="number_right", weight=pl.lit(_NEARER).pow(shared) * pl.col("likely_right"))
+    )
+    return _grouped(codes, pairs)
+
+
+def _grouped(codes: Codes, pairs: pl.DataFrame) -> Options:
+    """Return pairs of a code and another as options, group i those of the i-th code."""
+    pairs = pairs.sort("number", "other")
+    group = np.searchsorted(codes, pairs["number"].to_numpy()).astype(np.int64)
+    return Options.of(group_starts(group, len(codes)), pairs["other"].to_numpy(), pairs["weight"].to_numpy())
+
+
+def group_starts(group: Ints, groups: int) -> Ints:
+    """Return where the members of each group begin, and where the last end, from the ascending group of each."""
+    return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=groups))]).astype(np.int64)
+
+
+def _common(tables: TableSet) -> pl.DataFrame:
+    """Return common secondary diagnoses with their kind and weight, the often questioned ones as of any kind."""
+    conditions = facts("conditions", tables.folder).filter(pl.col("stay_share") > 0)
+    columns = {"code": pl.String(), "weight": pl.Float64(), "note": pl.String()}
+    questioned = read_table(tables.folder, "miscoding/unsupported_mcc.csv", columns)
+    mean = pl.col("weight") / pl.col("weight").sum()
+    total = float(conditions["stay_share"].sum())
+    return pl.concat(
+        [
+            conditions.select("code", "group", weight=pl.col("stay_share") / total),
+            questioned.select("code", group=pl.lit(""), weight=mean),
+        ]
+    )

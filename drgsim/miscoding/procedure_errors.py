@@ -1,0 +1,181 @@
+"""Coding errors of procedures: the wrong one, one missed or added, and how long a ventilator ran."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from drgsim.miscoding.confusable_codes import MDCS, durations, group_starts, procedure_neighbours
+from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.error_sites import Options, Sites
+from drgsim.numerics.keyed_random import Ints
+from drgsim.numerics.segments import ranked
+from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Cases
+from drgsim.rebilling.code_changes import Kind
+from drgsim.tables.national_facts import facts
+
+_NO_OR = "nonor"
+
+
+class PcsWrong(Operator):
+    """A procedure is billed as a valid one that differs in one of the seven axes of ICD-10-PCS.
+
+    `rate` is the share of procedures; `axes` may differ (1 section, 2 body system, 3 operation, 4 body part,
+    5 approach, 6 device, 7 qualifier), each that has a neighbour as likely as another.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.rebilling.baseline import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsWrong(rate=0.02).sites(cases).rate.round(3).tolist()
+    [0.02]
+    """
+
+    kind: Literal["pcs_wrong"] = "pcs_wrong"
+    rate: Rate = 0.0
+    axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return every known procedure."""
+        at = np.flatnonzero(cases.encoded.procedures)
+        codes, group = ranked(cases.encoded.procedures[at])
+        options = procedure_neighbours(codes, cases.tables, self.axes)
+        return _of_procedures(cases, at, self.rate, options, group.astype(np.int64))
+
+
+class PcsOmit(Operator):
+    """An operating-room procedure is not billed. `rate` is the share of O.R. procedures.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.rebilling.baseline import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsOmit(rate=0.02).sites(cases).rate.round(3).tolist()
+    [0.02]
+    """
+
+    kind: Literal["pcs_omit"] = "pcs_omit"
+    rate: Rate = 0.0
+    USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
+    CERTAIN: ClassVar[bool] = True
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return every O.R. procedure."""
+        at = np.flatnonzero(_is_or(cases))
+        return _of_procedures(cases, at, self.rate, Options.single(0), np.zeros(len(at), np.int64))
+
+
+class PcsAdd(Operator):
+    """An operating-room procedure is billed that was not done.
+
+    `rate` is the share of admissions without one. The procedure is a common one (of the shipped population) that the
+    formulas of the admission's MDC look at.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.rebilling.baseline import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [[]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PcsAdd(rate=0.01).sites(cases).rate.round(3).tolist()
+    [0.01]
+    """
+
+    kind: Literal["pcs_add"] = "pcs_add"
+    rate: Rate = 0.0
+    USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
+    ON_CODES: ClassVar[bool] = False
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return one site an admission without an O.R. procedure."""
+        has = np.zeros(len(cases), np.bool_)
+        has[cases.encoded.procedure_row[_is_or(cases)]] = True
+        rows = np.flatnonzero(~has)
+        group = np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)
+        return Sites.of(Kind.ADD_PROCEDURE, rows, self.rate, _common_of_mdc(cases), group=group)
+
+
+class Duration(Operator):
+    """The hours of mechanical ventilation are billed as one class too long or too short.
+
+    `over` and `under` are the shares of procedures that have a longer and a shorter class. None longer than the
+    stay allows (`miscoding/durations.csv`); a stay of unknown length allows all.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.rebilling.baseline import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [6]}
+    >>> codes = {"pdx": ["J9601"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["5A1945Z"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> Duration(over=0.05).sites(cases).rate.round(3).tolist()
+    [0.05]
+    """
+
+    kind: Literal["duration"] = "duration"
+    over: Rate = 0.0
+    under: Rate = 0.0
+    RATES: ClassVar[tuple[str, ...]] = ("over", "under")
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return every procedure that says how long it lasted, once a direction."""
+        table = durations(cases.tables)
+        shorter, longer = (cases.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
+        every = cases.encoded.procedures
+        empty = Sites.of(Kind.PROCEDURE, np.zeros(0, np.int64), 0.0, Options.single(0))
+        parts = [empty]
+        for draw, (rate, before, after, least) in enumerate(
+            (
+                (self.over, shorter, longer, table["min_los_days"].to_numpy()),
+                (self.under, longer, shorter, np.zeros(len(table), np.int64)),
+            )
+        ):
+            options = Options.of(np.arange(len(after) + 1), after)
+            for group, (code, days) in enumerate(zip(before, least, strict=True)):
+                at = np.flatnonzero(every == code) if rate else np.zeros(0, np.int64)
+                los = cases.los[cases.encoded.procedure_row[at]]
+                at = at[(los == UNKNOWN_NUMBER) | (los >= days)]
+                parts.append(_of_procedures(cases, at, rate, options, np.full(len(at), group, np.int64), draw))
+        return Sites.joined(parts)
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _of_procedures(cases: Cases, at: Ints, rate: float, options: Options, group: Ints, draw: int = 0) -> Sites:
+    """Return sites at positions of procedures."""
+    row = cases.encoded.procedure_row[at]
+    place = at - cases.encoded.procedure_start[row]
+    before = cases.encoded.procedures[at]
+    return Sites.of(Kind.PROCEDURE, row, rate, options, group=group, place=place, before=before, draw=draw)
+
+
+def _is_or(cases: Cases) -> NDArray[np.bool_]:
+    """Return which procedures of the admissions are O.R. procedures, (k,)."""
+    procedures = cases.rules.procedures
+    by_set = np.array([bool(names) and _NO_OR not in names for names in procedures.names])
+    found: NDArray[np.bool_] = by_set[procedures.operand_set[cases.encoded.procedures]]
+    return found
+
+
+def _common_of_mdc(cases: Cases) -> Options:
+    """Return common O.R. procedures that the formulas of each MDC look at, group 0 to 25."""
+    procedures = cases.rules.procedures
+    common = facts("procedures", cases.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
+    numbers = cases.rules.procedure_book.numbers(common["code"])
+    sets = procedures.operand_set[numbers]
+    is_or = np.array([bool(names) and _NO_OR not in names for names in procedures.names])[sets]
+    seen = (procedures.view[:MDCS, :][:, sets] > 0) & is_or
+    mdc, which = np.nonzero(seen)
+    return Options.of(group_starts(mdc, MDCS), numbers[which], common["weight"].to_numpy()[which])

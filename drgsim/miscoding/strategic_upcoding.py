@@ -1,0 +1,163 @@
+"""Upcoding as a choice: what pays most is billed, the more often the more it pays and the less it is deterred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from drgsim.exceptions import InputError
+from drgsim.miscoding.confusable_codes import MDCS, plausible
+from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.error_sites import Options, Sites
+from drgsim.miscoding.scrubber import refusals
+from drgsim.numerics.keyed_random import Floats, Ints
+from drgsim.pricing.rates import Rates
+from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.tables.table_set import TableSet
+
+
+@dataclass(frozen=True, eq=False)
+class Gains:
+    """The candidate that pays most on each admission, (n,): its code (0 none) and what it adds [cents]."""
+
+    code: NDArray[np.int32]
+    cents: Ints
+
+
+class StrategicUpcode(Operator):
+    """The hospital adds, of some candidate diagnoses, the one that pays most, if it is worth the risk.
+
+    What an upcoded claim is worth is gain x (1 - detection x (1 + penalty)): a detected one repays the gain and a
+    multiple of it. The share of admissions upcoded is `ceiling` x (1 - exp(-worth / `scale_usd`)), 0 where the worth is
+    not above 0.
+
+    Attributes:
+        ceiling: share of admissions upcoded where the worth is without bound.
+        detection: probability that an upcoded claim is found out.
+        penalty: what is lost beside the gain if it is, as a multiple of it.
+        scale_usd: worth at which 63 % of the ceiling are upcoded [USD].
+        codes: the candidates; by default the `candidates` most plausible MCCs and CCs of each MDC.
+
+    >>> import polars as pl
+    >>> from drgsim import Rates, TableSet
+    >>> from drgsim.rebilling.baseline import Cases
+    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
+    >>> codes = {"pdx": ["K810"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
+    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(cases)
+    >>> bool(len(sites) == 1 and 0 < sites.rate[0] < 0.2)
+    True
+    """
+
+    kind: Literal["strategic_upcode"] = "strategic_upcode"
+    ceiling: Rate = 0.0
+    detection: Rate = 0.0
+    penalty: Annotated[float, Field(ge=0, le=100)] = 0.0
+    scale_usd: Annotated[float, Field(gt=0, le=1e9)] = 4000.0
+    codes: tuple[str, ...] = ()
+    candidates: Annotated[int, Field(ge=1, le=100)] = 6
+    RATES: ClassVar[tuple[str, ...]] = ("ceiling",)
+    USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
+    ON_CODES: ClassVar[bool] = False
+
+    def sites(self, cases: Cases) -> Sites:
+        """Return one site an admission on which a candidate pays more, with its probability."""
+        best = self.gains(cases)
+        rate = self.probability(best.cents)
+        row = np.flatnonzero(rate > 0)
+        options = Options.of(np.arange(len(row) + 1), best.code[row])
+        return Sites.of(Kind.ADD_SDX, row, rate[row], options, group=np.arange(len(row)))
+
+    def gains(self, cases: Cases) -> Gains:
+        """Try every candidate on every admission the filter admits, and keep the one that pays most."""
+        rows = np.flatnonzero(self.where.rows(cases))
+        code, gain = np.zeros(len(cases), np.int32), np.zeros(len(cases), np.int64)
+        for candidate in self._candidates(cases):
+            after = candidate[np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)]
+            zero = np.zeros(len(rows), np.int32)
+            edits = Edits(rows, np.full(len(rows), Kind.ADD_SDX, np.uint8), zero, zero, after)
+            legal = (after > 0) & (refusals(edits, cases, guarded=self.guarded, excluded=False) == 0)
+            edits = edits.take(np.flatnonzero(legal))
+            more = cases.billed(edits, np.arange(len(edits) + 1)).cents - cases.pricer.cents[edits.row]
+            better = np.flatnonzero(more > gain[edits.row])
+            gain[edits.row[better]], code[edits.row[better]] = more[better], edits.after[better]
+        return Gains(code, gain)
+
+    def probability(self, gain: Ints) -> Floats:
+        """Return the share of admissions upcoded at these gains [cents]."""
+        worth = gain / 100 * (1 - self.detection * (1 + self.penalty))
+        return np.asarray(self.ceiling * -np.expm1(-np.maximum(worth, 0.0) / self.scale_usd))
+
+    def _candidates(self, cases: Cases) -> NDArray[np.int32]:
+        """Return candidates by rank and MDC, (candidates, 26); 0 is none."""
+        ranked: list[list[int]] = [[] for _ in range(MDCS)]
+        for severity in ("MCC", "CC"):
+            options = plausible(cases.tables, severity, codes=self.codes)
+            for mdc in range(MDCS):
+                own = slice(options.start[mdc], options.start[mdc + 1])
+                order = np.argsort(-options.weight[own], kind="stable")
+                most = len(order) if self.codes else self.candidates
+                ranked[mdc] += options.after[own][order[:most]].tolist()
+        width = max(map(len, ranked))
+        return np.array([own + [0] * (width - len(own)) for own in ranked], np.int32).T
+
+
+def detection_sweep(
+    admissions: pl.DataFrame,
+    upcoding: StrategicUpcode,
+    *,
+    tables: TableSet,
+    hospitals: pl.DataFrame | None,
+    rates: Rates | Sequence[Rates],
+    detection: Sequence[float],
+    penalty: Sequence[float] | None = None,
+) -> pl.DataFrame:
+    """Return what upcoding is worth to the hospital as a given detection rises, without sampling noise.
+
+    What detection an audit design gives is told by `drgsim.compliance.deterrence.consequences`, and which of the two answers the
+    other by `drgsim.compliance.upcoding_equilibrium.equilibrium`.
+
+    Args:
+        admissions, tables, hospitals, rates: as in `simulate`.
+        upcoding: the behaviour; its own `detection` (and `penalty`) are replaced.
+        detection: probabilities of being found out.
+        penalty: multiples of the gain; by default the behaviour's own.
+
+    Returns:
+        A row a pair: `detection`, `penalty`, `upcoded` [admissions], `gain_usd`, `repaid_usd`, `penalty_usd`,
+        `net_usd` (gain less both), all expected values.
+
+    Raises:
+        InputError: a detection is outside 0 to 1, or a penalty negative.
+
+    >>> from drgsim import generate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(500, seed=1, tables=tables)
+    >>> table = detection_sweep(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,
+    ...                         hospitals=hospitals, rates=rates, detection=[0.0, 0.1, 0.3])
+    >>> table["upcoded"].is_sorted(descending=True), table["net_usd"][-1]
+    (True, 0.0)
+    """
+    penalties = [upcoding.penalty] if penalty is None else list(penalty)
+    if any(not 0 <= d <= 1 for d in detection) or any(p < 0 for p in penalties):
+        raise InputError("detection must lie within 0 and 1, and penalties not below 0.")
+    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    gain = upcoding.gains(cases).cents
+    rows = []
+    for multiple in penalties:
+        for found in detection:
+            behaviour = upcoding.model_copy(update={"detection": found, "penalty": multiple})
+            rate = behaviour.probability(gain)
+            usd = float(rate @ gain) / 100
+            repaid, fined = found * usd, found * multiple * usd
+            rows.append((found, multiple, float(rate.sum()), usd, repaid, fined, usd - repaid - fined))
+    names = ("detection", "penalty", "upcoded", "gain_usd", "repaid_usd", "penalty_usd", "net_usd")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")

@@ -1,0 +1,205 @@
+"""Figures of one simulation: the shift by error, single replicates, severity before and after."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drgsim.exceptions import InputError, did_you_mean
+from drgsim.plots.style import (
+    INK,
+    NEUTRAL,
+    OVER,
+    PALE,
+    SMALL,
+    UNDER,
+    figures,
+    ink,
+    money,
+    named,
+    new_axes,
+    percent,
+    signed,
+    tidy,
+    upright,
+)
+from drgsim.schema import Severity
+from drgsim.simulation.estimates import LEVEL, t_quantile
+from drgsim.simulation.results import Simulation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEVEL) -> Axes:
+    """Draw the payment shift error by error as a waterfall that ends in the total.
+
+    Each bar begins where the one above ended; its length is what the error contributed to a replicate [USD]
+    (Shapley values, which add up), its whisker the interval of that mean. The last bar is the total.
+
+    Args:
+        result: of `simulate`.
+        ax: where to draw; by default a new figure.
+        level: of the intervals; a single replicate has none, and the axis says so.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.cli.demo import demo
+    >>> tables = TableSet.load("43.1")
+    >>> hospitals, admissions = generate(300, seed=1, tables=tables)
+    >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
+    >>> plot_shift(result).get_yticklabels()[-1].get_text()
+    'total'
+    """
+    ax = ax or new_axes(8, 1.4 + 0.5 * (len(result.scenario.errors) + 1))
+    table = result.operators()
+    shift, total = table["shapley_usd"].to_numpy(), len(table) - 1
+    end = np.append(np.cumsum(shift[:-1]), shift[-1])
+    start = np.append(0.0, end[:-1])
+    start[-1] = 0.0
+    unit, scale = money(end.tolist())
+    sure = t_quantile(result.replicates - 1, level) if result.replicates > 1 else float("nan")
+    reach = table["standard_error"].fill_null(float("nan")).to_numpy() * sure
+    for place, (a, b) in enumerate(zip(start / scale, end / scale, strict=True)):
+        ax.barh(place, b - a, left=a, height=0.55, **ink(b - a))
+        if np.isfinite(reach[place]):
+            ax.errorbar(b, place, xerr=reach[place] / scale, color=INK, capsize=4, linewidth=1.2)
+        if place < total:
+            ax.plot([b, b], [place, place + 1], color=INK, linewidth=0.6, linestyle=":")
+    low, high = min(0.0, *(end - np.nan_to_num(reach))) / scale, max(0.0, *(end + np.nan_to_num(reach))) / scale
+    room = 0.04 * (high - low or 1.0)
+    for place, (usd, half) in enumerate(zip(shift / scale, reach / scale, strict=True)):
+        told = signed(usd, half, digits=figures(shift / scale))
+        ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
+    ax.set_xlim(low - room, high + room)
+    ax.axvline(0, color=INK, linewidth=0.8)
+    upright(ax, [fill(named(name), 26) for name in table["operator"]])
+    ax.get_yticklabels()[-1].set_fontweight("bold")
+    ax.axhline(total - 0.5, color=PALE, linewidth=0.8)
+    ax.set_xlabel(f"billed less truth, {unit} a replicate ({_whiskers(result, level)})")
+    return tidy(ax, title="Payment shift by error")
+
+
+def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str = "net", level: float = LEVEL) -> Axes:
+    """Draw one measure of every replicate: what chance alone does to a run.
+
+    Bars count replicates, ticks below them are single ones. Above stand the mean with its interval, and the span of
+    the middle share of single replicates.
+
+    Args:
+        result: of `simulate`.
+        ax: where to draw; by default a new figure.
+        measure: "net", "over", "under" or "gross" [USD].
+        level: of the interval and of the middle share.
+
+    Raises:
+        InputError: there is no such measure.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.cli.demo import demo
+    >>> tables = TableSet.load("43.1")
+    >>> hospitals, admissions = generate(300, seed=1, tables=tables)
+    >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
+    >>> plot_replicates(result, measure="over").get_ylabel()
+    'replicates'
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    total = result.totals
+    values = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
+    values["gross"] = values["over"] + values["under"]
+    if measure not in values:
+        raise InputError(f"no measure of money is called {measure!r}.{did_you_mean(measure, values)}")
+    ax = ax or new_axes(7, 3.6)
+    usd = values[measure]
+    unit, scale = money(usd.tolist())
+    usd = usd / scale
+    colour = {"over": OVER, "under": UNDER}.get(measure, NEUTRAL)
+    counts, _, _ = ax.hist(usd, bins=_bins(usd), color=colour, edgecolor="white")
+    top, mean = float(max(counts)), float(usd.mean())
+    ax.plot(usd, np.full(len(usd), -0.04 * top), "|", color=INK, markersize=8, label="single replicates")
+    if len(usd) > 1:
+        reach = t_quantile(len(usd) - 1, level) * float(usd.std(ddof=1)) / len(usd) ** 0.5
+        low, high = np.quantile(usd, [0.5 - level / 2, 0.5 + level / 2])
+        ax.plot([low, high], [1.2 * top] * 2, "|-", color=INK, linewidth=1, label=f"{percent(level)} of replicates")
+        ax.errorbar(
+            mean,
+            1.1 * top,
+            xerr=reach,
+            fmt="D",
+            markersize=4,
+            color=INK,
+            capsize=4,
+            linewidth=2.2,
+            label=f"mean, {percent(level)} interval",
+        )
+    ax.set_ylim(-0.1 * top, 1.28 * top)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_ylabel("replicates")
+    ax.set_xlabel(f"{_MONEY[measure]}, {unit} a replicate")
+    ax.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    told = signed(mean, reach if len(usd) > 1 else None, digits=figures([mean]))
+    return tidy(ax, title=f"{len(usd):,} replicates of {result.admissions.height:,} admissions: {told} {unit}")
+
+
+def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = LEVEL) -> Axes:
+    """Draw the share of admissions at each severity of the grouper, in truth and as billed.
+
+    Numbers above the bars are the change with its interval, in percentage points. Bills that are returned count
+    at their true severity.
+
+    Args:
+        result: of `simulate`.
+        ax: where to draw; by default a new figure.
+        level: of the intervals.
+
+    >>> from drgsim import Rates, TableSet, generate
+    >>> from drgsim.cli.demo import demo
+    >>> tables = TableSet.load("43.1")
+    >>> hospitals, admissions = generate(300, seed=1, tables=tables)
+    >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
+    >>> [text.get_text() for text in plot_severity(result).get_legend().get_texts()]
+    ['truth', 'billed']
+    """
+    ax = ax or new_axes(6, 3.8)
+    n = max(result.admissions.height, 1)
+    change = {name: result.totals[name.lower()].to_numpy() / n for name in ("MCC", "CC")}
+    change["NONE"] = -(change["MCC"] + change["CC"])
+    levels, r = Severity.categories.to_list(), result.replicates
+    truth = np.array([int((result.admissions["severity"] == name).sum()) / n for name in levels])
+    billed = truth + np.array([change[name].mean() for name in levels])
+    sure = t_quantile(r - 1, level) if r > 1 else float("nan")
+    reach = np.array([change[name].std(ddof=1) / r**0.5 * sure if r > 1 else np.nan for name in levels])
+    at = np.arange(len(levels))
+    ax.bar(at - 0.2, 100 * truth, 0.38, color=PALE, edgecolor=INK, linewidth=0.6, label="truth")
+    ax.bar(at + 0.2, 100 * billed, 0.38, color=UNDER, hatch="//", edgecolor="white", linewidth=0, label="billed")
+    if r > 1:
+        ax.errorbar(at + 0.2, 100 * billed, yerr=100 * reach, fmt="none", ecolor=INK, capsize=4)
+    for place, (after, half) in enumerate(zip(100 * (billed - truth), 100 * reach, strict=True)):
+        told = signed(after, half)
+        top = 100 * max(truth[place], billed[place] + np.nan_to_num(reach[place]))
+        ax.annotate(told, (place, top), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL + 1)
+    ax.set_xticks(at, ["no CC", "CC", "MCC"])
+    ax.margins(y=0.12)
+    ax.set_ylabel("admissions, %")
+    ax.set_xlabel(f"severity of the DRG ({_whiskers(result, level)})")
+    ax.legend(frameon=False, fontsize=SMALL + 1, loc="upper left")
+    return tidy(ax, title="Severity before and after; above: change, percentage points")
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+_MONEY = {"net": "net shift", "over": "overpaid", "under": "underpaid", "gross": "overpaid and underpaid"}
+
+
+def _whiskers(result: Simulation, level: float) -> str:
+    """Say what the whiskers are, or why there are none."""
+    if result.replicates < 2:
+        return "one replicate: no interval"
+    return f"whiskers: {percent(level)} interval over {result.replicates} replicates"
+
+
+def _bins(values: np.ndarray) -> int:
+    """Return the number of bars: one and a half square roots of the replicates, 4 to 40."""
+    return int(min(max(4, 1.5 * len(values) ** 0.5), 40))

@@ -1,0 +1,254 @@
+"""Provider inputs: completed and validated.
+
+A hospital needs an id, an operating cost-to-charge ratio and a wage index (or a CBSA to look it up by);
+everything else has the default `drgsim.schema.HOSPITALS` states. Two hospitals of CMS's Impact File stand
+in the table folder as an example: `example_hospitals()`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import polars as pl
+
+from drgsim.exceptions import InputError, MissingRateError, SchemaError
+from drgsim.numerics.fixed_point import rounded, scaled
+from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
+from drgsim.pricing.rates import Rates
+from drgsim.schema import HOSPITALS, checked
+from drgsim.tables.manifest import read_table, table_folder
+
+_DEFAULTS: Mapping[str, float | str | bool] = {
+    "operating_ccr": 0.0,
+    "beds": 0,
+    "resident_to_bed_ratio": 0.0,
+    "capital_ccr": 0.0,
+    "ssi_ratio": 0.0,
+    "medicaid_ratio": 0.0,
+    "cbsa_size": "O",
+    "provider_type": "00",
+    "cola": 1.0,
+    "quality_reported": True,
+    "ehr_reduction": False,
+    "hac_reduction": False,
+    "uncompensated_care_usd": 0.0,
+    "low_volume_factor": 0.0,
+    "hospital_specific_rate_usd": 0.0,
+    "new_capital_hospital": False,
+    "waiver": False,
+    "reclassified": False,
+    "pass_through_usd": 0.0,
+    "organ_acquisition_usd": 0.0,
+    "direct_education_usd": 0.0,
+}
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "wage_index": (0.0001, 9.9999),
+    "operating_ccr": (0.0, 9.999),
+    "capital_ccr": (0.0, 9.999),
+    "beds": (0, 99_999),
+    "resident_to_bed_ratio": (0.0, 9.9999),
+    "capital_ime_ratio": (0.0, 9.9999),
+    "ssi_ratio": (0.0, 1.0),
+    "medicaid_ratio": (0.0, 1.0),
+    "cola": (0.5, 9.999),
+    "vbp_factor": (0.0, 2.0),
+    "hrr_factor": (0.0, 1.0),
+    "uncompensated_care_usd": (0.0, 9_999_999.99),
+    "hospital_specific_rate_usd": (0.0, 99_999.99),
+    "pass_through_usd": (0.0, 9_999.99),
+    "organ_acquisition_usd": (0.0, 9_999.99),
+    "direct_education_usd": (0.0, 9_999.99),
+}
+
+
+_IMPACT_FILE = (
+    "hospital_id",
+    "wage_index",
+    "beds",
+    "cbsa_size",
+    "geographic_urban",
+    "provider_type",
+    "resident_to_bed_ratio",
+    "capital_ime_ratio",
+    "medicaid_ratio",
+    "operating_ccr",
+    "capital_ccr",
+    "cola",
+    "uncompensated_care_usd",
+    "vbp_factor",
+    "hrr_factor",
+    "hospital_specific_rate_usd",
+    "low_volume_factor",
+)
+"""Columns of the example, as the Impact File knows them."""
+
+
+def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
+    """Return two real hospitals of the FY2027 Impact File. (2,) HOSPITALS.
+
+    Source: CMS IPPS FY2027 final rule, Impact File, which prints the sum of SSI and Medicaid ratio only.
+
+    >>> example_hospitals()["hospital_id"].to_list()
+    ['010001', '020001']
+    """
+    columns: dict[str, pl.DataType] = {name: HOSPITALS[name].dtype for name in _IMPACT_FILE}
+    return read_table(table_folder(folder), "examples/hospitals_fy2027.csv", columns)
+
+
+def completed(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Return hospitals with every column of HOSPITALS, defaults filled in, values checked.
+
+    Args:
+        hospitals: (h,) HOSPITALS.
+        rates: for the wage index by CBSA and the limits.
+
+    Returns:
+        (h,) all HOSPITALS columns; null only in `cbsa`, `vbp_factor`, `hrr_factor`, and in `wage_index`
+        where nothing tells it.
+
+    A cost of living counts in `operating.cola_states` only: elsewhere `cola` may be given and changes nothing.
+
+    Raises:
+        SchemaError: a column is missing or of the wrong type, or a value is out of range; the message
+            names row and column.
+        MissingRateError: a wage index must be looked up and its fiscal year has no table.
+
+    >>> known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["01"], "operating_ccr": [0.3]})
+    >>> completed(known, Rates.load(2026))["wage_index"].item()
+    0.7393
+    """
+    frame = checked(hospitals, HOSPITALS)
+    absent = [c for c in HOSPITALS.columns if c.name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
+    frame = _with_wage_index(frame, rates)
+    ccn = pl.col("hospital_id").str.extract(r"^(\d\d)[0-9A-Z]{4}$")
+    frame = frame.with_columns(
+        *(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items()),
+        pl.col("capital_ime_ratio").fill_null(pl.col("resident_to_bed_ratio").fill_null(0.0)),
+        pl.col("ccn_state").fill_null(ccn).fill_null("00"),
+    ).with_columns(
+        pl.col("provider_type").str.zfill(2),
+        pl.col("ccn_state").str.zfill(2),
+        pl.col("geographic_urban").fill_null(pl.col("cbsa_size") != "R"),
+    )
+    _in_range(frame, rates)
+    return frame.select(HOSPITALS.names)
+
+
+def _with_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Fill a null wage index from the CBSA table. 42 CFR 412.64(h)."""
+    wanting = frame.filter(pl.col("wage_index").is_null(), pl.col("cbsa").is_not_null())
+    if wanting.is_empty():
+        return frame
+    if rates.wage_index is None:
+        raise MissingRateError(
+            f"{wanting.height} hospitals give a CBSA and no wage index, and there is no wage index table for "
+            f"fiscal year {rates.fiscal_year}. Give hospitals a wage_index column."
+        )
+    table = rates.wage_index.select("cbsa", _own="wage_index", _other="reclassified_wage_index")
+    looked_up = pl.when(pl.col("reclassified").fill_null(value=False)).then("_other").otherwise("_own")
+    return (
+        frame.join(table, on="cbsa", how="left", maintain_order="left")
+        .with_columns(pl.col("wage_index").fill_null(looked_up))
+        .drop("_own", "_other")
+    )
+
+
+def _in_range(frame: pl.DataFrame, rates: Rates) -> None:
+    ranges = {**_RANGES, "low_volume_factor": (0.0, rates.number("adjustments.low_volume_highest"))}
+    for name, (low, high) in ranges.items():
+        values = frame[name]
+        # Null is allowed where the default of a column is null; NaN is between nothing.
+        wrong = values.is_not_null() & ~values.is_between(low, high)
+        if values.dtype == pl.Float64:
+            wrong = wrong | (values.is_not_null() & values.is_nan())
+        _raise_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
+    for name in ("provider_type", "ccn_state"):
+        _raise_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
+    _raise_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
+    _raise_first(
+        frame,
+        "pass_through_usd",
+        frame["pass_through_usd"] < (frame["organ_acquisition_usd"] + frame["direct_education_usd"] - 0.001),
+        "less than organ_acquisition_usd and direct_education_usd, which are part of it",
+    )
+    twice = frame["hospital_id"].is_duplicated() | frame["hospital_id"].is_null()
+    _raise_first(frame, "hospital_id", twice, "null, or more than once")
+
+
+def _raise_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str) -> None:
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        more = f" ({wrong.sum() - 1} more rows)" if wrong.sum() > 1 else ""
+        raise SchemaError(
+            f"hospitals, row {row}: {name} is {frame[name][row]!r}, {expected}{more}. See drgsim.schema.HOSPITALS."
+        )
+
+
+def adjusted_prior(wage_index: float, prior: float, rates: Rates) -> float:
+    """Return the wage index after the limit on its yearly fall. Source: 42 CFR 412.64(h)(7).
+
+    Args:
+        wage_index: this year's, after the floors [1].
+        prior: last year's, as paid [1].
+        rates: of this year.
+
+    >>> adjusted_prior(0.80, 0.90, Rates.load(2026))
+    0.855
+    """
+    if prior <= 0 or wage_index <= 0:
+        raise InputError(f"wage indexes must be positive, found {wage_index} and {prior}.")
+    share = scaled([rates.number("adjustments.wage_index_lowest_drop")], 4)
+    lowest = rounded(scaled([prior], 4) * share, 4)
+    return max(round(wage_index, 4), int(lowest[0]) / 10**4)
+
+
+def factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Return the hospital factors of CMS's Impact File, not rounded. (h,) one row a hospital.
+
+    Columns: `hospital_id`, `ime_factor`, `dsh_factor` (the share still paid), `capital_ime_factor`,
+    `capital_dsh_factor`, `gaf` (capital cost of living included), all [1] of the federal payments.
+
+    >>> factors(example_hospitals(), Rates.load(2027))["ime_factor"].round(5).to_list()
+    [0.08384, 0.02943]
+    """
+    frame = completed(hospitals, rates)
+    number = rates.number
+    in_cola = pl.col("ccn_state").is_in(list(rates.listed("operating.cola_states")))
+    cola = pl.when(in_cola).then(pl.col("cola")).otherwise(1.0)
+    percentage = (pl.col("ssi_ratio") + pl.col("medicaid_ratio")).round(6)
+    low, high = (
+        (
+            number(f"operating.{name}.from"),
+            number(f"operating.{name}.slope"),
+            number(f"operating.{name}.base"),
+        )
+        for name in ("dsh_low", "dsh_high")
+    )
+    formula = (
+        pl.when(percentage >= high[0])
+        .then((percentage - high[0]) * high[1] + high[2])
+        .when(percentage >= low[0])
+        .then((percentage - low[0]) * low[1] + low[2])
+        .otherwise(0.0)
+    )
+    ratio4 = scaled(frame["ssi_ratio"].to_numpy(), 4) + scaled(frame["medicaid_ratio"].to_numpy(), 4)
+    capped = pl.Series(operating_dsh(frame, ratio4, rates) / 10**4)
+    has_capital_dsh = pl.Series(capital_dsh(frame, ratio4, rates) > 0)
+    residents = pl.min_horizontal("capital_ime_ratio", pl.lit(number("capital.ime_ratio_cap")))
+    capital_cola = (number("capital.cola_share") * (cola - 1.0) + 1.0).round(3)
+    return frame.select(
+        "hospital_id",
+        ime_factor=number("operating.ime_multiplier")
+        * ((1.0 + pl.col("resident_to_bed_ratio")) ** number("operating.ime_exponent") - 1.0),
+        # The cap is a round number: where the rounded factor lies below the formula, it was capped.
+        dsh_factor=number("operating.dsh_empirical_share")
+        * pl.when(capped < formula - 0.0001).then(capped).otherwise(formula),
+        capital_ime_factor=(residents * number("capital.ime_slope")).exp() - 1.0,
+        capital_dsh_factor=pl.when(has_capital_dsh)
+        .then((percentage * number("capital.dsh_slope")).exp() - 1.0)
+        .otherwise(0.0),
+        gaf=pl.col("wage_index") ** number("capital.gaf_exponent") * capital_cola,
+    )

@@ -1,0 +1,134 @@
+"""What a payment parameter may be: its range, and how many decimals the pricer carries of it.
+
+The upper limits are what 64-bit integers carry exactly when weight, wage index, cost of living, residents and
+charges stand at the ends of their own ranges; see `drgsim.numerics.fixed_point`.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Range of a number, ends included, and its decimals; None where it is not rounded."""
+
+    low: float
+    high: float
+    decimals: int | None
+
+    def problem(self, value: float) -> str:
+        """Say what is wrong with a value, or nothing.
+
+        >>> Limit(0.0, 1.0, 2).problem(0.805)
+        'has more than the 2 decimals the pricer carries'
+        """
+        if not self.low <= value <= self.high:  # NaN is between nothing
+            return f"is outside {self.low:,g} to {self.high:,.2f}".removesuffix(".00")
+        if self.decimals is not None and round(value, self.decimals) != value:
+            return f"has more than the {self.decimals} decimals the pricer carries"
+        return ""
+
+
+_LIMITS = {
+    r"outlier\.fixed_loss": Limit(0, 10_000_000, 2),
+    r"outlier\.(labor_share_\w+)": Limit(0, 1, 4),
+    r"outlier\.marginal_cost(_burn)?": Limit(0, 1, 2),
+    r"outlier\.reconciliation_step": Limit(0, 1, 3),
+    r"operating\.(labor|nonlabor)\..+": Limit(0, 10_000, 2),
+    r"operating\.ime_multiplier": Limit(0, 2, None),
+    r"operating\.ime_exponent": Limit(0, 0.5, None),
+    r"operating\.dsh_empirical_share": Limit(0, 1, 2),
+    r"operating\.dsh_(low|high)\.slope": Limit(0, 1, 3),
+    r"operating\.dsh_(low|high)\.(from|base)": Limit(0, 1, 4),
+    r"operating\.dsh_cap": Limit(0, 1, 4),
+    r"operating\.dsh_uncapped_beds\..+": Limit(0, 99_999, 0),
+    r"capital\.federal_rate": Limit(0, 5_000, 2),
+    r"capital\.gaf_exponent": Limit(0, 0.8, None),
+    r"capital\.cola_share": Limit(0, 0.6, 4),
+    r"capital\.e": Limit(1, 3, None),
+    r"capital\.(dsh|ime)_slope": Limit(0, 0.5, None),
+    r"capital\.ime_ratio_cap": Limit(0, 2, 4),
+    r"capital\.dsh_beds": Limit(0, 99_999, 0),
+    r"adjustments\.vbp_lowest": Limit(0, 1, 11),
+    r"adjustments\.low_volume_highest": Limit(0, 1, 6),
+    r"adjustments\.(hrr_lowest|hac_reduction|wage_index_lowest_drop)": Limit(0, 1, 4),
+    r"beneficiary\.deductible": Limit(0, 100_000, 2),
+    r"beneficiary\.\w+_share": Limit(0, 1, 2),
+    r"beneficiary\.\w+_after_days": Limit(0, 9_999, 0),
+    r"beneficiary\.sequestration": Limit(0, 1, 4),
+    r"case\.covid_factor": Limit(0, 2, 2),
+    r"case\.no_cost_factor": Limit(0, 1, 2),
+    r"case\.islet_\w+": Limit(0, 10_000_000, 2),
+    r"hospital_specific\.dependent_share": Limit(0, 1, 2),
+    r"hospital_specific\.(update|neutrality)\..+": Limit(0.5, 1.5, None),
+    r"information\.standardized_operating_base": Limit(0, 20_000, 2),
+    r"information\.ehr_restoring_ratio\w*": Limit(1, 2, 9),
+}
+"""Limits by parameter name, a pattern each."""
+
+_BY_UNIT = {"USD": Limit(0, 10_000_000, 2), "days": Limit(0, 99_999, 0), "beds": Limit(0, 99_999, 0)}
+_ANY = Limit(0, 10, None)
+_CODES = {"MS-DRG": (1, 999), "UB-04": (0, 255)}
+"""First and last of the codes that are numbers, by unit."""
+_TWO_DIGITS = ("CCN state", "PSF provider type")
+
+
+def limit_of(name: str, unit: str) -> Limit:
+    """Return the limit of a parameter; one that no pattern names has that of its unit.
+
+    >>> limit_of("outlier.fixed_loss", "USD").high
+    10000000
+    """
+    found = (limit for pattern, limit in _LIMITS.items() if re.fullmatch(pattern, name))
+    return next(found, _BY_UNIT.get(unit, _ANY))
+
+
+def problem_of(name: str, unit: str, value: Value) -> str:
+    """Say what is wrong with a parameter's value, or nothing.
+
+    >>> problem_of("outlier.burn_drgs", "MS-DRG", (927, 1000))
+    'holds 1000, outside 1 to 999'
+    """
+    if isinstance(value, bool):
+        return ""
+    if not isinstance(value, tuple):
+        return limit_of(name, unit).problem(value)
+    low, high = _CODES.get(unit, (0, 2**31))
+    for item in value:
+        if isinstance(item, int) and not low <= item <= high:
+            return f"holds {item}, outside {low} to {high}"
+        if isinstance(item, str) and unit in _TWO_DIGITS and not re.fullmatch(r"[0-9]{2}", item):
+            return f"holds {item!r}, expected two digits"
+    return ""
+
+
+def like(example: Value, value: object) -> Value | None:
+    """Return `value` as the type of `example`, or None where it cannot be one; NumPy's numbers are numbers."""
+    if isinstance(example, bool):
+        return bool(value) if isinstance(value, bool | np.bool_) else None
+    if isinstance(example, tuple):
+        return _listed(type(example[0]), value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _listed(kind: type, value: object) -> tuple[int, ...] | tuple[str, ...] | None:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
+        return None
+    if kind is str:
+        return tuple(map(str, value)) if all(isinstance(item, str) for item in value) else None
+    whole = all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in value)
+    return tuple(map(int, value)) if whole else None

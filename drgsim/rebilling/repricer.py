@@ -1,0 +1,354 @@
+"""Admissions priced once and ready to be priced again: another DRG, discharge status or set of codes.
+
+What does not change (hospital, charges, length of stay, rates) is prepared once; pricing again is the regulation
+on integers. Stays whose price depends on what their codes say (new technologies, immunotherapy at no cost, COVID-19)
+go through `pay` as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.grouping.encoding import Encoded, flat
+from drgsim.numerics.fixed_point import Bools, Ints, rounded, scaled
+from drgsim.pricing.hospital_factors import Terms, terms
+from drgsim.pricing.hospitals import completed
+from drgsim.pricing.ipps import Policy
+from drgsim.pricing.new_technology import Asked, technologies
+from drgsim.pricing.pricer import CHUNK, hospital_rows, pay, price_in_cents
+from drgsim.pricing.pricer_input import (
+    DRGS,
+    PRICED,
+    as_stays,
+    by_fiscal_year,
+    filled,
+    review_codes,
+    weights_by_drg,
+    with_weights,
+)
+from drgsim.pricing.rates import Rates
+from drgsim.rebilling.code_changes import Codes, Edits, Kind, decoded, texts_by_number
+from drgsim.schema import ADMISSIONS, Frame, checked, normalised
+from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.table_set import TableSet
+
+BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
+_BY_DRG = ("weight", "gmlos_days", "post_acute", "special_pay")
+_CODES = Frame("admissions", tuple(ADMISSIONS[name] for name in ("pdx", "sdx", "procedures")))
+_CANNOT_BE = 255
+"""Stands for a review code that is missing, as in `stays.filled`."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The admissions of one fiscal year: where they stand in it (-1 elsewhere) and what their price is made of."""
+
+    rates: Rates
+    policy: Policy
+    hospitals: Terms | None
+    place: Ints
+    hospital: Ints
+    columns: dict[str, NDArray[Any]]
+    by_drg: dict[str, NDArray[Any]]
+    review_by_status: NDArray[np.uint8]
+    weight4: Ints
+    asked: Asked
+    """New technologies the admissions ask for as they are."""
+    by_text: Bools
+    """DRGs whose price depends on the codes' text."""
+
+
+@dataclass(frozen=True, eq=False)
+class Repricer:
+    """Admissions with their price, ready to be priced again.
+
+    Attributes:
+        cents: (n,) payment of each admission as it is [cents].
+        weight4: (n,) its relative weight [1e-4], 0 where the DRG has none.
+        priced_by: what the dollars are.
+        texted: (n,) the admissions as integers, where a text that is a code of no version, but begins as one that
+            the price depends on, has a number of its own; usually the very object they were priced from.
+    """
+
+    cents: Ints
+    weight4: Ints
+    priced_by: str
+    texted: Encoded = field(repr=False)
+    _admissions: pl.DataFrame = field(repr=False)
+    _hospitals: pl.DataFrame | None = field(repr=False)
+    _texts: tuple[pl.Series, pl.Series] = field(repr=False)
+    _parts: tuple[_Part, ...] = field(repr=False)
+    _listed: tuple[Bools, Bools] = field(repr=False)
+    _may_ask: Bools = field(repr=False)
+    _decides: Bools = field(repr=False)
+    _states_review: bool = field(repr=False)
+    _has_other_texts: bool = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        grouped: pl.DataFrame,
+        encoded: Encoded,
+        hospitals: pl.DataFrame | None,
+        rates: Rates | Sequence[Rates] | None,
+        tables: TableSet,
+    ) -> Repricer:
+        """Price grouped admissions.
+
+        Args:
+            grouped: (n,) as `pay` takes them; only `drg` is needed where `hospitals` is None.
+            encoded: (n,) the same admissions as integers.
+            hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
+            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
+            tables: the grouper version of the admissions.
+
+        Raises:
+            SchemaError, InputError, MissingRateError: as `pay`.
+        """
+        parts = []
+        for one, rows in () if rates is None else by_fiscal_year(grouped, rates):
+            some = grouped[rows]
+            place = np.full(len(grouped), -1, np.int64)
+            place[rows] = np.arange(len(some))
+            if len(some) or isinstance(rates, Rates):
+                parts.append(_part(some, place, hospitals, one))
+        if rates is None:
+            cents, by = np.zeros(len(grouped), np.int64), "nothing"
+        elif hospitals is None:
+            cents, by = _weighted(grouped, rates), "weight times a base rate"
+        else:
+            cents = scaled(pay(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
+            by = "IPPS components"
+        texts, texted = texts_by_number(tables), encoded
+        if parts and hospitals is not None:
+            texts, texted = _texted(checked(grouped, _CODES), encoded, texts, parts)
+        listed = _listed(texts[0], "diagnosis", parts), _listed(texts[1], "procedure", parts)
+        may_ask = np.zeros(len(grouped), np.bool_)
+        may_ask[encoded.procedure_row[listed[1][texted.procedures]]] = True
+        made = cls(
+            cents=cents,
+            weight4=np.zeros(len(grouped), np.int64),
+            priced_by=by,
+            texted=texted,
+            _admissions=grouped.select(name for name in PRICED if name in grouped.columns),
+            _hospitals=hospitals,
+            _texts=texts,
+            _parts=tuple(parts),
+            _listed=listed,
+            _may_ask=may_ask,
+            _decides=_deciding(texts[0], parts),
+            _states_review="review_code" in grouped.columns,
+            _has_other_texts=texted is not encoded,
+        )
+        made.weight4[:] = made.weights4(np.arange(len(grouped)), grouped["drg"].to_numpy())
+        return made
+
+    def weights4(self, rows: Ints, drg: NDArray[np.integer]) -> Ints:
+        """Return the relative weight of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where there is none."""
+        found = np.zeros(len(rows), np.int64)
+        for part in self._parts:
+            here = np.flatnonzero(part.place[rows] >= 0)
+            found[here] = part.weight4[np.minimum(drg[here], DRGS - 1)]
+        return found
+
+    def asks_otherwise(self, edits: Edits) -> Bools:
+        """Return which edits may change the price whatever the DRG: technologies, factors by diagnosis, (k,)."""
+        procedures = np.isin(edits.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE))
+        diagnoses = np.isin(edits.kind, (Kind.PDX, Kind.SWAP_PDX, Kind.SDX, Kind.ADD_SDX))
+        before, after = self._told_apart(edits) if self._has_other_texts else (edits.before, edits.after)
+        found: Bools = np.zeros(len(edits), np.bool_)
+        for listed, of_kind in zip(self._listed, (diagnoses & self._may_ask[edits.row], procedures), strict=True):
+            which = np.flatnonzero(of_kind)
+            found[which] = listed[before[which]] | listed[after[which]]
+        which = np.flatnonzero(diagnoses)
+        found[which] |= self._decides[before[which]] | self._decides[after[which]]
+        return found
+
+    def _told_apart(self, edits: Edits) -> tuple[Codes, Codes]:
+        """Return the code before and after each edit, texts that are no codes told apart."""
+        before, after, own = edits.before.copy(), edits.after.copy(), self.texted
+        for kind, codes, start in (
+            (Kind.SDX, own.sdx, own.sdx_start),
+            (Kind.PROCEDURE, own.procedures, own.procedure_start),
+        ):
+            which = np.flatnonzero(edits.kind == kind)
+            before[which] = codes[start[edits.row[which]] + edits.place[which]]
+        which = np.flatnonzero((edits.kind == Kind.PDX) | (edits.kind == Kind.SWAP_PDX))
+        before[which] = own.pdx[edits.row[which]]
+        which = np.flatnonzero(edits.kind == Kind.SWAP_PDX)
+        after[which] = own.sdx[own.sdx_start[edits.row[which]] + edits.place[which]]
+        return before, after
+
+    def needs_text(self, rows: Ints, drg: NDArray[np.integer]) -> Bools:
+        """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
+
+        What the text says of the price may count in the DRG they leave and not in the one they come to.
+        """
+        found: Bools = np.zeros(len(rows), np.bool_)
+        was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
+        for part in self._parts:
+            found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
+        return found
+
+    def again(self, rows: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Ints:
+        """Return the payment of admissions under another DRG or discharge status, codes being as good as the same.
+
+        Args:
+            rows: (k,) which admissions; a row may come several times.
+            drg: (k,) the DRG each is billed under.
+            status: (k,) discharge status (`Encoded.status_place`).
+
+        Returns:
+            (k,) payment [cents].
+        """
+        cents = np.zeros(len(rows), np.int64)
+        for part in self._parts:
+            here = np.flatnonzero(part.place[rows] >= 0)
+            if self._hospitals is None:
+                cents[here] = _by_base_rate(part.weight4[np.minimum(drg[here], DRGS - 1)], part.rates)
+                continue
+            for start in range(0, len(here), CHUNK):
+                at = here[start : start + CHUNK]
+                cents[at] = _priced(part, part.place[rows[at]], drg[at], None if self._states_review else status[at])
+        return cents
+
+    def in_full(self, rows: Ints, drg: NDArray[np.integer], changed: Encoded) -> Ints:
+        """Return the payment of admissions from their codes' text, as `pay` does; arguments as in `again`.
+
+        Args:
+            rows, drg: as in `again`.
+            changed: (k,) the admissions as billed, with the numbers of `texted`.
+        """
+        if self._hospitals is None:
+            return self.again(rows, drg, changed.status_place)
+        frame = self._admissions[rows].with_columns(
+            pl.Series("drg", drg),
+            pl.Series("discharge_status", changed.discharge_status),
+            *decoded(changed, *self._texts).get_columns(),
+        )
+        cents = np.zeros(len(rows), np.int64)
+        for part in self._parts:
+            here = np.flatnonzero(part.place[rows] >= 0)
+            if len(here) and part.hospitals is not None:
+                stays = as_stays(frame[here], part.rates)
+                hospital = part.hospital[part.place[rows[here]]]
+                own, asked = part.hospitals.of(hospital, reported=False), technologies(stays, part.rates)
+                columns = filled(stays.drop("pdx", "sdx", "procedures", strict=False))
+                cents[here] = price_in_cents(columns, own, asked, hospital < 0, part.policy)
+        return cents
+
+
+def base_rate_usd(rates: Rates) -> float:
+    """Return the stated base rate: operating standardized amount plus capital federal rate [USD].
+
+    >>> round(base_rate_usd(Rates.load(2026)), 2)
+    7276.76
+    """
+    return float(sum(rates.number(name) for name in BASE_RATE_PARAMETERS))
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _part(some: pl.DataFrame, place: Ints, hospitals: pl.DataFrame | None, rates: Rates) -> _Part:
+    weight = weights_by_drg(rates)["weight"]
+    weight4 = scaled(np.nan_to_num(weight), 4)
+    nothing = np.zeros(0, np.int64)
+    by_text = np.zeros(DRGS, np.bool_)
+    if hospitals is None:
+        asked, by_status = Asked(nothing, nothing, nothing, nothing), nothing.astype(np.uint8)
+        return _Part(rates, Policy.of(rates), None, place, nothing, {}, {}, by_status, weight4, asked, by_text)
+    stays, own = as_stays(some, rates), completed(hospitals, rates)
+    table = rates.weights
+    by_drg: dict[str, NDArray[Any]] = {}
+    for name in _BY_DRG:
+        values = table[name].to_numpy()
+        by_drg[name] = np.zeros(DRGS, values.dtype)
+        by_drg[name][table["drg"].to_numpy()] = values
+    given = {"covid", "no_cost_product"} & set(some.columns)
+    by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
+    # Codes decide for every stay where a COVID-19 factor is in force, and add-ons that are given are lists.
+    by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
+    statuses = review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
+    return _Part(
+        rates=rates,
+        policy=Policy.of(rates),
+        hospitals=terms(own, rates),
+        place=place,
+        hospital=hospital_rows(stays, own),
+        columns=filled(stays.drop("pdx", "sdx", "procedures", strict=False)),
+        by_drg=by_drg,
+        review_by_status=statuses,
+        weight4=weight4,
+        asked=technologies(stays, rates),
+        by_text=by_text,
+    )
+
+
+def _priced(part: _Part, place: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16] | None) -> Ints:
+    assert part.hospitals is not None
+    drg = np.minimum(drg, DRGS - 1)
+    columns = {name: values[place] for name, values in part.columns.items()}
+    columns |= {"drg": drg, **{name: values[drg] for name, values in part.by_drg.items()}}
+    if status is not None:
+        columns["review_code"] = part.review_by_status[status]
+    hospital = part.hospital[place]
+    own = part.hospitals.of(hospital, reported=False)
+    return price_in_cents(columns, own, part.asked.taken(place), hospital < 0, part.policy)
+
+
+def _weighted(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Ints:
+    weight4 = scaled(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
+    cents = np.zeros(len(grouped), np.int64)
+    for one, rows in by_fiscal_year(grouped, rates):
+        cents[rows] = _by_base_rate(weight4[rows], one)
+    return cents
+
+
+def _by_base_rate(weight4: Ints, rates: Rates) -> Ints:
+    return rounded(weight4 * int(scaled([base_rate_usd(rates)], 2)[0]), 4)
+
+
+def _texted(
+    frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_Part]
+) -> tuple[tuple[pl.Series, pl.Series], Encoded]:
+    """Give every text a number that is a code of no version, but that some price looks at; return texts by number."""
+    by_kind, numbered = dict(zip(("diagnosis", "procedure"), texts, strict=True)), {}
+    for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
+        numbers = getattr(encoded, name)
+        strange = np.flatnonzero(numbers == UNKNOWN_CODE)
+        own = normalised((frame[name] if name == "pdx" else flat(frame[name])).gather(strange))
+        read = np.flatnonzero(_listed(own, kind, parts) | (_deciding(own, parts) & (kind == "diagnosis")))
+        if len(read):
+            numbers = numbers.copy()
+            numbers[strange[read]] = len(by_kind[kind]) + np.arange(len(read))
+            numbered[name] = numbers
+            by_kind[kind] = pl.concat([by_kind[kind], own.gather(read)])
+    return (by_kind["diagnosis"], by_kind["procedure"]), replace(encoded, **numbered) if numbered else encoded
+
+
+def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> Bools:
+    """Return which texts some new technology looks at, (k,); a code that ends in * is a prefix."""
+    found = pl.repeat(value=False, n=len(texts), eager=True)
+    for codes in (part.rates.technology_codes for part in parts):
+        if codes is not None:
+            listed = codes.filter(pl.col("code_kind") == kind)["code"]
+            found |= texts.is_in(listed.implode()).fill_null(value=False)
+            for prefix in listed.filter(listed.str.ends_with("*")):
+                found |= texts.str.starts_with(prefix[:-1]).fill_null(value=False)
+    return found.to_numpy()
+
+
+def _deciding(texts: pl.Series, parts: Sequence[_Part]) -> Bools:
+    """Return which diagnoses decide a factor of the price by themselves, (k,)."""
+    codes: list[object] = []
+    for rates in (part.rates for part in parts):
+        codes += rates.listed("case.no_cost_diagnoses")
+        codes += rates.listed("case.covid_diagnoses") if rates.number("case.covid_factor") != 1.0 else []
+    return texts.is_in(codes).fill_null(value=False).to_numpy()

@@ -1,0 +1,276 @@
+"""From published facts to the project's own tables: `build(source, folder)`.
+
+A contributor runs `python -m drgsim.releases.build_grouper SOURCE FOLDER` when CMS publishes a release; the tables and
+their manifest entries are rewritten, and the difference is read with `git diff`. SOURCE is a folder of
+the facts of all versions, as listed in `grouper_tables/README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.exceptions import TableError
+from drgsim.tables.manifest import MANIFEST
+
+Versions = Mapping[str, tuple[int, str, str]]
+
+VERSIONS: Versions = {
+    # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules)
+    "40.0": (2023, "2022-10-01", "2023-03-31"),
+    "40.1": (2023, "2023-04-01", "2023-09-30"),
+    "41.0": (2024, "2023-10-01", "2024-03-31"),
+    "41.1": (2024, "2024-04-01", "2024-09-30"),
+    "42.0": (2025, "2024-10-01", "2025-03-31"),
+    "42.1": (2025, "2025-04-01", "2025-09-30"),
+    "43.0": (2026, "2025-10-01", "2026-03-31"),
+    "43.1": (2026, "2026-04-01", "2026-09-30"),
+    "44.0": (2027, "2026-10-01", "2027-03-31"),
+}
+# How the software of a version reports codes; none of it changes a DRG.
+REPORTING = {
+    "excluded_by_drg_logic": "41.1",
+    "every_unmet_hac": "41.0",
+    "unknown_procedure_is_no_or": "42.0",
+}
+DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0 to 44.0"
+CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
+PUBLIC_DOMAIN = "public domain (work of the United States government)"
+
+# Patient discharge statuses (UB-04 FL 17) the grouper accepts, with the claim words each makes true.
+DISCHARGE_STATUSES = {
+    **dict.fromkeys([*range(1, 8), 20, 21, 30, 43, 50, 51, *range(61, 67), 69, 70, *range(81, 96)], ""),
+    20: "DIED",
+    7: "AMA",
+    **dict.fromkeys([2, 5, 66, 82, 85, 94], "XFRNBA"),
+}
+
+# What ends the search of a row without a DRG, by its formula (Definitions Manual, MDC 0, 5, 15 and 20).
+RETURN_CODES = {
+    "INVALID_PDX": "INVALID_PDX",
+    "PDX_ECODE": "DX_CANNOT_BE_PDX",
+    "INVALID_SEX": "INVALID_SEX",
+    "INVALID_DSTAT": "INVALID_DISCHARGE_STATUS",
+}
+
+
+def build(source: Path, folder: Path) -> None:
+    """Write the grouper tables of every version in `source` and their manifest entries into `folder`.
+
+    Args:
+        source: folder of the published facts (one CSV a subject, integer versions such as 431).
+        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries are kept.
+
+    Raises:
+        TableError: a source file is missing or its rows contradict each other.
+    """
+    tables = {
+        "msdrg/diagnoses.csv": _diagnoses(source),
+        "msdrg/procedures.csv": _procedures(source),
+        "msdrg/clusters.csv": _clusters(source),
+        "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/exclusion_groups.csv": _exclusion_groups(source),
+        "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/discharge_statuses.csv": discharge_statuses(),
+        "msdrg/formulas.csv": _formulas(source),
+        "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
+        "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
+        "msdrg/mdc_titles.csv": _ranged(_read(source, "mdc_titles.csv"), sort=("mdc",)),
+        "msdrg/hac_titles.csv": _ranged(_read(source, "hac_titles.csv"), sort=("hac",)),
+        "icd10cm/descriptions.csv": _descriptions(source),
+    }
+    sources = {name: CODE_SET if name.startswith("icd10cm/") else DEFINITIONS for name in tables}
+    write(folder, tables, VERSIONS, sources)
+
+
+def write(folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]) -> None:
+    """Write tables into a folder and rewrite their entries, and those of the versions, in its manifest.
+
+    Args:
+        folder: a table folder; entries of other files are kept.
+        tables: by file name.
+        versions: all versions of the folder, oldest first: fiscal year, first and last day of discharge.
+        sources: where the facts of each table come from, by file name.
+    """
+    entries = []
+    for name, table in tables.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.write_csv(path)
+        entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest(), sources[name]))
+    _write_manifest(folder / MANIFEST, entries, versions)
+
+
+def _read(source: Path, name: str) -> pl.DataFrame:
+    try:
+        frame = pl.read_csv(source / name, infer_schema=False)
+    except OSError as error:
+        raise TableError(f"{source / name}: cannot be read ({error}).") from error
+    integers = {
+        "mdc",
+        "order",
+        "rank",
+        "drg",
+        "base_drg",
+        "reroute_mdc",
+        "hac",
+        "male_mdc",
+        "female_mdc",
+        "group",
+    }
+    return frame.with_columns(pl.col(sorted(integers & set(frame.columns))).cast(pl.Int64))
+
+
+def _versions() -> pl.DataFrame:
+    return pl.DataFrame({"version": list(VERSIONS), "place": range(len(VERSIONS))}).with_columns(
+        number=pl.col("version").str.replace(".", "", literal=True).cast(pl.Int64)
+    )
+
+
+def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each row for every version it applies to, as column `place` (0 is the oldest version)."""
+    first, last = pl.col("first_version").cast(pl.Int64), pl.col("last_version").cast(pl.Int64)
+    return (
+        frame.join(_versions(), how="cross")
+        .filter(pl.col("number").is_between(first, last))
+        .drop("first_version", "last_version", "number", "version")
+    )
+
+
+def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
+    """Fold rows that are equal but for `place` (0 is the oldest version) into one row a run of versions."""
+    facts = [name for name in frame.columns if name != "place"]
+    run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
+    version = dict(enumerate(versions))
+    return (
+        frame.unique(maintain_order=True)
+        .with_columns(run=run)
+        .group_by(*facts, "run", maintain_order=True)
+        .agg(first_version=pl.col("place").min(), last_version=pl.col("place").max())
+        .sort(*sort, "first_version", maintain_order=True)
+        .with_columns(pl.col("first_version", "last_version").replace_strict(version, return_dtype=pl.String))
+        .select(facts[0], "first_version", "last_version", *facts[1:])
+    )
+
+
+def _ranged(frame: pl.DataFrame, sort: Sequence[str] = ()) -> pl.DataFrame:
+    return to_ranges(_by_version(frame), sort or (frame.columns[0],))
+
+
+def _diagnoses(source: Path) -> pl.DataFrame:
+    """One row a code and run of versions: MDC, severity and the names formulas know it by."""
+    schemes = _read(source, "diagnosis_schemes.csv")
+    facts = pl.col("mdc", "severity", "operands", "hac_operands", "category_operands")
+    joined = _read(source, "diagnoses.csv").join(schemes, on="scheme", how="left", maintain_order="left")
+    if joined["severity"].null_count():
+        raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
+    rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
+    return _ranged(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
+
+
+def _procedure_operands(source: Path) -> pl.DataFrame:
+    sets = _read(source, "procedure_operand_sets.csv")
+    rows = _read(source, "procedures.csv").join(sets, on="operand_set", how="left", maintain_order="left")
+    return rows.select("code", "first_version", "last_version", "operands")
+
+
+def _procedures(source: Path) -> pl.DataFrame:
+    return _ranged(_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
+
+
+def _clusters(source: Path) -> pl.DataFrame:
+    choices = _by_version(_read(source, "clusters.csv"))
+    operands = _by_version(_procedure_operands(source))
+    return to_ranges(whole_clusters(choices, operands), ("cluster",))
+
+
+def whole_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame:
+    """One row a cluster and `place`: its choices joined by ' + ', the codes of a choice by blanks, its operands."""
+    clusters = (
+        choices.sort("cluster", "place", pl.col("choice").cast(pl.Int64))
+        .group_by("cluster", "place", "suppressed_mdcs", maintain_order=True)
+        .agg(choices=pl.col("codes").str.join(" + "))
+    )
+    carried = operands.rename({"code": "cluster"})
+    joined = clusters.join(carried, on=("cluster", "place"), how="left", maintain_order="left")
+    return joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place")
+
+
+def _exclusion_groups(source: Path) -> pl.DataFrame:
+    groups = _read(source, "exclusion_groups.csv").with_columns(sdx=pl.col("excluded_secondary_codes").str.split(" "))
+    return groups.explode("sdx").select("group", "sdx").sort("group", "sdx")
+
+
+def _formulas(source: Path) -> pl.DataFrame:
+    rows = _read(source, "formulas.csv").join(
+        _versions().select("place", version="number"),
+        left_on=pl.col("version").cast(pl.Int64),
+        right_on="version",
+        maintain_order="left",
+    )
+    return to_ranges(decisive(rows), ("mdc", "order"))
+
+
+def decisive(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every formula row that can end the search of an MDC, in search order; rows that cannot are left out."""
+    plain = pl.col("formula").str.strip_chars()
+    code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
+    code = code.replace_strict(RETURN_CODES, default=None)
+    ends = (pl.col("drg") == 0) & (pl.col("reroute_mdc") == 0)
+    suppression = pl.col("severity_suppression").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+    columns = ("mdc", "order", "rank", "drg", "base_drg", "type", "reroute_mdc", "return_code")
+    return (
+        rows.with_columns(
+            type=pl.col("type").replace("NA", "NONE"),
+            return_code=pl.when(ends).then(code),
+            severity_suppression=suppression.list.sort().list.join(" "),
+            formula=plain,
+        )
+        .filter((pl.col("mdc") != 99) & (~ends | pl.col("return_code").is_not_null()))
+        .select(*columns, "severity_suppression", "formula", "place")
+    )
+
+
+def discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
+    """Every valid status of all versions; no published table of CMS's lists them."""
+    rows = sorted(DISCHARGE_STATUSES.items())
+    return pl.DataFrame(
+        {
+            "status": [status for status, _ in rows],
+            "first_version": versions[0],
+            "last_version": versions[-1],
+            "operands": [words or None for _, words in rows],
+        }
+    )
+
+
+def _descriptions(source: Path) -> pl.DataFrame:
+    table = _read(source, "icd10cm_april2026.csv")
+    return table.filter(pl.col("billable") == "1").select("code", "description").sort("code")
+
+
+def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], versions: Versions) -> None:
+    """Rewrite the sections of the versions and of the files written here; keep every other section."""
+    text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
+    sections = re.split(r"(?m)^(?=\[)", text)
+    written = {f'[files."{name}"]' for name, *_ in entries}
+    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
+    out = [sections[0].rstrip() + "\n\n"]
+    for version, (year, first, last) in versions.items():
+        out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
+        reporting = [f'"{habit}"' for habit, since in REPORTING.items() if version >= since]
+        out.append(f"reporting = [{', '.join(reporting)}]\n\n")
+    for name, rows, digest, source in entries:
+        out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
+        out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
+    kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
+    path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,233 @@
+"""For contributors: published payment tables to the project's own, in a table folder.
+
+    python -c "from drgsim.releases.build_payment import build; build('path/to/published', 'grouper_tables')"
+
+`build` writes `weights/`, `wage_index/`, `new_technology/` and `examples/`, lists them and `rates/*.toml`
+in the manifest and seals it. The published files are read only here; what the project ships are their facts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.exceptions import TableError
+from drgsim.tables.manifest import MANIFEST, seal, table_folder
+
+HEADING = "# Payment: rates, weights, wage index, new technologies. Written by drgsim.releases.build_payment."
+LICENCE = "Public domain: facts published by CMS, a work of the US government"
+SOURCES = {
+    "rates": "IPPS final rules, CMS pricers and transmittals; every parameter names its own source",
+    "weights": "CMS IPPS final rule, Table 5",
+    "wage_index": "CMS IPPS final rule, Tables 2 and 3; FY2021: CMS pricer 2021.2",
+    "new_technology": "CMS Java pricer, new technology add-on tables",
+    "examples": "CMS IPPS FY2027 final rule, Impact File (two hospitals)",
+}
+
+# Which alternatives of a technology's code groups pay it; where none stands here, all its groups together do.
+# XACDURO and ZEVTERA were read in CMS's pricer. AVEIR was not: both devices are taken for the dual-chamber
+# amount (H) and the atrial one alone for the upgrade (L).
+_ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
+    "XACDURO": (
+        {"XACDURO1": True, "XACDURO2": True, "XACDURO3": True},
+        {"XACDURO1": True, "XACDURO4": True, "XACDURO5": True},
+    ),
+    "ZEVTERAH": ({"ZEVTERA1": True, "ZEVTERA2": True, "ZEVTERA3": True},),
+    "ZEVTERAL": (
+        {"ZEVTERA1": True, "ZEVTERA2": False},
+        {"ZEVTERA1": True, "ZEVTERA3": False},
+    ),
+    "AVEIRH": ({"AVEIR1": True, "AVEIR2": True},),
+    "AVEIRL": ({"AVEIR1": True, "AVEIR2": False},),
+}
+
+
+def build(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
+    """Write every payment table of a folder of published tables, then list and seal them.
+
+    Args:
+        published: folder with `msdrg_table5_fy*.csv`, `cbsa_wage_index_fy*.csv`, `ntap*_fy*.csv` and the
+            rows of an Impact File.
+        folder: table folder to write to.
+
+    Raises:
+        TableError: a published file is missing or has other columns.
+    """
+    source, root = Path(published), table_folder(folder)
+    for path in sorted(source.glob("msdrg_table5_fy*.csv")):
+        _write(root, f"weights/{_year(path)}.csv", weights(path))
+    for path in sorted(source.glob("cbsa_wage_index_fy*.csv")):
+        _write(root, f"wage_index/{_year(path)}.csv", wage_index(path))
+    for path in sorted(source.glob("ntap_codes_fy*.csv")):
+        year = _year(path)
+        technologies, codes, rules = new_technology(source / f"ntap_{year}.csv", path)
+        _write(root, f"new_technology/{year}.csv", technologies)
+        _write(root, f"new_technology/{year}_codes.csv", codes)
+        _write(root, f"new_technology/{year}_rules.csv", rules)
+    for path in sorted(source.glob("cms_impact_file_fy*.csv")):
+        _write(root, f"examples/hospitals_{_year(path)}.csv", impact_hospitals(path))
+    list_in_manifest(root)
+
+
+def weights(path: Path) -> pl.DataFrame:
+    """Table 5 of one year. A DRG without a weight gets 0, which pays nothing."""
+    table = _read(path, ("drg", "weight", "gmlos", "amlos", "post_acute", "special_pay"))
+    return table.select(
+        pl.col("drg").cast(pl.UInt16),
+        *(
+            pl.col(name).cast(pl.Float64).fill_null(0.0).alias(own)
+            for name, own in (("weight", "weight"), ("gmlos", "gmlos_days"), ("amlos", "amlos_days"))
+        ),
+        *((pl.col(name) == "1").alias(name) for name in ("post_acute", "special_pay")),
+    ).sort("drg")
+
+
+def wage_index(path: Path) -> pl.DataFrame:
+    """Wage index by CBSA (two digits: the rural area of a state), after the rural and imputed floors."""
+    table = _read(path, ("cbsa", "geographic_wage_index", "reclassified_wage_index"))
+    floors = [name for name in table.columns if name.endswith("_floor_wage_index")]
+    floor = pl.max_horizontal(pl.col(name).cast(pl.Float64) for name in floors)
+    return table.select(
+        "cbsa",
+        pl.max_horizontal(pl.col("geographic_wage_index").cast(pl.Float64), floor).alias("wage_index"),
+        pl.max_horizontal(pl.col("reclassified_wage_index").cast(pl.Float64), floor).alias("reclassified_wage_index"),
+    ).sort("cbsa")
+
+
+def new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """New technologies, the codes of their groups, and which groups together pay one.
+
+    Where a published group holds procedures and diagnoses, one of each is needed: here these are two groups,
+    `RECELL2.procedure` and `RECELL2.diagnosis`. A code that ends in `*` is a prefix.
+    """
+    technologies = _read(amounts, ("technology", "max_add_on", "cost_share")).select(
+        "technology",
+        pl.col("max_add_on").cast(pl.Float64).alias("max_usd"),
+        pl.col("cost_share").cast(pl.Float64),
+    )
+    names = technologies["technology"].to_list()
+    kinds = {"PROC": "procedure", "DIAG": "diagnosis"}
+    listed = (
+        _read(codes, ("technology", "code_group", "code_type", "code"))
+        .filter(pl.col("technology").str.split("/").list.first().is_in(names))
+        .with_columns(
+            pl.col("code_type").replace_strict(kinds).alias("code_kind"),
+            pl.col("code").map_elements(_codes, return_dtype=pl.List(pl.String)),
+        )
+        .explode("code")
+    )
+    split: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
+    for label, group, kind in (
+        listed.select("technology", "code_group", "code_kind").unique(maintain_order=True).iter_rows()
+    ):
+        split.setdefault(group, []).append(f"{group}.{kind}")
+        for name in label.split("/"):
+            groups.setdefault(name, []).append(group)
+    rules = [
+        {"technology": name, "alternative": number, "code_group": own, "present": present}
+        for name in names
+        for number, alternative in enumerate(_ALTERNATIVES.get(name, (dict.fromkeys(groups[name], True),)), 1)
+        for group, present in alternative.items()
+        for own in split[group]
+    ]
+    own_codes = listed.select(
+        pl.format("{}.{}", "code_group", "code_kind").alias("code_group"), "code_kind", "code"
+    ).unique(maintain_order=True)
+    schema = {
+        "technology": pl.String,
+        "alternative": pl.UInt8,
+        "code_group": pl.String,
+        "present": pl.Boolean,
+    }
+    return technologies, own_codes, pl.DataFrame(rules, schema=schema)
+
+
+def impact_hospitals(path: Path) -> pl.DataFrame:
+    """Hospitals of CMS's Impact File as a HOSPITALS frame.
+
+    The file prints no SSI ratio and Medicaid ratio, only their sum: it stands as the Medicaid ratio.
+    """
+    table = _read(path, ("Provider Number", "DSHPCT", "Operating CCR", "URSPA", "URGEO"))
+    number = {
+        "Resident to Bed Ratio": "resident_to_bed_ratio",
+        "RDAY": "capital_ime_ratio",
+        "DSHPCT": "medicaid_ratio",
+        "Operating CCR": "operating_ccr",
+        "Capital CCR": "capital_ccr",
+        "Cost of Living Adjustment": "cola",
+        "UCP Per Claim Amount": "uncompensated_care_usd",
+        "Proxy Value Based Purchasing Adjustment Factor": "vbp_factor",
+        "Proxy Readmission Adjustment Factor": "hrr_factor",
+        "HSP Rate": "hospital_specific_rate_usd",
+    }
+    return table.select(
+        pl.col("Provider Number").alias("hospital_id"),
+        pl.col("FY 2027 Wage Index").cast(pl.Float64).alias("wage_index"),
+        pl.col("Beds").cast(pl.Int32).alias("beds"),
+        pl.col("URSPA").replace_strict({"LURBAN": "L", "OURBAN": "O", "RURAL": "R"}).alias("cbsa_size"),
+        (pl.col("URGEO") != "RURAL").alias("geographic_urban"),
+        pl.col("Provider Type").str.zfill(2).alias("provider_type"),
+        *(pl.col(name).cast(pl.Float64).fill_null(0.0).alias(own) for name, own in number.items()),
+        (pl.col("Low Volume Hospital Adjustment").cast(pl.Float64) - 1.0).alias("low_volume_factor"),
+    )
+
+
+def list_in_manifest(root: Path) -> None:
+    """Write the payment section of the manifest anew, below its heading, and seal the folder."""
+    path = root / MANIFEST
+    text = path.read_text("utf-8")
+    before, _, after = text.partition(HEADING)
+    ours = re.compile(rf'^\[files\."(?:{"|".join(SOURCES)})/')
+    kept = [part for part in re.split(r"(?m)^(?=\[)", after) if part.startswith("[") and not ours.match(part)]
+    entries = [HEADING + "\n"]
+    for kind, source in SOURCES.items():
+        for file in sorted((root / kind).glob("*.*")):
+            rows = file.read_text("utf-8").count("\n") - 1 if file.suffix == ".csv" else 0
+            entries.append(
+                f'[files."{kind}/{file.name}"]\nsha256 = "0"\n'
+                + (f"rows = {rows}\n" if rows else "")
+                + f'source = "{source}"\nlicence = "{LICENCE}"\n'
+            )
+    path.write_text(before.rstrip() + "\n\n" + "".join(kept) + "\n".join(entries), "utf-8")
+    seal(root)
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _codes(published: str) -> list[str]:
+    """One code, or the prefixes of a range such as M462*-M469*."""
+    found = re.fullmatch(r"(\w+)(\d)\*-\1(\d)\*", published)
+    if not found:
+        return [published]
+    stem, first, last = found.groups()
+    return [f"{stem}{digit}*" for digit in range(int(first), int(last) + 1)]
+
+
+def _year(path: Path) -> str:
+    found = re.search(r"fy\d{4}", path.name)
+    if not found:
+        raise TableError(f"{path}: the name says no fiscal year (fy2026).")
+    return found.group()
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+    """All columns as text: a code such as 001 must keep its zeros."""
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise TableError(f"{path}: lacks {', '.join(missing)}.")
+    return table
+
+
+def _write(root: Path, name: str, table: pl.DataFrame) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    table.write_csv(root / name)

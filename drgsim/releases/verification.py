@@ -1,0 +1,71 @@
+"""A table folder held against its manifest and its own rules: `verify(folder)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from drgsim.exceptions import DrgsimError
+from drgsim.miscoding.scenarios import Scenario, presets
+from drgsim.pricing.rates import Rates, rate_years
+from drgsim.synthetic.population import Population, populations
+from drgsim.tables.manifest import MANIFEST, manifest, read_verified, table_folder
+from drgsim.tables.table_set import TableSet, versions
+
+_SUFFIXES = (".csv", ".toml")
+
+
+def verify(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
+    """Check every file of a table folder, and load everything that is made of them.
+
+    Args:
+        folder: a table folder; by default the one drgsim reads (`drgsim.tables.manifest.table_folder`).
+
+    Returns:
+        A row a check: `subject` (a file, "version 43.1", "rates of 2026", a population, a scenario), `is_ok`,
+        `problem` (null where there is none). A file is checked by its sha256; one that is not listed is a problem.
+
+    Raises:
+        TableError: there is no manifest, or it cannot be read.
+
+    >>> found = verify()
+    >>> found["is_ok"].all(), found.filter(pl.col("subject") == "version 43.1")["problem"].item()
+    (True, None)
+    """
+    root = table_folder(folder)
+    rows = [(subject, *_outcome(check)) for subject, check in _checks(root)]
+    rows += [(name, False, f"not listed in {MANIFEST}") for name in _unlisted(root)]
+    schema = {"subject": pl.String, "is_ok": pl.Boolean, "problem": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what is checked, and what raises if it is wrong."""
+    for name in manifest(root)["files"]:
+        yield name, partial(read_verified, root, name)
+    for version in versions(folder=root):
+        yield f"version {version}", partial(TableSet.load, version, folder=root)
+    for year in rate_years(root):
+        yield f"rates of {year}", partial(Rates.load, year, folder=root)
+    for name in populations(folder=root):
+        yield f"population {name}", partial(Population.load, name, folder=root)
+    for name in presets(folder=root):
+        yield f"scenario {name}", partial(Scenario.load, name, folder=root)
+
+
+def _outcome(check: Callable[[], object]) -> tuple[bool, str | None]:
+    try:
+        check()
+    except DrgsimError as error:
+        return False, str(error)
+    return True, None
+
+
+def _unlisted(root: Path) -> list[str]:
+    files = manifest(root)["files"]
+    found = (str(path.relative_to(root)) for path in root.rglob("*") if path.suffix in _SUFFIXES)
+    return sorted(name for name in found if name not in files and name != MANIFEST)

@@ -1,0 +1,109 @@
+"""Shapley."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drgsim.numerics.fixed_point import Bools
+from drgsim.numerics.keyed_random import Ints
+from drgsim.numerics.segments import firsts, owners
+from drgsim.rebilling.baseline import Cases
+from drgsim.simulation.billed_claims import Bills
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """What each error contributes to a bill's change of payment, (k,) a row an error of a bill.
+
+    `shapley` [cents] adds up over the errors of a bill to its change; `solo` is the error's effect alone, `last`
+    what its absence would change. For a bill with one error all three are the change.
+    """
+
+    bill: Ints
+    error: NDArray[np.uint8]
+    shapley: Ints
+    solo: Ints
+    last: Ints
+
+
+def shared_out(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> Shares:
+    """Attribute the change of each bill to its errors: exact Shapley values, by pricing every part of its errors.
+
+    Payment adds over admissions, so only bills with errors of two kinds or more are priced again.
+
+    Args:
+        bills: (b,) the bills.
+        change: (b,) their change of payment [cents], 0 where returned.
+        returned: (b,) bills that cannot be grouped: nobody's share, since they are not paid but returned.
+        cases: the admissions.
+
+    Source: Shapley, A value for n-person games (1953).
+    """
+    bill = bills.bill
+    first = firsts(bill * 256 + bills.error)  # bills lie end to end, in each the errors in the scenario's order
+    owner, error = bill[first], bills.error[first]
+    value = change[owner]
+    shares = Shares(owner, error, value.copy(), value.copy(), value.copy())
+    count = np.bincount(owner, minlength=len(bills))
+    begin = np.concatenate([[0], np.cumsum(count)])
+    count[returned] = 0
+    several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
+    if several:
+        rank = owners(np.append(first, len(bill))) - begin[bill]
+        values = _values(several, rank, bills, change, cases)
+        for (size, which), value in zip(several, values, strict=True):
+            _share_out(shares, begin[which], value, size)
+    return shares
+
+
+def _values(several: Sequence[tuple[int, Ints]], rank: Ints, bills: Bills, change: Ints, cases: Cases) -> list[Ints]:
+    """Return what every part of the errors of bills comes to, (2 ** size, bills) [cents] for each size.
+
+    Part p is made of the errors whose rank within their bill is a bit of p. All are grouped and priced at once.
+    """
+    bill, values = bills.bill, [np.zeros((1 << size, len(which)), np.int64) for size, which in several]
+    parts: list[tuple[Ints, Ints, Ints, int]] = []
+    for (size, which), value in zip(several, values, strict=True):
+        value[-1] = change[which]
+        is_mine = np.zeros(len(bills), np.bool_)
+        is_mine[which] = True
+        own = np.flatnonzero(is_mine[bill])
+        for part in range(1, (1 << size) - 1):
+            kept = own[(part >> rank[own]) & 1 > 0]
+            parts.append((kept, firsts(bill[kept]), which, part))
+    before = np.cumsum([0, *(len(kept) for kept, _, _, _ in parts)])
+    start = [first + at for (_, first, _, _), at in zip(parts, before, strict=False)]
+    rows = np.concatenate([bills.row[which] for _, _, which, _ in parts])
+    edits = bills.edits.take(np.concatenate([kept for kept, _, _, _ in parts]))
+    billed = cases.billed(edits, np.concatenate([*start, before[-1:]]))
+    more = np.where(cases.returns(rows, billed.drg), 0, billed.cents - cases.pricer.cents[rows])
+    at = 0
+    for value in values:
+        for part in range(1, len(value) - 1):
+            value[part] = more[at : at + value.shape[1]]
+            at += value.shape[1]
+    return values
+
+
+def _share_out(shares: Shares, first: Ints, value: Ints, size: int) -> None:
+    """Attribute bills with `size` kinds of error, whose shares begin at `first`."""
+    orders = [_factorial(s) * _factorial(size - s - 1) for s in range(size)]
+    total, given = _factorial(size), np.zeros(len(first), np.int64)
+    running = np.zeros(len(first), np.int64)
+    for error in range(size):
+        for part in range(1 << size):
+            if not part >> error & 1:
+                running += orders[part.bit_count()] * (value[part | 1 << error] - value[part])
+        upto = (2 * running + total) // (2 * total)  # cents, halves up: the parts add up whatever is rounded
+        shares.shapley[first + error] = upto - given
+        shares.solo[first + error] = value[1 << error]
+        shares.last[first + error] = value[-1] - value[((1 << size) - 1) ^ (1 << error)]
+        given = upto
+
+
+def _factorial(n: int) -> int:
+    return 1 if n < 2 else n * _factorial(n - 1)

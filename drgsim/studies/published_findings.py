@@ -1,0 +1,267 @@
+"""What a study found beside what a scenario comes to: `compared`.
+
+A finding of a scenario names one of these figures. All are of the scenario's frame: the admissions on which one of its
+errors can happen, which for a general scenario are all of them. Money is in USD, a claim is an admission of the frame.
+
+    drg_change_rate          claims with another DRG
+    share_up                 of these, those that pay more
+    code_change_rate         claims with another code
+    unchanged_rate           claims with another code and the same DRG
+    code_error_rate          errors a code (principal, secondary, procedures of the truth)
+    errors_per_admission     errors a claim
+    case_mix_change          change of the case-mix index, relative
+    net_share, gross_share   net and gross change of payment, of the payment of the frame;
+    over_share, under_share  likewise what is over- and underpaid
+    under_usd_per_claim      underpaid a claim
+    overpaid_rate            overpaid claims, of all admissions and not of the frame alone
+    overpaid_share           what is overpaid, of what is paid on overpaid claims
+    overpaid_usd_per_claim   what is overpaid, an overpaid claim
+    overpaid_of_wrong        overpaid claims, of those with another code or status
+    top_tier_growth          growth of claims in the dearest DRG of a family that splits by CC or MCC
+    share_of_changes.NAME    of changes of payment, those by errors whose names begin so
+    error_rate.NAME          errors whose names begin so, of the codes (or claims) on which they can happen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.exceptions import InputError, did_you_mean
+from drgsim.miscoding.error_draws import confined
+from drgsim.miscoding.scenarios import Scenario
+from drgsim.numerics.keyed_random import Floats, Ints
+from drgsim.pricing.rates import Rates
+from drgsim.rebilling.baseline import Cases
+from drgsim.simulation.estimates import estimates
+from drgsim.simulation.results import Simulation
+from drgsim.simulation.simulator import Run
+from drgsim.tables.drg_families import families
+from drgsim.tables.table_set import TableSet
+
+_ENOUGH = 200_000
+"""Errors a figure rests on, within the bounds of replicates."""
+_LEAST, _MOST = 16, 1_000
+
+
+def compared(
+    scenario: Scenario,
+    admissions: pl.DataFrame,
+    *,
+    tables: TableSet,
+    hospitals: pl.DataFrame | None,
+    rates: Rates | Sequence[Rates],
+    replicates: int | None = None,
+    seed: int,
+) -> pl.DataFrame:
+    """Return each finding of a scenario beside what the scenario comes to on some admissions.
+
+    Args:
+        scenario: with `findings`.
+        admissions, tables, hospitals, rates, seed: as in `simulate`.
+        replicates: how often errors are drawn, at least 2; None draws 16 to 1,000, fewer where errors are many.
+
+    Returns:
+        A row a finding, in the scenario's order: `measure`, `published`, `standard_error` of the study (null where
+        none is known), `fitted`, `simulated` with its `monte_carlo_error`, `within` (whether both agree within one
+        standard error of the study; null without one), `source`.
+
+    Raises:
+        InputError: as `simulate`; a finding names no figure known here; or no error can happen to any admission.
+
+    >>> from drgsim import generate
+    >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
+    >>> noise = Scenario.load("poa_noise")
+    >>> table = compared(noise, admissions, tables=tables, hospitals=hospitals, rates=rates, replicates=16, seed=1)
+    >>> table["measure"][0], table["published"][0], round(table["simulated"][0], 2)
+    ('error_rate.over_reported', 0.137, 0.14)
+    """
+    scenario.check(tables)
+    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    return beside(scenario, cases, replicates=replicates, seed=seed)
+
+
+def beside(scenario: Scenario, cases: Cases, *, replicates: int | None = None, seed: int) -> pl.DataFrame:
+    """Return `compared` of admissions that are encoded, grouped and priced already."""
+    names = [finding.measure for finding in scenario.findings]
+    found = figures(scenario, cases, names, replicates=replicates, seed=seed)
+    rows = []
+    for finding in scenario.findings:
+        mean, error = found[finding.measure]
+        sure = finding.standard_error
+        within = None if sure is None else bool(abs(mean - finding.value) <= sure)
+        rows.append(
+            (finding.measure, finding.value, sure, finding.fitted, mean, error, within, finding.source),
+        )
+    numbers = dict.fromkeys(("simulated", "monte_carlo_error"), pl.Float64)
+    schema = {
+        "measure": pl.String,
+        **dict.fromkeys(("published", "standard_error"), pl.Float64),
+        "fitted": pl.Boolean,
+        **numbers,
+        "within": pl.Boolean,
+        "source": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def figures(
+    scenario: Scenario, cases: Cases, names: Sequence[str], *, replicates: int | None = None, seed: int
+) -> dict[str, tuple[float, float | None]]:
+    """Return mean and Monte-Carlo standard error of some figures by name.
+
+    Arguments, replicates and errors as in `compared`.
+    """
+    for name in names:
+        if name not in _FIGURES and name.partition(".")[0] not in _BY_NAME:
+            known = (*_FIGURES, *_BY_NAME)
+            raise InputError(
+                f"no figure is called {name!r}.{did_you_mean(name, known)} See drgsim.studies.published_findings."
+            )
+    run = Run.of(cases, scenario, seed=seed)
+    if not sum(map(len, run.sites)):
+        raise InputError("no error of the scenario can happen to any of the admissions: its frame is empty.")
+    expected = max(sum(float(sites.rate.sum()) for sites in run.sites), 1.0)
+    asked = replicates or int(np.clip(_ENOUGH / expected, _LEAST, _MOST))
+    run.go(asked, progress=False)
+    measured = _Measured(run, run.result(asked))
+    values = {}
+    for name in names:
+        kind, _, own = name.partition(".")
+        value = _FIGURES[name](measured) if name in _FIGURES else _BY_NAME[kind](measured, own)
+        values[name] = ("", value[np.isfinite(value)])
+    table = estimates(values)
+    return {name: (mean, error) for name, mean, error in table.select("measure", "mean", "standard_error").iter_rows()}
+
+
+def frame(scenario: Scenario, cases: Cases, *, seed: int) -> Ints:
+    """Return the rows of admissions on which an error of the scenario can happen, ascending."""
+    found = [confined(error, cases, seed=seed).row for error in scenario.errors]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Measured:
+    """A simulation and its frame; every figure is (r,) one value a replicate."""
+
+    run: Run
+    result: Simulation
+
+    @cached_property
+    def frame(self) -> Ints:
+        return np.unique(np.concatenate([sites.row for sites in self.run.sites]))
+
+    @property
+    def claims(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def codes(self) -> int:
+        encoded = self.run.cases.encoded
+        listed = np.diff(encoded.sdx_start) + np.diff(encoded.procedure_start)
+        return self.claims + int(listed[self.frame].sum())
+
+    @cached_property
+    def paid(self) -> int:
+        """Payment of the frame [cents]."""
+        return int(self.run.cases.pricer.cents[self.frame].sum())
+
+    def total(self, name: str) -> Floats:
+        return self.result.totals[name].to_numpy().astype(np.float64)
+
+    def errors(self, beginning: str) -> list[int]:
+        """Return the places of errors whose names begin so."""
+        labels = [error.label for error in self.run.scenario.errors]
+        found = [place for place, label in enumerate(labels) if label.startswith(beginning)]
+        if not found:
+            raise InputError(f"no error's name begins with {beginning!r}; there are {', '.join(labels)}.")
+        return found
+
+    def counted(self, replicate: pl.Series, weights: NDArray[np.generic] | None = None) -> Floats:
+        """Return how many rows (or the sum of their weights) each replicate has."""
+        count = np.bincount(replicate.to_numpy(), weights, minlength=self.result.replicates)
+        return count.astype(np.float64)
+
+    @cached_property
+    def overpaid(self) -> tuple[Floats, Floats, Floats]:
+        """Count, what is overpaid [cents] and what is paid [cents] on overpaid bills."""
+        bills = self.result.bills.filter(pl.col("cents") > 0)
+        cents = bills["cents"].to_numpy()
+        truth = self.run.cases.pricer.cents[bills["row"].to_numpy()]
+        each = bills["replicate"]
+        return self.counted(each), self.counted(each, cents), self.counted(each, cents + truth)
+
+
+def _case_mix_change(m: _Measured) -> Floats:
+    return m.total("weight4") / float(m.run.cases.pricer.weight4[m.frame].sum())
+
+
+def _top_tier_growth(m: _Measured) -> Floats:
+    top = _top_tiers(m.run.cases)
+    bills = m.result.bills.filter(~pl.col("returned"))
+    gained = np.isin(bills["drg"].to_numpy(), top).astype(np.int64)
+    gained -= np.isin(m.run.cases.truth.drg[bills["row"].to_numpy()], top)
+    return m.counted(bills["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
+
+
+def _top_tiers(cases: Cases) -> Ints:
+    """Return the dearest DRG of every family that splits by CC or MCC."""
+    split = families(cases.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
+    weight4 = cases.pricer.weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
+    dearest = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
+    return dearest.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
+
+
+def _ratio(above: Floats, below: Floats | float) -> Floats:
+    """Return above over below; no number where nothing happened."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(above / below)
+
+
+def _share_of_changes(m: _Measured, beginning: str) -> Floats:
+    shares = m.result.shares.filter(pl.col("cents") != 0)
+    own = shares.filter(pl.col("error").is_in(m.errors(beginning)))
+    return _ratio(m.counted(own["replicate"]), m.counted(shares["replicate"]))
+
+
+def _error_rate(m: _Measured, beginning: str) -> Floats:
+    """Return the mean alone: errors are counted over all replicates."""
+    own = m.errors(beginning)
+    places = [sites.row << 22 | sites.place for sites in (m.run.sites[place] for place in own)]
+    made = int(m.run.counts[own, 0].sum())
+    return np.array([made / len(np.unique(np.concatenate(places))) / m.result.replicates])
+
+
+_FIGURES: Mapping[str, Callable[[_Measured], Floats]] = {
+    "drg_change_rate": lambda m: m.total("drg_changes") / m.claims,
+    "share_up": lambda m: _ratio(m.total("drg_changes_up"), m.total("drg_changes")),
+    "code_change_rate": lambda m: m.total("code_changes") / m.claims,
+    "unchanged_rate": lambda m: (m.total("code_changes") - m.total("drg_changes") - m.total("returned")) / m.claims,
+    "code_error_rate": lambda m: m.total("errors") / m.codes,
+    "errors_per_admission": lambda m: m.total("errors") / m.claims,
+    "case_mix_change": _case_mix_change,
+    "net_share": lambda m: m.total("net") / m.paid,
+    "gross_share": lambda m: (m.total("over") + m.total("under")) / m.paid,
+    "over_share": lambda m: m.total("over") / m.paid,
+    "under_share": lambda m: m.total("under") / m.paid,
+    "under_usd_per_claim": lambda m: m.total("under") / 100 / m.claims,
+    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
+    "overpaid_share": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
+    "overpaid_usd_per_claim": lambda m: _ratio(m.overpaid[1] / 100, m.overpaid[0]),
+    "overpaid_of_wrong": lambda m: _ratio(m.overpaid[0], m.total("code_changes")),
+    "top_tier_growth": _top_tier_growth,
+}
+
+_BY_NAME: Mapping[str, Callable[[_Measured, str], Floats]] = {
+    "share_of_changes": _share_of_changes,
+    "error_rate": _error_rate,
+}

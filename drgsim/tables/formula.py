@@ -1,0 +1,172 @@
+"""The DRG formula language: operands joined by `&`, `|`, `~` and parentheses, parsed once.
+
+`&` binds tighter than `|`, `~` tightest. A formula is evaluated in two ways: as its `alternatives`
+(a sum of products, which the engine turns into bit masks) and by `trace`, which walks one admission
+through it left to right and notes the operands that were found true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+from drgsim.exceptions import TableError
+
+MOST_CHARACTERS, MOST_NESTED, MOST_ALTERNATIVES = 10_000, 100, 1_000
+"""A formula that goes beyond is refused; the shipped ones have at most 409 characters, 3 levels, 12 alternatives."""
+_TOKEN = re.compile(r"\s*([()&|~]|[^()&|~\s]+)")
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One name, such as `MCC`, `PDX:hiv` or `cardefib`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Not:
+    """True where its part is false."""
+
+    part: Node
+
+
+@dataclass(frozen=True)
+class And:
+    """True where all parts are true."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Or:
+    """True where any part is true."""
+
+    parts: tuple[Node, ...]
+
+
+Node = Operand | Not | And | Or
+Alternative = frozenset[tuple[str, bool]]
+
+
+@lru_cache(maxsize=8192)
+def parse(text: str) -> Node:
+    """Return the parsed formula.
+
+    Raises:
+        TableError: the text is not a formula; the message says where it stops making sense.
+
+    >>> parse("a & (b | ~c)")
+    And(parts=(Operand(name='a'), Or(parts=(Operand(name='b'), Not(part=Operand(name='c'))))))
+    """
+    if len(text) > MOST_CHARACTERS or _depth(text) > MOST_NESTED:
+        raise TableError(f"formula {text[:60]!r}…: longer or deeper than any formula ({len(text)} characters).")
+    tokens = [*_TOKEN.findall(text), ""]
+    node, rest = _either(tokens, 0, text)
+    if tokens[rest]:
+        raise TableError(f"formula {text!r}: unexpected {tokens[rest]!r}.")
+    return node
+
+
+def _depth(text: str) -> int:
+    """Return how many signs can lie within each other at most: parentheses and tildes."""
+    return text.count("(") + text.count("~")
+
+
+def _either(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+    parts, at = _series(tokens, at, text, "|")
+    return (parts[0] if len(parts) == 1 else Or(tuple(parts))), at
+
+
+def _both(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+    parts, at = _series(tokens, at, text, "&")
+    return (parts[0] if len(parts) == 1 else And(tuple(parts))), at
+
+
+def _series(tokens: list[str], at: int, text: str, sign: str) -> tuple[list[Node], int]:
+    inner = _both if sign == "|" else _single
+    part, at = inner(tokens, at, text)
+    parts = [part]
+    while tokens[at] == sign:
+        part, at = inner(tokens, at + 1, text)
+        parts.append(part)
+    return parts, at
+
+
+def _single(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+    token = tokens[at]
+    if token == "~":
+        part, at = _single(tokens, at + 1, text)
+        return Not(part), at
+    if token == "(":
+        part, at = _either(tokens, at + 1, text)
+        if tokens[at] != ")":
+            raise TableError(f"formula {text!r}: a parenthesis is not closed.")
+        return part, at + 1
+    if token in ("", "&", "|", ")"):
+        raise TableError(f"formula {text!r}: an operand is missing before {repr(token) if token else 'its end'}.")
+    return Operand(token), at + 1
+
+
+def operands(node: Node) -> Iterator[str]:
+    """Yield every operand name of a formula, in reading order.
+
+    >>> list(operands(parse("MCC & (a | ~b)")))
+    ['MCC', 'a', 'b']
+    """
+    if isinstance(node, Operand):
+        yield node.name
+    else:
+        for part in (node.part,) if isinstance(node, Not) else node.parts:
+            yield from operands(part)
+
+
+@lru_cache(maxsize=8192)
+def alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
+    """Return the formula as alternatives, each a set of (operand, truth) that must all hold.
+
+    >>> [sorted(alternative) for alternative in alternatives(parse("a & (b | ~c)"))]
+    [[('a', True), ('b', True)], [('a', True), ('c', False)]]
+    """
+    if isinstance(node, Operand):
+        return (frozenset({(node.name, wanted)}),)
+    if isinstance(node, Not):
+        return alternatives(node.part, wanted=not wanted)
+    parts, adds_up = [alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
+    if (sum if adds_up else prod)(map(len, parts)) > MOST_ALTERNATIVES:
+        raise TableError(f"a formula of more than {MOST_ALTERNATIVES:,} alternatives.")
+    if adds_up:
+        found = [alternative for part in parts for alternative in part]
+    else:
+        found = [frozenset().union(*choice) for choice in product(*parts)]
+    possible = dict.fromkeys(a for a in found if not any((name, not truth) in a for name, truth in a))
+    return tuple(a for a in possible if not any(other < a for other in possible))
+
+
+def trace(node: Node, holds: Callable[[str], bool]) -> tuple[bool, tuple[str, ...]]:
+    """Evaluate left to right, stopping as soon as the result is known.
+
+    Returns:
+        Whether the formula is true, and every operand found true on the way, in order, even on a
+        branch that failed later.
+
+    >>> trace(parse("(MCC & (a | b)) | c"), {"MCC", "c"}.__contains__)
+    (True, ('MCC', 'c'))
+    """
+    if isinstance(node, Operand):
+        truth = holds(node.name)
+        return truth, ((node.name,) if truth else ())
+    if isinstance(node, Not):
+        truth, found = trace(node.part, holds)
+        return not truth, found
+    collected: tuple[str, ...] = ()
+    for part in node.parts:
+        truth, found = trace(part, holds)
+        collected += found
+        if truth == isinstance(node, Or):
+            return truth, collected
+    return isinstance(node, And), collected

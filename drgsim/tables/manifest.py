@@ -1,0 +1,175 @@
+"""The table folder: found, and every file read through its manifest or not at all.
+
+A table folder holds `manifest.toml` and the text tables it lists. Each file's entry says where its facts
+come from, under which licence, and its sha256; a file that is missing, altered or malformed raises
+`TableError`. After changing tables of your own, `seal(folder)` writes the new checksums.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from drgsim.exceptions import TableError, did_you_mean
+from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parsed, whole
+
+_OF_VERSION = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
+
+FOLDER_VARIABLE = "DRGSIM_TABLES"
+MANIFEST = "manifest.toml"
+
+
+def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder the tables are read from.
+
+    The first of: `folder`, the environment variable DRGSIM_TABLES, the tables shipped with the package.
+
+    Raises:
+        TableError: there is no manifest in that folder.
+
+    >>> (table_folder() / "manifest.toml").exists()
+    True
+    """
+    package = Path(__file__).parents[1]
+    asked = folder or os.environ.get(FOLDER_VARIABLE)
+    candidates = [Path(asked)] if asked else [package / "_grouper_tables", package.parent / "grouper_tables"]
+    for candidate in candidates:
+        if (candidate / MANIFEST).is_file():
+            return candidate.resolve()
+    raise TableError(f"no {MANIFEST} in {' or '.join(str(c) for c in candidates)}. Is it a drgsim table folder?")
+
+
+def manifest(folder: Path) -> Mapping[str, Any]:
+    """Return the parsed manifest of a table folder: `versions`, `files` and whatever else it states.
+
+    >>> list(manifest(table_folder())["versions"])[-1]
+    '44.0'
+    """
+    path = folder / MANIFEST
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
+    found = parsed(whole(path, MOST_SETTINGS, TableError), path, TableError)
+    for section in ("versions", "files"):
+        if not isinstance(found.get(section), dict):
+            raise TableError(f"{path}: section [{section}] is missing.")
+        for name, entry in found[section].items():
+            if not isinstance(entry, dict):
+                raise TableError(f"{path}: [{section}] {name!r:.60} is {entry!r:.60}, expected a table.")
+    for name, entry in found["versions"].items():
+        for key, kind in _OF_VERSION.items():
+            if type(entry.get(key)) is not kind:
+                raise TableError(f"{path}: [versions.{name!r:.60}] {key} is {entry.get(key)!r:.60}, expected {kind}.")
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a listed file, which lies in the folder, links followed."""
+    path = folder / name
+    strange = not name or "\0" in name or "\\" in name or Path(name).is_absolute() or ".." in Path(name).parts
+    if strange or not path.resolve().is_relative_to(folder.resolve()):
+        raise TableError(f"{folder / MANIFEST}: file {name!r:.80} leads out of the table folder.")
+    return path
+
+
+def read_verified(folder: Path, name: str) -> bytes:
+    """Return the bytes of the file `name`, whose sha256 equals the one in the manifest.
+
+    Raises:
+        TableError: the file is not listed, is missing, or is not the file the manifest describes.
+    """
+    files = manifest(folder)["files"]
+    if name not in files:
+        raise TableError(f"{folder / MANIFEST}: no file {name!r} is listed.{did_you_mean(name, files)}")
+    path = _inside(folder, name)
+    content = whole(path, MOST_TABLE, _listed)
+    found, expected = hashlib.sha256(content).hexdigest(), files[name].get("sha256")
+    if found != expected:
+        raise TableError(
+            f"{path}: altered: sha256 is {found[:12]}…, {MANIFEST} says {str(expected)[:12]}…. "
+            "If the change is yours, run drgsim.tables.manifest.seal(folder)."
+        )
+    return content
+
+
+def _listed(told: str) -> TableError:
+    """Say of a file that cannot be read why it should."""
+    return TableError(told.replace(": cannot", f": listed in {MANIFEST} but cannot", 1))
+
+
+def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable: Sequence[str] = ()) -> pl.DataFrame:
+    """Return a verified CSV table with exactly these columns and no null outside `nullable`.
+
+    Args:
+        folder: a table folder.
+        name: the file's name in the manifest.
+        columns: name and polars type of every column, in file order.
+        nullable: columns that may be empty.
+
+    Raises:
+        TableError: as `read_verified`, or a column, a value or a null is not as expected; names file and row.
+    """
+    content = read_verified(folder, name)
+    header = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")
+    if header != list(columns):
+        raise TableError(f"{folder / name}: columns are {', '.join(header)}; expected {', '.join(columns)}.")
+    try:
+        table = pl.read_csv(content, schema=dict(columns))
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise TableError(f"{folder / name}: {_first_bad_row(content, columns)}{reason}") from error
+    for column in columns:
+        if column not in nullable and table[column].null_count():
+            row = int(table[column].is_null().arg_max() or 0) + 2
+            raise TableError(f"{folder / name}, row {row}: {column} is empty.")
+    return table
+
+
+def _first_bad_row(content: bytes, columns: Mapping[str, Any]) -> str:
+    """Say which line first fails, when lines can be read one field at a time."""
+    texts = pl.read_csv(content, schema=dict.fromkeys(columns, pl.String), truncate_ragged_lines=True)
+    for column, dtype in columns.items():
+        bad = texts[column].is_not_null() & texts[column].cast(dtype, strict=False).is_null()
+        if bad.any():
+            row = int(bad.arg_max() or 0)
+            return f"row {row + 2}: {column} is {texts[column][row]!r}, expected {dtype}. "
+    return ""
+
+
+def seal(folder: str | os.PathLike[str]) -> None:
+    """Write the sha256 of every listed file into the folder's manifest, after a deliberate change.
+
+    Raises:
+        TableError: a listed file is missing.
+
+    >>> import shutil, tempfile
+    >>> own = shutil.copytree(table_folder(), Path(tempfile.mkdtemp()) / "tables")
+    >>> path = own / "msdrg/mdc_titles.csv"
+    >>> _ = path.write_text(path.read_text("utf-8").replace("Hepatobiliary", "HEPATOBILIARY"), "utf-8")
+    >>> seal(own)
+    >>> from drgsim import TableSet
+    >>> TableSet.load("43.1", folder=own).mdc_titles.filter(mdc=7)["title"].item()
+    'Diseases and Disorders of the HEPATOBILIARY System and Pancreas'
+    """
+    root = table_folder(folder)
+    text = (root / MANIFEST).read_text("utf-8")
+    for name in manifest(root)["files"]:
+        path = _inside(root, name)
+        if not path.is_file():
+            raise TableError(f"{path}: listed in {MANIFEST} but missing.")
+        digest = hashlib.sha256(whole(path, MOST_TABLE, TableError)).hexdigest()
+        entry = re.compile(rf'(\[files\."{re.escape(name)}"\][^\[]*?sha256\s*=\s*")[0-9a-f]*(")')
+        text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
+        if count != 1:
+            raise TableError(f'{root / MANIFEST}: [files."{name}"] has no sha256 line.')
+    (root / MANIFEST).write_text(text, "utf-8")
