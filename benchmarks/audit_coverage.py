@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import polars as pl
 
-from drgsim import Rates, TableSet, generate, group, pay
+from drgsim import Rates, TableSet, generate, group, price
 from drgsim.compliance.audits import coverage
 from drgsim.compliance.reviewers import Reviewers
 from drgsim.compliance.sampling import Design, ProbeThenFull, SimpleRandom, Stratified
@@ -30,7 +30,7 @@ def population(errors: float, *, seed: int = SEED, claims: int = CLAIMS) -> pl.D
     """Return priced synthetic claims of which a share is wrong: nine of ten overpaid, by 10 to 50 % of the bill."""
     tables = TableSet.load("43.1")
     hospitals, admissions = generate(claims, seed=seed, tables=tables)
-    paid = pay(group(admissions, tables), hospitals, Rates.load(2026)).filter(pl.col("total_usd") > 0)
+    paid = price(group(admissions, tables), hospitals, Rates.load(2026)).filter(pl.col("total_usd") > 0)
     ids, billed = paid["admission_id"].to_numpy(), paid["total_usd"].to_numpy()
     wrong = uniform(seed, "wrong", ids) < errors
     sign = np.where(uniform(seed, "overpaid", ids) < 0.9, 1.0, -1.0)

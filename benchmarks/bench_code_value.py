@@ -16,9 +16,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.data import VERSION, description
 from drgsim import Rates, TableSet, generate
-from drgsim.explanation.code_values import code_value, removals
-from drgsim.numerics.parallel import over_spans
-from drgsim.rebilling.baseline import Cases
+from drgsim.explanation.code_values import code_value, list_removals
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.visible_changes import UNSEEN
 
 Builder = Callable[[int], pl.DataFrame]
@@ -38,11 +38,11 @@ def told(benchmark: BenchmarkFixture, claims: pl.DataFrame, answered: int, **mor
 def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None:
     """Admissions encoded and grouped before: every code left out, grouped again where that can be seen."""
     claims, tables = admissions(n), TableSet.load(VERSION)
-    cases = Cases.of(claims, tables=tables, hospitals=None, rates=None)
-    each = removals(cases.encoded)
+    cases = Baseline.of(claims, tables=tables, hospitals=None, rates=None)
+    each = list_removals(cases.encoded)
 
     def run() -> list[int]:
-        spans = over_spans(len(each), lambda a, b: cases.billed(each.take(slice(a, b)), np.arange(b - a + 1)).drg)
+        spans = run_over_spans(len(each), lambda a, b: cases.billed(each.take(slice(a, b)), np.arange(b - a + 1)).drg)
         return [len(drg) for drg in spans]
 
     answered = sum(benchmark.pedantic(run, rounds=ROUNDS[n], warmup_rounds=1))

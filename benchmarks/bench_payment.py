@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.pricing.pricer import pay, price
+from drgsim.pricing.pricer import price, price_stays
 from drgsim.pricing.rates import Rates
 
 ROWS = int(os.environ.get("DRGSIM_BENCH_ROWS", 1_000_000))
@@ -88,7 +88,7 @@ def data():
 @pytest.mark.parametrize("threads", [1, os.cpu_count() or 1])
 def test_pay(benchmark, data, threads) -> None:
     admissions, hospitals, rates = data
-    paid = benchmark.pedantic(lambda: pay(admissions, hospitals, rates, threads=threads), rounds=7, warmup_rounds=1)
+    paid = benchmark.pedantic(lambda: price(admissions, hospitals, rates, threads=threads), rounds=7, warmup_rounds=1)
     assert paid.height == ROWS
     benchmark.extra_info["rows"] = ROWS
     benchmark.extra_info["threads"] = threads
@@ -103,7 +103,7 @@ def as_decimals(stays: pl.DataFrame) -> list[dict]:
 
 
 def wide(admissions: pl.DataFrame, hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Stays with every provider input beside them, as `price` and the peer take them."""
+    """Stays with every provider input beside them, as `price_stays` and the peer take them."""
     stays = admissions.join(rates.weights, on="drg", maintain_order="left")
     stays = stays.join(hospitals, on="hospital_id", maintain_order="left")
     review = pl.col("discharge_status").replace_strict({1: 0, 2: 3, 3: 9, 6: 9, 62: 9}, return_dtype=pl.UInt8)
@@ -123,6 +123,6 @@ def test_decimal_peer(benchmark, data) -> None:
     stays = wide(admissions.head(PEER_ROWS), hospitals, rates)
     rows, peer = as_decimals(stays), _peer()
     found = benchmark.pedantic(lambda: [peer.price_one(row, rates) for row in rows], rounds=3)
-    assert [float(one["total_usd"]) for one in found] == price(stays, rates)["total_usd"].to_list()
+    assert [float(one["total_usd"]) for one in found] == price_stays(stays, rates)["total_usd"].to_list()
     benchmark.extra_info["rows"] = PEER_ROWS
     benchmark.extra_info["million_rows_a_second"] = PEER_ROWS / benchmark.stats.stats.min / 1e6

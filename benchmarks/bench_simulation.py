@@ -18,15 +18,15 @@ import polars as pl
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from drgsim import Rates, TableSet, generate, group, pay
+from drgsim import Rates, TableSet, generate, group, price
 from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.grouper import group_encoded
-from drgsim.miscoding.error_draws import drawn
+from drgsim.miscoding.error_draws import draw_errors
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import applied, decoded, texts_by_number
-from drgsim.simulation.billed_claims import billed_together
-from drgsim.simulation.simulator import Run, simulate
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import apply_changes, decode_admissions, list_code_texts
+from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.simulator import SimulationRun, simulate
 
 LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
 SIZES = [size for size in (100_000, 1_000_000) if size <= LARGEST]
@@ -74,20 +74,20 @@ def population() -> Callable[[int], tuple[pl.DataFrame, pl.DataFrame]]:
 
 
 @lru_cache(maxsize=1)
-def ready(n: int) -> tuple[Cases, Run]:
+def ready(n: int) -> tuple[Baseline, SimulationRun]:
     hospitals, admissions = generate(n, seed=1, tables=TABLES)
-    cases = Cases.of(admissions, tables=TABLES, hospitals=hospitals, rates=RATES)
-    return cases, Run.of(cases, Scenario.loads(SIX_ERRORS), seed=1)
+    cases = Baseline.of(admissions, tables=TABLES, hospitals=hospitals, rates=RATES)
+    return cases, SimulationRun.of(cases, Scenario.loads(SIX_ERRORS), seed=1)
 
 
-def everything(cases: Cases, run: Run, replicate: int) -> Encoded:
+def everything(cases: Baseline, run: SimulationRun, replicate: int) -> Encoded:
     """Return all admissions as they are billed in one replicate."""
     found = [
-        drawn(error, sites, keys, cases, range(replicate, replicate + 1))
+        draw_errors(error, sites, keys, cases, range(replicate, replicate + 1))
         for error, sites, keys in zip(run.scenario.errors, run.sites, run.keys, strict=True)
     ]
-    bills, _ = billed_together(found)
-    return applied(cases.encoded, bills.edits)
+    bills, _ = combine_errors(found)
+    return apply_changes(cases.encoded, bills.edits)
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -118,7 +118,7 @@ def test_simulate(benchmark: BenchmarkFixture, population: Callable[..., tuple[p
 def test_replicates_alone(benchmark: BenchmarkFixture, n: int):
     """The replicates, once the admissions are ready: what the baselines below are to be held against."""
     _, run = ready(n)
-    benchmark.pedantic(lambda: Run.go(_fresh(run), 48, progress=False), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: SimulationRun.go(_fresh(run), 48, progress=False), rounds=5, warmup_rounds=1)
     benchmark.extra_info.update(what="replicates", admissions=n, seconds_a_replicate=benchmark.stats["median"] / 48)
 
 
@@ -129,7 +129,7 @@ def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
 
     def once() -> pl.DataFrame:
         billed = everything(cases, run, REPLICATE)
-        return pay(cases.grouped.with_columns(group_encoded(billed, TABLES).frame()), _hospitals(n), RATES)
+        return price(cases.grouped.with_columns(group_encoded(billed, TABLES).frame()), _hospitals(n), RATES)
 
     result = benchmark.pedantic(once, rounds=9, warmup_rounds=1)
     benchmark.extra_info.update(
@@ -145,11 +145,13 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     """The same from claim frames: group() and pay() of every billed admission, one replicate."""
     cases, run = ready(n)
     again = everything(cases, run, REPLICATE)
-    dx, procedures = texts_by_number(TABLES)
-    letters = decoded(replace(again, pdx=np.zeros(n, np.int32), sdx=again.poa), pl.Series(["1", "Y", "N"]), procedures)
-    codes = decoded(again, dx, procedures)
+    dx, procedures = list_code_texts(TABLES)
+    letters = decode_admissions(
+        replace(again, pdx=np.zeros(n, np.int32), sdx=again.poa), pl.Series(["1", "Y", "N"]), procedures
+    )
+    codes = decode_admissions(again, dx, procedures)
     billed = cases.grouped.with_columns(*codes.get_columns(), sdx_poa=letters["sdx"])
-    result = benchmark.pedantic(lambda: pay(group(billed, TABLES), _hospitals(n), RATES), rounds=5, warmup_rounds=1)
+    result = benchmark.pedantic(lambda: price(group(billed, TABLES), _hospitals(n), RATES), rounds=5, warmup_rounds=1)
     benchmark.extra_info.update(what="everything, group() and pay()", admissions=n,
                                 seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
     totals, drg = _totals(run), result["drg"].to_numpy()
@@ -159,7 +161,7 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     assert (change.sum(), np.abs(change).sum()) == (totals["net"], totals["over"] + totals["under"])  # to the cent
 
 
-def _totals(run: Run) -> dict[str, int]:
+def _totals(run: SimulationRun) -> dict[str, int]:
     """Return what the simulation says of the replicate that the baselines do again."""
     ours = _fresh(run)
     ours.go(REPLICATE + 1, progress=False)
@@ -171,6 +173,6 @@ def _hospitals(n: int) -> pl.DataFrame:
     return generate(n, seed=1, tables=TABLES)[0]
 
 
-def _fresh(run: Run) -> Run:
+def _fresh(run: SimulationRun) -> SimulationRun:
     """Return the run with no replicate done."""
     return replace(run, blocks=run.blocks[:1])

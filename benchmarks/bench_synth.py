@@ -12,7 +12,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from drgsim import TableSet
-from drgsim.synthetic.generation_plan import compiled
+from drgsim.synthetic.generation_plan import compile_plan
 from drgsim.synthetic.generator import generate, generate_batches
 from drgsim.synthetic.population import Population
 
@@ -53,6 +53,6 @@ def test_compile_a_plan(benchmark: BenchmarkFixture, tables: TableSet) -> None:
     population = Population.load("community_hospital")
     benchmark.extra_info.update(what="compile a plan", n=1)
     plan = benchmark.pedantic(
-        compiled, (tables, population, None), setup=compiled.cache_clear, rounds=3, warmup_rounds=0
+        compile_plan, (tables, population, None), setup=compile_plan.cache_clear, rounds=3, warmup_rounds=0
     )
     assert len(plan.pool.drg) > 700

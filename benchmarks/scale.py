@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.data import VERSION
 from benchmarks.memory import resident_kib
-from drgsim import Rates, TableSet, group, pay
+from drgsim import Rates, TableSet, group, price
 from drgsim.scale.parquet import price_parquet
 
 FISCAL_YEAR = 2026
@@ -54,16 +54,16 @@ def main(what: str, source: str, *rest: str) -> None:
     hospitals, target = pl.read_parquet(rest[0]), Path(rest[1]) if len(rest) > 1 else None
     tables, rates = TableSet.load(VERSION), Rates.load(FISCAL_YEAR)
     few = pl.read_parquet(source, n_rows=2_000)
-    pay(group(few, tables), hospitals, rates)  # everything that is loaded once
+    price(group(few, tables), hospitals, rates)  # everything that is loaded once
     n = pl.scan_parquet(source).select(pl.len()).collect().item()
     if what in ("files", "answers"):
         keep = None if what == "files" else ["admission_id"]
         measured(lambda: price_parquet(source, target, hospitals, rates, tables=tables, keep=keep), n)
     elif what == "memory":
-        measured(lambda: pay(group(pl.read_parquet(source), tables), hospitals, rates).write_parquet(target), n)
+        measured(lambda: price(group(pl.read_parquet(source), tables), hospitals, rates).write_parquet(target), n)
     else:
         admissions = pl.read_parquet(source)
-        measured(lambda: pay(group(admissions, tables), hospitals, rates), n)
+        measured(lambda: price(group(admissions, tables), hospitals, rates), n)
 
 
 if __name__ == "__main__":

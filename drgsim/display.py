@@ -29,10 +29,10 @@ class Section:
     numbers: bool = False
 
 
-def as_text(heading: str, sections: Sequence[Section]) -> str:
+def render_text(heading: str, sections: Sequence[Section]) -> str:
     """Return a report as plain text, wrapped at 118 columns.
 
-    >>> print(as_text("Case 1", [Section("Codes", ("Two codes.",), ("code", "says"), (("I10", "no CC"),))]))
+    >>> print(render_text("Case 1", [Section("Codes", ("Two codes.",), ("code", "says"), (("I10", "no CC"),))]))
     Case 1
     <BLANKLINE>
     Codes
@@ -65,10 +65,10 @@ def _table(section: Section) -> list[str]:
     return lines
 
 
-def as_html(heading: str, sections: Sequence[Section]) -> str:
+def render_html(heading: str, sections: Sequence[Section]) -> str:
     """Return a report as HTML that needs nothing else; every text is escaped.
 
-    >>> "1 &lt; 2" in as_html("Case 1", [Section("Sizes", ("1 < 2",))])
+    >>> "1 &lt; 2" in render_html("Case 1", [Section("Sizes", ("1 < 2",))])
     True
     """
     parts = [_STYLE, f"<h3>{escape(heading)}</h3>"]

@@ -1,4 +1,4 @@
-"""Columns, types and units of every frame a user meets; `checked` holds a frame against them."""
+"""Columns, types and units of every frame a user meets; `check_frame` holds a frame against them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Frame:
         return tuple(column.name for column in self.columns)
 
 
-def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) -> pl.DataFrame:
+def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) -> pl.DataFrame:
     """Return the contract's columns that `frame` has, cast to their canonical types, rows in order.
 
     Args:
@@ -68,7 +68,7 @@ def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) 
     Raises:
         SchemaError: a required column is missing, or a column's type cannot be read as the contract's.
 
-    >>> checked(pl.DataFrame({"pdx": ["K810"]}), Frame("codes", (Column("pdx", pl.String(), "", ""),)))["pdx"].item()
+    >>> check_frame(pl.DataFrame({"pdx": ["K810"]}), Frame("codes", (Column("pdx", pl.String(), "", ""),)))["pdx"].item()
     'K810'
     """
     if not isinstance(frame, pl.DataFrame):
@@ -110,13 +110,13 @@ def checked(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) 
 Codes = TypeVar("Codes", pl.Series, pl.Expr)
 
 
-def normalised(codes: Codes) -> Codes:
+def normalise_codes(codes: Codes) -> Codes:
     """Return codes without dots and surrounding blanks, in upper case, as the tables write them.
 
     A code is ASCII. Any other character becomes U+FFFD, which no code holds, before letters are raised: a dotless i
     would be raised to I, and a long s to S, and so be silently another code.
 
-    >>> normalised(pl.Series([" i50.20", "\u013150.20"])).to_list()
+    >>> normalise_codes(pl.Series([" i50.20", "\u013150.20"])).to_list()
     ['I5020', '\ufffd5020']
     """
     ascii_only = codes.str.strip_chars().str.replace_all(r"[^\x00-\x7F]", "\ufffd")

@@ -1,4 +1,4 @@
-"""Claims miscoded by hand: plain Python lists edited one code at a time, then `group()` and `pay()`.
+"""Claims miscoded by hand: plain Python lists edited one code at a time, then `group()` and `price()`.
 
 What the simulator's integers, shortcuts and sums are held against. Nothing here imports what is tested but the text
 of an edit (its field and its codes).
@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from drgsim import Rates, TableSet, generate, group, pay, with_weights
+from drgsim import Rates, TableSet, generate, group, price, with_weights
 
 Row = dict[str, Any]
 SWAP = "pdx_resequence"
@@ -143,7 +143,7 @@ def priced(
         )
         cents = [base_rate_cents(weight, year) for weight, year in zip(weights, years, strict=True)]
         return grouped.with_columns(cents=pl.Series(cents, dtype=pl.Int64))
-    return pay(grouped, hospitals, prices).with_columns(cents=(pl.col("total_usd") * 100).round().cast(pl.Int64))
+    return price(grouped, hospitals, prices).with_columns(cents=(pl.col("total_usd") * 100).round().cast(pl.Int64))
 
 
 def year_of(day: Any, prices: Sequence[Rates]) -> Rates | None:

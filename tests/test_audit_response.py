@@ -8,12 +8,12 @@ from math import exp
 import polars as pl
 import pytest
 
-from drgsim import InputError, Rates, TableSet, group, pay
+from drgsim import InputError, Rates, TableSet, group, price
 from drgsim.compliance.deterrence import Consequences, consequences
 from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom
 from drgsim.compliance.upcoding_equilibrium import Equilibrium, equilibrium
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.miscoding.strategic_upcoding import StrategicUpcode, detection_sweep
+from drgsim.miscoding.strategic_upcoding import StrategicUpcode, sweep_detection
 from drgsim.simulation.simulator import simulate
 
 TABLES = TableSet.load("43.1")
@@ -44,7 +44,7 @@ def cholecystectomies(n: int = N) -> pl.DataFrame:
 
 def paid_usd(secondary: list[str]) -> float:
     stay = cholecystectomies(1).with_columns(sdx=pl.Series([secondary]), sdx_poa=pl.Series([["Y"] * len(secondary)]))
-    return pay(group(stay, TABLES), HOSPITALS, RATES)["total_usd"].item()
+    return price(group(stay, TABLES), HOSPITALS, RATES)["total_usd"].item()
 
 
 CORRECT = paid_usd(["I10"])
@@ -174,7 +174,7 @@ def test_the_behaviour_found_is_an_error_of_a_scenario():
 
 
 def test_the_sweep_by_hand():
-    table = detection_sweep(
+    table = sweep_detection(
         cholecystectomies(10),
         UPCODING,
         tables=TABLES,
@@ -211,6 +211,6 @@ def test_what_cannot_be_used_is_told():
             seed=1,
         )
     with pytest.raises(InputError, match="detection must lie"):
-        detection_sweep(
+        sweep_detection(
             cholecystectomies(5), UPCODING, tables=TABLES, hospitals=HOSPITALS, rates=RATES, detection=[1.1]
         )

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from drgsim.compliance.audits import audit, coverage, simulated
+from drgsim.compliance.audits import audit, coverage, simulate_audits
 from drgsim.compliance.deterrence import consequences
-from drgsim.compliance.extrapolation import ESTIMATORS, Moments, estimated, share
+from drgsim.compliance.extrapolation import ESTIMATORS, Moments, estimate_share, extrapolate
 from drgsim.compliance.reviewers import Reviewers
 from drgsim.compliance.sample_sizes import sample_size
-from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom, Stratified, allocated, boundaries, sample
+from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom, Stratified, allocate_sample, find_boundaries, sample
 from drgsim.exceptions import InputError, SchemaError
 
 NORMAL = stats.norm.ppf(0.95)
@@ -51,7 +51,7 @@ def test_malnutrition_extrapolation(shared: Path):
     over, frame = float(value["MAL-06"]), int(value["MAL-01"])
     # 164 of 200 claims were overpaid; how the dollars spread over them does not move the point estimate.
     d = np.array([over / 164] * 164 + [0.0] * 36)
-    found = estimated(moments(np.full(200, 15_000.0), d, frame))
+    found = extrapolate(moments(np.full(200, 15_000.0), d, frame))
     assert f"{float(found.point) / 1e9:.4f} billion" == value["MAL-08"].split("; ")[1]
     assert float(found.point) / frame == pytest.approx(float(value["MAL-08"].split(";")[0]), abs=0.005)
 
@@ -66,7 +66,7 @@ def test_cochran_petition_sheets():
     """Cochran (1977), 2.8: 50 of 676 sheets hold 1,471 signatures; 19,888 in all, 80 % limits 18,107 and 21,669."""
     d = np.repeat(np.array([*PETITIONS], np.float64), [*PETITIONS.values()])
     assert (len(d), d.sum()) == (50, 1471)
-    found = estimated(moments(d, d, 676), level=0.80)
+    found = extrapolate(moments(d, d, 676), level=0.80)
     assert float(found.point) == pytest.approx(19_888, abs=0.5)
     assert d.var(ddof=1) == pytest.approx(229.0, abs=0.05)
     # The book takes the normal 1.28; Student's t of 49 degrees is a little wider.
@@ -79,11 +79,11 @@ def test_cochran_petition_sheets():
 def test_cochran_cities_allocation():
     """Cochran (1977), 5.6: sizes of cities, strata of 16 and 48, 24 sampled: 12 and 12 against 6 and 18."""
     sizes, variance = np.array([16, 48]), np.array([53_843.0, 5_581.0])
-    assert allocated(24, sizes, np.sqrt(variance)).tolist() == [12, 12]
-    assert allocated(24, sizes, np.ones(2)).tolist() == [6, 18]
+    assert allocate_sample(24, sizes, np.sqrt(variance)).tolist() == [12, 12]
+    assert allocate_sample(24, sizes, np.ones(2)).tolist() == [6, 18]
     for take, published in (([12, 12], 1_090_827), ([6, 18], 1_882_293)):
         zero = np.zeros(2)
-        found = estimated(
+        found = extrapolate(
             Moments(sizes.astype(float), np.array(take, float), 0.0, zero, zero, zero, variance, zero), "difference"
         )
         assert float(found.standard_error) ** 2 == pytest.approx(published, rel=2e-5)
@@ -94,7 +94,7 @@ def test_cochran_boundaries_of_bank_loans():
     counts = [3464, 2516, 2157, 1581, 1142, 746, 512, 376, 265, 207, 126, 107, 82, 50, 39, 25, 16, 19, 2, 3]
     middles = np.repeat(np.arange(2.5, 100, 5), counts)
     ends = np.array([0.0, 100.0])  # so that the classes are 0 to 5, 5 to 10, ...
-    found = boundaries(np.concatenate([middles, ends]), 5, classes=20)
+    found = find_boundaries(np.concatenate([middles, ends]), 5, classes=20)
     assert found.tolist() == [5.0, 15.0, 25.0, 45.0]
 
 
@@ -105,7 +105,7 @@ def test_cochran_ratio_of_cities():
     x *= 5054 / x.sum()
     y = x * rng.uniform(1, 1.5, 49)
     y *= 6262 / y.sum()
-    found = estimated(moments(x, x - y, 196, 22_919.0), "ratio")
+    found = extrapolate(moments(x, x - y, 196, 22_919.0), "ratio")
     assert 22_919 - float(found.point) == pytest.approx(28_397, abs=0.5)
 
 
@@ -125,7 +125,7 @@ def test_simple_sample_by_hand(estimator: str):
         "ratio": (total * ratio, d - ratio * x),
     }[estimator]
     error = claims * math.sqrt((1 - 60 / claims) / 60 * ((left - left.mean()) ** 2).sum() / 59)
-    found = estimated(moments(x, d, claims, total), estimator, level=0.95)
+    found = extrapolate(moments(x, d, claims, total), estimator, level=0.95)
     half = stats.t.ppf(0.975, 59) * error
     expected = [point, error, point - half, point + half, 59]
     got = [found.point, found.standard_error, found.lower, found.upper, found.degrees]
@@ -134,7 +134,7 @@ def test_simple_sample_by_hand(estimator: str):
 
 def test_mean_agrees_with_scipy():
     d = np.random.default_rng(2).gamma(2.0, 500.0, 40)
-    found = estimated(moments(d, d, 10**12), level=0.90)
+    found = extrapolate(moments(d, d, 10**12), level=0.90)
     interval = stats.ttest_1samp(d, 0.0).confidence_interval(0.90)
     assert [float(found.lower) / 1e12, float(found.upper) / 1e12] == pytest.approx([*interval], rel=1e-9)
 
@@ -143,7 +143,7 @@ def test_stratified_sample_by_hand():
     rng = np.random.default_rng(6)
     sizes, takes = [400, 90], [20, 15]
     strata = [(rng.uniform(5e3, 9e3, n), rng.uniform(0, 2e3, n)) for n in takes]
-    found = estimated(Moments.of(strata, sizes, 3e6), "difference")
+    found = extrapolate(Moments.of(strata, sizes, 3e6), "difference")
     g = [size * (size - n) / n * d.var(ddof=1) for size, n, (_, d) in zip(sizes, takes, strata, strict=True)]
     degrees = sum(g) ** 2 / sum(v**2 / (n - 1) for v, n in zip(g, takes, strict=True))
     point = sum(size * d.mean() for size, (_, d) in zip(sizes, strata, strict=True))
@@ -160,7 +160,7 @@ def test_combined_ratio_by_hand():
     over, billed = (sum(N * s[k].mean() for N, s in zip(sizes, strata, strict=True)) for k in (1, 0))
     left = [d - over / billed * x for x, d in strata]
     variance = sum(N * (N - len(e)) / len(e) * e.var(ddof=1) for N, e in zip(sizes, left, strict=True))
-    found = estimated(Moments.of(strata, sizes, 3e6), "ratio")
+    found = extrapolate(Moments.of(strata, sizes, 3e6), "ratio")
     assert [float(found.point), float(found.standard_error)] == pytest.approx(
         [3e6 * over / billed, math.sqrt(variance)], rel=1e-9
     )
@@ -169,7 +169,7 @@ def test_combined_ratio_by_hand():
 @pytest.mark.parametrize(("hits", "n"), [(0, 30), (3, 20), (17, 17), (50, 100)])
 def test_share_of_a_large_population_is_clopper_pearson(hits: int, n: int):
     interval = stats.binomtest(hits, n).proportion_ci(0.90, "exact")
-    found = share([np.array([1.0] * hits + [0.0] * (n - hits))], [10**12])
+    found = estimate_share([np.array([1.0] * hits + [0.0] * (n - hits))], [10**12])
     assert [found[2], found[3]] == pytest.approx([interval.low, interval.high], abs=1e-6)
 
 
@@ -202,7 +202,7 @@ def test_order_of_rows_changes_nothing(design):
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_an_audit_is_replicate_0(design):
     erring = Reviewers(sensitivity=0.8, amount_log_sd=0.3, usd_per_claim=150.0)
-    table = simulated(CLAIMS, design, seed=4, replicates=40, reviewers=erring)
+    table = simulate_audits(CLAIMS, design, seed=4, replicates=40, reviewers=erring)
     assert table.height == 120
     for estimator in ESTIMATORS:
         row = table.row(by_predicate=(pl.col("estimator") == estimator) & (pl.col("replicate") == 0), named=True)
@@ -213,10 +213,10 @@ def test_an_audit_is_replicate_0(design):
 
 
 def test_replicates_do_not_depend_on_how_many_there_are(monkeypatch: pytest.MonkeyPatch):
-    few, many = (simulated(CLAIMS, DESIGNS[1], seed=4, replicates=n) for n in (7, 30))
+    few, many = (simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=n) for n in (7, 30))
     assert few.equals(many.filter(pl.col("replicate") < 7))
-    monkeypatch.setattr("drgsim.compliance.sampling.batches.__defaults__", (3_000,))
-    assert simulated(CLAIMS, DESIGNS[1], seed=4, replicates=30).equals(many)
+    monkeypatch.setattr("drgsim.compliance.sampling.split_replicates.__defaults__", (3_000,))
+    assert simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=30).equals(many)
 
 
 def test_threads_change_nothing():
@@ -235,13 +235,13 @@ def test_threads_change_nothing():
         ).stdout
         for threads in ("1", "2")
     ]
-    assert told[0] == told[1] == repr(simulated(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()) + "\n"
+    assert told[0] == told[1] == repr(simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()) + "\n"
 
 
 def test_every_claim_is_drawn_equally_often():
-    from drgsim.compliance.sampling import layout
+    from drgsim.compliance.sampling import lay_out_claims
 
-    laid = layout(CLAIMS, SimpleRandom(60))
+    laid = lay_out_claims(CLAIMS, SimpleRandom(60))
     (places,) = laid.drawn(1, np.arange(4000, dtype=np.uint64))
     counts = np.bincount(places.ravel(), minlength=500)
     expected = 4000 * 60 / 500
@@ -267,7 +267,7 @@ def test_a_larger_sample_continues_a_smaller_one():
 def test_allocation_adds_up(sizes: list[int], spread: list[float], part: float):
     least = sum(min(2, size) for size in sizes)
     claims = least + round(part * (sum(sizes) - least))
-    take = allocated(claims, np.array(sizes), np.array(spread[: len(sizes)]))
+    take = allocate_sample(claims, np.array(sizes), np.array(spread[: len(sizes)]))
     assert take.sum() == claims
     assert (take >= np.minimum(2, sizes)).all()
     assert (take <= sizes).all()
@@ -304,7 +304,7 @@ def test_one_stratum_is_a_simple_sample():
     one = audit(CLAIMS, Stratified(80, boundaries_usd=()), seed=2)
     # The two kinds of design draw different claims; the same claims give the same limits.
     x, d = one.reviewed["billed_usd"].to_numpy(), one.reviewed["found_usd"].to_numpy()
-    expected = estimated(moments(x, d, 500))
+    expected = extrapolate(moments(x, d, 500))
     net = one.estimates.row(0, named=True)
     assert [net["point"], net["lower"], net["upper"]] == pytest.approx(
         [float(expected.point), float(expected.lower), float(expected.upper)], rel=1e-12
@@ -375,7 +375,7 @@ def test_reviewers_disallow_correct_claims():
 
 
 def test_coverage_counts_by_hand():
-    table = simulated(CLAIMS, SimpleRandom(60), seed=4, replicates=200, estimators=["difference"])
+    table = simulate_audits(CLAIMS, SimpleRandom(60), seed=4, replicates=200, estimators=["difference"])
     truth = (CLAIMS["billed_usd"] - CLAIMS["correct_usd"]).sum()
     row = coverage(CLAIMS, SimpleRandom(60), seed=4, replicates=200, estimators=["difference"]).row(0, named=True)
     holds = [low <= truth <= high for low, high in table.select("lower_usd", "upper_usd").iter_rows()]
@@ -520,8 +520,8 @@ def test_schema_errors(call, says: str):
         (lambda: audit(CLAIMS.with_columns(correct_usd=math.nan), SimpleRandom(9), seed=1), "500 of correct_usd"),
         (lambda: audit(CLAIMS.head(0), SimpleRandom(9), seed=1), "no claims"),
         (lambda: audit(CLAIMS.with_columns(billed_usd=0.0), SimpleRandom(9), seed=1, estimator="ratio"), "billed 0"),
-        (lambda: simulated(CLAIMS, SimpleRandom(9), seed=1, replicates=0), "1 or more"),
-        (lambda: simulated(CLAIMS, SimpleRandom(9), seed=1, estimators="ratio"), r"\['ratio'\]"),
+        (lambda: simulate_audits(CLAIMS, SimpleRandom(9), seed=1, replicates=0), "1 or more"),
+        (lambda: simulate_audits(CLAIMS, SimpleRandom(9), seed=1, estimators="ratio"), r"\['ratio'\]"),
         (lambda: Reviewers(sensitivity=1.2), "sensitivity is 1.2"),
         (lambda: Reviewers(specificity=0.9), "say by false_share"),
         (lambda: Reviewers(amount_log_sd=-1), "amount_log_sd is -1"),

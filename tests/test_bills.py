@@ -9,33 +9,33 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.miscoding.claim_field_errors import Disposition
+from drgsim.miscoding.claim_field_errors import DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
+    InvalidCode,
     PdxResequence,
     PdxSubstitute,
     SdxAddUnsupported,
     SdxOmit,
     SeverityDowngrade,
     SpecificityLoss,
-    TypoInvalid,
 )
-from drgsim.miscoding.error_draws import confined, drawn, keyed
-from drgsim.miscoding.error_models import Operator, Where
-from drgsim.miscoding.procedure_errors import PcsOmit, PcsWrong
+from drgsim.miscoding.error_draws import confine_sites, draw_errors, key_sites
+from drgsim.miscoding.error_models import ErrorModel, Where
+from drgsim.miscoding.procedure_errors import ProcedureOmit, ProcedureSubstitute
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import told
-from drgsim.simulation.billed_claims import billed_together
-from drgsim.simulation.shapley import shared_out
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import describe_changes
+from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.shapley import attribute_changes
 from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, edited, generated, priced, rates, tables, with_stays
 
-MANY: tuple[Operator, ...] = (
+MANY: tuple[ErrorModel, ...] = (
     SdxOmit(mcc=0.4, cc=0.3),
     SdxAddUnsupported(mcc=0.3, cc=0.3),
-    PcsWrong(rate=0.4),
+    ProcedureSubstitute(rate=0.4),
     PdxSubstitute(rate=0.3),
-    Disposition(rate=0.5),
+    DischargeStatus(rate=0.5),
     SpecificityLoss(sdx=0.3),
 )
 
@@ -123,7 +123,7 @@ def test_shares_of_reference_claims(shared):
     claims = pl.read_parquet(shared / "claims/v431_claims.parquet")
     order = pl.int_range(pl.len()).over("recipe")
     claims = with_stays(claims.sort(order, "admission_id").head(150))
-    errors = (*MANY, TypoInvalid(name="typo", pdx=0.1, procedure=0.3), PdxResequence(rate=0.3))
+    errors = (*MANY, InvalidCode(name="typo", pdx=0.1, procedure=0.3), PdxResequence(rate=0.3))
     result, _ = assert_shared_as_by_hand(claims, HOSPITALS, errors, 1, at_least={3: 20, 4: 10, 5: 5})
     assert result.totals["returned"].sum() > 3
 
@@ -154,7 +154,7 @@ def test_two_mccs_that_hold_each_other_share_evenly():
 
 def test_what_is_returned_is_nobodys_share():
     hospitals, admissions = generated(600)
-    errors = (TypoInvalid(name="typo", pdx=1.0), SdxOmit(mcc=1.0))
+    errors = (InvalidCode(name="typo", pdx=1.0), SdxOmit(mcc=1.0))
     result = simulate(admissions.head(100), Scenario(title="t", errors=errors), tables=tables(), hospitals=hospitals,
                       rates=rates(), replicates=2, seed=1)  # fmt: skip
     assert result.totals["returned"].to_list() == [100, 100]
@@ -167,15 +167,15 @@ def test_what_is_returned_is_nobodys_share():
 def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
     """Bills are by row and replicate; an error gives way just where an earlier one changes the same thing."""
     hospitals, admissions = generated(600)
-    cases = Cases.of(admissions.head(200), tables=tables(), hospitals=hospitals, rates=rates())
-    errors = (SdxOmit(mcc=0.5, cc=0.5), SeverityDowngrade(rate=0.5), PcsOmit(rate=0.5), PdxResequence(rate=0.5),
+    cases = Baseline.of(admissions.head(200), tables=tables(), hospitals=hospitals, rates=rates())
+    errors = (SdxOmit(mcc=0.5, cc=0.5), SeverityDowngrade(rate=0.5), ProcedureOmit(rate=0.5), PdxResequence(rate=0.5),
               PdxSubstitute(rate=0.5), SdxAddUnsupported(mcc=0.5),
               SdxAddUnsupported(name="again", mcc=0.5))  # fmt: skip
     found = []
     for error in errors:
-        sites = confined(error, cases, seed=2)
-        found.append(drawn(error, sites, keyed(error, sites, cases, seed=2), cases, replicates))
-    bills, lost = billed_together(found)
+        sites = confine_sites(error, cases, seed=2)
+        found.append(draw_errors(error, sites, key_sites(error, sites, cases, seed=2), cases, replicates))
+    bills, lost = combine_errors(found)
     pairs = list(zip(bills.row.tolist(), bills.replicate.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
     assert set(bills.replicate) == set(replicates)
@@ -183,7 +183,7 @@ def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
     kept, gone = [], np.zeros(len(errors), int)
     for error, one in enumerate(found):
         made = np.flatnonzero(one.refusal == 0)
-        text = told(one.edits, tables())
+        text = describe_changes(one.edits, tables())
         for replicate, row, place, edit in zip(
             one.replicate[made].tolist(),
             one.edits.row.tolist(),
@@ -203,15 +203,15 @@ def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
             seen.update(things)
     assert lost.tolist() == gone.tolist()
     assert gone.sum() > 100
-    text = told(bills.edits, tables())
+    text = describe_changes(bills.edits, tables())
     mine = zip(bills.replicate[bills.bill].tolist(), bills.edits.row.tolist(), bills.error.tolist(), *text, strict=True)
     assert sorted(mine) == sorted(kept)
 
 
 def test_no_bills_have_no_shares():
     hospitals, admissions = generated(600)
-    cases = Cases.of(admissions.head(5), tables=tables(), hospitals=hospitals, rates=rates())
-    bills, lost = billed_together([])
+    cases = Baseline.of(admissions.head(5), tables=tables(), hospitals=hospitals, rates=rates())
+    bills, lost = combine_errors([])
     none = np.zeros(0, np.int64)
     assert (len(bills), len(lost)) == (0, 0)
-    assert len(shared_out(bills, none, none.astype(bool), cases).shapley) == 0
+    assert len(attribute_changes(bills, none, none.astype(bool), cases).shapley) == 0

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from drgsim import InputError, SchemaError, TableSet, group, read_claims
 from drgsim.claims.layouts import LAYOUTS, map_claims
-from drgsim.claims.mapping_report import Claims, admission_ids
+from drgsim.claims.mapping_report import Claims, hash_admission_ids
 from drgsim.schema import ADMISSIONS
 
 # The same three stays in every layout: identifier, age, sex, status, principal with POA, others with POA, procedures.
@@ -257,7 +257,7 @@ def reasons(claims: Claims) -> dict[tuple[str, str], list[int]]:
     ],
 )
 def test_identifiers_known(text: str, value: int) -> None:
-    assert admission_ids(pl.Series([text])).to_list() == [value]
+    assert hash_admission_ids(pl.Series([text])).to_list() == [value]
 
 
 @settings(deadline=None)
@@ -270,7 +270,7 @@ def test_identifiers_depend_on_themselves_alone(texts: list[str]) -> None:
             value = (value ^ byte) * 0x100000001B3 % 2**64
         number = text.isascii() and text.isdigit() and str(int(text)) == text and int(text) < 2**64
         expected.append(int(text) if number else value)
-    assert admission_ids(pl.Series(texts, dtype=pl.String)).to_list() == expected
+    assert hash_admission_ids(pl.Series(texts, dtype=pl.String)).to_list() == expected
 
 
 # ---------------------------------------------------------------------------------------------- RIF

@@ -13,15 +13,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from drgsim import Rates, TableSet, generate, group, pay, report
-from drgsim.cli.main import about, main, parser
+from drgsim import Rates, TableSet, generate, group, price, report
+from drgsim.cli.main import build_parser, describe_installation, main
 from drgsim.compliance.profiles import profile
 from drgsim.explanation.explanations import explain
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.simulation.results import Simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import keep, kept
+from drgsim.simulation.storage import load_simulation, save_simulation
 from tests.releases import release
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -66,7 +66,7 @@ def test_group_and_price_through_csv_are_group_and_pay(made: Path, tmp_path: Pat
     hospitals, admissions = generate(400, seed=5, tables=TABLES)
     out = tmp_path / "paid.parquet"
     assert main(["price", str(made / "grouped.csv"), str(out), "--hospitals", str(made / "hospitals.csv"), "-q"]) == 0
-    expected = pay(group(admissions, TABLES), hospitals, RATES)
+    expected = price(group(admissions, TABLES), hospitals, RATES)
     assert_frame_equal(pl.read_parquet(out), expected, check_exact=True)
 
 
@@ -92,7 +92,7 @@ def test_simulate_is_simulate_and_comes_back(made: Path):
         seed=1,
         ledger=True,
     )
-    back = kept(made / "result")
+    back = load_simulation(made / "result")
     for name in ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by"):
         assert getattr(back, name) == getattr(result, name), name
     assert back.scenario.digest == result.scenario.digest
@@ -126,7 +126,7 @@ def test_profile_is_profile(made: Path, tmp_path: Path):
 
 def test_report_is_the_page_of_the_result(made: Path, tmp_path: Path):
     assert main(["report", str(made / "result"), str(tmp_path / "page.html"), "-q"]) == 0
-    result = kept(made / "result")
+    result = load_simulation(made / "result")
     assert (tmp_path / "page.html").read_bytes() == report(result, tmp_path / "own.html", tables=TABLES).read_bytes()
     assert result.run_id in (tmp_path / "page.html").read_text("utf-8")
 
@@ -310,8 +310,8 @@ def test_a_full_disk_leaves_what_was_there(made: Path, tmp_path: Path, monkeypat
 
 
 def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    result, folder = kept(made / "result"), tmp_path / "result"
-    keep(result, folder)
+    result, folder = load_simulation(made / "result"), tmp_path / "result"
+    save_simulation(result, folder)
     assert (folder / "ledger.parquet").exists()
 
     def fails(self: Simulation, root: Path) -> Path:
@@ -322,17 +322,17 @@ def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(Simulation, "write", fails)
         with pytest.raises(OSError, match="No space"):
-            keep(result, folder)
+            save_simulation(result, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
-    assert kept(folder).run_id == result.run_id
+    assert load_simulation(folder).run_id == result.run_id
     without = Simulation(**{**vars(result), "ledger": None})
-    keep(without, folder)
+    save_simulation(without, folder)
     assert not (folder / "ledger.parquet").exists()  # nothing of the earlier result is left
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    folder = keep(kept(made / "result"), tmp_path / "result")
+    folder = save_simulation(load_simulation(made / "result"), tmp_path / "result")
     (folder / "bills.parquet").write_bytes(b"no Parquet")
     assert "bills.parquet: missing or damaged." in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
     (folder / "run.json").write_text("{}")
@@ -344,7 +344,7 @@ def test_an_interrupt_keeps_what_is_finished(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: int
 ):
     def interrupted(*args: object, **kwargs: object) -> Simulation:
-        result = kept(made / "result")
+        result = load_simulation(made / "result")
         about_it = {"interrupted": True, "replicates": finished, "totals": result.totals.head(finished)}
         return Simulation(**{**vars(result), **about_it})
 
@@ -359,7 +359,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
 def commands(of: object = None, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Return every command, those within others too."""
-    (action,) = (one for one in (of or parser())._actions if one.choices and isinstance(one.choices, dict))
+    (action,) = (one for one in (of or build_parser())._actions if one.choices and isinstance(one.choices, dict))
     found: list[tuple[str, ...]] = []
     for name, own in action.choices.items():
         nested = any(isinstance(one.choices, dict) for one in own._actions)
@@ -377,7 +377,7 @@ def test_help_has_an_example_that_is_understood(words: tuple[str, ...], capfd: p
     assert lines
     for line in lines:
         for part in line.partition(">")[0].split("|"):
-            assert parser().parse_args(part.split()[1:]).run is not None
+            assert build_parser().parse_args(part.split()[1:]).run is not None
     assert any(line.split("|")[-1].split()[1 : 1 + len(words)] == list(words) for line in lines)
 
 
@@ -385,5 +385,5 @@ def test_version_says_what_is_installed(capfd: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
-    assert capfd.readouterr().out.strip() == about()
-    assert "MS-DRG 40.0 to 44.0" in about()
+    assert capfd.readouterr().out.strip() == describe_installation()
+    assert "MS-DRG 40.0 to 44.0" in describe_installation()

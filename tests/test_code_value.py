@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
-from drgsim.explanation.code_values import _left_out, code_value, exposed_codes, fragility, removals
+from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, price
+from drgsim.explanation.code_values import _left_out, code_value, exposed_codes, list_removals, single_severity
 from drgsim.grouping.grouper import group_encoded
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import applied
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import apply_changes
 from drgsim.rebilling.visible_changes import HIDDEN, UNSEEN
 
 TABLES = TableSet.load("43.1")
@@ -61,10 +61,10 @@ def sampled(shared: Path, name: str, n: int, seed: int = 1) -> pl.DataFrame:
     return claims if n >= claims.height else claims.sample(n, seed=seed)
 
 
-def levels_of(claims: pl.DataFrame, tables: TableSet, status: str = "NON_EXEMPT") -> tuple[Cases, np.ndarray]:
+def levels_of(claims: pl.DataFrame, tables: TableSet, status: str = "NON_EXEMPT") -> tuple[Baseline, np.ndarray]:
     """What can be seen of leaving out each code."""
-    cases = Cases.of(claims, tables=tables, hospitals=None, rates=None, hospital_status=status)
-    return cases, cases.sight.of_edits(removals(cases.encoded))[0]
+    cases = Baseline.of(claims, tables=tables, hospitals=None, rates=None, hospital_status=status)
+    return cases, cases.sight.of_edits(list_removals(cases.encoded))[0]
 
 
 def version_of(name: str) -> TableSet:
@@ -126,13 +126,13 @@ def test_what_the_grouper_cannot_see_changes_nothing(shared: Path, name: str, st
     """Every unseen code of every reference claim, left out and grouped all the same."""
     claims, tables = sampled(shared, name, 60_000), version_of(name)
     cases, level = levels_of(claims, tables, status)
-    each = removals(cases.encoded)
+    each = list_removals(cases.encoded)
     hidden = np.flatnonzero(level <= UNSEEN)
     assert len(hidden) > 100
     for start in range(0, len(hidden), 100_000):
         some = each.take(hidden[start : start + 100_000])
         alone = replace(some, row=np.arange(len(some)))
-        less = group_encoded(applied(cases.encoded.take(some.row), alone), tables)
+        less = group_encoded(apply_changes(cases.encoded.take(some.row), alone), tables)
         for answer in ("drg", "mdc", "initial_drg", "hac_count", "return_code", "severity"):
             assert (getattr(less, answer) == getattr(cases.truth, answer)[some.row]).all(), answer
 
@@ -166,14 +166,14 @@ def test_the_order_of_secondary_codes_does_not_matter(shared: Path):
 
 
 def priced_by_hand(admissions: pl.DataFrame, hospitals: pl.DataFrame, rates: Rates, tables: TableSet) -> pl.DataFrame:
-    return pay(group(shorter(admissions), tables, hospital_status="EXEMPT"), hospitals, rates)
+    return price(group(shorter(admissions), tables, hospital_status="EXEMPT"), hospitals, rates)
 
 
 def test_dollars_equal_pricing_the_shorter_lists():
     hospitals, admissions = generate(400, seed=5, tables=TABLES)
     values = code_value(admissions, TABLES, hospitals, RATES, hospital_status="EXEMPT")
     expected = priced_by_hand(admissions, hospitals, RATES, TABLES)
-    whole = pay(group(admissions, TABLES, hospital_status="EXEMPT"), hospitals, RATES)[expected["of"]]
+    whole = price(group(admissions, TABLES, hospital_status="EXEMPT"), hospitals, RATES)[expected["of"]]
     assert values["usd_without"].equals(expected["total_usd"].alias("usd_without"))
     assert values["usd"].equals(whole["total_usd"].alias("usd"))
     assert values["weight_without"].equals(expected["weight"].alias("weight_without"))
@@ -317,7 +317,7 @@ def test_admissions_without_codes_have_no_row(pairs: bool):
     assert values.height == 0
     some = code_value(stays({}), TABLES, HOSPITAL, RATES, pairs=pairs, marking=True, hospital_status="EXEMPT")
     assert values.schema == some.schema
-    assert fragility(values)["admissions"].to_list() == [0, 0]
+    assert single_severity(values)["admissions"].to_list() == [0, 0]
     assert exposed_codes(values).height == 0
 
 
@@ -328,17 +328,17 @@ def test_what_cannot_be_used_is_told():
         code_value(stays({}), "43.1")  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="lack the column sdx_poa"):
         code_value(stays({}), TABLES)
-    for table in (fragility, exposed_codes):
+    for table in (single_severity, exposed_codes):
         with pytest.raises(SchemaError, match="values have no dollars"):
             table(code_value(stays({}), TABLES, hospital_status="EXEMPT"))
 
 
 def test_pairs_are_of_codes_that_can_be_seen():
     """Of J96.01, I10 and the cholecystectomy, hypertension means nothing to any formula beside cholecystitis."""
-    cases = Cases.of(
+    cases = Baseline.of(
         stays({"sdx": ["J9601", "I10"]}), tables=TABLES, hospitals=None, rates=None, hospital_status="EXEMPT"
     )
-    each = removals(cases.encoded)
+    each = list_removals(cases.encoded)
     assert _left_out(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
     assert _left_out(each, cases, pairs=False).tolist() == [[0], [1], [2]]
 
@@ -351,7 +351,7 @@ def test_fragility_and_exposure_by_hand():
     lists = [["J9601"], ["J9601", "A419"], ["J9601", "N179"], ["N179"], ["I10"]]
     admissions = stays(*({"sdx": codes, "covered_charges_usd": 40_000.0} for codes in lists))
     values = code_value(admissions, TABLES, HOSPITAL, RATES, pairs=True, hospital_status="EXEMPT")
-    paid = pay(
+    paid = price(
         pl.DataFrame(
             {
                 "drg": [417, 418, 419],
@@ -365,7 +365,7 @@ def test_fragility_and_exposure_by_hand():
         RATES,
     )["total_usd"]
     mcc, cc, none = paid
-    table = fragility(values)
+    table = single_severity(values)
     assert table["drg_severity"].to_list() == ["MCC", "CC"]
     assert table["admissions"].to_list() == [3, 1]
     assert table["rest_on_one"].to_list() == [2, 1]

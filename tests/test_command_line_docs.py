@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drgsim.cli.main import main, parser
+from drgsim.cli.main import build_parser, main
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
 TEXT = PAGE.read_text("utf-8")
@@ -56,7 +56,7 @@ def test_the_page_prints_what_it_says(
 
 
 def test_every_command_is_on_the_page():
-    (commands,) = (action for action in parser()._actions if action.dest == "command")
+    (commands,) = (action for action in build_parser()._actions if action.dest == "command")
     listed = re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)
     assert sorted(listed) == sorted(commands.choices)
     run = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drgsim.synthetic.comorbidity import CC, MCC, comorbidity, segments
+from drgsim.synthetic.comorbidity import CC, MCC, compile_comorbidity, find_segments
 from drgsim.synthetic.population import Population
 from drgsim.tables.code_limits import FEMALE, MALE
-from drgsim.tables.national_facts import facts
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
 TABLES = TableSet.load("43.1")
@@ -18,11 +18,11 @@ IDS = np.arange(N, dtype=np.uint64)
 
 @pytest.fixture(scope="module")
 def model():
-    return comorbidity(TABLES, Population.load("medicare_ffs"))
+    return compile_comorbidity(TABLES, Population.load("medicare_ffs"))
 
 
 def drawn(model, allowed: int, *, mdc=5, age=78, sex=FEMALE):
-    segment = segments(np.full(N, mdc), np.zeros(N, np.bool_), np.full(N, age), np.full(N, sex, np.uint8))
+    segment = find_segments(np.full(N, mdc), np.zeros(N, np.bool_), np.full(N, age), np.full(N, sex, np.uint8))
     return model.draw(3, IDS, 0, segment, np.full(N, allowed, np.uint8), 30)
 
 
@@ -42,7 +42,7 @@ def test_a_level_asked_for_is_the_level_drawn(model, allowed, level):
 
 def test_levels_left_open_come_as_often_as_conditions_bring_them(model):
     found = drawn(model, 0b111)
-    segment = segments(np.array([5]), np.array([False]), np.array([78]), np.array([FEMALE], np.uint8))[0]
+    segment = find_segments(np.array([5]), np.array([False]), np.array([78]), np.array([FEMALE], np.uint8))[0]
     np.testing.assert_allclose(np.bincount(found.level) / N, model.level_share[segment], atol=0.006)
 
 
@@ -71,7 +71,7 @@ def test_redundancy_emerges(model):
 
 
 def test_conditions_of_one_sex_stay_with_it(model):
-    codes = facts("conditions", TABLES.folder)["code"]
+    codes = read_facts("conditions", TABLES.folder)["code"]
     for sex, never in ((MALE, "Z90710"), (FEMALE, "N400")):
         found = drawn(model, 0b111, sex=sex)
         assert not (codes.gather(found.condition.astype(np.uint32)) == never).any()
@@ -79,5 +79,5 @@ def test_conditions_of_one_sex_stay_with_it(model):
 
 def test_newborns_have_newborn_conditions_only(model):
     found = drawn(model, 0b111, mdc=15, age=0)
-    groups = facts("conditions", TABLES.folder)["group"].gather(found.condition.astype(np.uint32))
+    groups = read_facts("conditions", TABLES.folder)["group"].gather(found.condition.astype(np.uint32))
     assert set(groups) == {"newborn"}

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim.synthetic.drg_requirements import ALIVE, DIED, WORDS, Demand, demands_of
+from drgsim.synthetic.drg_requirements import ALIVE, DIED, WORDS, Requirement, list_requirements
 from drgsim.synthetic.population import Population
 from drgsim.synthetic.template_solver import Solver
-from drgsim.synthetic.templates import confirmed, destinations
-from drgsim.tables.codebook import codebooks
+from drgsim.synthetic.templates import check_templates, find_destinations
+from drgsim.tables.codebook import load_codebooks
 from drgsim.tables.table_set import CLAIM_WORDS, TableSet
 
 TABLES = TableSet.load("43.1")
@@ -22,11 +22,11 @@ def solver() -> Solver:
 
 
 def test_an_alternative_becomes_what_it_asks():
-    assert list(demands_of("MCC & PDX:hiv & ~fuse & SDX:renal & a & b")) == [
-        Demand(frozenset({"hiv"}), sdx=("renal",), needs=(("a",), ("b",)), not_procedure=frozenset({"fuse"}))
+    assert list(list_requirements("MCC & PDX:hiv & ~fuse & SDX:renal & a & b")) == [
+        Requirement(frozenset({"hiv"}), sdx=("renal",), needs=(("a",), ("b",)), not_procedure=frozenset({"fuse"}))
     ]
-    assert [demand.status for demand in demands_of("ALIVE & ANY:ami")] == [ALIVE, ALIVE]
-    assert [(demand.pdx, demand.sdx) for demand in demands_of("ANY:ami")] == [
+    assert [demand.status for demand in list_requirements("ALIVE & ANY:ami")] == [ALIVE, ALIVE]
+    assert [(demand.pdx, demand.sdx) for demand in list_requirements("ANY:ami")] == [
         (frozenset({"ami"}), ()),
         (frozenset(), ("ami",)),
     ]
@@ -45,29 +45,29 @@ def test_every_word_of_a_claim_is_understood():
     assert not words & CLAIM_WORDS
 
 
-def demands_all() -> list[Demand]:
+def demands_all() -> list[Requirement]:
     formulas = TABLES.formulas.filter(pl.col("drg") > 0)["formula"].unique()
-    return [demand for formula in formulas for demand in demands_of(formula)]
+    return [demand for formula in formulas for demand in list_requirements(formula)]
 
 
 @pytest.mark.parametrize("drg", [3, 19, 283, 322, 426, 470, 650, 768, 790, 871, 894, 957, 969, 981])
 def test_cores_are_confirmed_by_the_grouper(solver, drg):
     cores = solver.cores(drg, 0.001)
-    masks, ends = confirmed(cores, TABLES)
+    masks, ends = check_templates(cores, TABLES)
     assert (masks > 0).mean() > 0.25
     if drg == 283:
         assert set(ends[masks > 0].tolist()) == {DIED}
 
 
 def test_severity_decides_between_members_of_a_family(solver):
-    without, with_mcc = (confirmed(solver.cores(drg, 0.001), TABLES)[0] for drg in (470, 469))
+    without, with_mcc = (check_templates(solver.cores(drg, 0.001), TABLES)[0] for drg in (470, 469))
     assert np.bincount(without[without > 0]).argmax() == 0b011  # beside nothing or a CC
     assert np.bincount(with_mcc[with_mcc > 0]).argmax() == 0b100  # beside an MCC
 
 
 def test_common_codes_are_common(solver):
     cores = solver.cores(871, 0.1)
-    book = codebooks(TABLES)[0]
+    book = load_codebooks(TABLES)[0]
     pdx = [book.codes[core.pdx - 1] for core in cores]
     assert 0.4 < pdx.count("A419") / len(pdx) < 0.7
     assert len(set(pdx)) > 30
@@ -76,6 +76,6 @@ def test_common_codes_are_common(solver):
 def test_cases_of_a_retired_drg_find_their_new_one():
     old = TableSet.load("40.1")
     solver = Solver(old, Population.load("medicare_ffs"))
-    found = destinations(solver.cores(247, 0.0), old, TABLES)
+    found = find_destinations(solver.cores(247, 0.0), old, TABLES)
     assert sum(found.values()) == pytest.approx(1)
     assert found[322] > 0.9

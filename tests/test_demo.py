@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, generate
-from drgsim.cli.demo import demo, told
+from drgsim.cli.demo import demo, describe_demo
 from drgsim.cli.main import main
-from drgsim.pricing.pricer import COMPONENTS, pay
+from drgsim.pricing.pricer import COMPONENTS, price
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
 
@@ -20,7 +20,7 @@ def test_components_add_up_to_the_payment():
     result = demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
     assert result.components_usd is not None
     assert result.simulation.payment_usd == pytest.approx(sum(result.components_usd.row(0)), abs=0.005)
-    paid = pay(result.simulation.admissions, hospitals, RATES)
+    paid = price(result.simulation.admissions, hospitals, RATES)
     assert paid["total_usd"].to_list() == pytest.approx(result.simulation.admissions["usd"].to_list(), abs=0.005)
     assert result.simulation.payment_usd == pytest.approx(paid.select(pl.sum_horizontal(COMPONENTS)).sum().item())
     shift = dict(result.simulation.operators().select("operator", "shapley_usd").iter_rows())
@@ -29,7 +29,9 @@ def test_components_add_up_to_the_payment():
 
 def test_the_same_seed_tells_the_same():
     hospitals, admissions = generate(300, seed=1, tables=TABLES)
-    one, other = (told(demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2), str) for _ in range(2))
+    one, other = (
+        describe_demo(demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2), str) for _ in range(2)
+    )
     assert one == other
 
 

@@ -11,21 +11,30 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from drgsim.numerics.keyed_random import Choices, as_normal, as_poisson, as_uniform, bits, event_keys, fires, uniform
+from drgsim.numerics.keyed_random import (
+    Choices,
+    draw_events,
+    make_event_keys,
+    random_bits,
+    to_normal,
+    to_poisson,
+    to_uniform,
+    uniform,
+)
 
 N = 200_000
 IDS = np.arange(N)
 
 
 def test_a_draw_depends_on_its_key_alone():
-    whole = bits(7, "age", IDS)
-    np.testing.assert_array_equal(whole[1000:2000], bits(7, "age", IDS[1000:2000]))
-    np.testing.assert_array_equal(whole[::-1], bits(7, "age", IDS[::-1]))
-    np.testing.assert_array_equal(whole, bits(7, "age", IDS, np.zeros(N)))
+    whole = random_bits(7, "age", IDS)
+    np.testing.assert_array_equal(whole[1000:2000], random_bits(7, "age", IDS[1000:2000]))
+    np.testing.assert_array_equal(whole[::-1], random_bits(7, "age", IDS[::-1]))
+    np.testing.assert_array_equal(whole, random_bits(7, "age", IDS, np.zeros(N)))
 
 
 def test_draws_are_the_same_in_every_release():
-    assert bits(1, "age", [0, 1, 2**40]).tolist() == FIXED
+    assert random_bits(1, "age", [0, 1, 2**40]).tolist() == FIXED
 
 
 FIXED = [16389329468976204703, 9690411040454181953, 11690347410219848713]
@@ -42,11 +51,11 @@ def test_uniform_is_uniform(seed, stream):
 
 
 def test_every_bit_is_balanced_and_neighbours_are_unrelated():
-    random = bits(3, "x", IDS)
+    random = random_bits(3, "x", IDS)
     for bit in range(64):
         share = ((random >> np.uint64(bit)) & np.uint64(1)).mean()
         assert abs(share - 0.5) < 4.5 * 0.5 / N**0.5
-    assert independent(as_uniform(random)[:-1], as_uniform(random)[1:])
+    assert independent(to_uniform(random)[:-1], to_uniform(random)[1:])
 
 
 def test_streams_seeds_and_slots_are_independent():
@@ -57,9 +66,9 @@ def test_streams_seeds_and_slots_are_independent():
 
 
 def test_events_happen_at_their_rate_and_nest():
-    keys = event_keys(1, "x", np.arange(40_000))
+    keys = make_event_keys(1, "x", np.arange(40_000))
     chance = np.repeat([0.001, 0.03, 0.5, 0.999], 10_000)
-    replicate, place = fires(chance, keys, range(3, 23))
+    replicate, place = draw_events(chance, keys, range(3, 23))
     for one in range(3, 23):
         assert (np.diff(place[replicate == one]) > 0).all()
     assert set(replicate) == set(range(3, 23))
@@ -67,20 +76,20 @@ def test_events_happen_at_their_rate_and_nest():
         n = 10_000 * 20
         assert abs(((place // 10_000) == part).sum() - n * p) < 4.5 * (n * p * (1 - p)) ** 0.5
     for factor in (0.1, 0.7, 0.99):
-        fewer = set(zip(*fires(chance * factor, keys, range(3, 23)), strict=True))
+        fewer = set(zip(*draw_events(chance * factor, keys, range(3, 23)), strict=True))
         assert fewer < set(zip(replicate, place, strict=True))
-    none = fires([0.0] * 10, keys[:10], range(100))
+    none = draw_events([0.0] * 10, keys[:10], range(100))
     assert len(none[0]) == 0
-    always = fires([1.0] * 10, keys[:10], range(100))
+    always = draw_events([1.0] * 10, keys[:10], range(100))
     assert len(always[0]) == 1000
 
 
 def test_replicates_are_unrelated():
     """The chance that two replicates share an event is p squared; that neighbours do, too."""
     n, p = 100_000, 0.2
-    keys = event_keys(9, "x", np.arange(n))
+    keys = make_event_keys(9, "x", np.arange(n))
     event = np.zeros((24, n), bool)
-    event[fires(np.full(n, p), keys, range(24))] = True
+    event[draw_events(np.full(n, p), keys, range(24))] = True
     for a in range(24):
         for b in range(a):
             assert abs((event[a] & event[b]).sum() - n * p * p) < 4.5 * (n * p * p) ** 0.5
@@ -91,7 +100,7 @@ def test_sixteen_replicates_have_every_pattern_alike():
     """How many of sixteen replicates have an event is binomial, and all patterns of as many are equally likely."""
     n, p = 400_000, 0.11
     pattern = np.zeros(n, np.int64)
-    replicate, place = fires(np.full(n, p), event_keys(4, "y", np.arange(n)), range(16, 32))
+    replicate, place = draw_events(np.full(n, p), make_event_keys(4, "y", np.arange(n)), range(16, 32))
     np.add.at(pattern, place, 1 << (replicate - 16))
     count = np.bitwise_count(pattern)
     for k in range(8):
@@ -109,16 +118,16 @@ def test_sixteen_replicates_have_every_pattern_alike():
 @pytest.mark.parametrize("rate", [0.0, 1e-4, 0.02, 0.3, 0.75, 1 - 1e-9, 1.0])
 def test_an_event_is_the_inverse_of_the_binomial_and_a_shuffled_order(rate):
     """Said again one key at a time, in fractions, with a list that is shuffled."""
-    keys = event_keys(2**70, "z", np.arange(400) if 0 < rate < 0.01 else np.arange(40))
+    keys = make_event_keys(2**70, "z", np.arange(400) if 0 < rate < 0.01 else np.arange(40))
     found: dict[int, list[int]] = {place: [] for place in range(len(keys))}
     for replicate, place in zip(
-        *(part.tolist() for part in fires(np.full(len(keys), rate), keys, range(48, 64))), strict=True
+        *(part.tolist() for part in draw_events(np.full(len(keys), rate), keys, range(48, 64))), strict=True
     ):
         found[place].append(replicate - 48)
     for place, key in enumerate(keys):
         order, p = list(range(16)), Fraction(rate)
         for nth in range(16):
-            high = int(bits(0, f"order {nth}", [key], [3])[0]) >> 32
+            high = int(random_bits(0, f"order {nth}", [key], [3])[0]) >> 32
             other = nth + high * (16 - nth) // 2**32
             order[nth], order[other] = order[other], order[nth]
         terms = [math.comb(16, k) * p**k * (1 - p) ** (16 - k) for k in range(17)]
@@ -137,20 +146,20 @@ def first_byte(key: int, together: int) -> int:
 
 def test_normal_matches_known_quantiles():
     known = {0.001: -3.090232306, 0.01: -2.326347874, 0.3: -0.524400513, 0.9: 1.281551566, 0.9999: 3.719016485}
-    np.testing.assert_allclose(as_normal(list(known)), list(known.values()), rtol=1e-8)
-    assert np.isfinite(as_normal([0.0, 1.0])).all()
+    np.testing.assert_allclose(to_normal(list(known)), list(known.values()), rtol=1e-8)
+    assert np.isfinite(to_normal([0.0, 1.0])).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 2.0, 11.0])
 def test_poisson_has_its_mean_and_variance(rate):
-    counts = as_poisson(uniform(1, "n", IDS), np.full(N, rate))
+    counts = to_poisson(uniform(1, "n", IDS), np.full(N, rate))
     assert counts.mean() == pytest.approx(rate, abs=5 * (rate / N) ** 0.5)
     assert counts.var() == pytest.approx(rate, rel=0.03)
 
 
 def test_poisson_known_to_be_positive():
     rate = 0.2
-    counts = as_poisson(uniform(1, "n", IDS), np.full(N, rate), at_least_one=np.ones(N, np.bool_))
+    counts = to_poisson(uniform(1, "n", IDS), np.full(N, rate), at_least_one=np.ones(N, np.bool_))
     assert counts.min() == 1
     assert counts.mean() == pytest.approx(rate / (1 - np.exp(-rate)), rel=0.005)
 
@@ -160,7 +169,7 @@ def test_choices_follow_their_weights():
     start = np.array([0, 4, 6, 8, 9])
     choices = Choices.of(weights, start)
     for group, (a, b) in enumerate(pairwise(start)):
-        picked = choices.pick(np.full(N, group), bits(1, f"g{group}", IDS))
+        picked = choices.pick(np.full(N, group), random_bits(1, f"g{group}", IDS))
         expected = weights[a:b] / weights[a:b].sum() if weights[a:b].sum() else np.full(b - a, 1 / (b - a))
         shares = np.bincount(picked, minlength=len(weights)) / N
         np.testing.assert_allclose(shares[a:b], expected, atol=0.005)

@@ -10,12 +10,12 @@ from pathlib import Path as File
 import polars as pl
 import pytest
 
-from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pay
-from drgsim.explanation.explanations import Explanation, explain, pay_code_text
-from drgsim.explanation.grouping_path import Path
-from drgsim.grouping.code_attributes import attributes
-from drgsim.grouping.encoding import bordered, encode_span
-from drgsim.grouping.grouper import grade
+from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, price
+from drgsim.explanation.explanations import Explanation, describe_pay_code, explain
+from drgsim.explanation.grouping_path import GroupingPath
+from drgsim.grouping.code_attributes import compile_attributes
+from drgsim.grouping.encoding import check_admissions, encode_span
+from drgsim.grouping.grouper import run_steps
 from drgsim.pricing.pricer import COMPONENTS
 from drgsim.tables.table_set import CLAIM_WORDS
 
@@ -231,12 +231,12 @@ def test_many_reference_claims_are_explained(shared: File, name: str, status: st
 def test_what_failed_was_false_and_lacked_what_is_said(shared: File, name: str):
     """A formula that failed is false as it is, and true once the operands it lacked have their other truth."""
     tables = TableSet.load(f"{name[1:3]}.{name[3]}")
-    book = attributes(tables).rulebook
+    book = compile_attributes(tables).rulebook
     looked_at = 0
     for claim in sampled(shared, name, "NON_EXEMPT", 2, seed=3).iter_rows(named=True):
-        frame = bordered(pl.DataFrame({k: [v] for k, v in claim.items()}), "NON_EXEMPT")
-        span = grade(encode_span(frame, tables), attributes(tables))
-        path = Path(span, (claim["pdx"], claim["sdx"], claim["procedures"]), claim["sdx_poa"], "")
+        frame = check_admissions(pl.DataFrame({k: [v] for k, v in claim.items()}), "NON_EXEMPT")
+        span = run_steps(encode_span(frame, tables), compile_attributes(tables))
+        path = GroupingPath(span, (claim["pdx"], claim["sdx"], claim["procedures"]), claim["sdx_poa"], "")
         witness = path.witness(list(path.told)[-1])
         rows = {
             (int(mdc), formula): row for row, (mdc, formula) in enumerate(zip(book.mdc, book.formulas, strict=False))
@@ -388,7 +388,7 @@ def test_null_is_explained(column: str):
 
 def test_the_lines_of_the_payment_add_up_and_are_those_of_pay():
     hospitals, admissions = generate(40, seed=3, tables=TABLES)
-    paid = pay(group(admissions, TABLES), hospitals, Rates.load(2026))
+    paid = price(group(admissions, TABLES), hospitals, Rates.load(2026))
     for place in range(40):
         own = hospitals.filter(hospital_id=admissions["hospital_id"][place])
         why = explain(admissions[[place]], TABLES, Rates.load(2026), own)
@@ -405,13 +405,13 @@ def test_a_transfer_and_an_outlier_are_told():
     hip = {**STAY, "pdx": "S72.001A", "procedures": ["0SRR0JZ"], "discharge_status": 3, "los_days": 2, "sdx": ["I10"]}
     why = explain(hip, TABLES, Rates.load(2026), HOSPITAL)
     assert "transfer pays 87.50% of the full payment" in str(why)
-    assert pay_code_text(10) in str(why)
+    assert describe_pay_code(10) in str(why)
     dear = explain({**STAY, "covered_charges_usd": 900_000.0}, TABLES, Rates.load(2026), HOSPITAL)
     assert dear.payment is not None
     assert "operating outlier" in dear.payment["line"].to_list()
     unpaid = explain({**STAY, "pdx": "NOPE"}, TABLES, Rates.load(2026), HOSPITAL)
     assert "weight none: the DRG is not paid by weight" in str(unpaid)
-    assert pay_code_text(54) in str(unpaid)
+    assert describe_pay_code(54) in str(unpaid)
 
 
 def test_rates_alone_give_the_weight():

@@ -26,7 +26,7 @@ from drgsim.files.atomic import sha256_of
 from drgsim.miscoding.diagnosis_errors import SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
-from drgsim.scale.parquet_source import Parquet
+from drgsim.scale.parquet_source import ParquetSource
 from drgsim.scale.resumable_run import MANIFEST
 from drgsim.simulation.simulator import simulate
 
@@ -194,7 +194,7 @@ def test_a_run_that_dies_at_any_step_of_writing_goes_on(source: Path, tmp_path: 
 
 
 def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, calls = drgsim.simulation.simulator.Run._block, 0
+    real, calls = drgsim.simulation.simulator.SimulationRun._block, 0
 
     def interrupted(run, replicates):
         nonlocal calls
@@ -204,7 +204,7 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
         return real(run, replicates)
 
     with monkeypatch.context() as patch:
-        patch.setattr(drgsim.simulation.simulator.Run, "_block", interrupted)
+        patch.setattr(drgsim.simulation.simulator.SimulationRun, "_block", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulated(source, tmp_path / "run", data[0])
     done = assert_sound(tmp_path / "run")
@@ -215,15 +215,15 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
 
 def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Path, truth, data, monkeypatch):
     simulated(source, tmp_path / "run", data[0])
-    monkeypatch.setattr(drgsim.simulation.simulator.Run, "go", None)
+    monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "go", None)
     with monkeypatch.context() as patch:
-        patch.setattr(Parquet, "batches", None)
+        patch.setattr(ParquetSource, "batches", None)
         patch.setattr("drgsim.scale.parquet.simulated", lambda *_args, **_kw: {})
         assert_whole(simulated(source, tmp_path / "run", data[0]), truth)
 
 
 def test_two_processes_are_not_at_one_run(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, told = Parquet.batches, []
+    real, told = ParquetSource.batches, []
 
     def meanwhile(rows, size, start=0):
         with pytest.raises(StorageError, match="another process is at this run") as refusal:
@@ -231,7 +231,7 @@ def test_two_processes_are_not_at_one_run(source: Path, tmp_path: Path, truth, d
         told.append(refusal.value)
         return real(rows, size, start)
 
-    monkeypatch.setattr(Parquet, "batches", meanwhile)
+    monkeypatch.setattr(ParquetSource, "batches", meanwhile)
     assert_whole(simulated(source, tmp_path / "run", data[0]), truth)
     assert len(told) == 1
     assert_whole(simulated(source, tmp_path / "run", data[0]), truth)  # it let go
@@ -408,7 +408,7 @@ def test_a_damaged_file_among_many_is_named(data, tmp_path: Path):
         data[1].head(10).write_parquet(tmp_path / f"{part}.parquet")
     (tmp_path / "1.parquet").write_bytes((tmp_path / "1.parquet").read_bytes()[:-4])
     with pytest.raises(InputError, match=r"1.parquet: not readable as Parquet"):
-        Parquet.open(tmp_path)
+        ParquetSource.open(tmp_path)
 
 
 def test_a_file_cannot_claim_more_cells_than_its_size_allows(tmp_path: Path):
@@ -445,16 +445,16 @@ def test_bytes_changed_at_random(source: Path, tmp_path: Path):
 def test_what_a_killed_writer_left_is_no_source(data, tmp_path: Path):
     data[1].head(10).write_parquet(tmp_path / "a.parquet")
     (tmp_path / ".a.x1y2.begun.parquet").write_bytes(b"PAR1")
-    assert Parquet.open(tmp_path).height == 10
+    assert ParquetSource.open(tmp_path).height == 10
 
 
 def test_no_file_and_no_files(tmp_path: Path):
     with pytest.raises(InputError, match="no such file"):
-        Parquet.open(tmp_path / "nothing.parquet")
+        ParquetSource.open(tmp_path / "nothing.parquet")
     with pytest.raises(InputError, match=r"no \*.parquet in this folder"):
-        Parquet.open(tmp_path)
+        ParquetSource.open(tmp_path)
     with pytest.raises(InputError, match="no Parquet file was named"):
-        Parquet.open([])
+        ParquetSource.open([])
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_files_of_different_columns(tmp_path: Path, other: pl.DataFrame, told: s
     pl.DataFrame({"a": [1], "b": [1]}).write_parquet(tmp_path / "0.parquet")
     other.write_parquet(tmp_path / "1.parquet")
     with pytest.raises(SchemaError, match=rf"1.parquet: {told} in 0.parquet"):
-        Parquet.open(tmp_path)
+        ParquetSource.open(tmp_path)
 
 
 def test_ids_that_come_twice_or_not_at_all(data, tmp_path: Path, monkeypatch):
@@ -484,7 +484,7 @@ def test_ids_that_come_twice_or_not_at_all(data, tmp_path: Path, monkeypatch):
         simulated(path, tmp_path / "run", data[0])
     assert not (tmp_path / "run").exists()
     data[1].write_parquet(path)
-    Parquet.open(path).refuse_repeated("admission_id")
+    ParquetSource.open(path).refuse_repeated("admission_id")
 
 
 @pytest.mark.parametrize("target", ["out.parquet", "out"])

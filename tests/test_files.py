@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from drgsim.claims.layouts import read_claims
-from drgsim.cli.frame_files import as_csv, incoming, read_frame, typed, without_cells, write_frame
+from drgsim.cli.frame_files import cast_columns, open_input, read_frame, redact_cells, to_csv, write_frame
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.files.atomic import replacing
+from drgsim.files.atomic import replace_whole
 from drgsim.grouping.grouper import group
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
 from drgsim.schema import DETAIL, GROUPED, HOSPITALS, PAID
 from drgsim.synthetic.generator import generate
@@ -38,7 +38,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, earlier: str | None):
         target.write_text(earlier)
 
     def fail():
-        with replacing(target) as begun:
+        with replace_whole(target) as begun:
             begun.write_text("half of")
             raise RuntimeError
 
@@ -51,7 +51,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, earlier: str | None):
 def test_a_name_shows_the_old_file_until_the_new_one_is_whole(tmp_path: Path):
     target = tmp_path / "out.csv"
     target.write_text("old")
-    with replacing(target) as begun:
+    with replace_whole(target) as begun:
         begun.write_text("new")
         assert target.read_text() == "old"
         assert begun.parent == target.parent
@@ -95,14 +95,14 @@ def test_nothing_but_an_ordinary_file_is_replaced(tmp_path: Path):
 
 
 def known(path: Path) -> pl.DataFrame:
-    return typed(read_claims(path), [GROUPED, DETAIL, PAID], where=str(path))
+    return cast_columns(read_claims(path), [GROUPED, DETAIL, PAID], where=str(path))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_everything_comes_back_with_its_types(tmp_path: Path, suffix: str):
     """Admissions grouped in detail and priced, and the hospitals, whatever the file."""
     hospitals, admissions = generate(300, seed=3, tables=TABLES)
-    paid = pay(group(admissions, TABLES, detail=True), hospitals, Rates.load(2026))
+    paid = price(group(admissions, TABLES, detail=True), hospitals, Rates.load(2026))
     write_frame(paid, tmp_path / f"paid{suffix}")
     write_frame(hospitals, tmp_path / f"hospitals{suffix}")
     back = known(tmp_path / f"paid{suffix}")
@@ -156,7 +156,7 @@ def test_null_and_empty_lists_are_blank():
     frame = pl.DataFrame(
         {"id": [1, 2, 3], "sdx_poa": [None, [], ["", None]]}, schema_overrides={"sdx_poa": pl.List(pl.String)}
     )
-    assert as_csv(frame).splitlines() == ["id,sdx_poa", "1,", '2,""', "3,;"]
+    assert to_csv(frame).splitlines() == ["id,sdx_poa", "1,", '2,""', "3,;"]
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_what_cannot_be_read_is_told_by_row_and_column(tmp_path: Path, column: s
 
 def test_an_enum_that_is_none_is_told():
     with pytest.raises(SchemaError, match="a file: row 1, column severity"):
-        typed(pl.DataFrame({"severity": ["HUGE"]}), [GROUPED], where="a file")
+        cast_columns(pl.DataFrame({"severity": ["HUGE"]}), [GROUPED], where="a file")
 
 
 def test_flags_and_dates_of_texts():
     table = pl.DataFrame({"hospital_id": ["A"] * 4, "waiver": ["TRUE", "0", " y ", ""]})
-    assert typed(table, [HOSPITALS], where="")["waiver"].to_list() == [True, False, True, None]
-    assert as_csv(pl.DataFrame({"day": [dt.date(2026, 1, 31)]})) == "day\n2026-01-31\n"
+    assert cast_columns(table, [HOSPITALS], where="")["waiver"].to_list() == [True, False, True, None]
+    assert to_csv(pl.DataFrame({"day": [dt.date(2026, 1, 31)]})) == "day\n2026-01-31\n"
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "broken.parquet", "file.xlsx"])
@@ -197,8 +197,8 @@ def test_a_file_that_is_none_is_told(tmp_path: Path, name: str):
 def test_no_cell_is_left_in_a_message(tmp_path: Path):
     path = tmp_path / "claims.csv"
     path.write_text("admission_id,age,sex,discharge_status,pdx,sdx,procedures\nMRN-4711,70,F,1,K810,,\n")
-    with pytest.raises(SchemaError, match="admission_id") as raised, incoming(path) as file:
+    with pytest.raises(SchemaError, match="admission_id") as raised, open_input(path) as file:
         read_claims(file)
     assert "MRN-4711" not in str(raised.value)
-    cut = without_cells("could not parse `MRN-4711` as dtype `i64` - adding `MRN-4711")
+    cut = redact_cells("could not parse `MRN-4711` as dtype `i64` - adding `MRN-4711")
     assert cut == "could not parse (a value) as dtype `i64` - adding (a value)"

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drgsim.exceptions import TableError
-from drgsim.tables.formula import And, Node, Not, Operand, Or, alternatives, operands, parse, trace
+from drgsim.tables.formula import (
+    And,
+    Node,
+    Not,
+    Operand,
+    Or,
+    expand_alternatives,
+    list_operands,
+    parse_formula,
+    trace_formula,
+)
 from drgsim.tables.table_set import TableSet, versions
 
 NAMES = st.sampled_from("abcde")
@@ -37,23 +47,23 @@ def truth(node: Node, true: frozenset[str]) -> bool:
 @given(NODES, st.frozensets(NAMES))
 def test_alternatives_trace_and_python_agree(node: Node, true: frozenset[str]):
     expected = truth(node, true)
-    assert trace(node, true.__contains__)[0] == expected
-    assert any(all((name in true) == wanted for name, wanted in a) for a in alternatives(node)) == expected
+    assert trace_formula(node, true.__contains__)[0] == expected
+    assert any(all((name in true) == wanted for name, wanted in a) for a in expand_alternatives(node)) == expected
 
 
 @given(NODES)
 def test_parsing_what_is_written_means_the_same(node: Node):
-    parsed = parse(written(node))
+    parsed = parse_formula(written(node))
     for true in (frozenset(), frozenset("a"), frozenset("bd"), frozenset("abcde")):
         assert truth(parsed, true) == truth(node, true)
 
 
 def test_and_binds_tighter_than_or():
-    assert parse("a | b & ~c") == Or((Operand("a"), And((Operand("b"), Not(Operand("c"))))))
+    assert parse_formula("a | b & ~c") == Or((Operand("a"), And((Operand("b"), Not(Operand("c"))))))
 
 
 def test_trace_collects_what_was_true_on_a_failed_branch():
-    assert trace(parse("(MCC & (x | y)) | z"), {"MCC", "z"}.__contains__) == (True, ("MCC", "z"))
+    assert trace_formula(parse_formula("(MCC & (x | y)) | z"), {"MCC", "z"}.__contains__) == (True, ("MCC", "z"))
 
 
 @pytest.mark.parametrize(
@@ -68,11 +78,11 @@ def test_trace_collects_what_was_true_on_a_failed_branch():
 )
 def test_a_malformed_formula_says_where(text: str, reason: str):
     with pytest.raises(TableError, match=reason):
-        parse(text)
+        parse_formula(text)
 
 
 @pytest.mark.parametrize("version", versions())
 def test_every_formula_of_every_version_parses(version: str):
     for text in TableSet.load(version).formulas["formula"]:
-        assert list(operands(parse(text)))
-        assert alternatives(parse(text))
+        assert list(list_operands(parse_formula(text)))
+        assert expand_alternatives(parse_formula(text))

@@ -28,8 +28,8 @@ FRONT_DOOR = [
     "exposure",
     "generate",
     "group",
-    "impact",
-    "pay",
+    "compare_simulations",
+    "price",
     "profile",
     "read_claims",
     "report",
@@ -49,7 +49,7 @@ def test_no_module_is_called_as_a_public_name_is():
     """Importing such a module would put it in the place of the function."""
     modules = {path.stem for path in Path(drgsim.__file__).parent.glob("*.py")}
     assert not modules & set(FRONT_DOOR)
-    for name in ("explain", "impact", "code_value"):
+    for name in ("explain", "compare_simulations", "code_value"):
         with pytest.raises(ModuleNotFoundError):
             import_module(f"drgsim.{name}")
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from drgsim.claims.layouts import map_claims
 from drgsim.exceptions import DrgsimError, InputError, SchemaError, TableError
 from drgsim.miscoding.scenarios import Scenario, kinds
-from drgsim.releases.cms_data_file import release_facts
-from drgsim.releases.protobuf_wire import INT, Field, decoded
+from drgsim.releases.cms_data_file import read_release_facts
+from drgsim.releases.protobuf_wire import INT, Field, decode_message
 from tests.fuzz.targets import CHOICES, NAMES, TARGETS, seeds
 from tests.releases import VERSIONS, packed, release
 
@@ -181,13 +181,13 @@ def test_whatever_polars_raises_is_a_refusal(
 def test_a_release_whose_diagnoses_have_no_version_is_refused():
     """Was: polars.exceptions.SchemaError."""
     with pytest.raises(TableError, match="diagnoses are of no version"):
-        release_facts(release().replace(packed(6, VERSIONS), packed(15, VERSIONS)), ignore_unknown_fields=True)
+        read_release_facts(release().replace(packed(6, VERSIONS), packed(15, VERSIONS)), ignore_unknown_fields=True)
 
 
 def test_packed_numbers_count_as_fields(monkeypatch: pytest.MonkeyPatch):
     """Found beside it: a file of one packed field could hold a hundred million numbers."""
     monkeypatch.setattr("drgsim.releases.protobuf_wire.MOST_RECORDS", 100)
     message = {1: Field("numbers", INT, many=True)}
-    assert len(decoded(packed(1, (1,) * 99), message)["numbers"]) == 99
+    assert len(decode_message(packed(1, (1,) * 99), message)["numbers"]) == 99
     with pytest.raises(TableError, match="more than 100 fields"):
-        decoded(packed(1, (1,) * 100), message)
+        decode_message(packed(1, (1,) * 100), message)

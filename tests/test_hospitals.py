@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import InputError, MissingRateError, SchemaError
-from drgsim.pricing.hospital_factors import terms
-from drgsim.pricing.hospitals import adjusted_prior, completed, example_hospitals, factors
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.hospital_factors import compute_hospital_factors
+from drgsim.pricing.hospitals import complete_hospitals, derive_impact_factors, example_hospitals, limit_wage_index_fall
+from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
 from drgsim.schema import HOSPITALS
 
@@ -39,7 +39,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("hospital", list(PUBLISHED))
 def test_impact_file_factors_to_every_printed_digit(hospital: str) -> None:
-    own = factors(example_hospitals(), Rates.load(2027)).filter(hospital_id=hospital).row(0, named=True)
+    own = derive_impact_factors(example_hospitals(), Rates.load(2027)).filter(hospital_id=hospital).row(0, named=True)
     for name, printed in PUBLISHED[hospital].items():
         digits = 9 if name == "gaf" else 5
         assert f"{own[name]:.{digits}f}".rstrip("0") == printed, name
@@ -65,7 +65,7 @@ def test_example_hospitals_can_be_priced(rates) -> None:
             "discharge_status": [1, 1],
         }
     )
-    paid = pay(admissions, example_hospitals(), rates)
+    paid = price(admissions, example_hospitals(), rates)
     assert paid["pay_code"].to_list() == [14, 14]
     assert (paid["ime_usd"] > 0).all()
     assert (paid["capital_dsh_usd"] > 0).all()  # the first is rural by payment, urban by place
@@ -81,7 +81,7 @@ def test_few_inputs_are_enough(rates) -> None:
             "operating_ccr": [0.25],
         }
     )
-    full = completed(known, rates)
+    full = complete_hospitals(known, rates)
     assert full.columns == list(HOSPITALS.names)
     row = full.row(0, named=True)
     assert row["capital_ime_ratio"] == 0.2
@@ -95,8 +95,8 @@ def test_the_ccn_tells_the_state(rates) -> None:
         {"hospital_id": ["020001", "120022", "A1"], "wage_index": [1.1] * 3, "operating_ccr": [0.2] * 3}
     )
     known = known.with_columns(cola=1.25)
-    assert completed(known, rates)["ccn_state"].to_list() == ["02", "12", "00"]
-    standard = terms(completed(known, rates), rates).standard6
+    assert complete_hospitals(known, rates)["ccn_state"].to_list() == ["02", "12", "00"]
+    standard = compute_hospital_factors(complete_hospitals(known, rates), rates).standard6
     assert standard[0] == standard[1] > standard[2]
 
 
@@ -105,25 +105,25 @@ def test_wage_index_by_cbsa(rates, shared: Path) -> None:
     plain = table.filter(pl.col("imputed_floor_wage_index").cast(pl.Float64) == 0)
     known = plain.select(hospital_id=pl.col("cbsa"), cbsa=pl.col("cbsa"), operating_ccr=pl.lit(0.2))
     expected = plain["geographic_wage_index"].cast(pl.Float64)
-    assert completed(known, rates)["wage_index"].to_list() == expected.to_list()
+    assert complete_hospitals(known, rates)["wage_index"].to_list() == expected.to_list()
 
 
 def test_a_reclassified_hospital_takes_the_other_index(rates) -> None:
     known = pl.DataFrame({"hospital_id": ["A", "B"], "cbsa": ["49660"] * 2, "operating_ccr": [0.2] * 2})
     mine = known.with_columns(reclassified=pl.Series([False, True]))
-    assert completed(mine, rates)["wage_index"].to_list() == [0.8393, 0.8203]
+    assert complete_hospitals(mine, rates)["wage_index"].to_list() == [0.8393, 0.8203]
 
 
 def test_a_given_wage_index_stands(rates) -> None:
     known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["01"], "wage_index": [0.9], "operating_ccr": [0.2]})
-    assert completed(known, rates)["wage_index"].item() == 0.9
+    assert complete_hospitals(known, rates)["wage_index"].item() == 0.9
 
 
 def test_an_unknown_cbsa_leaves_no_wage_index(rates) -> None:
     known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["99999"], "operating_ccr": [0.2]})
-    assert completed(known, rates)["wage_index"].item() is None
+    assert complete_hospitals(known, rates)["wage_index"].item() is None
     with pytest.raises(MissingRateError, match="no wage index table for fiscal year 2027"):
-        completed(known, Rates.load(2027))
+        complete_hospitals(known, Rates.load(2027))
 
 
 @pytest.mark.parametrize(
@@ -171,18 +171,18 @@ def test_a_value_out_of_range_names_row_and_column(rates, column: str, value: ob
     bad = good.with_columns(pl.Series(column, [first, value], dtype=dtype))
     named = "pass_through_usd" if column == "organ_acquisition_usd" else column
     with pytest.raises(SchemaError, match=f"hospitals, row 1: {named} is "):
-        completed(bad, rates)
+        complete_hospitals(bad, rates)
 
 
 def test_ids_are_unique(rates) -> None:
     twice = pl.DataFrame({"hospital_id": ["A", "A"], "wage_index": [1.0] * 2, "operating_ccr": [0.2] * 2})
     with pytest.raises(SchemaError, match="row 0: hospital_id is 'A'"):
-        completed(twice, rates)
+        complete_hospitals(twice, rates)
 
 
 def test_the_fall_of_a_wage_index_is_limited(rates) -> None:
-    assert adjusted_prior(0.80, 0.90, rates) == 0.855
-    assert adjusted_prior(0.89, 0.90, rates) == 0.89
-    assert adjusted_prior(0.9, 0.9011, rates) == 0.9
+    assert limit_wage_index_fall(0.80, 0.90, rates) == 0.855
+    assert limit_wage_index_fall(0.89, 0.90, rates) == 0.89
+    assert limit_wage_index_fall(0.9, 0.9011, rates) == 0.9
     with pytest.raises(InputError, match="positive"):
-        adjusted_prior(0.0, 0.9, rates)
+        limit_wage_index_fall(0.0, 0.9, rates)

@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 
 import drgsim
-from drgsim import Rates, TableSet, group, pay
+from drgsim import Rates, TableSet, group, price
 from drgsim.claims.layouts import map_claims
 from drgsim.cli.frame_files import write_frame
 from drgsim.exceptions import DrgsimError, InputError, SchemaError, TableError
@@ -28,9 +28,9 @@ from drgsim.explanation.explanations import explain
 from drgsim.files.bounded import MOST_LINE, MOST_SETTINGS, SMALL
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.table5 import read_table5
-from drgsim.schema import normalised
+from drgsim.schema import normalise_codes
 from drgsim.synthetic.population import Population
-from drgsim.tables.formula import alternatives, parse
+from drgsim.tables.formula import expand_alternatives, parse_formula
 from drgsim.tables.manifest import MANIFEST, read_verified, seal
 
 PACKAGE = Path(drgsim.__file__).parent
@@ -172,7 +172,7 @@ def test_a_look_alike_is_no_code(cholecystectomy: pl.DataFrame, code: str):
 def test_letters_that_become_ascii_when_raised_do_not(cholecystectomy: pl.DataFrame, written: str, code: str):
     """Upper case of a dotless i is I, of a long s S, of a sharp s SS."""
     assert written.upper() == code
-    assert normalised(pl.Series([written])).item() != code
+    assert normalise_codes(pl.Series([written])).item() != code
     as_pdx = group(cholecystectomy.with_columns(pdx=pl.lit(written)), version="43.1")
     assert as_pdx["return_code"].item() == "INVALID_PDX"
     as_sdx = group(cholecystectomy.with_columns(sdx=pl.lit([written])), version="43.1", detail=True)
@@ -213,7 +213,7 @@ HOSPITALS = pl.DataFrame({"hospital_id": ["A"], "operating_ccr": [0.3], "wage_in
 @pytest.mark.parametrize("charges", [float("nan"), float("inf"), -float("inf"), -1.0, 1e300, None])
 def test_charges_that_cannot_be_are_not_paid(charges: float | None):
     stay = {"drg": [470], "hospital_id": ["A"], "los_days": [3], "discharge_status": [1]}
-    paid = pay(
+    paid = price(
         pl.DataFrame({**stay, "covered_charges_usd": pl.Series([charges], dtype=pl.Float64)}),
         HOSPITALS,
         Rates.load(2026),
@@ -224,7 +224,7 @@ def test_charges_that_cannot_be_are_not_paid(charges: float | None):
 @pytest.mark.parametrize("los", [-1, 100_000, 2**31, -(2**31) - 1, 2**62, None])
 def test_lengths_of_stay_that_cannot_be_are_not_paid(los: int | None):
     stay = {"drg": [470], "hospital_id": ["A"], "discharge_status": [1], "covered_charges_usd": [1000.0]}
-    paid = pay(pl.DataFrame({**stay, "los_days": pl.Series([los], dtype=pl.Int64)}), HOSPITALS, Rates.load(2026))
+    paid = price(pl.DataFrame({**stay, "los_days": pl.Series([los], dtype=pl.Int64)}), HOSPITALS, Rates.load(2026))
     assert paid["total_usd"].item() == 0.0
     assert paid["pay_code"].item() in (56, 62)
 
@@ -245,7 +245,7 @@ def test_rates_and_factors_that_cannot_be_are_refused(value: float):
         rates.reformed({"outlier.fixed_loss": value})
     for column in ("wage_index", "operating_ccr"):
         with pytest.raises(SchemaError, match=f"hospitals, row 0: {column}"):
-            pay(
+            price(
                 pl.DataFrame(
                     {
                         "drg": [470],
@@ -328,7 +328,7 @@ def test_what_is_no_file_of_settings_is_refused_at_once(tmp_path: Path, load: ob
 )
 def test_formulas_that_would_not_end_are_refused(text: str):
     with pytest.raises(TableError, match="formula"):
-        alternatives(parse(text))
+        expand_alternatives(parse_formula(text))
 
 
 # ---------------------------------------------------------------------------------------------- table folders

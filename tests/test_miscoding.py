@@ -15,8 +15,9 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from drgsim import InputError, group
-from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
+    InvalidCode,
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -25,17 +26,21 @@ from drgsim.miscoding.diagnosis_errors import (
     SeverityDowngrade,
     SeverityUpgrade,
     SpecificityLoss,
-    TypoInvalid,
 )
-from drgsim.miscoding.error_draws import confined
-from drgsim.miscoding.error_models import Operator, Rate, Where, logit_shifted
+from drgsim.miscoding.error_draws import confine_sites
+from drgsim.miscoding.error_models import ErrorModel, Rate, Where, shift_logit
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.miscoding.hospital_variation import intercept
-from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.hospital_variation import solve_intercept
+from drgsim.miscoding.procedure_errors import (
+    ProcedureAddUnsupported,
+    ProcedureOmit,
+    ProcedureSubstitute,
+    VentilationHours,
+)
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Kind
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
@@ -113,19 +118,19 @@ def refused(admissions, *errors, **more) -> dict[str, int]:
     return {name: count for name in why if (count := applied[name].sum())}
 
 
-class Named(Operator):
+class Named(ErrorModel):
     """An error of one's own: one given edit of every admission."""
 
     kind: Literal["named"] = "named"
     rate: Rate = 1.0
-    edit: int = int(Kind.ADD_SDX)
+    edit: int = int(ChangeKind.ADD_SDX)
     code: str = ""
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         number = cases.rules.diagnosis_book.numbers(pl.Series([self.code])).item()
         assert number, self.code
         rows = np.arange(len(cases))
-        return Sites.of(Kind(self.edit), rows, self.rate, Options.single(number), before=cases.encoded.pdx)
+        return Sites.of(ChangeKind(self.edit), rows, self.rate, Options.single(number), before=cases.encoded.pdx)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +303,7 @@ def test_an_error_may_be_confined_to_what_comes_of_it():
 
 
 def test_a_mistyped_principal_diagnosis_is_returned_not_paid():
-    result = run(claims(), TypoInvalid(pdx=1.0))
+    result = run(claims(), InvalidCode(pdx=1.0))
     row = result.totals.row(0, named=True)
     truth = priced(claims(), HOSPITALS, rates())
     assert (row["returned"], row["returned_cents"], row["net"]) == (1, truth["cents"].item(), 0)
@@ -309,10 +314,10 @@ def test_a_mistyped_principal_diagnosis_is_returned_not_paid():
 
 def test_mistyped_codes_of_each_kind():
     one = claims({"sdx": ["J96.01", "I10"], "procedures": ["0FT44ZZ", "3E0G76Z"]})
-    assert [row[1:4] for row in edits(one, TypoInvalid(sdx=1.0))] == [("sdx", 0, "J9601"), ("sdx", 1, "I10")]
+    assert [row[1:4] for row in edits(one, InvalidCode(sdx=1.0))] == [("sdx", 0, "J9601"), ("sdx", 1, "I10")]
     both = [("procedures", 0, "0FT44ZZ"), ("procedures", 1, "3E0G76Z")]
-    assert [row[1:4] for row in edits(one, TypoInvalid(procedure=1.0))] == both
-    assert len(edits(one, TypoInvalid(pdx=1.0, sdx=1.0, procedure=1.0))) == 5
+    assert [row[1:4] for row in edits(one, InvalidCode(procedure=1.0))] == both
+    assert len(edits(one, InvalidCode(pdx=1.0, sdx=1.0, procedure=1.0))) == 5
 
 
 def test_poa_of_hospital_acquired_conditions():
@@ -343,7 +348,7 @@ def test_poa_is_needed_to_misreport_it():
 @pytest.mark.parametrize("axes", [(3, 4, 5, 6, 7), (4,), (5, 7)])
 def test_a_wrong_procedure_differs_in_one_axis(world, axes):
     hospitals, admissions = world
-    made = run(admissions, PcsWrong(rate=1.0, axes=axes), hospitals=hospitals).ledger
+    made = run(admissions, ProcedureSubstitute(rate=1.0, axes=axes), hospitals=hospitals).ledger
     valid = set(tables().procedures["code"])
     assert made.height > 100
     for before, after in made.select("code_before", "code_after").unique().rows():
@@ -362,7 +367,7 @@ def test_every_axis_that_has_a_neighbour_is_as_likely():
         for axis, text in mask.items()
     }
     axes = [axis for axis, codes in near.items() if codes]
-    made = edits(claims(), PcsWrong(rate=1.0), replicates=1200)
+    made = edits(claims(), ProcedureSubstitute(rate=1.0), replicates=1200)
     count = Counter(next(axis for axis in axes if after in near[axis]) for *_, after in made)
     assert len(axes) > 1
     for axis in axes:
@@ -380,9 +385,9 @@ def test_operating_room_procedures_alone_are_omitted_or_added(world):
         for place, yes in enumerate(row["proc_is_or"])
         if yes
     }
-    gone = run(admissions, PcsOmit(rate=1.0), hospitals=hospitals).ledger
+    gone = run(admissions, ProcedureOmit(rate=1.0), hospitals=hospitals).ledger
     assert set(gone.select("admission_id", "place").rows()) == is_or
-    added = run(admissions, PcsAdd(rate=1.0), hospitals=hospitals)
+    added = run(admissions, ProcedureAddUnsupported(rate=1.0), hospitals=hospitals)
     none = {row["admission_id"] for row in detail.iter_rows(named=True) if not any(row["proc_is_or"])}
     assert set(added.ledger["admission_id"]) <= none
     assert added.applied["sites"].item() == len(none)
@@ -406,17 +411,17 @@ def test_ventilation_is_a_class_too_long_or_short():
         ventilated(middle, None),
         {"procedures": ["0FT44ZZ"]},
     )
-    over = edits(stays, Duration(over=1.0), hospitals=None)
+    over = edits(stays, VentilationHours(over=1.0), hospitals=None)
     assert [(row[0], row[-2], row[-1]) for row in over] == [(2, short, middle), (4, middle, long_), (6, middle, long_)]
-    under = edits(stays, Duration(under=1.0), hospitals=None)
+    under = edits(stays, VentilationHours(under=1.0), hospitals=None)
     steps = [(3, middle, short), (4, middle, short), (5, long_, middle), (6, middle, short)]
     assert [(row[0], row[-2], row[-1]) for row in under] == steps
-    assert edits(stays, Duration(), hospitals=None) == []
+    assert edits(stays, VentilationHours(), hospitals=None) == []
 
 
 def test_over_96_hours_pays_another_drg():
     stay = claims({"pdx": "J96.01", "sdx": [], "procedures": ["5A1945Z"], "los_days": 6})
-    moves = run(stay, Duration(over=1.0)).transitions()
+    moves = run(stay, VentilationHours(over=1.0)).transitions()
     assert moves.select("drg", "billed_drg").rows() == [(208, 207)]
     assert moves["usd"].item() > 0
 
@@ -425,9 +430,9 @@ def test_discharge_status():
     statuses = [1, 2, 3, 5, 6, 7, 20, 30, 62, 63, 65, 66, None]
     stays = claims(*({"discharge_status": status} for status in statuses))
     transfers = [(i, s) for i, s in enumerate(statuses, start=1) if s in (2, 3, 5, 6, 62, 63, 65, 66)]
-    made = edits(stays, Disposition(rate=1.0))
+    made = edits(stays, DischargeStatus(rate=1.0))
     assert [(row[0], int(row[3]), row[4]) for row in made] == [(i, s, "1") for i, s in transfers]
-    died = edits(stays, Disposition(rate=1.0, of=(20, 1), becomes=1))
+    died = edits(stays, DischargeStatus(rate=1.0, of=(20, 1), becomes=1))
     assert [row[0] for row in died] == [7]  # what is 1 already stays
 
 
@@ -505,8 +510,8 @@ def test_every_refusal_is_counted_with_its_reason():
         ("not a code of the version", {}, Named(code=gone)),
         ("already on the claim", {}, Named(code="J9601")),
         ("already on the claim", {}, Named(code="K810")),
-        ("cannot be principal", {}, Named(edit=Kind.PDX, code="W19XXXA")),
-        ("cannot be principal", {}, Named(edit=Kind.PDX, code="F0280")),
+        ("cannot be principal", {}, Named(edit=ChangeKind.PDX, code="W19XXXA")),
+        ("cannot be principal", {}, Named(edit=ChangeKind.PDX, code="F0280")),
         ("conflicts with sex", {"sex": "F"}, Named(code="N410")),
         ("conflicts with age", {"age": 70}, Named(code="A33")),
         ("exempt from POA", {"sdx": ["Z85.3"]}, PoaFlip(under=1.0, every_code=True)),
@@ -521,7 +526,7 @@ def test_every_refusal_is_counted_with_its_reason():
 
 
 def test_two_errors_of_one_code_the_first_counts():
-    omit, typo = SdxOmit(mcc=1.0), TypoInvalid(sdx=1.0)
+    omit, typo = SdxOmit(mcc=1.0), InvalidCode(sdx=1.0)
     stay = claims({"sdx": ["J96.01", "I10"]})
     first = run(stay, omit, typo)
     assert first.ledger.select("operator", "code_before").rows() == [("sdx_omit", "J9601"), ("typo_invalid", "I10")]
@@ -549,8 +554,8 @@ GUARDED = (
     SeverityDowngrade(rate=0.6),
     SpecificityLoss(sdx=0.6, pdx=0.6),
     PoaFlip(over=0.6, under=0.6, every_code=True),
-    PcsWrong(rate=0.6),
-    PcsAdd(rate=0.6),
+    ProcedureSubstitute(rate=0.6),
+    ProcedureAddUnsupported(rate=0.6),
     Demographics(sex=0.6),
     StrategicUpcode(ceiling=1.0, scale_usd=1.0),
 )
@@ -621,7 +626,7 @@ def test_filters_of_admissions(world):
          (pl.col("payer") == "Medicare") & (pl.col("year") == 2)),
         (Where(mdc=(5,), age=(0, 80)), (pl.col("mdc") == 5) & (pl.col("age") <= 80)),
     ):  # fmt: skip
-        ledger = run(frame, TypoInvalid(pdx=1.0, where=where), hospitals=hospitals).ledger
+        ledger = run(frame, InvalidCode(pdx=1.0, where=where), hospitals=hospitals).ledger
         expected = truth.filter(kept)["admission_id"]
         assert len(expected) > 0
         assert ledger["admission_id"].sort().to_list() == expected.sort().to_list(), where
@@ -630,7 +635,7 @@ def test_filters_of_admissions(world):
 def test_filters_of_codes(world):
     hospitals, admissions = world
     asked = ("I50", "e11.")
-    by_sdx = run(admissions, TypoInvalid(sdx=1.0, where=Where(codes=asked)), hospitals=hospitals).ledger
+    by_sdx = run(admissions, InvalidCode(sdx=1.0, where=Where(codes=asked)), hospitals=hospitals).ledger
     flat = admissions.select("admission_id", "sdx").explode("sdx").drop_nulls()
     begins = pl.col("sdx").str.starts_with("I50") | pl.col("sdx").str.starts_with("E11")
     assert by_sdx["code_before"].sort().to_list() == flat.filter(begins)["sdx"].sort().to_list()
@@ -639,7 +644,7 @@ def test_filters_of_codes(world):
     led = admissions.filter(pl.col("pdx").str.starts_with("I"))
     assert 0 < added.height <= led.height
     assert set(added["admission_id"]) <= set(led["admission_id"])
-    cut = run(admissions, PcsOmit(rate=1.0, where=Where(codes=("0SR",))), hospitals=hospitals).ledger
+    cut = run(admissions, ProcedureOmit(rate=1.0, where=Where(codes=("0SR",))), hospitals=hospitals).ledger
     assert cut.height > 10
     assert cut["code_before"].str.starts_with("0SR").all()
     flip = PoaFlip(under=1.0, over=1.0, every_code=True, guarded=False, where=Where(codes=("I50",)))
@@ -647,7 +652,7 @@ def test_filters_of_codes(world):
     place = {row["admission_id"]: row["sdx"] for row in admissions.iter_rows(named=True)}
     assert poa.height > 20
     assert all(place[one][at].startswith("I50") for one, at in poa.select("admission_id", "place").rows())
-    home = run(admissions, Disposition(rate=1.0, where=Where(codes=("S72",))), hospitals=hospitals).ledger
+    home = run(admissions, DischargeStatus(rate=1.0, where=Where(codes=("S72",))), hospitals=hospitals).ledger
     hips = admissions.filter(
         pl.col("pdx").str.starts_with("S72") & pl.col("discharge_status").is_in([2, 3, 5, 6, 62, 63])
     )
@@ -656,7 +661,7 @@ def test_filters_of_codes(world):
 
 @pytest.mark.parametrize(
     ("error", "field"),
-    [(SdxOmit(cc=1.0, mcc=1.0), "sdx"), (SeverityDowngrade(rate=1.0), "sdx"), (PcsOmit(rate=1.0), "procedures")],
+    [(SdxOmit(cc=1.0, mcc=1.0), "sdx"), (SeverityDowngrade(rate=1.0), "sdx"), (ProcedureOmit(rate=1.0), "procedures")],
 )
 def test_only_decisive_codes(world, error, field):
     """Each code is taken from its admission by hand: decisive ones change the DRG, the others do not."""
@@ -697,7 +702,7 @@ def test_a_filter_needs_its_column(world):
 @pytest.mark.parametrize("sd", [0.0, 0.7, 1.5])
 def test_the_intercept_keeps_the_mean(mean, sd):
     """Against numerical integration of the logit-normal distribution."""
-    centre = intercept(mean, sd)
+    centre = solve_intercept(mean, sd)
     found = quad(lambda z: norm.pdf(z) / (1 + math.exp(-(centre + sd * z))), -12, 12, epsabs=1e-12)[0]
     assert found == pytest.approx(mean, rel=1e-6)
 
@@ -719,14 +724,14 @@ def test_hospitals_differ_around_the_mean():
     """4,000 hospitals: the mean rate stays, the logits spread as asked, and claims follow their hospital's rate."""
     frame = many(4000, 10)
     error = SdxOmit(mcc=0.1, hospital_sd=1.2)
-    cases = Cases.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confined(error, cases, seed=1).rate.reshape(4000, 10)
+    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(error, cases, seed=1).rate.reshape(4000, 10)
     assert (rate == rate[:, :1]).all()
     own = rate[:, 0]
     assert abs(own.mean() - 0.1) < 4 * own.std() / 4000**0.5
     logit = np.log(own / (1 - own))
     assert logit.std() == pytest.approx(1.2, rel=4 / (2 * 4000) ** 0.5)
-    assert logit.mean() == pytest.approx(intercept(0.1, 1.2), abs=4 * 1.2 / 4000**0.5)
+    assert logit.mean() == pytest.approx(solve_intercept(0.1, 1.2), abs=4 * 1.2 / 4000**0.5)
     assert own.min() < 0.01
     assert own.max() > 0.5
     result = run(frame, error, replicates=8, hospitals=None)
@@ -744,30 +749,30 @@ def test_hospitals_differ_around_the_mean():
 
 def test_without_clustering_all_have_the_rate():
     frame = many(50, 4)
-    cases = Cases.of(frame, tables=tables(), hospitals=None, rates=rates())
-    assert set(confined(SdxOmit(mcc=0.1), cases, seed=1).rate) == {0.1}
+    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    assert set(confine_sites(SdxOmit(mcc=0.1), cases, seed=1).rate) == {0.1}
 
 
 def test_traits_are_the_operators_own_and_the_seeds():
     frame = many(3000, 1)
-    cases = Cases.of(frame, tables=tables(), hospitals=None, rates=rates())
+    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
 
     def logits(seed: int, **more) -> np.ndarray:
-        rate = confined(SdxOmit(mcc=0.1, hospital_sd=1.0, **more), cases, seed=seed).rate
+        rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0, **more), cases, seed=seed).rate
         return np.log(rate / (1 - rate))
 
     base = logits(1)
     np.testing.assert_array_equal(base, logits(1))
     for other in (logits(2), logits(1, name="another")):
         assert abs(np.corrcoef(base, other)[0, 1]) < 4.5 / 3000**0.5
-    half = confined(SdxOmit(mcc=0.05, hospital_sd=1.0), cases, seed=1).rate
-    assert (half < confined(SdxOmit(mcc=0.1, hospital_sd=1.0), cases, seed=1).rate).all()  # rates nest too
+    half = confine_sites(SdxOmit(mcc=0.05, hospital_sd=1.0), cases, seed=1).rate
+    assert (half < confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0), cases, seed=1).rate).all()  # rates nest too
 
 
 def test_coders_differ_within_hospitals():
     frame = many(800, 40)
-    cases = Cases.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confined(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(800, 40)
+    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(800, 40)
     coders = np.array([len(set(row)) for row in rate])
     assert coders.max() == 8
     assert coders.mean() > 7.5
@@ -775,16 +780,16 @@ def test_coders_differ_within_hospitals():
     assert len(distinct) == coders.sum()  # no coder works for two hospitals
     assert abs(distinct.mean() - 0.2) < 4 * distinct.std() / len(distinct) ** 0.5
     named = many(20, 40, coder_id=cycled(["ann", "bob"], 800))
-    cases = Cases.of(named, tables=tables(), hospitals=None, rates=rates())
-    rate = confined(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(20, 20, 2)
+    cases = Baseline.of(named, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(20, 20, 2)
     assert (rate == rate[:, :1, :]).all()
     assert len(np.unique(rate)) == 40  # an Ann in each hospital
 
 
 def test_hospital_and_coder_effects_add_up():
     frame = many(2000, 8)
-    cases = Cases.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confined(SdxOmit(mcc=0.1, hospital_sd=0.8, coder_sd=0.6), cases, seed=1).rate.reshape(2000, 8)
+    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=0.8, coder_sd=0.6), cases, seed=1).rate.reshape(2000, 8)
     logit = np.log(rate / (1 - rate))
     assert logit.std() == pytest.approx(1.0, abs=0.05)
     assert logit.mean(axis=1).std() > 0.8
@@ -795,7 +800,7 @@ def test_hospital_and_coder_effects_add_up():
     ("rate", "shift"), [(0.3, 1e6), (0.3, -1e6), (0.3, 800.0), (1e-300, -5.0), (0.0, 3.0), (1.0, -3.0)]
 )
 def test_a_shift_of_any_size_leaves_a_rate(rate: float, shift: float):
-    shifted = logit_shifted(rate, shift)
+    shifted = shift_logit(rate, shift)
     assert 0 <= shifted <= 1
     assert shifted == rate if rate in (0.0, 1.0) else (shifted >= rate if shift > 0 else shifted <= rate)
 
@@ -803,6 +808,6 @@ def test_a_shift_of_any_size_leaves_a_rate(rate: float, shift: float):
 def test_a_shift_of_logits():
     for rate, shift in ((0.1, 0.5), (0.9, -2.0), (0.5, 0.0)):
         odds = rate / (1 - rate) * math.exp(shift)
-        assert logit_shifted(rate, shift) == pytest.approx(odds / (1 + odds))
+        assert shift_logit(rate, shift) == pytest.approx(odds / (1 + odds))
     error = SdxOmit(cc=0.1, mcc=0.2).shifted(0.5)
-    assert (error.cc, error.mcc, error.other) == (logit_shifted(0.1, 0.5), logit_shifted(0.2, 0.5), 0.0)
+    assert (error.cc, error.mcc, error.other) == (shift_logit(0.1, 0.5), shift_logit(0.2, 0.5), 0.0)

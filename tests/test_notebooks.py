@@ -95,7 +95,7 @@ def test_only_public_names(name: str):
 def test_the_check_on_names_can_fail():
     assert named("import drgsim.grouping.hac\nfrom drgsim.grouping.mdc_search import search") == {
         "drgsim.grouping.hac",
-        "drgsim.grouping.mdc_search.search",
+        "drgsim.grouping.mdc_search.search_mdcs",
     }
     assert not named("import polars as pl\nfrom pathlib import Path")
 

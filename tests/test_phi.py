@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from drgsim import Rates, TableSet, group, pay, with_weights
+from drgsim import Rates, TableSet, group, price, with_weights
 from drgsim.claims.layouts import LAYOUTS, map_claims
 from drgsim.claims.long import read_long
 from drgsim.compliance.audits import audit
@@ -27,7 +27,7 @@ from drgsim.exceptions import DrgsimError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import explain
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.baseline import Baseline
 from drgsim.schema import ADMISSIONS
 from drgsim.simulation.simulator import simulate
 
@@ -101,13 +101,13 @@ VERBS: dict[str, Callable[[pl.DataFrame], object]] = {
     "group by date": group,
     "group by a column of versions": lambda frame: group(frame, version="pdx"),
     "group by a column of statuses": lambda frame: group(frame, version="43.1", hospital_status="pdx"),
-    "pay": lambda frame: pay(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
-    "pay over years": lambda frame: pay(
+    "pay": lambda frame: price(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
+    "pay over years": lambda frame: price(
         _grouped(admissions()).with_columns(frame), HOSPITALS, [Rates.load(2025), Rates.load(2026)]
     ),
     "with_weights": lambda frame: with_weights(frame.rename({"age": "drg"}), Rates.load(2026)),
     "Cases": lambda frame: (
-        Cases.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids
+        Baseline.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids
     ),
     "simulate": lambda frame: simulate(
         frame,
@@ -154,7 +154,7 @@ def test_the_search_can_fail(caplog: pytest.LogCaptureFixture, capsys: pytest.Ca
 def test_messages_name_row_and_column(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]):
     twice = admissions().with_columns(admission_id=pl.lit(NUMBER))
     told = silent(
-        lambda: Cases.of(twice, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids,
+        lambda: Baseline.of(twice, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids,
         caplog,
         capsys,
     )
@@ -243,7 +243,7 @@ def test_the_representation_of_values_shows_no_patient():
     """What a debugger or a log prints of drgsim's own values; every column holds the marker."""
     marked = admissions().select(pl.lit(MARK).alias("note"), pl.all()).with_columns(pdx=pl.lit(MARK), age=pl.lit(91731))
     tables, rates = TableSet.load("43.1"), Rates.load(2026)
-    cases = Cases.of(marked, tables=tables, hospitals=HOSPITALS, rates=rates)
+    cases = Baseline.of(marked, tables=tables, hospitals=HOSPITALS, rates=rates)
     run = simulate(
         marked, Scenario.load("illustration"), tables=tables, hospitals=HOSPITALS, rates=rates, replicates=2, seed=1
     )

@@ -25,9 +25,9 @@ from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
 
 from drgsim import plots
-from drgsim.compliance.peers import compared
+from drgsim.compliance.peers import compare_with_peers
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.plots.style import has_columns, money, new_axes, signed
+from drgsim.plots.style import check_columns, choose_money_unit, format_signed, make_axes
 from tests.made import made
 
 GOLDEN = Path(__file__).parent / "golden" / "figures"
@@ -63,7 +63,7 @@ def peers() -> pl.DataFrame:
         }
     )
     told = told.with_columns(value=pl.col("numerator") / pl.col("denominator"))
-    return compared(told, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    return compare_with_peers(told, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
 
 
 def code_values() -> pl.DataFrame:
@@ -165,7 +165,7 @@ def drawn(ax: Axes, path: Path) -> Path:
 
 
 def test_every_public_figure_is_tested():
-    assert {f"plot_{name}" for name in FIGURES} | {"saved"} == set(plots.__all__)
+    assert {f"plot_{name}" for name in FIGURES} | {"save_figures"} == set(plots.__all__)
 
 
 @each_figure
@@ -230,7 +230,7 @@ def test_a_frame_that_is_none_of_ours_is_told():
     with pytest.raises(SchemaError, match="lacks 2 column"):
         plots.plot_dose(dose().select("scale"))
     with pytest.raises(SchemaError, match="found dict"):
-        has_columns({}, ("a",), "nothing")  # type: ignore[arg-type]
+        check_columns({}, ("a",), "nothing")  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="no dollars"):
         plots.plot_code_value(code_values().drop("usd_change"))
 
@@ -238,11 +238,11 @@ def test_a_frame_that_is_none_of_ours_is_told():
 def test_a_notebook_shows_a_figure_without_pyplot():
     from IPython.core.formatters import PNGFormatter
 
-    assert PNGFormatter()(new_axes().figure).startswith(b"\x89PNG")
+    assert PNGFormatter()(make_axes().figure).startswith(b"\x89PNG")
 
 
 def test_several_drawings_on_one_figure(tmp_path: Path):
-    path = plots.saved(tmp_path / "deep" / "both.svg", [lambda ax: plots.plot_dose(dose(), ax)] * 2, heights=[2, 4])
+    path = plots.save_figures(tmp_path / "deep" / "both.svg", [lambda ax: plots.plot_dose(dose(), ax)] * 2, heights=[2, 4])
     assert path.read_text("utf-8").count("Dose and response") == 2
 
 
@@ -438,8 +438,8 @@ def test_throughput_beside_the_peers(benchmark_file: Path, tmp_path: Path):
 
 
 def test_money_and_signs():
-    assert money([1e6 - 1])[0] == "thousand USD"
-    assert money([-3e9]) == ("billion USD", 1e9)
-    assert signed(-1234.5, 1.25, digits=1) == "\N{MINUS SIGN}1,234.5 ± 1.2"
-    assert signed(1.0, float("nan")) == "+1.00"
-    assert new_axes().figure.get_layout_engine() is not None
+    assert choose_money_unit([1e6 - 1])[0] == "thousand USD"
+    assert choose_money_unit([-3e9]) == ("billion USD", 1e9)
+    assert format_signed(-1234.5, 1.25, digits=1) == "\N{MINUS SIGN}1,234.5 ± 1.2"
+    assert format_signed(1.0, float("nan")) == "+1.00"
+    assert make_axes().figure.get_layout_engine() is not None

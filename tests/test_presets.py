@@ -16,11 +16,11 @@ import pytest
 from drgsim.exceptions import InputError
 from drgsim.miscoding.diagnosis_errors import SdxOmit, SdxSubstitute
 from drgsim.miscoding.scenarios import Finding, Scenario, kinds, presets
-from drgsim.rebilling.baseline import Cases
-from drgsim.simulation.exposures import exposed
+from drgsim.rebilling.baseline import Baseline
+from drgsim.simulation.exposures import compute_exposure
 from drgsim.simulation.simulator import simulate
-from drgsim.studies.fitted_mixes import Truth, fitted, release, scaled_to, with_rates
-from drgsim.studies.published_findings import compared, figures, frame
+from drgsim.studies.fitted_mixes import FittingAdmissions, fit_mix, replace_rates, scale_to_figures, write_scenarios
+from drgsim.studies.published_findings import compare_with_findings, find_frame_rows, measure_figures
 from drgsim.tables.manifest import read_verified
 from drgsim.tables.table_set import TableSet, versions
 
@@ -40,8 +40,8 @@ OTHER_SEED = 7
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
-    return Truth.of(SMALL)
+def truth() -> FittingAdmissions:
+    return FittingAdmissions.of(SMALL)
 
 
 def test_every_preset_of_the_design_is_shipped():
@@ -159,7 +159,7 @@ def test_spread_of_hospitals_from_the_published_range():
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_what_was_fitted_comes_out_small(name: str, truth: Truth):
+def test_what_was_fitted_comes_out_small(name: str, truth: FittingAdmissions):
     """On fewer admissions, and draws the fit never saw: within the study's error and that of the sample of claims."""
     held(name, truth, spread=3.0)
 
@@ -171,21 +171,21 @@ def test_what_was_fitted_comes_out(name: str):
     held(name, full_truth(), spread=0.0)
 
 
-_KEPT: dict[int, Truth] = {}
+_KEPT: dict[int, FittingAdmissions] = {}
 
 
-def full_truth() -> Truth:
-    return _KEPT.setdefault(FULL, Truth.of(FULL))
+def full_truth() -> FittingAdmissions:
+    return _KEPT.setdefault(FULL, FittingAdmissions.of(FULL))
 
 
-def held(name: str, truth: Truth, *, spread: float) -> None:
+def held(name: str, truth: FittingAdmissions, *, spread: float) -> None:
     """Hold every fitted finding within the study's error, and `spread` errors of a share of that many claims."""
     scenario = Scenario.load(name)
-    table = compared(
+    table = compare_with_findings(
         scenario, truth.admissions, tables=truth.tables, hospitals=truth.hospitals, rates=truth.rates, seed=OTHER_SEED
     ).filter("fitted")
     assert len(table)
-    claims = len(frame(scenario, truth.cases, seed=OTHER_SEED))
+    claims = len(find_frame_rows(scenario, truth.cases, seed=OTHER_SEED))
     for row in table.iter_rows(named=True):
         # Of a share p: that of claims drawn at random, and not above 3 % of it, which 1,000 claims at risk come to.
         # Of net money near 0: a changed claim in ten, by half its payment, is a deviation of 0.15.
@@ -201,7 +201,7 @@ def test_cascade_of_the_english_audit():
     """Codes, groups, gross and net of one process; groups and net were fitted, codes and gross come out of the data."""
     scenario, full = Scenario.load("pbr_2007_08"), full_truth()
     setting = {"tables": full.tables, "hospitals": full.hospitals, "rates": full.rates}
-    table = compared(scenario, full.admissions, seed=1, **setting)
+    table = compare_with_findings(scenario, full.admissions, seed=1, **setting)
     found = dict(table.select("measure", "simulated").iter_rows())
     assert found["drg_change_rate"] == pytest.approx(0.094, abs=0.0073)
     assert found["net_share"] == pytest.approx(0.0, abs=0.001)
@@ -218,14 +218,14 @@ def test_figures_by_hand(cholecystectomy: pl.DataFrame):
     three = pl.concat([one.with_columns(admission_id=pl.lit(n, pl.UInt64)) for n in (1, 2)] + [
         cholecystectomy.with_columns(admission_id=pl.lit(3, pl.UInt64))
     ])  # fmt: skip
-    truth = Truth.of(10)
-    cases = Cases.of(three, tables=truth.tables, hospitals=None, rates=truth.rates)
+    truth = FittingAdmissions.of(10)
+    cases = Baseline.of(three, tables=truth.tables, hospitals=None, rates=truth.rates)
     weight = dict(truth.rates.weights.select("drg", "weight").iter_rows())
     lost = weight[417] - weight[419]
     names = ["drg_change_rate", "share_up", "unchanged_rate", "code_error_rate", "case_mix_change", "net_share",
              "gross_share", "overpaid_rate", "top_tier_growth", "share_of_changes.lost", "error_rate.lost"]  # fmt: skip
     scenario = Scenario(title="Lost", errors=(SdxOmit(name="lost", mcc=1.0),))
-    found = {name: mean for name, (mean, _) in figures(scenario, cases, names, replicates=2, seed=1).items()}
+    found = {name: mean for name, (mean, _) in measure_figures(scenario, cases, names, replicates=2, seed=1).items()}
     assert found == pytest.approx(
         {
             "drg_change_rate": 1.0,  # of the two claims on which it can happen
@@ -244,50 +244,52 @@ def test_figures_by_hand(cholecystectomy: pl.DataFrame):
     )
 
 
-def test_unknown_figures_and_empty_frames_raise(truth: Truth):
+def test_unknown_figures_and_empty_frames_raise(truth: FittingAdmissions):
     scenario = Scenario(title="x", errors=(SdxOmit(mcc=0.1),))
     with pytest.raises(InputError, match=r"no figure is called 'drg_changed_rate'.*drg_change_rate"):
-        figures(scenario, truth.cases, ["drg_changed_rate"], seed=1)
+        measure_figures(scenario, truth.cases, ["drg_changed_rate"], seed=1)
     with pytest.raises(InputError, match="no error's name begins with 'typo'"):
-        figures(scenario, truth.cases, ["error_rate.typo"], replicates=2, seed=1)
+        measure_figures(scenario, truth.cases, ["error_rate.typo"], replicates=2, seed=1)
     with pytest.raises(InputError, match="frame is empty"):
-        figures(Scenario(title="x"), truth.cases, ["net_share"], seed=1)
+        measure_figures(Scenario(title="x"), truth.cases, ["net_share"], seed=1)
 
 
-def test_a_finding_of_an_unknown_figure_raises(truth: Truth):
+def test_a_finding_of_an_unknown_figure_raises(truth: FittingAdmissions):
     wrong = Finding(measure="drgs", value=0.1, source="nowhere at all")
     scenario = Scenario(title="x", errors=(SdxOmit(mcc=0.1),), findings=(wrong,))
     with pytest.raises(InputError, match="no figure is called 'drgs'"):
-        compared(scenario, truth.admissions, tables=truth.tables, hospitals=truth.hospitals, rates=truth.rates, seed=1)
+        compare_with_findings(
+            scenario, truth.admissions, tables=truth.tables, hospitals=truth.hospitals, rates=truth.rates, seed=1
+        )
 
 
-def test_scaling_reaches_its_figure_and_its_shares(truth: Truth):
+def test_scaling_reaches_its_figure_and_its_shares(truth: FittingAdmissions):
     mix = Scenario.load(MIXES / "undercode_surgical.toml")
     goals = {finding.measure: finding.value for finding in mix.findings}
-    made = scaled_to(mix, truth.cases, goals)
-    found = figures(made, truth.cases, [*goals], seed=OTHER_SEED)
+    made = scale_to_figures(mix, truth.cases, goals)
+    found = measure_figures(made, truth.cases, [*goals], seed=OTHER_SEED)
     for name, (mean, error) in found.items():  # the fit, on draws of its own, is as uncertain as the figure
         assert 0 < error < 0.05 * goals[name]
         assert abs(mean - goals[name]) < 4 * math.sqrt(2) * error
     with pytest.raises(InputError, match="expected one figure"):
-        scaled_to(mix, truth.cases, {"drg_change_rate": 0.1, "net_share": 0.1})
+        scale_to_figures(mix, truth.cases, {"drg_change_rate": 0.1, "net_share": 0.1})
 
 
-def test_rates_of_the_study_are_not_fitted(truth: Truth):
+def test_rates_of_the_study_are_not_fitted(truth: FittingAdmissions):
     mix = Scenario.load(MIXES / "malnutrition_audit.toml")
-    assert fitted(mix, truth) is mix
+    assert fit_mix(mix, truth) is mix
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_scenario_is_its_mix_with_other_rates(name: str):
     scenario, mix = Scenario.load(name), Scenario.load(MIXES / f"{name}.toml")
     text = (MIXES / f"{name}.toml").read_text("utf-8")
-    assert tomllib.loads(with_rates(text, mix, scenario)) == tomllib.loads(
+    assert tomllib.loads(replace_rates(text, mix, scenario)) == tomllib.loads(
         (ROOT / "grouper_tables" / "scenarios" / f"{name}.toml").read_text("utf-8")
     )
 
 
-def test_malnutrition_frame_is_claims_the_code_decides(truth: Truth):
+def test_malnutrition_frame_is_claims_the_code_decides(truth: FittingAdmissions):
     """Against grouping every claim with such a code again without it."""
     from drgsim.grouping.grouper import group
 
@@ -305,14 +307,14 @@ def test_malnutrition_frame_is_claims_the_code_decides(truth: Truth):
     once = has["sdx"].list.n_unique() == has["sdx"].list.len()
     moved = group(has, truth.tables)["drg"] != group(without, truth.tables)["drg"]
     expected = has.filter(moved & once)["row"].to_list()
-    found = set(frame(scenario, truth.cases, seed=1).tolist())
+    found = set(find_frame_rows(scenario, truth.cases, seed=1).tolist())
     assert expected
     assert set(expected) == found & set(has.filter(once)["row"].to_list())
 
 
-def test_substitutes_are_of_any_category_and_legal(truth: Truth):
+def test_substitutes_are_of_any_category_and_legal(truth: FittingAdmissions):
     operator = SdxSubstitute(rate=1.0, to=("E440", "E46"), where={"codes": ("E43",)})
-    single = exposed(truth.cases, Scenario(title="x", errors=(operator,)), alternatives=None).frame()
+    single = compute_exposure(truth.cases, Scenario(title="x", errors=(operator,)), alternatives=None).frame()
     assert set(single["code_before"]) == {"E43"}
     assert set(single["code_after"]) == {"E440", "E46"}
     assert single.group_by("admission_id").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx(
@@ -324,10 +326,10 @@ def test_substitutes_are_of_any_category_and_legal(truth: Truth):
         unknown.check(truth.tables)
 
 
-def test_transfer_status_pays_only_where_the_rule_cuts(truth: Truth):
+def test_transfer_status_pays_only_where_the_rule_cuts(truth: FittingAdmissions):
     """Overpaid are stays of post-acute DRGs a day and more below the geometric mean (42 CFR 412.4)."""
     scenario = Scenario.load("transfer_status")
-    single = exposed(truth.cases, scenario).frame()
+    single = compute_exposure(truth.cases, scenario).frame()
     stays = truth.cases.grouped.select("admission_id", "los_days")
     table = single.join(stays, on="admission_id").join(truth.rates.weights, on="drg")
     paid_more = table.filter(pl.col("usd_change") > 0.01)
@@ -338,7 +340,7 @@ def test_transfer_status_pays_only_where_the_rule_cuts(truth: Truth):
     assert others["usd_change"].abs().max() == 0
 
 
-def test_coders_are_ordered(truth: Truth):
+def test_coders_are_ordered(truth: FittingAdmissions):
     """Fewer wrong DRGs from trainee to certified to specialty coder."""
     setting = {"tables": truth.tables, "hospitals": truth.hospitals, "rates": truth.rates}
     found = [
@@ -384,7 +386,7 @@ def test_release_writes_a_scenario_that_was_not_there(tmp_path: Path):
     (folder / "manifest.toml").write_text(text, "utf-8")
     before = (folder / name).read_bytes()
     (folder / name).unlink()
-    table = release(["vent_96h"], Truth.of(2_000, folder=folder), folder)["vent_96h"]
+    table = write_scenarios(["vent_96h"], FittingAdmissions.of(2_000, folder=folder), folder)["vent_96h"]
     assert table["measure"].to_list() == ["code_change_rate", "under_share"]
     assert read_verified(folder, name) == before
     assert Scenario.load("vent_96h", folder=folder).errors == Scenario.load("vent_96h").errors

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drgsim import InputError, Rates, SchemaError, TableError, TableSet, generate, group, versions, with_weights
-from drgsim.compliance.peers import compared, standing_out, until_standing_out
+from drgsim.compliance.peers import compare_with_peers, find_new_outliers, find_rates_until_outlier
 from drgsim.compliance.profiles import profile
-from drgsim.compliance.severity_support import surviving
-from drgsim.compliance.target_areas import FILE, Measures, numbers
+from drgsim.compliance.severity_support import count_supporting_severity
+from drgsim.compliance.target_areas import FILE, Measures, expand_number_ranges
 from drgsim.explanation.case_mix import cmi_change
-from drgsim.tables.drg_families import families
+from drgsim.tables.drg_families import list_families
 from drgsim.tables.manifest import seal, table_folder
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -46,7 +46,7 @@ def told(grouped: pl.DataFrame) -> pl.DataFrame:
 def test_families_split_as_their_titles_say(version: str):
     """CMS writes "with MCC", "with CC", "without CC/MCC" into the titles of the DRGs of a family."""
     tables = TableSet.load(version)
-    found = families(tables)
+    found = list_families(tables)
     titles = (
         found.join(tables.drg_titles, on="drg", how="left").group_by("base_drg").agg(pl.col("title").str.join(" | "))
     )
@@ -79,7 +79,7 @@ def test_surviving_codes_are_those_cms_used(shared: Path, version: str, claims: 
     """CMS reports the severity it used of each code after all exclusions; counted here without the engine."""
     admissions = pl.read_parquet(shared / "claims" / f"{claims}_claims.parquet")
     expected = pl.read_parquet(shared / "claims" / f"{answers}.parquet")
-    found = surviving(admissions, TableSet.load(version), hospital_status=status)
+    found = count_supporting_severity(admissions, TableSet.load(version), hospital_status=status)
     compared_rows = 0
     for code, sdx, used, mcc, cc in zip(
         expected["return_code"], admissions["sdx"], expected["sdx_sev_final"], *found, strict=True
@@ -94,7 +94,7 @@ def test_surviving_codes_are_those_cms_used(shared: Path, version: str, claims: 
 def test_diagnoses_of_a_list_are_found(cholecystectomy: pl.DataFrame):
     rows = pl.concat([cholecystectomy] * 3).with_columns(pdx=pl.Series(["K810", "E43", "K810"]))
     rows = rows.with_columns(sdx=pl.Series([["I10", "e44.0"], [], ["I10"]]), sdx_poa=pl.Series([["Y"] * 2, [], ["Y"]]))
-    found = surviving(rows, TABLES, having={"severe": ["E41", "E43"], "any": ["E43", "E440"]})
+    found = count_supporting_severity(rows, TABLES, having={"severe": ["E41", "E43"], "any": ["E43", "E440"]})
     assert found["severe"].to_list() == [False, True, False]
     assert found["any"].to_list() == [True, True, False]
 
@@ -122,7 +122,7 @@ TITLED = {
 def test_renumbered_drgs_are_those_of_the_title(version: str, key: str):
     tables = TableSet.load(version)
     measure = next(m for m in Measures.load(tables).measures if m.key == key)
-    named = {*numbers(measure.numerator.drgs or measure.denominator.except_drgs or "")}
+    named = {*expand_number_ranges(measure.numerator.drgs or measure.denominator.except_drgs or "")}
     titles = tables.drg_titles.filter(pl.col("title").str.contains(TITLED[key]))
     # Back and neck procedures "except spinal fusion"; septicemia and burns "without MV >96 hours".
     besides = titles.filter(pl.col("title").str.contains("(?i)procedures except spinal fusion|without MV|or MV >96"))
@@ -145,8 +145,8 @@ def test_definitions_are_those_of_the_evidence(shared: Path):
         for part in ("numerator", "denominator"):
             text = row[part] or ""
             if measure.is_computed and re.fullmatch(r"DRG [\d, -]+", text):
-                expected = numbers(text.removeprefix("DRG ").replace(",", " "))
-                assert numbers(getattr(measure, part).drgs) == expected, title
+                expected = expand_number_ranges(text.removeprefix("DRG ").replace(",", " "))
+                assert expand_number_ranges(getattr(measure, part).drgs) == expected, title
                 seen += 1
         assert bool(measure.removed) == row["status"].startswith("REMOVED")
         if (row["definition_source"] or "").startswith("MEMORY"):
@@ -374,21 +374,21 @@ def test_a_hospital_has_one_peer_group(grouped: pl.DataFrame):
 
 def profile_of(values: list[float | None]) -> pl.DataFrame:
     table = pl.DataFrame({"hospital_id": [f"H{k:02}" for k in range(len(values))], "measure": "m", "value": values})
-    told = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(value=True))
+    told = compare_with_peers(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(value=True))
     return told.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=pl.col("value").is_null())
 
 
 def test_who_newly_stands_out():
     before = profile_of([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, None])  # thresholds 2 and 5
     after = profile_of([1.0, 5.0, 0.5, 4.0, 1.0, None, 9.0])
-    found = standing_out(before, after).select("hospital_id", "threshold", "outlier_before", "outlier").rows()
+    found = find_new_outliers(before, after).select("hospital_id", "threshold", "outlier_before", "outlier").rows()
     assert found == [
         ("H01", 5.0, "LOW", "HIGH"),
         ("H02", 2.0, "NONE", "LOW"),
         ("H04", 2.0, "HIGH", "LOW"),
         ("H06", 5.0, "NONE", "HIGH"),
     ]
-    own = standing_out(before, after, thresholds="after")  # 1 and 5
+    own = find_new_outliers(before, after, thresholds="after")  # 1 and 5
     assert own.select("hospital_id", "threshold", "outlier").rows() == [
         ("H01", 5.0, "HIGH"),
         ("H02", 1.0, "LOW"),
@@ -407,16 +407,16 @@ def test_how_much_error_until_they_stand_out():
         return profile_of([1.0, 2.0, 3.0 + scale, 4.0 + 0.5 * scale, 5.0, 6.0])
 
     scales = [0.0, 1.0, 2.0, 3.0]
-    found = until_standing_out(at, scales)
+    found = find_rates_until_outlier(at, scales)
     assert found.select("hospital_id", "outlier", "scale", "scale_below").rows() == [
         ("H02", "HIGH", 2.0, 1.0),
         ("H03", "HIGH", 2.0, 1.0),
     ]
-    assert until_standing_out({scale: at(scale) for scale in reversed(scales)}).equals(found)
+    assert find_rates_until_outlier({scale: at(scale) for scale in reversed(scales)}).equals(found)
     with pytest.raises(InputError, match="at least one other"):
-        until_standing_out(at)
+        find_rates_until_outlier(at)
     with pytest.raises(InputError, match="go with a function"):
-        until_standing_out({0.0: at(0.0), 1.0: at(1.0)}, [0.0, 1.0])
+        find_rates_until_outlier({0.0: at(0.0), 1.0: at(1.0)}, [0.0, 1.0])
 
 
 def test_upcoding_makes_a_hospital_stand_out(grouped: pl.DataFrame, told: pl.DataFrame):
@@ -430,18 +430,18 @@ def test_upcoding_makes_a_hospital_stand_out(grouped: pl.DataFrame, told: pl.Dat
         )
         return profile(group(billed, TABLES), TABLES, rates=RATES)
 
-    found = until_standing_out(at, [0.0, 0.5, 1.0]).filter(pl.col("measure") == "mcc_capture")
+    found = find_rates_until_outlier(at, [0.0, 0.5, 1.0]).filter(pl.col("measure") == "mcc_capture")
     assert found["hospital_id"].to_list() == ["H07"]
     assert found["outlier"].to_list() == ["HIGH"]
 
 
 def test_profiles_of_different_keys_are_not_compared(told: pl.DataFrame):
     with pytest.raises(SchemaError, match="different keys"):
-        standing_out(told, told.rename({"hospital_id": "unit"}))
+        find_new_outliers(told, told.rename({"hospital_id": "unit"}))
     with pytest.raises(SchemaError, match="no profile"):
-        standing_out(told.drop("outlier"), told)
+        find_new_outliers(told.drop("outlier"), told)
     with pytest.raises(InputError, match="'before' or 'after'"):
-        standing_out(told, told, thresholds="both")
+        find_new_outliers(told, told, thresholds="both")
 
 
 # --- change of case mix ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import InputError, MissingRateError, TableError
-from drgsim.pricing.parameter_limits import limit_of
+from drgsim.pricing.parameter_limits import find_limit
 from drgsim.pricing.rates import Rates, fiscal_year_of
 from drgsim.pricing.table5 import read_table5
 from drgsim.tables.manifest import seal, table_folder
@@ -190,7 +190,7 @@ def test_a_reform_is_a_mapping_and_may_hold_numpy_numbers() -> None:
 def test_every_number_has_a_limit_of_its_own() -> None:
     for name, parameter in Rates.load(2026).parameters.items():
         numbers = [value for value in parameter.values.values() if not isinstance(value, bool | tuple)]
-        assert not numbers or limit_of(name, "") is not limit_of("no.such", ""), name
+        assert not numbers or find_limit(name, "") is not find_limit("no.such", ""), name
 
 
 def test_rates_are_frozen() -> None:
@@ -366,10 +366,10 @@ def test_a_missing_weight_table_raises(own_folder: Path) -> None:
 
 
 def test_the_tables_can_be_rebuilt(shared: Path, own_folder: Path) -> None:
-    from drgsim.releases.build_payment import build
+    from drgsim.releases.build_payment import build_payment_tables
 
     before = {path.name: path.read_bytes() for path in own_folder.rglob("*.csv")}
     manifest = (own_folder / "manifest.toml").read_text("utf-8")
-    build(shared / "payment", own_folder)
+    build_payment_tables(shared / "payment", own_folder)
     assert {path.name: path.read_bytes() for path in own_folder.rglob("*.csv")} == before
     assert (own_folder / "manifest.toml").read_text("utf-8") == manifest

@@ -1,4 +1,4 @@
-"""Bills of every kind of error are what `group()` and `pay()` say of claims edited by hand, to the cent.
+"""Bills of every kind of error are what `group()` and `price()` say of claims edited by hand, to the cent.
 
 This holds what the simulator leaves out (edits no formula can see, stays priced again from integers) against the
 whole way, on generated admissions and on claims of CMS's own grouper runs, which are built to be awkward.
@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from drgsim import group, pay
-from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim import group, price
+from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
+    InvalidCode,
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -26,19 +27,23 @@ from drgsim.miscoding.diagnosis_errors import (
     SeverityDowngrade,
     SeverityUpgrade,
     SpecificityLoss,
-    TypoInvalid,
 )
-from drgsim.miscoding.error_draws import confined, drawn, keyed
-from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.error_draws import confine_sites, draw_errors, key_sites
+from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.procedure_errors import (
+    ProcedureAddUnsupported,
+    ProcedureOmit,
+    ProcedureSubstitute,
+    VentilationHours,
+)
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Kind, told
-from drgsim.simulation.billed_claims import billed_together
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind, describe_changes
+from drgsim.simulation.billed_claims import combine_errors
 from tests.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
-OPERATORS: dict[str, Operator] = {
+OPERATORS: dict[str, ErrorModel] = {
     "pdx_resequence": PdxResequence(rate=0.5),
     "pdx_substitute": PdxSubstitute(rate=0.5),
     "sdx_omit": SdxOmit(cc=0.3, mcc=0.3, other=0.1),
@@ -47,20 +52,20 @@ OPERATORS: dict[str, Operator] = {
     "severity_upgrade": SeverityUpgrade(rate=0.3),
     "severity_downgrade": SeverityDowngrade(rate=0.3),
     "specificity_loss": SpecificityLoss(sdx=0.3, pdx=0.3),
-    "typo_invalid": TypoInvalid(pdx=0.05, sdx=0.1, procedure=0.2),
+    "typo_invalid": InvalidCode(pdx=0.05, sdx=0.1, procedure=0.2),
     "poa_flip": PoaFlip(over=0.5, under=0.3, every_code=True),
-    "pcs_wrong": PcsWrong(rate=0.3, axes=(1, 2, 3, 4, 5, 6, 7)),
-    "pcs_omit": PcsOmit(rate=0.4),
-    "pcs_add": PcsAdd(rate=0.4),
-    "duration": Duration(over=0.6, under=0.6),
-    "disposition": Disposition(rate=0.7),
-    "home_as_transfer": Disposition(name="transfer", rate=0.4, of=(1,), becomes=2),
+    "pcs_wrong": ProcedureSubstitute(rate=0.3, axes=(1, 2, 3, 4, 5, 6, 7)),
+    "pcs_omit": ProcedureOmit(rate=0.4),
+    "pcs_add": ProcedureAddUnsupported(rate=0.4),
+    "duration": VentilationHours(over=0.6, under=0.6),
+    "disposition": DischargeStatus(rate=0.7),
+    "home_as_transfer": DischargeStatus(name="transfer", rate=0.4, of=(1,), becomes=2),
     "demographics": Demographics(sex=0.3, age=0.2, guarded=False),
     "strategic_upcode": StrategicUpcode(ceiling=0.6, candidates=3),
 }
 
 
-class Extra(Operator):
+class Extra(ErrorModel):
     """Any diagnosis or procedure of a list is added: an error of one's own, which no guard keeps back."""
 
     kind: Literal["extra"] = "extra"
@@ -68,13 +73,16 @@ class Extra(Operator):
     listed: tuple[str, ...] = ()
     procedure: bool = False
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         book = cases.rules.procedure_book if self.procedure else cases.rules.diagnosis_book
         numbers = book.numbers(pl.Series(self.listed))
         assert numbers.all()
         options = Options.of(np.array([0, len(numbers)]), numbers)
         return Sites.of(
-            Kind.ADD_PROCEDURE if self.procedure else Kind.ADD_SDX, np.arange(len(cases)), self.rate, options
+            ChangeKind.ADD_PROCEDURE if self.procedure else ChangeKind.ADD_SDX,
+            np.arange(len(cases)),
+            self.rate,
+            options,
         )
 
 
@@ -83,7 +91,7 @@ FILES = ("v400", "v411", "v421", "v430", "v431", "v440", "v431hac")
 
 def assert_billed_as_by_hand(
     claims: pl.DataFrame,
-    operators: list[Operator],
+    operators: list[ErrorModel],
     *,
     hospitals=HOSPITALS,
     prices=None,
@@ -95,19 +103,19 @@ def assert_billed_as_by_hand(
 ) -> pl.DataFrame:
     """Bill claims with errors and hold DRG, MDC, severity and cents of every bill against the whole way."""
     prices = prices or rates()
-    cases = Cases.of(claims, tables=tables(version), hospitals=hospitals, rates=prices, hospital_status=status)
+    cases = Baseline.of(claims, tables=tables(version), hospitals=hospitals, rates=prices, hospital_status=status)
     found = []
     for operator in operators:
-        sites = confined(operator, cases, seed=5)
-        keys = keyed(operator, sites, cases, seed=5)
-        found.append(drawn(operator, sites, keys, cases, range(replicates)))
-    bills, _ = billed_together(found)
+        sites = confine_sites(operator, cases, seed=5)
+        keys = key_sites(operator, sites, cases, seed=5)
+        found.append(draw_errors(operator, sites, keys, cases, range(replicates)))
+    bills, _ = combine_errors(found)
     edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
     billed = cases.billed(edits, start)
     labels = pl.Series([operator.label if not operator.kind.startswith("typo") else "typo" for operator in operators])
-    ledger = told(edits, tables(version)).with_columns(
+    ledger = describe_changes(edits, tables(version)).with_columns(
         bill=pl.Series(bill),
         admission_id=pl.Series(cases.ids[edits.row]),
         place=pl.Series(edits.place),
@@ -219,21 +227,21 @@ def stays_of_technologies() -> pl.DataFrame:
 
 def test_new_technologies():
     stays = stays_of_technologies()
-    asked = pay(group(stays, tables()), HOSPITALS, rates())["new_technology_usd"]
+    asked = price(group(stays, tables()), HOSPITALS, rates())["new_technology_usd"]
     assert (asked > 0).sum() > 50
     codes = rates().technology_codes.filter(~pl.col("code").str.ends_with("*"))
     listed = {kind: tuple(codes.filter(pl.col("code_kind") == kind)["code"]) for kind in ("procedure", "diagnosis")}
     known = {"procedure": set(tables().all_procedures), "diagnosis": set(tables().all_diagnoses)}
     errors = [
-        TypoInvalid(pdx=0.1, sdx=0.3, procedure=0.4),
-        PcsWrong(rate=0.4),
-        PcsOmit(rate=0.4),
+        InvalidCode(pdx=0.1, sdx=0.3, procedure=0.4),
+        ProcedureSubstitute(rate=0.4),
+        ProcedureOmit(rate=0.4),
         SdxOmit(cc=0.5, mcc=0.5, other=0.5),
         SpecificityLoss(sdx=0.5, pdx=0.5),
         SeverityUpgrade(rate=0.5),
         PdxSubstitute(rate=0.3, within_category=0.9),
         PdxResequence(rate=0.3),
-        Disposition(rate=0.3, of=(1,), becomes=2),
+        DischargeStatus(rate=0.3, of=(1,), becomes=2),
         *(
             Extra(name=kind, rate=0.4, listed=tuple(c for c in listed[kind] if c in known[kind]),
                   procedure=kind == "procedure")
@@ -261,7 +269,7 @@ def test_immunotherapy_at_no_cost(year: int):
     errors = [
         Extra(name="trial", rate=0.4, listed=("Z006",)),
         Extra(name="product", rate=0.3, listed=product, procedure=True),
-        TypoInvalid(pdx=0.1, sdx=0.2, procedure=0.4),
+        InvalidCode(pdx=0.1, sdx=0.2, procedure=0.4),
         SdxAddUnsupported(mcc=0.2, cc=0.2),
         PdxSubstitute(rate=0.2),
     ]
@@ -289,8 +297,8 @@ def test_covid_factor(given: str):
         SdxOmit(mcc=0.5, cc=0.1),
         PdxSubstitute(rate=0.3),
         PdxResequence(rate=0.3),
-        PcsAdd(rate=0.2),
-        Disposition(rate=0.3),
+        ProcedureAddUnsupported(rate=0.2),
+        DischargeStatus(rate=0.3),
     ]
     for singly in (True, False):
         billed = assert_billed_as_by_hand(stays, errors, prices=rates(2021), replicates=6, singly=singly)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from drgsim import InputError, TableError, TableSet, group, versions
 from drgsim.releases import cms_import as release_import
 from drgsim.releases import protobuf_wire as release_wire
-from drgsim.releases.cms_import import MEMBER, import_release, release_content
-from drgsim.releases.protobuf_wire import INT, TEXT, Field, decoded
+from drgsim.releases.cms_import import MEMBER, import_release, read_release_content
+from drgsim.releases.protobuf_wire import INT, TEXT, Field, decode_message
 from drgsim.releases.version_diff import table_diff
-from drgsim.tables.manifest import manifest, table_folder
+from drgsim.tables.manifest import read_manifest, table_folder
 from tests.releases import number, packed, record, release, varint
 
 REBUILT = ("40.0", "40.1", "41.0", "41.1", "42.0", "42.1", "43.0", "43.1")
@@ -54,7 +54,7 @@ MESSAGE = {
 )
 def test_wire_format(data: str, found: dict[str, object]) -> None:
     absent = {"a": 0, "b": "", "c": None, "d": [], "e": []}
-    assert decoded(bytes.fromhex(data), MESSAGE) == absent | found
+    assert decode_message(bytes.fromhex(data), MESSAGE) == absent | found
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_wire_format(data: str, found: dict[str, object]) -> None:
 )
 def test_damaged_data_say_where(data: str, message: str) -> None:
     with pytest.raises(TableError, match=message):
-        decoded(bytes.fromhex(data), MESSAGE)
+        decode_message(bytes.fromhex(data), MESSAGE)
 
 
 def test_unknown_fields_are_counted_by_place() -> None:
     unknown: Counter[str] = Counter()
-    decoded(number(9, 1) + record(3, number(1, 1) + number(2, 1)) + number(9, 1), MESSAGE, unknown)
+    decode_message(number(9, 1) + record(3, number(1, 1) + number(2, 1)) + number(9, 1), MESSAGE, unknown)
     assert unknown == {"message.9": 2, "c.2": 1}
 
 
@@ -91,7 +91,7 @@ def test_unknown_fields_are_counted_by_place() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_give_fields_or_a_table_error(data: bytes) -> None:
     try:
-        found = set(decoded(data, MESSAGE))
+        found = set(decode_message(data, MESSAGE))
     except TableError:
         found = {"a", "b", "c", "d", "e"}
     assert found == {"a", "b", "c", "d", "e"}
@@ -99,9 +99,9 @@ def test_any_bytes_give_fields_or_a_table_error(data: bytes) -> None:
 
 def test_no_more_fields_are_read_than_a_release_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_wire, "MOST_RECORDS", 1000)
-    assert decoded(number(1, 1) * 1000, MESSAGE)["a"] == 1
+    assert decode_message(number(1, 1) * 1000, MESSAGE)["a"] == 1
     with pytest.raises(TableError, match="offset 2000: more than 1000 fields"):
-        decoded(number(1, 1) * 1001, MESSAGE)
+        decode_message(number(1, 1) * 1001, MESSAGE)
 
 
 INTEGERS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -111,7 +111,7 @@ INTEGERS = st.integers(-(1 << 63), (1 << 63) - 1)
 @given(INTEGERS, st.text(), st.lists(INTEGERS), st.lists(st.text()))
 def test_what_is_written_is_read(a: int, b: str, many: list[int], texts: list[str]) -> None:
     data = number(1, a) + record(2, b) + packed(4, tuple(many)) + b"".join(record(6, text) for text in texts)
-    found = decoded(data + b"".join(number(4, value) for value in many), MESSAGE)
+    found = decode_message(data + b"".join(number(4, value) for value in many), MESSAGE)
     assert (found["a"], found["b"], found["d"], found["e"]) == (a, b, many * 2, texts)
 
 
@@ -159,12 +159,12 @@ def test_reference_claims_group_the_same_by_the_rebuilt_tables(rebuilt: Path, sh
 
 
 def test_the_manifest_says_where_the_facts_come_from(rebuilt: Path, shared: Path) -> None:
-    entry = manifest(rebuilt)["files"]["msdrg/formulas.csv"]
+    entry = read_manifest(rebuilt)["files"]["msdrg/formulas.csv"]
     digest = hashlib.sha256((shared / "cms/release/msdrg_combined.bin").read_bytes()).hexdigest()
     assert entry["source"] == f"CMS MS-DRG grouper release, data file with sha256 {digest}"
     assert versions(folder=rebuilt) == REBUILT
-    kept = {name for name in manifest(rebuilt)["files"] if not name.startswith("msdrg/")}
-    assert kept == {name for name in manifest(table_folder())["files"] if not name.startswith("msdrg/")}
+    kept = {name for name in read_manifest(rebuilt)["files"] if not name.startswith("msdrg/")}
+    assert kept == {name for name in read_manifest(table_folder())["files"] if not name.startswith("msdrg/")}
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.999999])
@@ -226,7 +226,7 @@ def test_archives_are_looked_into(data: Path, tmp_path: Path, inside: bool) -> N
     if inside:
         archive = zipped([("readme.txt", b"hello"), ("lib/other.jar", zipped([("a", b"b")])), ("gfc.jar", archive)])
     (tmp_path / "grouper.jar").write_bytes(archive)
-    assert release_content(tmp_path / "grouper.jar") == data.read_bytes()
+    assert read_release_content(tmp_path / "grouper.jar") == data.read_bytes()
     assert import_release(tmp_path / "grouper.jar", tmp_path / "tables") == ("43.0", "43.1")
 
 
@@ -247,14 +247,14 @@ def test_archives_that_hold_no_release(
     monkeypatch.setattr(release_import, "LARGEST", 1000)
     (tmp_path / "grouper.zip").write_bytes(zipped(members))
     with pytest.raises(TableError, match=message):
-        release_content(tmp_path / "grouper.zip")
+        read_release_content(tmp_path / "grouper.zip")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_two_data_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "grouper.zip").write_bytes(zipped([(MEMBER, b"x"), (MEMBER, b"y")]))
     with pytest.raises(TableError, match="2 times"):
-        release_content(tmp_path / "grouper.zip")
+        read_release_content(tmp_path / "grouper.zip")
 
 
 def test_a_damaged_archive_is_refused_wherever_it_is_cut(data: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_damaged_archive_is_refused_wherever_it_is_cut(data: Path, tmp_path: P
     for end in range(4, len(archive), 37):
         (tmp_path / "grouper.jar").write_bytes(archive[:end])
         with pytest.raises(TableError, match="a damaged archive"):
-            release_content(tmp_path / "grouper.jar")
+            read_release_content(tmp_path / "grouper.jar")
 
 
 def test_no_part_of_a_damaged_release_is_taken(data: Path, tmp_path: Path) -> None:
@@ -302,13 +302,13 @@ def test_unknown_fields_may_be_left_out_on_request(tmp_path: Path) -> None:
 def test_dates_of_new_versions_follow_the_half_years(tmp_path: Path) -> None:
     (tmp_path / "release.bin").write_bytes(release((440, 441, 450)))
     assert import_release(tmp_path / "release.bin", tmp_path / "tables") == ("44.0", "44.1", "45.0")
-    found = manifest(tmp_path / "tables")["versions"]
+    found = read_manifest(tmp_path / "tables")["versions"]
     assert [tuple(entry.values())[:3] for entry in found.values()] == [
         (2027, dt.date(2026, 10, 1), dt.date(2027, 3, 31)),
         (2027, dt.date(2027, 4, 1), dt.date(2027, 9, 30)),
         (2028, dt.date(2027, 10, 1), dt.date(2028, 3, 31)),
     ]
-    assert found["45.0"]["reporting"] == manifest(table_folder())["versions"]["44.0"]["reporting"]
+    assert found["45.0"]["reporting"] == read_manifest(table_folder())["versions"]["44.0"]["reporting"]
 
 
 def test_dates_may_be_told_and_must_be_where_no_rule_tells_them(tmp_path: Path) -> None:

@@ -9,27 +9,27 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim.exceptions import TableError
-from drgsim.releases.build_population import bridges, drgs, seal
+from drgsim.releases.build_population import build_drgs, find_bridges, seal_population
 from drgsim.tables.manifest import MANIFEST, table_folder
-from drgsim.tables.national_facts import facts
+from drgsim.tables.national_facts import read_facts
 
 FOLDER = table_folder()
 
 
 def test_volumes_are_the_published_ones(shared):
-    built = drgs(shared / "stats/cms_inpatient_drg_cy2023.csv", shared / "payment", FOLDER)
+    built = build_drgs(shared / "stats/cms_inpatient_drg_cy2023.csv", shared / "payment", FOLDER)
     columns = ["drg", "discharges", "basis", "amlos_days"]
-    assert_frame_equal(built.select(columns), facts("drgs", FOLDER).select(columns), check_exact=False)
+    assert_frame_equal(built.select(columns), read_facts("drgs", FOLDER).select(columns), check_exact=False)
     assert built.filter(pl.col("basis") == "CY2023")["discharges"].sum() == 4_960_325
 
 
 def test_missing_source_is_named(tmp_path):
     with pytest.raises(TableError, match=r"volumes\.csv"):
-        drgs(tmp_path / "volumes.csv", tmp_path, FOLDER)
+        build_drgs(tmp_path / "volumes.csv", tmp_path, FOLDER)
 
 
 def test_bridged_shares_add_up():
-    table = facts("bridges", FOLDER)
+    table = read_facts("bridges", FOLDER)
     sums = table.group_by("version", "from_drg").agg(pl.col("share").sum())["share"]
     assert sums.is_between(0.9999, 1.0001).all()
     retired = table.filter(pl.col("version") == "43.1")["from_drg"].n_unique()
@@ -38,7 +38,7 @@ def test_bridged_shares_add_up():
 
 @pytest.mark.slow
 def test_bridges_are_what_the_groupers_say():
-    assert_frame_equal(bridges(FOLDER), facts("bridges", FOLDER), check_exact=False, abs_tol=1e-4)
+    assert_frame_equal(find_bridges(FOLDER), read_facts("bridges", FOLDER), check_exact=False, abs_tol=1e-4)
 
 
 def test_every_assumption_is_called_one():
@@ -53,8 +53,8 @@ def test_sealing_twice_changes_nothing(tmp_path):
     (home / "mdcs.csv").write_bytes((FOLDER / "population/mdcs.csv").read_bytes())
     manifest = tmp_path / MANIFEST
     manifest.write_text('[versions]\n\n[files."population/old.csv"]\nsha256 = ""\n\n[files."z.csv"]\n', "utf-8")
-    seal(tmp_path)
+    seal_population(tmp_path)
     once = manifest.read_text("utf-8")
-    seal(tmp_path)
+    seal_population(tmp_path)
     assert manifest.read_text("utf-8") == once
     assert list(tomllib.loads(once)["files"]) == ["population/mdcs.csv", "z.csv"]

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from drgsim import Rates, TableSet, generate, group, pay
+from drgsim import Rates, TableSet, generate, group, price
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
 from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
-from drgsim.scale.parquet_source import Parquet
+from drgsim.scale.parquet_source import ParquetSource
 from drgsim.simulation.simulator import simulate
 from tests.made import assert_told_alike
 
@@ -65,7 +65,7 @@ def test_fiscal_years_may_change_from_batch_to_batch(data, tmp_path: Path):
 @pytest.mark.parametrize("name", ["out.parquet", "out"])
 def test_priced_files_equal_priced_frames(data, files: Path, tmp_path: Path, name: str):
     hospitals, admissions = data
-    paid = pay(group(admissions, TABLES), hospitals, RATES)
+    paid = price(group(admissions, TABLES), hospitals, RATES)
     in_one = price_parquet(files, tmp_path / name, hospitals, RATES, tables=TABLES, batch=BATCH)
     assert_frame_equal(rows_of(in_one), paid)
     grouped = group_parquet(files, tmp_path / "grouped.parquet", TABLES)
@@ -87,11 +87,11 @@ def test_keep_leaves_answers_and_what_is_named(data, files: Path, tmp_path: Path
 def test_no_rows_in_no_rows_out(data, tmp_path: Path, name: str):
     data[1].clear().write_parquet(tmp_path / "none.parquet")
     target = price_parquet(tmp_path / "none.parquet", tmp_path / name, data[0], RATES, tables=TABLES)
-    assert_frame_equal(rows_of(target), pay(group(data[1].clear(), TABLES), data[0], RATES))
+    assert_frame_equal(rows_of(target), price(group(data[1].clear(), TABLES), data[0], RATES))
 
 
 def test_batches_cover_all_rows_in_order(data, files: Path):
-    rows = Parquet.open(files)
+    rows = ParquetSource.open(files)
     assert rows.height == ROWS
     for size in (1_000, 290, 7_000):
         for start in (0, 1, 290, 2_999):
@@ -104,8 +104,8 @@ def test_a_fingerprint_is_of_contents_not_names(files: Path, tmp_path: Path):
     listed = sorted(files.iterdir())
     moved = tmp_path / "moved.parquet"
     moved.write_bytes(listed[0].read_bytes())
-    assert Parquet.open([moved, *listed[1:]]).fingerprint() == Parquet.open(files).fingerprint()
-    assert Parquet.open(listed[::-1]).fingerprint() != Parquet.open(files).fingerprint()
+    assert ParquetSource.open([moved, *listed[1:]]).fingerprint() == ParquetSource.open(files).fingerprint()
+    assert ParquetSource.open(listed[::-1]).fingerprint() != ParquetSource.open(files).fingerprint()
 
 
 PEAK = """

@@ -13,27 +13,27 @@ from pydantic import ValidationError
 
 from drgsim import InputError
 from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit, SeverityUpgrade
-from drgsim.miscoding.error_models import Evidence, Operator, Rate, Study, Where
+from drgsim.miscoding.error_models import ErrorModel, Evidence, Rate, Study, Where
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.miscoding.procedure_errors import PcsWrong
+from drgsim.miscoding.procedure_errors import ProcedureSubstitute
 from drgsim.miscoding.scenarios import Finding, Scenario, kinds, presets
-from drgsim.numerics.keyed_random import Ints
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Kind
+from drgsim.numerics.arrays import Int64Array
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, by_hand, generated, priced, rates, tables
 
 START = 'title = "a"\n\n[errors.missed]\nkind = "sdx_omit"\n'
 
 
-class LateralitySwapped(Operator):
+class LateralitySwapped(ErrorModel):
     """Left is billed as right: the last L of a name of one's own. About twenty lines, as the docs promise."""
 
     kind: Literal["laterality"] = "laterality"
     rate: Rate = 0.0
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "mixed"
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         book = cases.rules.diagnosis_book
         title = cases.tables.diagnosis_descriptions()
         right = title.with_columns(pl.col("description").str.replace("left", "right"))
@@ -42,12 +42,12 @@ class LateralitySwapped(Operator):
         left, other = (book.numbers(pairs[name]) for name in ("code_left", "code"))
         group = np.full(len(book.codes) + 1, -1, np.int64)
         group[left] = np.arange(len(left))
-        at: Ints = np.flatnonzero(group[cases.encoded.sdx] >= 0)
+        at: Int64Array = np.flatnonzero(group[cases.encoded.sdx] >= 0)
         row = cases.encoded.sdx_row[at].astype(np.int64)
         before = cases.encoded.sdx[at]
         place = at - cases.encoded.sdx_start[row]
         options = Options.of(np.arange(len(other) + 1), other)
-        return Sites.of(Kind.SDX, row, self.rate, options, group=group[before], place=place, before=before)
+        return Sites.of(ChangeKind.SDX, row, self.rate, options, group=group[before], place=place, before=before)
 
 
 def rejected(text: str | bytes) -> str:
@@ -180,7 +180,7 @@ def test_rates_are_checked_in_python_too():
     with pytest.raises(ValidationError, match="Extra inputs"):
         SdxOmit(ccs=0.1)
     with pytest.raises(ValidationError, match="at least 1 item"):
-        PcsWrong(rate=0.1, axes=())
+        ProcedureSubstitute(rate=0.1, axes=())
     with pytest.raises(ValidationError, match="frozen"):
         SdxOmit(cc=0.1).cc = 0.2
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import MissingRateError, SchemaError
-from drgsim.pricing.cost_sharing import included, with_beneficiary_share, with_sequestration
+from drgsim.pricing.cost_sharing import settled_steps, with_beneficiary_share, with_sequestration
 from drgsim.pricing.rates import Rates
 
 
@@ -57,9 +57,9 @@ def test_a_deductible_that_is_not_known(rates) -> None:
 
 def test_sequestration_comes_last(rates) -> None:
     paid = pl.DataFrame({"total_usd": [10_000.0, 0.0], "los_days": [5, 5]})
-    assert included(paid) == ("pricer",)
+    assert settled_steps(paid) == ("pricer",)
     settled = with_sequestration(with_beneficiary_share(paid, rates), rates)
-    assert included(settled) == ("pricer", "deductible", "coinsurance", "sequestration")
+    assert settled_steps(settled) == ("pricer", "deductible", "coinsurance", "sequestration")
     assert settled["sequestration_usd"].to_list() == [-165.28, 0.0]
     assert settled["medicare_usd"].to_list() == [8098.72, 0.0]
     plan = with_sequestration(paid.with_columns(medicare_advantage=True), rates)

@@ -17,8 +17,9 @@ from polars.testing import assert_frame_equal
 
 import drgsim.simulation
 from drgsim import InputError, SchemaError
-from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
+    InvalidCode,
     PdxResequence,
     PdxSubstitute,
     SdxAddUnsupported,
@@ -26,14 +27,13 @@ from drgsim.miscoding.diagnosis_errors import (
     SeverityDowngrade,
     SeverityUpgrade,
     SpecificityLoss,
-    TypoInvalid,
 )
 from drgsim.miscoding.error_models import Where
-from drgsim.miscoding.procedure_errors import PcsOmit, PcsWrong
+from drgsim.miscoding.procedure_errors import ProcedureOmit, ProcedureSubstitute
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.simulation.results import Simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.studies.comparison import impact
+from drgsim.studies.comparison import compare_simulations
 from tests.rebilling import by_hand, cycled, generated, priced, rates, tables
 
 PLAIN = pl.DataFrame({"hospital_id": ["A"], "wage_index": [1.0], "operating_ccr": [0.2]})
@@ -45,10 +45,10 @@ MIXED = Scenario(
         PdxSubstitute(rate=0.05),
         PdxResequence(rate=0.05),
         SpecificityLoss(sdx=0.05, pdx=0.05),
-        TypoInvalid(name="typo", pdx=0.01, sdx=0.02, procedure=0.03),
-        PcsWrong(rate=0.05),
-        PcsOmit(rate=0.03),
-        Disposition(rate=0.2),
+        InvalidCode(name="typo", pdx=0.01, sdx=0.02, procedure=0.03),
+        ProcedureSubstitute(rate=0.05),
+        ProcedureOmit(rate=0.03),
+        DischargeStatus(rate=0.2),
         Demographics(sex=0.01, age=0.02),
     ),
 )
@@ -157,7 +157,7 @@ def test_a_transfer_billed_as_discharge_home_pays_in_full():
     assert truth["drg"].item() == 871
     days = rates().table5.filter(pl.col("drg") == 871)["gmlos_days"].item()
     assert truth["cents"].item() == pytest.approx(home["cents"].item() * round(2 / days, 4), abs=2)
-    result = run(as_it_was, scenario(Disposition(rate=1.0)))
+    result = run(as_it_was, scenario(DischargeStatus(rate=1.0)))
     assert result.totals["net"].to_list() == [home["cents"].item() - truth["cents"].item()] * 4
     assert result.totals["drg_changes"].to_list() == [0] * 4
 
@@ -432,7 +432,9 @@ def test_another_seed_draws_otherwise(world, mixed):
 def test_another_error_leaves_the_draws_of_the_others(world):
     hospitals, admissions = world
     alone = run(admissions, scenario(SdxOmit(mcc=0.2, cc=0.2)), hospitals=hospitals, ledger=True)
-    beside = run(admissions, scenario(SdxOmit(mcc=0.2, cc=0.2), PcsOmit(rate=0.2)), hospitals=hospitals, ledger=True)
+    beside = run(
+        admissions, scenario(SdxOmit(mcc=0.2, cc=0.2), ProcedureOmit(rate=0.2)), hospitals=hospitals, ledger=True
+    )
     assert beside.ledger.filter(pl.col("operator") == "sdx_omit").equals(alone.ledger)
     assert beside.ledger.height > alone.ledger.height
 
@@ -641,7 +643,7 @@ def test_one_replicate_has_no_standard_error(world):
     for name in ("net_standard_error", "net_low", "net_high"):
         assert table[name].null_count() == table.height
     assert result.operators()["standard_error"].null_count() == 2
-    compared = impact(result, result)
+    compared = compare_simulations(result, result)
     assert compared["standard_error"].null_count() == compared.height
 
 
@@ -703,7 +705,7 @@ def test_progress_shows_when_wanted(wanted, capfd):
 def test_two_runs_are_compared_replicate_by_replicate(world, mixed):
     hospitals, admissions = world
     half = run(admissions, MIXED.scaled(0.5), hospitals=hospitals, replicates=12)
-    table = impact(mixed, half)
+    table = compare_simulations(mixed, half)
     assert table["paired"].all()
     row = table.row(by_predicate=pl.col("measure") == "net_usd", named=True)
     difference = (half.totals["net"] - mixed.totals["net"]).to_numpy() / 100
@@ -713,9 +715,9 @@ def test_two_runs_are_compared_replicate_by_replicate(world, mixed):
     assert row["high"] - row["difference"] == pytest.approx(2.200985 * error)
     codes = table.row(by_predicate=pl.col("measure") == "code_changes", named=True)
     assert codes["difference"] < 0
-    assert impact(mixed, mixed)["difference"].to_list() == [0.0] * table.height
+    assert compare_simulations(mixed, mixed)["difference"].to_list() == [0.0] * table.height
     other = run(admissions, MIXED, hospitals=hospitals, replicates=12, seed=2)
-    apart = impact(mixed, other)
+    apart = compare_simulations(mixed, other)
     assert not apart["paired"].any()
     row = apart.row(by_predicate=pl.col("measure") == "net_usd", named=True)
     variance = sum((one.totals["net"].to_numpy() / 100).var(ddof=1) / 12 for one in (mixed, other))
@@ -725,9 +727,9 @@ def test_two_runs_are_compared_replicate_by_replicate(world, mixed):
 def test_runs_of_other_admissions_are_not_compared(world, mixed):
     hospitals, admissions = world
     with pytest.raises(InputError, match="600 and 100"):
-        impact(mixed, run(admissions[:100], MIXED, hospitals=hospitals, replicates=1))
+        compare_simulations(mixed, run(admissions[:100], MIXED, hospitals=hospitals, replicates=1))
     with pytest.raises(InputError, match="found dict"):
-        impact(mixed, {})
+        compare_simulations(mixed, {})
 
 
 def test_intervals_over_hospitals_resample_hospitals(mixed):

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from drgsim import Rates, TableSet, generate, group, pay
+from drgsim import Rates, TableSet, generate, group, price
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.scale.spark_worker import Sent, in_batches
+from drgsim.scale.spark_worker import PickledWork, gather_batches
 from drgsim.simulation.simulator import simulate
 from tests.made import assert_told_alike
 
@@ -102,14 +102,14 @@ def test_grouped_and_priced_as_in_memory(frame, data):
     assert str(grouped.select("amount").first()[0]) == "1.25"
     assert grouped.select("m").first()[0].keys() == {"x"}
     paid = spark.price(grouped, data[0], RATES)
-    assert_same(local(paid), pay(group(data[1], TABLES), data[0], RATES))
+    assert_same(local(paid), price(group(data[1], TABLES), data[0], RATES))
     assert dict(paid.dtypes)["total_usd"] == "double"
     assert_same(local(spark.price(frame, data[0], RATES, tables=TABLES)), plain_paid(data))
     assert_same(local(spark.group(paid.drop("m"), version="43.0")), group(plain_paid(data), version="43.0"))
 
 
 def plain_paid(data) -> pl.DataFrame:
-    return pay(group(data[1], TABLES), data[0], RATES)
+    return price(group(data[1], TABLES), data[0], RATES)
 
 
 def test_columns_go_by_name_whatever_their_order(frame, data):
@@ -179,7 +179,7 @@ def test_workers_use_one_thread_each(frame):
             counts = pa.array([polars.thread_pool_size()] * batch.num_rows, pa.int32())
             yield pa.RecordBatch.from_arrays([counts], names=["threads"])
 
-    work = Sent(cloudpickle.dumps(threads)).__call__
+    work = PickledWork(cloudpickle.dumps(threads)).__call__
     found = {row["threads"] for row in frame.select("age").mapInArrow(work, "threads int").collect()}
     assert found == {int(os.environ.get("POLARS_MAX_THREADS", "1"))}
 
@@ -201,7 +201,7 @@ def test_tables_are_loaded_once_a_worker(frame):
         columns = [pa.array([value], pa.int64()) for value in row]
         yield pa.RecordBatch.from_arrays(columns, names=["worker", "opened", "loaded"])
 
-    work = Sent(cloudpickle.dumps(counted)).__call__
+    work = PickledWork(cloudpickle.dumps(counted)).__call__
     schema = "worker bigint, opened bigint, loaded bigint"
     found = frame.select("age").repartition(12).mapInArrow(work, schema).collect()
     assert len(found) == 12
@@ -215,10 +215,10 @@ def test_tables_are_loaded_once_a_worker(frame):
 
 def test_small_batches_are_joined():
     batches = [pa.RecordBatch.from_arrays([pa.array(range(i), pa.int64())], names=["a"]) for i in (4, 4, 0, 9, 1)]
-    tables = list(in_batches(iter(batches), 8))
+    tables = list(gather_batches(iter(batches), 8))
     assert [table.num_rows for table in tables] == [8, 9, 1]
     assert pa.concat_tables(tables).equals(pa.Table.from_batches(batches))
-    assert list(in_batches(iter([]), 8)) == []
+    assert list(gather_batches(iter([]), 8)) == []
 
 
 @pytest.mark.slow
@@ -243,7 +243,7 @@ def test_a_million_admissions(cluster: SparkSession, tmp_path: Path):
     hospitals, admissions = generate(1_000_000, seed=1, tables=TABLES)
     admissions = admissions.with_columns(pl.col("admission_id").cast(pl.Int64))
     admissions.write_parquet(tmp_path / "in.parquet")
-    paid = pay(group(admissions, TABLES), hospitals, RATES)
+    paid = price(group(admissions, TABLES), hospitals, RATES)
     target = price_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", hospitals, RATES, tables=TABLES)
     assert_frame_equal(pl.read_parquet(target), paid, check_exact=True)
     read = cluster.read.parquet(str(tmp_path / "in.parquet")).repartition(9)

@@ -7,13 +7,13 @@ import pytest
 
 from drgsim.exceptions import InputError
 from drgsim.grouping.grouper import group
-from drgsim.schema import ADMISSIONS, HOSPITALS, checked
+from drgsim.schema import ADMISSIONS, HOSPITALS, check_frame
 from drgsim.synthetic.generator import generate, generate_batches
 from drgsim.synthetic.population import Population, populations, volumes
 from drgsim.synthetic.validation import validity
-from drgsim.tables.code_limits import FEMALE, MALE, legality
-from drgsim.tables.codebook import codebooks
-from drgsim.tables.national_facts import facts
+from drgsim.tables.code_limits import FEMALE, MALE, load_code_limits
+from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet, versions
 
 N = 60_000
@@ -39,9 +39,9 @@ def table(medicare) -> dict[str, tuple[float, float]]:
 def test_frames_are_in_their_contracts(medicare):
     hospitals, admissions = medicare
     assert admissions.columns == list(ADMISSIONS.names)
-    assert checked(admissions, ADMISSIONS).equals(admissions)
+    assert check_frame(admissions, ADMISSIONS).equals(admissions)
     assert admissions.null_count().sum_horizontal().item() == 0
-    checked(hospitals, HOSPITALS)
+    check_frame(hospitals, HOSPITALS)
     assert set(admissions["hospital_id"]) <= set(hospitals["hospital_id"])
     assert hospitals["hospital_id"].is_unique().all()
     assert admissions["admission_id"].equals(pl.Series("admission_id", range(1, N + 1), dtype=pl.UInt64))
@@ -85,7 +85,7 @@ def test_case_mix_index_is_the_published_one():
 
 def test_codes_are_valid_distinct_and_legal_for_the_patient(medicare):
     admissions = medicare[1]
-    legal, (dx, procedures) = legality(TABLES), codebooks(TABLES)
+    legal, (dx, procedures) = load_code_limits(TABLES), load_codebooks(TABLES)
     pdx = dx.numbers(admissions["pdx"])
     assert legal.dx_valid[pdx].all()
     assert legal.may_be_pdx[pdx].mean() > 0.999
@@ -108,7 +108,7 @@ def test_codes_are_valid_distinct_and_legal_for_the_patient(medicare):
 
 def test_principal_diagnoses_suit_the_patient(medicare):
     admissions = medicare[1]
-    legal, pdx = legality(TABLES), codebooks(TABLES)[0].numbers(medicare[1]["pdx"])
+    legal, pdx = load_code_limits(TABLES), load_codebooks(TABLES)[0].numbers(medicare[1]["pdx"])
     sexes = admissions["sex"].replace_strict({"M": MALE, "F": FEMALE}, return_dtype=pl.UInt8).to_numpy()
     assert ((legal.dx_sex[pdx] == 0) | (legal.dx_sex[pdx] == sexes)).all()
     assert (legal.dx_min_age[pdx] <= admissions["age"].to_numpy()).all()
@@ -119,7 +119,7 @@ def test_no_stay_is_shorter_than_its_ventilation(medicare):
     least = {
         code: days
         for name in ("procedures", "ancillary")
-        for code, days in facts(name, TABLES.folder).select("code", "min_los_days").rows()
+        for code, days in read_facts(name, TABLES.folder).select("code", "min_los_days").rows()
         if days > 1
     }
     needed = medicare[1].select("los_days", "procedures").explode("procedures", empty_as_null=False)
@@ -130,7 +130,7 @@ def test_no_stay_is_shorter_than_its_ventilation(medicare):
 
 def test_poa_is_exempt_only_where_the_list_says_so(medicare):
     flat = medicare[1].select("sdx", "sdx_poa").explode("sdx", "sdx_poa", empty_as_null=False)
-    exempt = legality(TABLES).poa_exempt[codebooks(TABLES)[0].numbers(flat["sdx"])]
+    exempt = load_code_limits(TABLES).poa_exempt[load_codebooks(TABLES)[0].numbers(flat["sdx"])]
     assert ((flat["sdx_poa"] == "1").to_numpy() == exempt).all()
     assert set(flat["sdx_poa"]) == {"Y", "N", "U", "W", "1"}
 
@@ -207,7 +207,7 @@ def test_all_payers_have_mothers_and_newborns():
     # Syndromes of exogenous cause (Q86) are of MDC 15 at any age.
     assert (newborns.filter(~pl.col("pdx").str.starts_with("Q86"))["age"] == 0).all()
     elsewhere = grouped.filter(pl.col("mdc") != 15, pl.col("age") == 0)["pdx"]
-    assert (legality(TABLES).dx_max_age[codebooks(TABLES)[0].numbers(elsewhere)] == 0).all()
+    assert (load_code_limits(TABLES).dx_max_age[load_codebooks(TABLES)[0].numbers(elsewhere)] == 0).all()
 
 
 def test_teaching_hospitals_have_the_heavier_case_mix():

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableError, TableSet, UnknownVersionError, group, version_for, versions
-from drgsim.tables.manifest import manifest, read_verified, seal, table_folder
+from drgsim.tables.manifest import read_manifest, read_verified, seal, table_folder
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_tables_equal_the_published_facts(shared: Path):
 
 def test_every_file_is_listed_with_source_and_licence():
     folder = table_folder()
-    listed = manifest(folder)["files"]
+    listed = read_manifest(folder)["files"]
     on_disk = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".csv", ".toml")}
     assert on_disk - {"manifest.toml"} == set(listed)
     for name, entry in listed.items():

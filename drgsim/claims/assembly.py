@@ -1,4 +1,4 @@
-"""Stays and their codes, one row a code, to admissions: `built(layout, stays, codes, findings)`.
+"""Stays and their codes, one row a code, to admissions: `build_claims(layout, stays, codes, findings)`.
 
 Every reader of a foreign layout ends here, so that the same fault is treated, and reported, the same way in all.
 """
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from drgsim.claims.mapping_report import Claims, Findings, admission_ids
-from drgsim.claims.source_files import dates
+from drgsim.claims.mapping_report import Claims, MappingProblems, hash_admission_ids
+from drgsim.claims.source_files import parse_dates
 from drgsim.schema import ADMISSIONS
 
 CODES = {
@@ -43,7 +43,7 @@ NO_IDENTIFIER = "no identifier, the row number taken"
 SAME_IDENTIFIER = "identifier of more than one row"
 
 
-def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findings) -> Claims:
+def build_claims(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: MappingProblems) -> Claims:
     """Return the claims a reader has found.
 
     Args:
@@ -60,7 +60,7 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
 
     >>> codes = [(0, DX, False, 2, "I10", "Y", 10), (0, DX, True, 1, "K810", "Y", 10)]
     >>> frame = pl.DataFrame(codes, schema=CODES, orient="row")
-    >>> built("long", pl.DataFrame({"claim_id": ["A7"]}), frame, Findings()).admissions.select("pdx", "sdx").row(0)
+    >>> build_claims("long", pl.DataFrame({"claim_id": ["A7"]}), frame, MappingProblems()).admissions.select("pdx", "sdx").row(0)
     ('K810', ['I10'])
     """
     columns: dict[str, pl.Series] = {}
@@ -82,7 +82,7 @@ def built(layout: str, stays: pl.DataFrame, codes: pl.DataFrame, findings: Findi
     return Claims(layout, admissions.select(ordered).hstack(others), findings.report(), findings.flags())
 
 
-def wide_codes(
+def collect_wide_codes(
     table: pl.DataFrame, kind: str, columns: Sequence[tuple[str, str | None, str | None]], *, first: int = 1
 ) -> pl.DataFrame:
     """Return the codes of numbered columns, as `CODES`.
@@ -95,7 +95,7 @@ def wide_codes(
         first: sequence number of the first of them.
 
     >>> table = pl.DataFrame({"DX1": ["K810", None], "DX2": ["I10", None]})
-    >>> wide_codes(table, DX, [("DX1", None, None), ("DX2", None, None)]).select("row", "sequence", "code").rows()
+    >>> collect_wide_codes(table, DX, [("DX1", None, None), ("DX2", None, None)]).select("row", "sequence", "code").rows()
     [(0, 1, 'K810'), (0, 2, 'I10')]
     """
 
@@ -111,23 +111,23 @@ def wide_codes(
             sequence=pl.lit(number, pl.Int64),
             code=given(code),
             poa=given(poa),
-            icd=revision(given(icd)),
+            icd=parse_revision(given(icd)),
         ).filter(pl.col("code").is_not_null())
         for number, (code, poa, icd) in enumerate(columns, first)
     ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=CODES)
 
 
-def revision(text: pl.Expr) -> pl.Expr:
+def parse_revision(text: pl.Expr) -> pl.Expr:
     """Return 9 or 10 for a revision as files write it: 9 and 09; 0, 10 and 00; null for anything else.
 
-    >>> pl.DataFrame({"version": ["9", "0", "10", "x"]}).select(revision(pl.col("version")))["version"].to_list()
+    >>> pl.DataFrame({"version": ["9", "0", "10", "x"]}).select(parse_revision(pl.col("version")))["version"].to_list()
     [9, 10, 10, None]
     """
     return text.replace_strict({"9": 9, "09": 9, "0": 10, "00": 10, "10": 10}, default=None, return_dtype=pl.Int8)
 
 
-def left_over(table: pl.DataFrame, mapped: Sequence[str], findings: Findings) -> pl.DataFrame:
+def report_unmapped_columns(table: pl.DataFrame, mapped: Sequence[str], findings: MappingProblems) -> pl.DataFrame:
     """Return the columns that no reader maps and that are not blank throughout, and report each."""
     others = [name for name in table.columns if name not in set(mapped)]
     filled: Mapping[str, int] = table.select(pl.col(others).count()).row(0, named=True) if others else {}
@@ -143,27 +143,27 @@ def _scalar(name: str) -> bool:
     return name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(ADMISSIONS[name].dtype, pl.List)
 
 
-def _identified(stays: pl.DataFrame, findings: Findings) -> pl.Series:
+def _identified(stays: pl.DataFrame, findings: MappingProblems) -> pl.Series:
     """Return the admission_id of each row; a row without identifier is known by its number."""
     given = stays["claim_id"]
     findings.mark("claim_id", NO_IDENTIFIER, given.is_null())
     findings.mark("claim_id", SAME_IDENTIFIER, given.is_not_null() & given.is_duplicated())
     numbered = stays.select(pl.format("row {}", pl.int_range(1, pl.len() + 1))).to_series()
-    return admission_ids(given.zip_with(given.is_not_null(), numbered))
+    return hash_admission_ids(given.zip_with(given.is_not_null(), numbered))
 
 
-def _drg(texts: pl.Series, findings: Findings) -> pl.Series:
+def _drg(texts: pl.Series, findings: MappingProblems) -> pl.Series:
     """Return recorded DRGs as numbers; a missing one is nothing to report."""
     drgs = texts.cast(pl.UInt16, strict=False)
     findings.mark(texts.name, UNREADABLE, texts.is_not_null() & drgs.is_null())
     return drgs
 
 
-def _typed(stays: pl.DataFrame, name: str, findings: Findings) -> pl.Series:
+def _typed(stays: pl.DataFrame, name: str, findings: MappingProblems) -> pl.Series:
     """Return a column in its canonical type, and flag where it is blank or unreadable."""
     column, dtype = stays[name], ADMISSIONS[name].dtype
     if column.dtype == pl.String and dtype == pl.Date:
-        read = stays.select(dates(pl.col(name))).to_series()
+        read = stays.select(parse_dates(pl.col(name))).to_series()
     elif column.dtype == pl.String and dtype != pl.String:
         # "3.0" is a whole number as spreadsheets write it; "3.5" is none.
         number = column.cast(pl.Float64, strict=False)
@@ -183,7 +183,7 @@ def _typed(stays: pl.DataFrame, name: str, findings: Findings) -> pl.Series:
 # ---------------------------------------------------------------------------------------------- codes
 
 
-def _listed(n: int, codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _listed(n: int, codes: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Return pdx, sdx, procedures and, where the file knows any, POA indicators: (n,) each."""
     text = pl.col("code").str.strip_chars()
     codes = codes.filter(text != "").with_columns(
@@ -222,7 +222,7 @@ def _by_row(codes: pl.DataFrame, kind: str, **lists: str) -> pl.DataFrame:
     )
 
 
-def _one_revision(codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _one_revision(codes: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Leave ICD-9 codes out, and flag their rows."""
     old = codes.filter(pl.col("icd") == 9)["row"].unique()
     new = codes.filter(pl.col("icd") == 10)["row"].unique()
@@ -231,7 +231,7 @@ def _one_revision(codes: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     return codes.filter(pl.col("icd").ne_missing(9))
 
 
-def _check_sequence(codes: pl.DataFrame, findings: Findings) -> None:
+def _check_sequence(codes: pl.DataFrame, findings: MappingProblems) -> None:
     """Flag rows where a number stands twice, or one is missing between 1 and the highest."""
     numbers = codes.filter(pl.col("sequence").is_not_null()).group_by("row", "kind").agg(
         pl.len().alias("codes"), pl.col("sequence").n_unique().alias("distinct"),

@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, built
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import as_text, dates, documents, years_between
+from drgsim.claims.assembly import CODES, DX, PR, build_claims
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import parse_dates, read_documents, to_text, years_between
 
 _REVISIONS = {
     # the last part of a coding's system, or its object identifier
@@ -71,15 +71,15 @@ def read_fhir(path: Path) -> Claims:
     >>> read_fhir(path).admissions.select("pdx", "sdx").row(0)
     ('K810', ['I10'])
     """
-    findings = Findings()
+    findings = MappingProblems()
     stays: list[dict[str, Any]] = []
     codes: list[tuple[Any, ...]] = []
     patients: dict[str, tuple[str | None, str | None]] = {}
     unmapped: Counter[str] = Counter()
-    for resource in _resources(documents(path)):
+    for resource in _resources(read_documents(path)):
         if resource is not None and resource.get("resourceType") == "Patient":
-            patients[f"Patient/{as_text(resource.get('id'))}"] = (
-                as_text(resource.get("birthDate")),
+            patients[f"Patient/{to_text(resource.get('id'))}"] = (
+                to_text(resource.get("birthDate")),
                 _SEXES.get(str(resource.get("gender"))),
             )
             continue
@@ -93,9 +93,9 @@ def read_fhir(path: Path) -> Claims:
         stays.append(_stay(resource))
         codes += ((row, *code) for code in _codes(resource, row, findings))
     for name, count in sorted(unmapped.items()):
-        findings.whole(as_text(name) or "", "not mapped, left out", count)
+        findings.whole(to_text(name) or "", "not mapped, left out", count)
     table = _typed(pl.DataFrame(stays, schema=_STAY), patients)
-    return built("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
+    return build_claims("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
 
 
 # ---------------------------------------------------------------------------------------------- elements
@@ -124,7 +124,7 @@ def _list(value: object, name: str) -> list[dict[str, Any]]:
 
 def _codes_of(concept: object) -> list[str]:
     """Return the codes of a CodeableConcept, of all its codings."""
-    return [code for coding in _list(concept, "coding") if (code := as_text(coding.get("code")))]
+    return [code for coding in _list(concept, "coding") if (code := to_text(coding.get("code")))]
 
 
 def _name(text: object) -> str:
@@ -161,12 +161,12 @@ def _stay(resource: Mapping[str, Any]) -> dict[str, Any]:
     package = [code for item in _list(resource, "diagnosis") for code in _codes_of(item.get("packageCode"))]
     return {
         "claim_id": _identifier(resource),
-        "patient_id": as_text(_dict(resource.get("patient")).get("reference")),
+        "patient_id": to_text(_dict(resource.get("patient")).get("reference")),
         "hospital_id": _provider(resource),
         "discharge_status": coded.get("discharge-status") or coded.get("ptnt_dschrg_stus_cd"),
         "ms_drg_recorded": coded.get("drg") or coded.get("clm_drg_cd") or next(iter(package), None),
-        "admitted": as_text(period.get("start")),
-        "discharged": as_text(period.get("end")) or as_text(_dict(resource.get("billablePeriod")).get("end")),
+        "admitted": to_text(period.get("start")),
+        "discharged": to_text(period.get("end")) or to_text(_dict(resource.get("billablePeriod")).get("end")),
         "charges": _total(resource),
         "not_covered": _not_covered(information, extensions),
     }
@@ -176,8 +176,8 @@ def _identifier(resource: Mapping[str, Any]) -> str | None:
     named: dict[str, str | None] = {}
     for item in _list(resource, "identifier"):
         for name in (_name(item.get("system")), *_codes_of(item.get("type"))):
-            named.setdefault(name, as_text(item.get("value")))
-    return named.get("clm_id") or named.get("uc") or as_text(resource.get("id"))
+            named.setdefault(name, to_text(item.get("value")))
+    return named.get("clm_id") or named.get("uc") or to_text(resource.get("id"))
 
 
 def _provider(resource: Mapping[str, Any]) -> str | None:
@@ -187,7 +187,7 @@ def _provider(resource: Mapping[str, Any]) -> str | None:
     inside = [item for item in _list(resource, "contained") if reference and item.get("id") == reference]
     found = [identifier for item in (provider, *inside) for identifier in _list(item, "identifier")]
     ccn = [item for item in found if "PRN" in _codes_of(item.get("type")) or _name(item.get("system")) == "prvdr_num"]
-    return next((text for item in (*ccn, *found) if (text := as_text(item.get("value")))), None)
+    return next((text for item in (*ccn, *found) if (text := to_text(item.get("value")))), None)
 
 
 def _total(resource: Mapping[str, Any]) -> float | None:
@@ -211,7 +211,7 @@ def _not_covered(information: Mapping[str, Any], extensions: Mapping[str, Any]) 
     )
 
 
-def _codes(resource: Mapping[str, Any], row: int, findings: Findings) -> Iterator[tuple[Any, ...]]:
+def _codes(resource: Mapping[str, Any], row: int, findings: MappingProblems) -> Iterator[tuple[Any, ...]]:
     """Yield kind, principal, sequence, code, POA and revision of each diagnosis and procedure of the stay."""
     diagnoses = [(item, _types(item)) for item in _list(resource, "diagnosis")]
     named = [types for _, types in diagnoses if types & _PRINCIPAL]
@@ -244,7 +244,7 @@ def _types(item: Mapping[str, Any]) -> set[str]:
 
 def _poa(extension: Mapping[str, Any]) -> Iterator[str]:
     """Yield the POA indicator of an STU3 extension."""
-    code = as_text(_dict(extension.get("valueCoding")).get("code"))
+    code = to_text(_dict(extension.get("valueCoding")).get("code"))
     if code and _name(extension.get("url")).startswith("clm_poa_ind_sw"):
         yield code
 
@@ -256,18 +256,18 @@ def _coded(
     sequence: int | None,
     poa: str | None,
     row: int,
-    findings: Findings,
+    findings: MappingProblems,
     *,
     principal: bool,
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the code of one item, of its ICD coding where it has several."""
-    codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if as_text(coding.get("code"))]
+    codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if to_text(coding.get("code"))]
     chosen = [coding for coding in codings if _name(coding.get("system")) in _REVISIONS] or [
         coding for coding in codings if not coding.get("system")
     ]
     if chosen:
         icd = _REVISIONS.get(_name(chosen[0].get("system")))
-        yield kind, principal, sequence, as_text(chosen[0]["code"]), poa, icd
+        yield kind, principal, sequence, to_text(chosen[0]["code"]), poa, icd
     elif codings:
         findings.one(name, "no ICD code, left out", row)
     else:
@@ -280,7 +280,7 @@ def _sequence(item: Mapping[str, Any]) -> int | None:
 
 
 def _typed(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | None]]) -> pl.DataFrame:
-    admitted, discharged = dates(pl.col("admitted")), dates(pl.col("discharged"))
+    admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
     los = (discharged - admitted).dt.total_days()
     typed = stays.select(
         "claim_id",
@@ -300,4 +300,4 @@ def _typed(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | N
         orient="row",
     )
     joined = stays.join(known, on="patient_id", how="left", maintain_order="left")
-    return typed.hstack(joined.select(years_between(dates(pl.col("born")), admitted).alias("age"), "sex"))
+    return typed.hstack(joined.select(years_between(parse_dates(pl.col("born")), admitted).alias("age"), "sex"))

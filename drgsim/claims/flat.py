@@ -20,11 +20,11 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.claims.assembly import GAP, GIVEN, NO_PRINCIPAL, POA_INDICATORS, SAME_IDENTIFIER, STRANGE_POA, UNREADABLE
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.mimic import discharge_status
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.mimic import map_discharge_status
 from drgsim.exceptions import SchemaError
-from drgsim.files.text_tables import typed_table
-from drgsim.schema import ADMISSIONS, TEXTS, Column, checked
+from drgsim.files.text_tables import read_typed_table
+from drgsim.schema import ADMISSIONS, TEXTS, Column, check_frame
 
 MIMIC_FILE = "admissions_icd10_wide.csv"
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
@@ -67,8 +67,8 @@ def read_flat(path: Path) -> Claims:
     >>> read_flat(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    file, findings, layout = path / MIMIC_FILE if path.is_dir() else path, Findings(), "admissions"
-    table = _named(file, typed_table(file, _is_text))
+    file, findings, layout = path / MIMIC_FILE if path.is_dir() else path, MappingProblems(), "admissions"
+    table = _named(file, read_typed_table(file, _is_text))
     if {*table.columns} >= _MIMIC_COLUMNS:
         layout, table = "mimic_demo", _from_mimic(table)
     table = table.rename(_first_and_others(file, table.columns))
@@ -117,7 +117,7 @@ def _is_text(name: str) -> bool:
 
 def _from_mimic(table: pl.DataFrame) -> pl.DataFrame:
     """Give the MIMIC-IV demo's columns their ADMISSIONS names and a discharge status."""
-    status = discharge_status(pl.col("discharge_location"))
+    status = map_discharge_status(pl.col("discharge_location"))
     return table.rename({"hadm_id": "admission_id"}).with_columns(discharge_status=status)
 
 
@@ -155,7 +155,7 @@ def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
 def _from_wide(
     file: Path,
     table: pl.DataFrame,
-    findings: Findings,
+    findings: MappingProblems,
     dx: dict[int, str],
     pr: dict[int, str],
     poa: dict[int, str],
@@ -215,7 +215,7 @@ def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
 # ---------------------------------------------------------------------------------------------- columns
 
 
-def _as_admissions(file: Path, table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _as_admissions(file: Path, table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Give the columns of ADMISSIONS their types and put them first."""
     known = [column for column in ADMISSIONS.columns if column.name in table.columns]
     texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
@@ -223,7 +223,7 @@ def _as_admissions(file: Path, table: pl.DataFrame, findings: Findings) -> pl.Da
         table = _split(file, table, texts)
     table = table.with_columns(_typed(file, table, column, findings) for column in known if column.name not in _LISTS)
     try:
-        admissions = checked(table, ADMISSIONS)
+        admissions = check_frame(table, ADMISSIONS)
     except SchemaError as error:
         raise SchemaError(f"{file}: {error}") from error
     _check_poa(file, admissions)
@@ -232,7 +232,7 @@ def _as_admissions(file: Path, table: pl.DataFrame, findings: Findings) -> pl.Da
     return admissions.select(column.name for column in known).hstack(table.select(others))
 
 
-def _look_over(admissions: pl.DataFrame, others: pl.DataFrame, findings: Findings) -> None:
+def _look_over(admissions: pl.DataFrame, others: pl.DataFrame, findings: MappingProblems) -> None:
     """Report columns that drgsim does not know, and flag rows that lack something or stand twice."""
     for name in others.columns:
         findings.whole(name, "not mapped, kept as it is", others[name].count())
@@ -281,7 +281,7 @@ def _without_blanks(lists: pl.DataFrame) -> pl.DataFrame:
     return every.with_columns(pl.all().fill_null(pl.lit([], pl.List(pl.String))))
 
 
-def _typed(file: Path, table: pl.DataFrame, column: Column, findings: Findings) -> pl.Expr:
+def _typed(file: Path, table: pl.DataFrame, column: Column, findings: MappingProblems) -> pl.Expr:
     """Return the column in its canonical type; text that is no number or date becomes null."""
     name, found = column.name, table.schema[column.name]
     if name in _ASKED:

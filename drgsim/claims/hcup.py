@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import DX, PR, built, left_over, wide_codes
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import text_table
+from drgsim.claims.assembly import DX, PR, build_claims, collect_wide_codes, report_unmapped_columns
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import read_text_table
 from drgsim.exceptions import SchemaError
 
 DISPOSITION: Mapping[str, int] = {"1": 1, "2": 2, "5": 3, "6": 6, "7": 7, "20": 20, "21": 21, "99": 1}
@@ -59,8 +59,8 @@ def read_hcup(path: Path) -> Claims:
     >>> read_hcup(path).admissions.select("sex", "discharge_status", "pdx", "sdx", "discharge_date").row(0)
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
-    findings = Findings()
-    table = text_table(path, findings, str.upper)
+    findings = MappingProblems()
+    table = read_text_table(path, findings, str.upper)
     if "I10_DX1" not in table.columns:
         raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
     table = _without_missing(table, findings)
@@ -70,21 +70,21 @@ def read_hcup(path: Path) -> Claims:
     procedures = _numbered(table, r"I10_PR_?(\d+)", None)
     codes = pl.concat(
         [
-            wide_codes(table, DX, diagnoses).with_columns(principal=pl.col("sequence") == 1),
-            wide_codes(table, DX, external, first=0).with_columns(sequence=pl.lit(None, pl.Int64)),
-            wide_codes(table, PR, procedures),
+            collect_wide_codes(table, DX, diagnoses).with_columns(principal=pl.col("sequence") == 1),
+            collect_wide_codes(table, DX, external, first=0).with_columns(sequence=pl.lit(None, pl.Int64)),
+            collect_wide_codes(table, PR, procedures),
         ]
     )
     mapped = [*filter(None, named.values())]
     mapped += [name for columns in (diagnoses, external, procedures) for column in columns for name in column if name]
-    stays = _stays(table, named, findings).hstack(left_over(table, mapped, findings))
-    return built("hcup", stays, codes, findings)
+    stays = _stays(table, named, findings).hstack(report_unmapped_columns(table, mapped, findings))
+    return build_claims("hcup", stays, codes, findings)
 
 
 # ---------------------------------------------------------------------------------------------- columns
 
 
-def _without_missing(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _without_missing(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Blank what HCUP writes for a missing, invalid, unavailable or inconsistent value."""
     missing = pl.all().str.contains(f"^(?i:{_MISSING.pattern})$")
     for name, count in table.select(missing.sum()).row(0, named=True).items():
@@ -98,7 +98,7 @@ def _numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str
     return [(found[number], poa and poa.format(number), None) for number in sorted(found)]
 
 
-def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
+def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: MappingProblems) -> pl.DataFrame:
     # Repeated, as a file may have none of them, and literals alone are one row.
     absent = pl.repeat(None, pl.len(), dtype=pl.String)
     have = table.select((pl.col(name) if name else absent).alias(ours) for ours, name in named.items())

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, built
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import as_text, dates, documents
+from drgsim.claims.assembly import CODES, DX, PR, build_claims
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import parse_dates, read_documents, to_text
 
 _SCALARS = {
     "claim_id": "claimid",
@@ -49,11 +49,11 @@ def read_json(path: Path) -> Claims:
     >>> read_json(path).admissions.select("age", "pdx", "pdx_poa").row(0)
     (71, 'K81.0', 'Y')
     """
-    findings = Findings()
+    findings = MappingProblems()
     stays: list[dict[str, str | None]] = []
     codes: list[tuple[Any, ...]] = []
     unmapped: Counter[str] = Counter()
-    for row, claim in enumerate(documents(path)):
+    for row, claim in enumerate(read_documents(path)):
         if claim is None:
             findings.one("claim", "no JSON object", row)
             claim = {}
@@ -64,9 +64,9 @@ def read_json(path: Path) -> Claims:
         stays.append({**stay, **{name: _number_or_text(patient.get(name)) for name in _OF_PATIENT}})
         codes += ((row, *code) for name in _CODES for code in _coded(claim, name, row, findings))
     for name, count in sorted(unmapped.items()):
-        findings.whole(as_text(name) or "", "not mapped, left out", count)
+        findings.whole(to_text(name) or "", "not mapped, left out", count)
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
-    admitted, discharged = dates(pl.col("admitted")), dates(pl.col("discharged"))
+    admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
     days = (discharged - admitted).dt.total_days()
     others = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
     typed = table.select(
@@ -75,23 +75,23 @@ def read_json(path: Path) -> Claims:
         discharge_date="discharged",
         los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),
     )
-    return built("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
+    return build_claims("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
 
 
 # ---------------------------------------------------------------------------------------------- helpers
 
 
 def _number_or_text(value: object) -> str | None:
-    return repr(value) if isinstance(value, float) else as_text(value)
+    return repr(value) if isinstance(value, float) else to_text(value)
 
 
-def _coded(claim: Mapping[str, Any], name: str, row: int, findings: Findings) -> Iterator[tuple[Any, ...]]:
+def _coded(claim: Mapping[str, Any], name: str, row: int, findings: MappingProblems) -> Iterator[tuple[Any, ...]]:
     """Yield kind, principal, sequence, code, POA and revision (not told) of each code of one field."""
     kind, principal = _CODES[name]
     found = claim.get(name)
     for item in found if isinstance(found, list) else [] if found is None else [found]:
-        code = as_text(item.get("code")) if isinstance(item, dict) else None
+        code = to_text(item.get("code")) if isinstance(item, dict) else None
         if code is None:
             findings.one(name, "an item without code", row)
         else:
-            yield kind, principal, None, code, as_text(item.get("poa")), None
+            yield kind, principal, None, code, to_text(item.get("poa")), None

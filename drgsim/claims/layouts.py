@@ -32,12 +32,12 @@ from drgsim.claims.json_objects import is_json_claim, read_json
 from drgsim.claims.long import is_long, read_long
 from drgsim.claims.mapping_report import Claims as Claims
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
-from drgsim.claims.mimic import mimic_tables, read_mimic
+from drgsim.claims.mimic import find_mimic_tables, read_mimic
 from drgsim.claims.rif import read_rif
-from drgsim.claims.source_files import documents
+from drgsim.claims.source_files import read_documents
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
-from drgsim.files.text_tables import first_line, header
+from drgsim.files.text_tables import read_first_line, read_header
 
 LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
     "admissions": read_flat,
@@ -69,7 +69,7 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
     Returns:
         The ADMISSIONS columns the file has, in their order and types, then others. A number that cannot be read (an
         age "n/a") is null; a null discharge status is an invalid one. Layouts whose identifiers may be text have
-        them as `claim_id`, and their hash as `admission_id` (`drgsim.claims.mapping_report.admission_ids`).
+        them as `claim_id`, and their hash as `admission_id` (`drgsim.claims.mapping_report.hash_admission_ids`).
 
     Raises:
         InputError: there is no such file or layout, it cannot be read, or no layout is recognised.
@@ -125,9 +125,9 @@ def _recognised(path: Path) -> str:
         return _of_objects(path)
     if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
         raise _unread(path)
-    if not name.endswith(".parquet") and is_837(first_line(path)):
+    if not name.endswith(".parquet") and is_837(read_first_line(path)):
         return "837i"
-    columns = {column.upper() for column in header(path)}
+    columns = {column.upper() for column in read_header(path)}
     if "PRNCPAL_DGNS_CD" in columns:
         return "rif"
     if "I10_DX1" in columns:
@@ -142,7 +142,7 @@ def _recognised(path: Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / MIMIC_FILE).is_file():
         return "mimic_demo"
-    if mimic_tables(path):
+    if find_mimic_tables(path):
         return "mimic_iv"
     raise InputError(
         f"{path}: a folder without {MIMIC_FILE} (the MIMIC-IV demo) and without MIMIC-IV's module tables; "
@@ -152,7 +152,7 @@ def _of_folder(path: Path) -> str:
 
 def _of_objects(path: Path) -> str:
     """Return the layout of JSON objects, by the first that says what it is."""
-    for value in islice(documents(path), _OBJECTS_LOOKED_AT):
+    for value in islice(read_documents(path), _OBJECTS_LOOKED_AT):
         if value is not None and "resourceType" in value:
             return "fhir"
         if value is not None and is_json_claim(value):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, built, left_over, revision
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import text_table, without_row
+from drgsim.claims.assembly import CODES, DX, PR, build_claims, parse_revision, report_unmapped_columns
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import drop_row_column, read_text_table
 from drgsim.exceptions import SchemaError
 from drgsim.schema import ADMISSIONS
 
@@ -60,8 +60,8 @@ def read_long(path: Path) -> Claims:
     >>> read_long(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K810', ['I10'], ['0FT44ZZ'])
     """
-    findings, lines = Findings(), Findings()
-    table = without_row(text_table(path, lines, str.lower), findings)
+    findings, lines = MappingProblems(), MappingProblems()
+    table = drop_row_column(read_text_table(path, lines, str.lower), findings)
     findings.counted(lines)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     lacking = [name for name in _NEEDED if not named[name]]
@@ -75,16 +75,16 @@ def read_long(path: Path) -> Claims:
     table = table.join(rows, on=key, how="left", maintain_order="left")
     stays = rows.select(claim_id=key).hstack(_stays(table, scalars, findings))
     mapped = [*filter(None, named.values()), *scalars, "row"]
-    left_over_of_codes = left_over(table, mapped, Findings()).columns
+    left_over_of_codes = report_unmapped_columns(table, mapped, MappingProblems()).columns
     for name in left_over_of_codes:
         findings.whole(name, "not mapped, left out", table[name].count())
-    return built("long", stays, _codes(table, named, findings), findings)
+    return build_claims("long", stays, _codes(table, named, findings), findings)
 
 
 # ---------------------------------------------------------------------------------------------- helpers
 
 
-def _stays(table: pl.DataFrame, scalars: list[str], findings: Findings) -> pl.DataFrame:
+def _stays(table: pl.DataFrame, scalars: list[str], findings: MappingProblems) -> pl.DataFrame:
     """Return the first value of each scalar column by admission, and flag where there is another."""
     by_admission = table.group_by("row", maintain_order=True)
     for name in scalars:
@@ -94,7 +94,7 @@ def _stays(table: pl.DataFrame, scalars: list[str], findings: Findings) -> pl.Da
     return first.with_columns(pl.col("sex").str.to_uppercase().str.head(1)) if "sex" in scalars else first
 
 
-def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: Findings) -> pl.DataFrame:
+def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: MappingProblems) -> pl.DataFrame:
     column = {ours: pl.col(name) if name else pl.lit(None, pl.String) for ours, name in named.items()}
     codes = table.select(
         "row",
@@ -103,7 +103,7 @@ def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: Findi
         unread=column["sequence"].is_not_null() & column["sequence"].cast(pl.Int64, strict=False).is_null(),
         code=column["code"],
         poa=column["poa"],
-        icd=revision(column["icd"]),
+        icd=parse_revision(column["icd"]),
     )
     findings.rows("type", "neither diagnosis nor procedure, left out", codes.filter(pl.col("said").is_null())["row"])
     findings.rows("sequence", "no whole number, taken as last", codes.filter("unread")["row"])

@@ -38,10 +38,10 @@ class Claims:
     flags: pl.DataFrame = field(repr=False)
 
 
-class Findings:
+class MappingProblems:
     """Collects what a reader cannot map.
 
-    >>> findings = Findings()
+    >>> findings = MappingProblems()
     >>> findings.mark("age", "not given", pl.Series([False, True, True]))
     >>> findings.whole("discharge_date", "dates are shifted", 3)
     >>> findings.report().rows()
@@ -74,7 +74,7 @@ class Findings:
         if len(rows):
             self._rows.setdefault((field, reason), []).append(rows.cast(pl.UInt32).rename("row"))
 
-    def counted(self, lines: Findings) -> None:
+    def counted(self, lines: MappingProblems) -> None:
         """Report what was found in lines of a file that are no admissions of their own: by count, without rows."""
         for found in lines.report().rows():
             self.whole(*found)
@@ -102,7 +102,7 @@ class Findings:
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
-def admission_ids(texts: pl.Series) -> pl.Series:
+def hash_admission_ids(texts: pl.Series) -> pl.Series:
     """Return an `admission_id` for each identifier, (n,) UInt64; it depends on that identifier alone.
 
     A whole number is itself; any other text is its FNV-1a hash of 64 bits. Two texts of ten million share a hash
@@ -110,7 +110,7 @@ def admission_ids(texts: pl.Series) -> pl.Series:
 
     Source: Fowler, Noll, Vo, "The FNV Non-Cryptographic Hash Algorithm" (IETF draft).
 
-    >>> admission_ids(pl.Series(["17", "a", None])).to_list()
+    >>> hash_admission_ids(pl.Series(["17", "a", None])).to_list()
     [17, 12638187200555641996, None]
     """
     numbers = texts.cast(pl.UInt64, strict=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, built, left_over, revision
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import dates, text_table, without_row
+from drgsim.claims.assembly import CODES, DX, PR, build_claims, parse_revision, report_unmapped_columns
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import drop_row_column, parse_dates, read_text_table
 from drgsim.exceptions import InputError, SchemaError
 
 MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
@@ -43,7 +43,7 @@ _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _MEDICARE = ("HCFA", "MS")
 
 
-def mimic_tables(folder: Path) -> dict[str, Path]:
+def find_mimic_tables(folder: Path) -> dict[str, Path]:
     """Return the files of the hospital module in a folder or its folder `hosp`; empty where there are none."""
     for home in (folder, folder / "hosp"):
         found = {
@@ -55,7 +55,7 @@ def mimic_tables(folder: Path) -> dict[str, Path]:
     return {}
 
 
-def discharge_status(location: pl.Expr) -> pl.Expr:
+def map_discharge_status(location: pl.Expr) -> pl.Expr:
     """Return the UB-04 status of a discharge location, blank being home."""
     place = location.str.strip_chars().str.to_uppercase()
     return (
@@ -82,7 +82,7 @@ def read_mimic(folder: Path) -> Claims:
     Traceback (most recent call last):
     drgsim.exceptions.InputError: absent: no admissions and diagnoses_icd (.csv, .csv.gz, .parquet) there or in its hosp.
     """
-    files, findings = mimic_tables(folder), Findings()
+    files, findings = find_mimic_tables(folder), MappingProblems()
     if not files:
         raise InputError(f"{folder}: no admissions and diagnoses_icd ({', '.join(_SUFFIXES)}) there or in its hosp.")
     absent = [name for name in _TABLES if name not in files and name not in _OPTIONAL]
@@ -103,20 +103,20 @@ def read_mimic(folder: Path) -> Claims:
     findings.whole("discharge_date", "dates are shifted, left out", admissions.height)
     stays = _stays(joined)
     others = admissions.rename({name: f"{name}_of_file" for name in stays.columns if name in admissions.columns})
-    left = left_over(others, ("subject_id", "hadm_id", "discharge_location"), findings)
+    left = report_unmapped_columns(others, ("subject_id", "hadm_id", "discharge_location"), findings)
     rows = admissions.select("hadm_id").with_row_index("row").unique("hadm_id", keep="first", maintain_order=True)
     codes = [
         _codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
     ]
-    return built("mimic_iv", stays.hstack(left), pl.concat(codes), findings)
+    return build_claims("mimic_iv", stays.hstack(left), pl.concat(codes), findings)
 
 
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def _checked(path: Path, name: str, findings: Findings) -> pl.DataFrame:
-    lines = Findings()
-    table = without_row(text_table(path, lines, str.lower), findings)
+def _checked(path: Path, name: str, findings: MappingProblems) -> pl.DataFrame:
+    lines = MappingProblems()
+    table = drop_row_column(read_text_table(path, lines, str.lower), findings)
     findings.counted(lines)
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:
@@ -125,7 +125,7 @@ def _checked(path: Path, name: str, findings: Findings) -> pl.DataFrame:
 
 
 def _stays(joined: pl.DataFrame) -> pl.DataFrame:
-    admitted, discharged = dates(pl.col("admittime")), dates(pl.col("dischtime"))
+    admitted, discharged = parse_dates(pl.col("admittime")), parse_dates(pl.col("dischtime"))
     # A patient is anchor_age in the year anchor_year; MIMIC-IV knows no birthdays.
     since = admitted.dt.year() - pl.col("anchor_year").cast(pl.Int32, strict=False)
     los = (discharged - admitted).dt.total_days()
@@ -134,13 +134,13 @@ def _stays(joined: pl.DataFrame) -> pl.DataFrame:
         patient_id="subject_id",
         age=pl.col("anchor_age").cast(pl.Int32, strict=False) + since,
         sex=pl.col("gender").str.to_uppercase(),
-        discharge_status=discharge_status(pl.col("discharge_location")),
+        discharge_status=map_discharge_status(pl.col("discharge_location")),
         los_days=pl.when(los >= 0).then(los),
         ms_drg_recorded="drg_code",
     )
 
 
-def _recorded(tables: Mapping[str, pl.DataFrame], findings: Findings) -> pl.DataFrame:
+def _recorded(tables: Mapping[str, pl.DataFrame], findings: MappingProblems) -> pl.DataFrame:
     """Return the recorded MS-DRG of each admission; APR-DRGs are left out."""
     if "drgcodes" not in tables:
         return pl.DataFrame(schema={"hadm_id": pl.String, "drg_code": pl.String})
@@ -152,7 +152,7 @@ def _recorded(tables: Mapping[str, pl.DataFrame], findings: Findings) -> pl.Data
     return first.select("hadm_id", "drg_code")
 
 
-def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     known = table.join(rows, on="hadm_id", how="inner", maintain_order="left")
     findings.whole(kind, "codes of admissions that are not in admissions, left out", table.height - known.height)
     sequence = pl.col("seq_num").cast(pl.Int64, strict=False)
@@ -163,5 +163,5 @@ def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: Finding
         sequence=sequence,
         code="icd_code",
         poa=pl.lit(None, pl.String),
-        icd=revision(pl.col("icd_version")),
+        icd=parse_revision(pl.col("icd_version")),
     ).cast(CODES)  # type: ignore[arg-type]  # Mapping is invariant in its keys

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from drgsim.claims.assembly import DX, PR, built, left_over, wide_codes
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import dates, text_table, years_between
+from drgsim.claims.assembly import DX, PR, build_claims, collect_wide_codes, report_unmapped_columns
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import parse_dates, read_text_table, years_between
 from drgsim.exceptions import SchemaError
 
 _LINE, _LINES = "CLM_LINE_NUM", re.compile(r"CLM_LINE_NUM|REV_CNTR.*|HCPCS_.*|RNDRNG_.*")
@@ -63,8 +63,8 @@ def read_rif(path: Path) -> Claims:
     >>> read_rif(path).admissions.select("pdx", "pdx_poa", "sdx").row(0)
     ('K810', 'Y', ['I10'])
     """
-    findings, lines = Findings(), Findings()
-    table = text_table(path, lines, str.upper)
+    findings, lines = MappingProblems(), MappingProblems()
+    table = read_text_table(path, lines, str.upper)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
         raise SchemaError(
@@ -78,14 +78,14 @@ def read_rif(path: Path) -> Claims:
     numbered = {kind: _numbered(table, *names) for kind, names in _NUMBERED.items()}
     mapped = [*filter(None, named.values()), _PRINCIPAL, _PRINCIPAL_REVISION, *_COPIES]
     mapped += [name for columns in numbered.values() for column in columns for name in column if name]
-    stays = _stays(table, named, findings).hstack(left_over(table, mapped, findings))
-    return built("rif", stays, _codes(table, numbered, findings), findings)
+    stays = _stays(table, named, findings).hstack(report_unmapped_columns(table, mapped, findings))
+    return build_claims("rif", stays, _codes(table, numbered, findings), findings)
 
 
 # ---------------------------------------------------------------------------------------------- rows
 
 
-def _folded(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def _folded(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Return a row a claim from a row a revenue line, in order of their first lines."""
     if _LINE not in table.columns:
         return table
@@ -103,12 +103,12 @@ def _folded(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     return claims.drop("_claim")
 
 
-def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: Findings) -> pl.DataFrame:
+def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: MappingProblems) -> pl.DataFrame:
     have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
     day = have.select(
-        discharged=dates(pl.coalesce("discharged", "through")),
-        admitted=dates(pl.coalesce("admitted", "begun")),
-        born=dates(pl.col("born")),
+        discharged=parse_dates(pl.coalesce("discharged", "through")),
+        admitted=parse_dates(pl.coalesce("admitted", "begun")),
+        born=parse_dates(pl.col("born")),
     )
     findings.mark("NCH_CLM_TYPE_CD", "no inpatient claim", ~have["claim_type"].is_in(_INPATIENT))
     number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in ("charges", "not_covered")}
@@ -136,11 +136,11 @@ def _numbered(table: pl.DataFrame, code: str, poa: str | None, icd: str) -> list
 
 
 def _codes(
-    table: pl.DataFrame, numbered: dict[str, list[tuple[str, str | None, str | None]]], findings: Findings
+    table: pl.DataFrame, numbered: dict[str, list[tuple[str, str | None, str | None]]], findings: MappingProblems
 ) -> pl.DataFrame:
     """Return all codes; the principal diagnosis takes the place of its copy in the list."""
-    principal = wide_codes(table, DX, [(_PRINCIPAL, None, _PRINCIPAL_REVISION)])
-    listed = wide_codes(table, DX, numbered["dx"]).with_row_index("line")
+    principal = collect_wide_codes(table, DX, [(_PRINCIPAL, None, _PRINCIPAL_REVISION)])
+    listed = collect_wide_codes(table, DX, numbered["dx"]).with_row_index("line")
     is_copy = listed["code"] == table[_PRINCIPAL].gather(listed["row"])
     # Codes stand by number, so that the first copy of a row is the one of the lowest.
     copy = listed.filter(is_copy).unique("row", keep="first", maintain_order=True)
@@ -151,12 +151,14 @@ def _codes(
     named[copy["line"].to_numpy()] = True
     last = listed.group_by("row").agg(last=pl.col("sequence").max())
     # An unlisted principal diagnosis stands before number 1; external causes go on after the last number.
-    external = wide_codes(table, DX, numbered["external"]).join(last, on="row", how="left", maintain_order="left")
+    external = collect_wide_codes(table, DX, numbered["external"]).join(
+        last, on="row", how="left", maintain_order="left"
+    )
     return pl.concat(
         [
             unlisted.with_columns(principal=True, sequence=pl.lit(0, pl.Int64)),
             listed.drop("line").with_columns(principal=named),
             external.with_columns(pl.col("sequence") + pl.col("last").fill_null(0)).drop("last"),
-            wide_codes(table, PR, numbered["pr"]),
+            collect_wide_codes(table, PR, numbered["pr"]),
         ]
     )

@@ -9,25 +9,25 @@ from typing import IO, Any
 
 import polars as pl
 
-from drgsim.claims.mapping_report import Findings
+from drgsim.claims.mapping_report import MappingProblems
 from drgsim.exceptions import InputError
-from drgsim.files.bounded import unpacked
+from drgsim.files.bounded import check_unpacked_size
 from drgsim.files.text_tables import (
     DAMAGED,
     _distinct,
     _separator,
-    first_line,
-    once,
-    opened,
-    parquet,
-    unreadable,
+    describe_unreadable,
+    open_bytes,
+    read_first_line,
+    read_parquet,
+    refuse_repeated_columns,
 )
 
 DATES = ("%Y-%m-%d", "%Y%m%d", "%d-%b-%Y", "%d%b%Y", "%m/%d/%Y")
 """How dates are written: ISO, plain digits, and the two ways of SAS and CMS; 05/07/2024 is 7 May."""
 
 
-def text_table(path: Path, findings: Findings, case: Callable[[str], str] = str) -> pl.DataFrame:
+def read_text_table(path: Path, findings: MappingProblems, case: Callable[[str], str] = str) -> pl.DataFrame:
     """Return a Parquet or delimited text file with every column as text, blanks stripped and null where empty.
 
     The separator is the one of `| , tab ;` that the header has most of; names lose surrounding blanks. Files
@@ -44,15 +44,15 @@ def text_table(path: Path, findings: Findings, case: Callable[[str], str] = str)
     """
     try:
         if path.suffix.lower() == ".parquet":
-            table = _as_text(parquet(path))
-        elif (separator := _separator(first_line(path))) == "|":
+            table = _as_text(read_parquet(path))
+        elif (separator := _separator(read_first_line(path))) == "|":
             table = _unquoted(path, findings)
         else:
-            unpacked(path, InputError)
+            check_unpacked_size(path, InputError)
             table = pl.read_csv(path, separator=separator, infer_schema=False)
-            once(path, table)
+            refuse_repeated_columns(path, table)
     except DAMAGED as error:
-        raise unreadable(path, error) from None
+        raise describe_unreadable(path, error) from None
     names = [case(name.strip()) for name in table.columns]
     _distinct(path, names)
     table.columns = names
@@ -60,7 +60,7 @@ def text_table(path: Path, findings: Findings, case: Callable[[str], str] = str)
     return table.select(pl.when(text != "").then(text).name.keep())
 
 
-def without_row(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+def drop_row_column(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     """Return a table without its own column `row`, where a reader numbers rows itself."""
     if "row" not in table.columns:
         return table
@@ -68,28 +68,28 @@ def without_row(table: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     return table.drop("row")
 
 
-def documents(path: Path) -> Iterator[dict[str, Any] | None]:
+def read_documents(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yield the objects of a JSON file, one a line or all in one array; None for what is no JSON object.
 
     Raises:
         InputError: the file cannot be read.
     """
     try:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             text = file.read(1)
             while text.isspace():
                 text = file.read(1)
             whole = text == b"["
             yield from _array(file) if whole else _lines(file, text)
     except DAMAGED as error:
-        raise unreadable(path, error) from None
+        raise describe_unreadable(path, error) from None
 
 
-def dates(text: pl.Expr) -> pl.Expr:
+def parse_dates(text: pl.Expr) -> pl.Expr:
     """Return the date of a text in one of `DATES`, its time of day left out; null where it is none.
 
     >>> texts = pl.DataFrame({"day": ["2024-03-01T10:00:00-05:00", "01-MAR-2024", "20240301", "1 March"]})
-    >>> [str(day) for day in texts.select(dates(pl.col("day")))["day"]]
+    >>> [str(day) for day in texts.select(parse_dates(pl.col("day")))["day"]]
     ['2024-03-01', '2024-03-01', '2024-03-01', 'None']
     """
     day = text.str.replace(r"[T ]\d\d?:.*$", "")
@@ -108,10 +108,10 @@ def years_between(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
     return pl.when(age >= 0).then(age)
 
 
-def as_text(value: object) -> str | None:
+def to_text(value: object) -> str | None:
     """Return a JSON text or whole number as text without surrounding blanks, None where empty or anything else.
 
-    >>> as_text(" K81.0 "), as_text(7), as_text(" "), as_text(True)
+    >>> to_text(" K81.0 "), to_text(7), to_text(" "), to_text(True)
     ('K81.0', '7', None, None)
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -120,9 +120,9 @@ def as_text(value: object) -> str | None:
     return str(value).encode("utf-8", "replace").decode().strip() or None
 
 
-def _unquoted(path: Path, findings: Findings) -> pl.DataFrame:
+def _unquoted(path: Path, findings: MappingProblems) -> pl.DataFrame:
     """Return a file of bars, where a quote is a character like another and a row may end in a bar of its own."""
-    with opened(path) as file:
+    with open_bytes(path) as file:
         text = file.read().decode("utf-8-sig").replace("\r\n", "\n")
     # Not splitlines, which also splits at characters that may stand in a field.
     lines = pl.Series("line", text.split("\n"), dtype=pl.String)

@@ -13,11 +13,11 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, built
-from drgsim.claims.mapping_report import Claims, Findings
-from drgsim.claims.source_files import dates, years_between
+from drgsim.claims.assembly import CODES, DX, PR, build_claims
+from drgsim.claims.mapping_report import Claims, MappingProblems
+from drgsim.claims.source_files import parse_dates, years_between
 from drgsim.exceptions import InputError
-from drgsim.files.text_tables import DAMAGED, opened
+from drgsim.files.text_tables import DAMAGED, open_bytes
 
 _ISA_LENGTH = 106
 _INPATIENT = ("11", "18", "41")
@@ -58,7 +58,7 @@ class _State:
 
     stays: list[dict[str, Any]] = field(default_factory=list)
     codes: list[tuple[Any, ...]] = field(default_factory=list)
-    findings: Findings = field(default_factory=Findings)
+    findings: MappingProblems = field(default_factory=MappingProblems)
     provider: str | None = None
     subscriber: dict[str, str | None] = field(default_factory=dict)
     patient: dict[str, str | None] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def read_837(path: Path) -> Claims:
         _read(path, number, elements, component, state)
     for name, (count, _) in sorted(state.unread.items()):
         state.findings.whole(name, "segment not read", count)
-    return built("837i", _typed(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.findings)
+    return build_claims("837i", _typed(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.findings)
 
 
 # ---------------------------------------------------------------------------------------------- segments
@@ -139,7 +139,7 @@ def _held(path: Path, number: int, elements: list[str], begun: dict[str, tuple[i
 
 def _text(path: Path) -> str:
     try:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             content = file.read()
     except DAMAGED as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}.") from None
@@ -240,7 +240,7 @@ def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> N
 
 def _typed(state: _State) -> pl.DataFrame:
     stays = pl.DataFrame(state.stays, schema=_STAY)
-    admitted, through = dates(pl.col("admitted")), dates(pl.col("through"))
+    admitted, through = parse_dates(pl.col("admitted")), parse_dates(pl.col("through"))
     los = (through - admitted).dt.total_days()
     charges = pl.col("charges").cast(pl.Float64, strict=False)
     return stays.select(
@@ -250,7 +250,7 @@ def _typed(state: _State) -> pl.DataFrame:
         "discharge_status",
         "sex",
         "ms_drg_recorded",
-        age=years_between(dates(pl.col("born")), admitted),
+        age=years_between(parse_dates(pl.col("born")), admitted),
         discharge_date="through",
         los_days=pl.when(los >= 0).then(los),
         covered_charges_usd=charges - pl.col("not_covered"),

@@ -8,21 +8,30 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.claims.layouts import LAYOUTS, map_claims
-from drgsim.cli.console import DONE, INTERRUPTED, Commands, Options, Parser, at_least, command, said
-from drgsim.cli.demo import Demo, agreement, demo, saved_figure, told
-from drgsim.cli.frame_files import STREAM, check_writable, incoming, read_frame, typed, write_frame
+from drgsim.cli.console import (
+    DONE,
+    INTERRUPTED,
+    Commands,
+    Options,
+    Parser,
+    add_command,
+    report_progress,
+    whole_number_from,
+)
+from drgsim.cli.demo import Demo, compare_recorded_drgs, demo, describe_demo, save_figure
+from drgsim.cli.frame_files import STREAM, cast_columns, check_writable, open_input, read_frame, write_frame
 from drgsim.compliance.profiles import profile
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import explain
-from drgsim.files.atomic import replacing
+from drgsim.files.atomic import replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.html_report import report
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, NUMBERS, PAID, STAYS
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import check_replaceable, keep, kept
+from drgsim.simulation.storage import check_replaceable, load_simulation, save_simulation
 from drgsim.synthetic.generator import generate
 from drgsim.synthetic.population import populations
 from drgsim.tables.table_set import TableSet, version_for, versions
@@ -33,23 +42,23 @@ _KNOWN = (GROUPED, DETAIL, STAYS, PAID)
 _PAGE = (".html",)
 
 
-def add(commands: Commands) -> None:
+def add_admission_commands(commands: Commands) -> None:
     """Declare the commands."""
-    own = command(
+    own = add_command(
         commands,
         "generate",
         _generate,
         does="draw synthetic admissions, and the hospitals they were in",
         example="drgsim generate 100000 claims.parquet --hospitals hospitals.csv --seed 1",
     )
-    own.add_argument("n", type=at_least(0), metavar="N", help="how many admissions")
+    own.add_argument("n", type=whole_number_from(0), metavar="N", help="how many admissions")
     _out(own)
     own.add_argument("--hospitals", metavar="FILE", help="where to write the hospitals (.parquet, .csv)")
     own.add_argument("--population", default="medicare_ffs", help=f"{', '.join(populations())}, or a TOML file")
     _version(own)
     _seed(own)
 
-    own = command(
+    own = add_command(
         commands,
         "group",
         _group,
@@ -63,7 +72,7 @@ def add(commands: Commands) -> None:
     own.add_argument("--detail", action="store_true", help="also CMS's reports of each code")
     _status(own)
 
-    own = command(
+    own = add_command(
         commands,
         "price",
         _price,
@@ -76,7 +85,7 @@ def add(commands: Commands) -> None:
     own.add_argument("--hospitals", required=True, metavar="FILE", help="provider inputs (.parquet, .csv)")
     _years(own)
 
-    own = command(
+    own = add_command(
         commands,
         "simulate",
         _simulate,
@@ -88,7 +97,7 @@ def add(commands: Commands) -> None:
     own.add_argument("out", metavar="RESULT", help="folder to write, replaced only by a complete result")
     own.add_argument("--scenario", required=True, help="a shipped scenario (drgsim scenarios list) or a TOML file")
     own.add_argument("--hospitals", metavar="FILE", help="provider inputs; without: weight times a base rate")
-    own.add_argument("--replicates", type=at_least(1), default=100, help="draws of the errors (default 100)")
+    own.add_argument("--replicates", type=whole_number_from(1), default=100, help="draws of the errors (default 100)")
     own.add_argument("--target-se", type=float, metavar="USD", help="stop once net dollars are as sure as this")
     own.add_argument("--ledger", action="store_true", help="also write every single error made")
     _version(own)
@@ -96,7 +105,7 @@ def add(commands: Commands) -> None:
     _seed(own)
     _status(own, default=None)
 
-    own = command(
+    own = add_command(
         commands,
         "explain",
         _explain,
@@ -105,15 +114,15 @@ def add(commands: Commands) -> None:
     )
     _claims(own)
     which = own.add_mutually_exclusive_group(required=True)
-    which.add_argument("--row", type=at_least(1), help="place in the file, from 1")
-    which.add_argument("--id", type=at_least(0), help="admission_id")
+    which.add_argument("--row", type=whole_number_from(1), help="place in the file, from 1")
+    which.add_argument("--id", type=whole_number_from(0), help="admission_id")
     own.add_argument("--version", choices=versions(), help="grouper version (default: by discharge_date)")
     own.add_argument("--fiscal-year", type=int, choices=rate_years(), help="for the weight, and the dollars")
     own.add_argument("--hospitals", metavar="FILE", help="for the dollars; needs --fiscal-year")
     own.add_argument("--html", metavar="FILE", help="write a page instead of printing")
     _status(own)
 
-    own = command(
+    own = add_command(
         commands,
         "profile",
         _profile,
@@ -129,7 +138,7 @@ def add(commands: Commands) -> None:
     _years(own)
     _status(own)
 
-    own = command(
+    own = add_command(
         commands,
         "report",
         _report,
@@ -142,7 +151,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_demo(commands: Commands) -> None:
-    own = command(
+    own = add_command(
         commands,
         "demo",
         _demo,
@@ -151,10 +160,14 @@ def _add_demo(commands: Commands) -> None:
     )
     own.add_argument("--claims", type=Path, help="a claims file (see read_claims); default: generated admissions")
     _layout(own)
-    own.add_argument("--admissions", type=at_least(1), default=100_000, help="how many to generate (default 100,000)")
+    own.add_argument(
+        "--admissions", type=whole_number_from(1), default=100_000, help="how many to generate (default 100,000)"
+    )
     _version(own)
     own.add_argument("--fiscal-year", type=int, default=FISCAL_YEAR, help="of weights and rates (default 2026)")
-    own.add_argument("--replicates", type=at_least(2), default=20, help="draws of each error process (default 20)")
+    own.add_argument(
+        "--replicates", type=whole_number_from(2), default=20, help="draws of each error process (default 20)"
+    )
     _seed(own)
     own.add_argument("--out", type=Path, default=Path("demo_output"), help="folder of the figure")
 
@@ -223,7 +236,7 @@ def _generate(options: Options) -> int:
     if options.hospitals:
         write_frame(hospitals, options.hospitals)
     write_frame(admissions, options.out)
-    said(options, f"{admissions.height:,} admissions of {hospitals.height:,} hospitals")
+    report_progress(options, f"{admissions.height:,} admissions of {hospitals.height:,} hospitals")
     return DONE
 
 
@@ -234,15 +247,17 @@ def _group(options: Options) -> int:
         admissions = admissions.with_columns(pl.col(version).cast(pl.String))
     grouped = group(admissions, version=version, hospital_status=options.hospital_status, detail=options.detail)
     write_frame(grouped, options.out)
-    said(options, f"grouped; {(grouped['return_code'] != 'OK').sum():,} ungroupable")
+    report_progress(options, f"grouped; {(grouped['return_code'] != 'OK').sum():,} ungroupable")
     return DONE
 
 
 def _price(options: Options) -> int:
     check_writable(options.out)
-    paid = pay(_read(options), read_frame(options.hospitals, HOSPITALS), _rates(options))
+    paid = price(_read(options), read_frame(options.hospitals, HOSPITALS), _rates(options))
     write_frame(paid, options.out)
-    said(options, f"paid {paid['total_usd'].sum():,.2f} USD; {(paid['pay_code'] >= 50).sum():,} admissions not paid")
+    report_progress(
+        options, f"paid {paid['total_usd'].sum():,.2f} USD; {(paid['pay_code'] >= 50).sum():,} admissions not paid"
+    )
     return DONE
 
 
@@ -264,9 +279,9 @@ def _simulate(options: Options) -> int:
     )
     if result.interrupted and not result.replicates:
         raise KeyboardInterrupt
-    keep(result, options.out)
-    print(told(Demo(result, None, result.priced_by), _titles(tables)))
-    said(options, f"run {result.run_id}, {result.replicates} of {result.asked} replicates, in {options.out}")
+    save_simulation(result, options.out)
+    print(describe_demo(Demo(result, None, result.priced_by), _titles(tables)))
+    report_progress(options, f"run {result.run_id}, {result.replicates} of {result.asked} replicates, in {options.out}")
     return INTERRUPTED if result.interrupted else DONE
 
 
@@ -283,7 +298,7 @@ def _explain(options: Options) -> int:
         hospital_status=options.hospital_status,
     )
     if options.html:
-        with replacing(options.html) as begun:
+        with replace_whole(options.html) as begun:
             begun.write_text(explanation._repr_html_(), "utf-8")
     else:
         print(explanation)
@@ -301,15 +316,15 @@ def _profile(options: Options) -> int:
         hospital_status=options.hospital_status,
     )
     write_frame(told_of, options.out)
-    said(options, f"{(told_of['outlier'] != 'NONE').sum():,} of {told_of.height:,} measures stand out")
+    report_progress(options, f"{(told_of['outlier'] != 'NONE').sum():,} of {told_of.height:,} measures stand out")
     return DONE
 
 
 def _report(options: Options) -> int:
     check_writable(options.out, _PAGE)
-    result = kept(options.result)
+    result = load_simulation(options.result)
     report(result, options.out, tables=TableSet.load(result.version))
-    said(options, f"report of run {result.run_id} in {options.out}")
+    report_progress(options, f"report of run {result.run_id} in {options.out}")
     return DONE
 
 
@@ -320,14 +335,14 @@ def _demo(options: Options) -> int:
     else:
         hospitals, admissions = generate(options.admissions, seed=options.seed, tables=tables)
     result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
-    print(told(result, _titles(tables)))
+    print(describe_demo(result, _titles(tables)))
     if RECORDED in admissions.columns:
         print(f"\nRecorded DRGs beside version {tables.version}")
-        for why, count in agreement(result.simulation.admissions, RECORDED).iter_rows():
+        for why, count in compare_recorded_drgs(result.simulation.admissions, RECORDED).iter_rows():
             print(f"  {count:>6,}  {why}")
     options.out.mkdir(parents=True, exist_ok=True)
-    with replacing(options.out / "demo.png") as begun:
-        saved_figure(result, begun)
+    with replace_whole(options.out / "demo.png") as begun:
+        save_figure(result, begun)
     print(f"\nFigure: {options.out / 'demo.png'}")
     return DONE
 
@@ -337,13 +352,13 @@ def _demo(options: Options) -> int:
 
 def _read(options: Options) -> pl.DataFrame:
     """Return the claims, with what drgsim wrote beside them in its own types."""
-    with incoming(options.claims) as file:
+    with open_input(options.claims) as file:
         read = map_claims(file, options.layout)
-        claims = typed(read.admissions, _KNOWN, where=str(file))
-    said(options, f"{claims.height:,} admissions read, layout {read.layout}")
+        claims = cast_columns(read.admissions, _KNOWN, where=str(file))
+    report_progress(options, f"{claims.height:,} admissions read, layout {read.layout}")
     for field, problem, count in read.report.rows():
         if field not in claims.columns or field in ADMISSIONS.names:
-            said(options, f"{field}: {problem} ({count:,} of {claims.height:,} rows)")
+            report_progress(options, f"{field}: {problem} ({count:,} of {claims.height:,} rows)")
     return claims
 
 

@@ -23,13 +23,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(UNUSABLE, f"{self.prog}: {' '.join(message.split())}. See {self.prog} --help.\n")
 
 
-def command(
+def add_command(
     commands: Commands, name: str, run: Callable[[Options], int], *, does: str, example: str, about: str = ""
 ) -> Parser:
     """Declare one command with its example, and return its parser.
 
     >>> parser = Parser(prog="drgsim")
-    >>> own = command(parser.add_subparsers(), "hello", lambda _: 0, does="say hello", example="drgsim hello")
+    >>> own = add_command(parser.add_subparsers(), "hello", lambda _: 0, does="say hello", example="drgsim hello")
     >>> "example:" in own.format_help()
     True
     """
@@ -46,17 +46,17 @@ def command(
     return made
 
 
-def group_of(commands: Commands, name: str, *, does: str) -> Commands:
+def add_command_group(commands: Commands, name: str, *, does: str) -> Commands:
     """Declare a command that has commands of its own."""
     return commands.add_parser(name, help=does, description=f"{does[:1].upper()}{does[1:]}.").add_subparsers(
         required=True, metavar="COMMAND"
     )
 
 
-def at_least(least: int) -> Callable[[str], int]:
+def whole_number_from(least: int) -> Callable[[str], int]:
     """Return a reader of whole numbers that are not below `least`.
 
-    >>> at_least(2)("20")
+    >>> whole_number_from(2)("20")
     20
     """
 
@@ -69,17 +69,17 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
-def said(options: Options, text: str) -> None:
+def report_progress(options: Options, text: str) -> None:
     """Tell progress on standard error, unless asked to be quiet."""
     if not options.quiet:
         sys.stderr.write(f"drgsim: {text}\n")
         sys.stderr.flush()
 
 
-def columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+def align_columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     """Return rows as aligned text; numbers to the right.
 
-    >>> print(columns([("a", 1), ("bc", 20)], ("name", "rows")))
+    >>> print(align_columns([("a", 1), ("bc", 20)], ("name", "rows")))
     name  rows
     a        1
     bc      20

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.plots import plot_shift, plot_transitions, saved
-from drgsim.pricing.pricer import COMPONENTS, pay
+from drgsim.plots import plot_shift, plot_transitions, save_figures
+from drgsim.pricing.pricer import COMPONENTS, price
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.repricer import base_rate_usd
 from drgsim.simulation.results import Simulation
@@ -63,11 +63,11 @@ def demo(
     if hospitals is None:
         by = f"weight times a base rate of ${base_rate_usd(rates):,.2f}"
         return Demo(result, None, f"{by}, fiscal year {rates.fiscal_year}")
-    components = pay(result.admissions, hospitals, rates).select(pl.col(COMPONENTS).sum())
+    components = price(result.admissions, hospitals, rates).select(pl.col(COMPONENTS).sum())
     return Demo(result, components, f"{result.priced_by}, fiscal year {rates.fiscal_year}")
 
 
-def told(result: Demo, titles: Callable[[int], str]) -> str:
+def describe_demo(result: Demo, titles: Callable[[int], str]) -> str:
     """Return the result as text: totals, shift by error with its standard error, ten largest transitions."""
     simulation = result.simulation
     grouped, summary = simulation.admissions, dict(simulation.summary().select("measure", "mean").iter_rows())
@@ -96,7 +96,7 @@ def told(result: Demo, titles: Callable[[int], str]) -> str:
     return "\n".join(lines)
 
 
-def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
+def compare_recorded_drgs(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
     """Compare the initial DRG with a recorded one.
 
     Returns:
@@ -104,7 +104,7 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
         DRG family, other DRG.
 
     >>> one = pl.DataFrame({"initial_drg": [419], "base_drg": [417], "return_code": ["OK"], "was": [418]})
-    >>> agreement(one, "was").row(0)
+    >>> compare_recorded_drgs(one, "was").row(0)
     ('other severity of the same family', 1)
     """
     initial, was = pl.col("initial_drg").cast(pl.Int64), pl.col(recorded).cast(pl.Int64)
@@ -125,7 +125,7 @@ def agreement(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
     )
 
 
-def saved_figure(result: Demo, path: Path) -> Path:
+def save_figure(result: Demo, path: Path) -> Path:
     """Save the figure of the result: the shift error by error, and the DRG transitions that move most dollars."""
     draws = [partial(plot_shift, result.simulation), partial(plot_transitions, result.simulation)]
-    return saved(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.6))
+    return save_figures(path, draws, heights=(0.9 + 0.5 * (len(result.simulation.scenario.errors) + 1), 6.6))

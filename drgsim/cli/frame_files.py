@@ -19,8 +19,8 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import DrgsimError, InputError, SchemaError
-from drgsim.files.atomic import _check_place, replacing
-from drgsim.files.text_tables import typed_table
+from drgsim.files.atomic import _check_place, replace_whole
+from drgsim.files.text_tables import read_typed_table
 from drgsim.schema import Column, Frame
 
 STREAM = "-"
@@ -33,7 +33,7 @@ _OF_CLAIMS = (("sdx", "sdx_poa"), ("procedures",))
 
 
 @contextmanager
-def incoming(path: str | os.PathLike[str]) -> Iterator[Path]:
+def open_input(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a file to read: `path` itself, or for "-" a copy of standard input, removed afterwards.
 
     No cell of a patient's is left in the messages of errors raised meanwhile.
@@ -73,18 +73,18 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
     >>> read_frame(path, HOSPITALS).row(0)
     ('010001', 334, 0.181)
     """
-    with incoming(path) as file:
-        return typed(_table(file, contract), [contract], where=str(file))
+    with open_input(path) as file:
+        return cast_columns(_table(file, contract), [contract], where=str(file))
 
 
-def typed(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
+def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
     """Return a table with the columns of contracts in their types, others as they are; rows in order.
 
     Raises:
         SchemaError: a value cannot be one of the type; names `where`, row and column.
 
     >>> from drgsim.schema import GROUPED
-    >>> typed(pl.DataFrame({"drg": [419], "severity": ["CC"]}), [GROUPED], where="a file").schema["severity"]
+    >>> cast_columns(pl.DataFrame({"drg": [419], "severity": ["CC"]}), [GROUPED], where="a file").schema["severity"]
     Enum(categories=['NONE', 'CC', 'MCC'])
     """
     known = {column.name: column for contract in contracts for column in contract.columns}
@@ -118,13 +118,13 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     if name == STREAM:
-        text = as_csv(frame)
+        text = to_csv(frame)
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
     check_writable(name)
-    with replacing(name) as begun:
+    with replace_whole(name) as begun:
         if begun.suffix.lower() == ".parquet":
             frame.write_parquet(begun)
         else:
@@ -147,10 +147,10 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
     _check_place(name, Path(name).resolve())
 
 
-def as_csv(frame: pl.DataFrame) -> str:
+def to_csv(frame: pl.DataFrame) -> str:
     r"""Return a frame as CSV.
 
-    >>> as_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
+    >>> to_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
     'sdx\nI10;E119\n'
     """
     return _listless(frame).write_csv()
@@ -162,15 +162,15 @@ def _telling(name: str, as_name: str) -> Iterator[None]:
     try:
         yield
     except DrgsimError as error:
-        raise type(error)(without_cells(str(error).replace(name, as_name))) from error
+        raise type(error)(redact_cells(str(error).replace(name, as_name))) from error
 
 
-def without_cells(message: str) -> str:
+def redact_cells(message: str) -> str:
     """Return a reader's message without the cells it may quote; rows, columns and files stay.
 
-    >>> without_cells("a.csv: admission_id 'MRN-7' is no UInt64 (1 of 3 values).")
+    >>> redact_cells("a.csv: admission_id 'MRN-7' is no UInt64 (1 of 3 values).")
     'a.csv: admission_id (a value) is no UInt64 (1 of 3 values).'
-    >>> without_cells("not a readable csv file: could not parse `F` as dtype `i64` at column 'age'")
+    >>> redact_cells("not a readable csv file: could not parse `F` as dtype `i64` at column 'age'")
     "not a readable csv file: could not parse (a value) as dtype `i64` at column 'age'"
     """
     message = re.sub(r"(parse|adding) `[^`]*(`|$)", r"\1 (a value)", message)
@@ -182,7 +182,7 @@ def _table(file: Path, contract: Frame) -> pl.DataFrame:
         raise InputError(f"{file}: no such file.")
     if not file.name.lower().endswith(SUFFIXES):
         raise InputError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}.")
-    return typed_table(file, lambda name: name in contract.names)
+    return read_typed_table(file, lambda name: name in contract.names)
 
 
 def _read(found: pl.DataType, column: Column) -> pl.Expr:

@@ -16,8 +16,8 @@ import polars as pl
 from drgsim.claims.layouts import read_claims
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.numerics.keyed_random import bits
-from drgsim.pricing.pricer import pay, price
+from drgsim.numerics.keyed_random import random_bits
+from drgsim.pricing.pricer import price, price_stays
 from drgsim.pricing.rates import Rates
 from drgsim.releases.verification import verify
 from drgsim.schema import HOSPITALS, STAYS
@@ -93,7 +93,7 @@ def _tables(root: Path) -> Iterator[Comparison]:
 def _draws(root: Path) -> Iterator[Comparison]:
     """Words of the generator, on which every draw rests."""
     for seed, stream, admission, word in _texts(root, "draws").rows():
-        yield f"draw {stream!r} of {admission}", word, f"{bits(int(seed), stream, [int(admission)]).item():016x}"
+        yield f"draw {stream!r} of {admission}", word, f"{random_bits(int(seed), stream, [int(admission)]).item():016x}"
 
 
 def _groups(root: Path) -> Iterator[Comparison]:
@@ -108,14 +108,14 @@ def _groups(root: Path) -> Iterator[Comparison]:
 
 
 def _prices(root: Path) -> Iterator[Comparison]:
-    """Stays answered by CMS's pricer program: every component, and through `pay` where it joins hospitals."""
+    """Stays answered by CMS's pricer program: every component, and through `price_stays` where it joins hospitals."""
     table, rates = _texts(root, "stays"), Rates.load(_FISCAL_YEAR, folder=root)
     stays = table.select(
         pl.col("case").alias("name"),
         *(_as(column.name, column.dtype) for frame in (STAYS, HOSPITALS) for column in frame.columns
           if column.name in table.columns),
     )  # fmt: skip
-    priced = price(stays.drop("name"), rates, working=True)
+    priced = price_stays(stays.drop("name"), rates, working=True)
     for name in (name.removeprefix("expected_") for name in table.columns if name.startswith("expected_")):
         if name in priced.columns:
             expected = table[f"expected_{name}"].cast(pl.Float64)
@@ -123,7 +123,7 @@ def _prices(root: Path) -> Iterator[Comparison]:
                 yield f"{case}: {name}", round(one, 4), round(found, 4)
     own = [name for name in HOSPITALS.names if name in stays.columns]
     hospitals = stays.select(pl.col("name").alias("hospital_id"), *own)
-    paid = pay(stays.drop(own, "weight", "gmlos_days").rename({"name": "hospital_id"}), hospitals, rates)
+    paid = price(stays.drop(own, "weight", "gmlos_days").rename({"name": "hospital_id"}), hospitals, rates)
     for case, one, found in zip(
         table["case"], table["expected_total_usd"].cast(pl.Float64), paid["total_usd"], strict=True
     ):

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     empty: usable with 43.1: no errors
     0
     """
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         code = int(options.run(options))
         sys.stdout.flush()
@@ -56,26 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(f"a defect of drgsim ({type(error).__name__}); {TRACEBACK}=1 shows where", DEFECT)
 
 
-def parser() -> Parser:
+def build_parser() -> Parser:
     """Return what understands the arguments.
 
-    >>> parser().parse_args(["group", "claims.csv"]).out
+    >>> build_parser().parse_args(["group", "claims.csv"]).out
     '-'
     """
     made = Parser(
         prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.", allow_abbrev=False
     )
-    made.add_argument("--version", action="version", version=about())
+    made.add_argument("--version", action="version", version=describe_installation())
     commands = made.add_subparsers(required=True, dest="command", metavar="COMMAND", parser_class=Parser)
-    cli_claims.add(commands)
-    cli_tables.add(commands)
+    cli_claims.add_admission_commands(commands)
+    cli_tables.add_table_commands(commands)
     return made
 
 
-def about() -> str:
+def describe_installation() -> str:
     """Return the release, the grouper versions and what they run on.
 
-    >>> about().startswith("drgsim ")
+    >>> describe_installation().startswith("drgsim ")
     True
     """
     known = versions()

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.cli.console import DONE, WRONG, Commands, Options, columns, command, group_of, said
+from drgsim.cli.console import (
+    DONE,
+    WRONG,
+    Commands,
+    Options,
+    add_command,
+    add_command_group,
+    align_columns,
+    report_progress,
+)
 from drgsim.cli.frame_files import STREAM, check_writable, write_frame
 from drgsim.cli.installation_check import selftest
 from drgsim.exceptions import InputError, did_you_mean
@@ -22,11 +31,11 @@ from drgsim.tables.table_set import TableSet, versions
 _OUT = ".parquet or .csv; - (default) is CSV on standard output"
 
 
-def add(commands: Commands) -> None:
+def add_table_commands(commands: Commands) -> None:
     """Declare the commands."""
-    _add_tables(group_of(commands, "tables", does="look at grouper versions and the table folder"))
-    _add_scenarios(group_of(commands, "scenarios", does="look at scenarios of coding errors"))
-    command(
+    _add_tables(add_command_group(commands, "tables", does="look at grouper versions and the table folder"))
+    _add_scenarios(add_command_group(commands, "scenarios", does="look at scenarios of coding errors"))
+    add_command(
         commands,
         "selftest",
         _selftest,
@@ -37,9 +46,9 @@ def add(commands: Commands) -> None:
 
 
 def _add_tables(own: Commands) -> None:
-    one = command(own, "list", _list, does="list the grouper versions", example="drgsim tables list")
+    one = add_command(own, "list", _list, does="list the grouper versions", example="drgsim tables list")
     _folder(one)
-    one = command(
+    one = add_command(
         own,
         "show",
         _show,
@@ -50,7 +59,7 @@ def _add_tables(own: Commands) -> None:
     one.add_argument("table", metavar="TABLE", nargs="?", help="such as diagnoses or formulas")
     one.add_argument("out", metavar="OUT", nargs="?", default=STREAM, help=_OUT)
     _folder(one)
-    one = command(
+    one = add_command(
         own,
         "verify",
         _verify,
@@ -59,7 +68,7 @@ def _add_tables(own: Commands) -> None:
         about="Ends with code 1 if anything is wrong.",
     )
     _folder(one)
-    one = command(
+    one = add_command(
         own,
         "diff",
         _diff,
@@ -71,7 +80,7 @@ def _add_tables(own: Commands) -> None:
     one.add_argument("out", metavar="OUT", nargs="?", default=STREAM, help=_OUT)
     _folder(one)
     one.add_argument("--new-folder", metavar="FOLDER", help="the table folder of NEW (default: that of OLD)")
-    one = command(
+    one = add_command(
         own,
         "import",
         _import,
@@ -93,8 +102,8 @@ def _add_tables(own: Commands) -> None:
 
 
 def _add_scenarios(own: Commands) -> None:
-    command(own, "list", _scenarios, does="list the shipped scenarios", example="drgsim scenarios list")
-    one = command(
+    add_command(own, "list", _scenarios, does="list the shipped scenarios", example="drgsim scenarios list")
+    one = add_command(
         own,
         "show",
         _scenario,
@@ -102,7 +111,7 @@ def _add_scenarios(own: Commands) -> None:
         example="drgsim scenarios show illustration > mine.toml",
     )
     one.add_argument("scenario", metavar="SCENARIO", help="a shipped scenario, or a TOML file")
-    one = command(
+    one = add_command(
         own,
         "check",
         _check,
@@ -126,7 +135,7 @@ def _list(options: Options) -> int:
         (one.version, str(one.fiscal_year), one.effective_from, one.effective_to, one.drg_titles.height)
         for one in loaded
     ]
-    print(columns(rows, ("version", "fiscal year", "from", "to", "DRGs")))
+    print(align_columns(rows, ("version", "fiscal year", "from", "to", "DRGs")))
     return DONE
 
 
@@ -135,7 +144,7 @@ def _show(options: Options) -> int:
     tables = TableSet.load(options.version, folder=options.folder)
     frames = {name: frame for name in vars(tables) if isinstance(frame := getattr(tables, name), pl.DataFrame)}
     if options.table is None:
-        print(columns([(name, frame.height) for name, frame in frames.items()], ("table", "rows")))
+        print(align_columns([(name, frame.height) for name, frame in frames.items()], ("table", "rows")))
         return DONE
     if options.table not in frames:
         hint = did_you_mean(options.table, frames) or f" Known: {', '.join(frames)}."
@@ -162,7 +171,7 @@ def _diff(options: Options) -> int:
     counts = ", ".join(
         f"{number:,} {change}" for change, number in changes["change"].value_counts().sort("change").rows()
     )
-    said(options, f"{old.version} to {new.version}: {counts or 'no difference'}")
+    report_progress(options, f"{old.version} to {new.version}: {counts or 'no difference'}")
     return DONE
 
 
@@ -183,7 +192,9 @@ def _day(text: str) -> dt.date:
 def _scenarios(_options: Options) -> int:
     loaded = {name: Scenario.load(name) for name in presets()}
     print(
-        columns([(name, len(one.errors), one.title) for name, one in loaded.items()], ("scenario", "errors", "title"))
+        align_columns(
+            [(name, len(one.errors), one.title) for name, one in loaded.items()], ("scenario", "errors", "title")
+        )
     )
     return DONE
 
@@ -203,9 +214,9 @@ def _check(options: Options) -> int:
 
 def _selftest(options: Options) -> int:
     found = selftest()
-    print(columns(found.select("check", "compared", "wrong").rows(), ("check", "compared", "wrong")))
+    print(align_columns(found.select("check", "compared", "wrong").rows(), ("check", "compared", "wrong")))
     wrong = found.filter(pl.col("wrong") > 0)
     for check, what, expected, got in wrong.select("check", "what", "expected", "found").rows():
         print(f"{check}: {what}: expected {expected}, found {got}")
-    said(options, "this installation differs" if wrong.height else "this installation works")
+    report_progress(options, "this installation differs" if wrong.height else "this installation works")
     return WRONG if wrong.height else DONE

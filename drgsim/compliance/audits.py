@@ -1,6 +1,6 @@
 """One audit, and thousands: sample, review, estimate, and recover at the lower limit.
 
-`audit` is replicate 0 of `simulated`; `coverage` says how often a design's limits hold the truth and what it
+`audit` is replicate 0 of `simulate_audits`; `coverage` says how often a design's limits hold the truth and what it
 brings and costs. Both dollars of a claim are known here because the errors were simulated; a real audit learns
 `correct_usd` of the reviewed claims alone, and nothing here looks at it before a claim is reviewed.
 """
@@ -19,17 +19,24 @@ from drgsim.compliance.extrapolation import (
     ESTIMATORS,
     Estimate,
     Moments,
-    checked_level,
-    estimated,
-    known_estimator,
-    share,
+    check_estimator,
+    check_level,
+    estimate_share,
+    extrapolate,
 )
-from drgsim.compliance.reviewers import Reviewers, reviewed
-from drgsim.compliance.sampling import Design, Layout, ProbeThenFull, SimpleRandom, Stratified, batches, layout, samples
+from drgsim.compliance.reviewers import Reviewers, review_claims
+from drgsim.compliance.sampling import (
+    ClaimLayout,
+    Design,
+    ProbeThenFull,
+    SimpleRandom,
+    Stratified,
+    draw_samples,
+    lay_out_claims,
+    split_replicates,
+)
 from drgsim.exceptions import InputError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from drgsim.numerics.arrays import FloatArray, Int64Array
 
 PERFECT = Reviewers()
 
@@ -38,7 +45,7 @@ PERFECT = Reviewers()
 class Audit:
     """What one audit found.
 
-    `estimates` has a row a measure; `reviewed` a row a claim reviewed, in order of stratum and id, with what was
+    `estimates` has a row a measure; `review_claims` a row a claim reviewed, in order of stratum and id, with what was
     found of it. Where a probe did not trigger the full sample, `is_extrapolated` is false and the recovery is
     what the probe itself found.
 
@@ -95,13 +102,13 @@ def audit(
     """
     _checked_arguments([estimator], level)
     once = np.zeros(1, np.uint64)
-    review = _review(layout(claims, _first(design)), reviewers, seed, once)
+    review = _review(lay_out_claims(claims, _first(design)), reviewers, seed, once)
     _needs_billed([estimator], review.laid)
     is_extrapolated, count = bool(_goes_on(review, design)[0]), review.found.shape[1]
     if isinstance(design, ProbeThenFull) and is_extrapolated:
-        probe, review = review, _review(layout(claims, design.full), reviewers, seed, once)
+        probe, review = review, _review(lay_out_claims(claims, design.full), reviewers, seed, once)
         count = int(_different(probe.drawn_ids(), review.drawn_ids())[0])
-    net = estimated(review.moments(), estimator, level=level)
+    net = extrapolate(review.moments(), estimator, level=level)
     recovery = float(net.lower[0]) if is_extrapolated else float(review.found.sum())
     return Audit(
         design=design,
@@ -115,7 +122,7 @@ def audit(
     )
 
 
-def simulated(
+def simulate_audits(
     claims: pl.DataFrame,
     design: Design,
     *,
@@ -134,13 +141,13 @@ def simulated(
 
     Returns:
         A row a replicate and estimator: `estimator`, `replicate`, `point_usd`, `standard_error_usd`, `lower_usd`,
-        `upper_usd` (net overpayment), `is_extrapolated`, `recovery_usd`, `reviewed` (claims), `cost_usd`.
+        `upper_usd` (net overpayment), `is_extrapolated`, `recovery_usd`, `review_claims` (claims), `cost_usd`.
 
     Raises:
         SchemaError, InputError: as `audit`; or there are no replicates.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
-    >>> table = simulated(claims, SimpleRandom(30), seed=1, replicates=5, estimators=["difference"])
+    >>> table = simulate_audits(claims, SimpleRandom(30), seed=1, replicates=5, estimators=["difference"])
     >>> table["recovery_usd"][0] == audit(claims, SimpleRandom(30), seed=1).recovery_usd
     True
     """
@@ -167,7 +174,7 @@ def coverage(
     """Measure what a design does on a population whose errors are known, over many audits.
 
     Args:
-        claims, design, seed, replicates, estimators, reviewers, level: as in `simulated`.
+        claims, design, seed, replicates, estimators, reviewers, level: as in `simulate_audits`.
 
     Returns:
         A row an estimator: `estimator`, `truth_usd` (net overpayment), `mean_usd` and `bias_usd` of the point
@@ -175,13 +182,13 @@ def coverage(
         `coverage`, the share of intervals that hold the truth, with `coverage_error`; `lower_holds`, the share of
         lower limits not above the truth (nominal (1 + level) / 2); `half_width_usd`, mean; `recovery_usd`, mean,
         and `recovered`, its share of the truth (null without one); `extrapolated`, the share of audits with a
-        full sample; `reviewed`, mean claims; `cost_usd`, mean. Coverage below `level` is anti-conservative.
+        full sample; `review_claims`, mean claims; `cost_usd`, mean. Coverage below `level` is anti-conservative.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> coverage(claims, SimpleRandom(100), seed=1, replicates=3).select("estimator", "bias_usd", "coverage").rows()
     [('difference', 0.0, 1.0), ('mean_per_unit', 0.0, 1.0), ('ratio', 0.0, 1.0)]
     """
-    table = simulated(
+    table = simulate_audits(
         claims, design, seed=seed, replicates=replicates, estimators=estimators, reviewers=reviewers, level=level
     )
     truth = float((claims["billed_usd"] - claims["correct_usd"]).sum())
@@ -216,16 +223,16 @@ def coverage(
 class _Review:
     """Reviewed samples of some replicates: places drawn by stratum and what was found, (replicates, n)."""
 
-    laid: Layout
-    places: list[Ints]
-    found: Floats
+    laid: ClaimLayout
+    places: list[Int64Array]
+    found: FloatArray
 
-    def moments(self, found: Floats | None = None) -> Moments:
+    def moments(self, found: FloatArray | None = None) -> Moments:
         """Return the moments of the samples, of the net findings by default."""
-        strata = samples(self.laid, self.places, self.found if found is None else found)
+        strata = draw_samples(self.laid, self.places, self.found if found is None else found)
         return Moments.of(strata, self.laid.sizes.tolist(), float(self.laid.billed.sum()))
 
-    def at(self) -> Ints:
+    def at(self) -> Int64Array:
         """Return the places drawn, all strata side by side."""
         return np.concatenate(self.places, axis=1)
 
@@ -233,10 +240,10 @@ class _Review:
         return self.laid.ids[self.at()]
 
 
-def _review(laid: Layout, reviewers: Reviewers, seed: int, replicates: NDArray[np.uint64]) -> _Review:
+def _review(laid: ClaimLayout, reviewers: Reviewers, seed: int, replicates: NDArray[np.uint64]) -> _Review:
     places = laid.drawn(seed, replicates)
     at = np.concatenate(places, axis=1)
-    found = reviewed(laid.over[at], laid.billed[at], laid.ids[at], reviewers, seed=seed, slots=replicates[:, None])
+    found = review_claims(laid.over[at], laid.billed[at], laid.ids[at], reviewers, seed=seed, slots=replicates[:, None])
     return _Review(laid, places, found)
 
 
@@ -261,10 +268,10 @@ def _replicated(
     reviewers: Reviewers,
     level: float,
 ) -> Iterator[pl.DataFrame]:
-    first = layout(claims, _first(design))
-    full = layout(claims, design.full) if isinstance(design, ProbeThenFull) else None
+    first = lay_out_claims(claims, _first(design))
+    full = lay_out_claims(claims, design.full) if isinstance(design, ProbeThenFull) else None
     _needs_billed(estimators, first)
-    for numbers in batches(replicates, len(claims)):
+    for numbers in split_replicates(replicates, len(claims)):
         probe = _review(first, reviewers, seed, numbers)
         goes_on = _goes_on(probe, design)
         count = np.full(len(numbers), probe.found.shape[1])
@@ -272,10 +279,10 @@ def _replicated(
         if whole is not None:
             count[goes_on] = _different(probe.drawn_ids()[goes_on], whole.drawn_ids())
         for estimator in estimators:
-            found = estimated(probe.moments(), estimator, level=level)
+            found = extrapolate(probe.moments(), estimator, level=level)
             columns = {name: getattr(found, name) for name in ("point", "standard_error", "lower", "upper")}
             if whole is not None:
-                later = estimated(whole.moments(), estimator, level=level)
+                later = extrapolate(whole.moments(), estimator, level=level)
                 columns = {name: _put(old, goes_on, getattr(later, name)) for name, old in columns.items()}
             recovery = np.where(goes_on, columns["lower"], probe.found.sum(axis=1))
             yield pl.DataFrame(
@@ -291,13 +298,13 @@ def _replicated(
             )
 
 
-def _different(probe: NDArray[np.uint64], full: NDArray[np.uint64]) -> Ints:
+def _different(probe: NDArray[np.uint64], full: NDArray[np.uint64]) -> Int64Array:
     """Return how many different claims each replicate reviewed in its probe and its full sample."""
     both = np.sort(np.concatenate([probe, full], axis=1), axis=1)
     return np.asarray(1 + (both[:, 1:] != both[:, :-1]).sum(axis=1))
 
 
-def _put(values: Floats, where: NDArray[np.bool_], others: Floats) -> Floats:
+def _put(values: FloatArray, where: NDArray[np.bool_], others: FloatArray) -> FloatArray:
     changed = values.copy()
     changed[where] = others
     return changed
@@ -312,7 +319,7 @@ def _estimates(review: _Review, estimator: str, level: float) -> pl.DataFrame:
         "underpaid": np.maximum(-found, 0.0),
         "gross": np.abs(found),
     }
-    totals = {name: estimated(review.moments(amount), estimator, level=level) for name, amount in amounts.items()}
+    totals = {name: extrapolate(review.moments(amount), estimator, level=level) for name, amount in amounts.items()}
     rows: list[tuple[str, str, float, float, float, float]]
     rows = [(name, "USD", *_numbers(total)) for name, total in totals.items()]
     if billed > 0:
@@ -322,7 +329,7 @@ def _estimates(review: _Review, estimator: str, level: float) -> pl.DataFrame:
     ends = np.cumsum([0, *(place.shape[1] for place in review.places)]).tolist()
     for name, hit in hits.items():
         strata = [hit[0, a:b].astype(np.float64) for a, b in pairwise(ends)]
-        rows.append((name, "1", *share(strata, review.laid.sizes.tolist(), level=level)))
+        rows.append((name, "1", *estimate_share(strata, review.laid.sizes.tolist(), level=level)))
     return pl.DataFrame(rows, schema=["measure", "unit", "point", "standard_error", "lower", "upper"], orient="row")
 
 
@@ -346,10 +353,10 @@ def _checked_arguments(estimators: Sequence[str], level: float) -> None:
     if isinstance(estimators, str):
         raise InputError(f"estimators is {estimators!r}; expected a list, such as [{estimators!r}].")
     for estimator in estimators:
-        known_estimator(estimator)
-    checked_level(level)
+        check_estimator(estimator)
+    check_level(level)
 
 
-def _needs_billed(estimators: Sequence[str], laid: Layout) -> None:
+def _needs_billed(estimators: Sequence[str], laid: ClaimLayout) -> None:
     if "ratio" in estimators and laid.billed.sum() == 0:
         raise InputError("the ratio estimator needs billed dollars; all claims together were billed 0.")

@@ -13,7 +13,7 @@ import polars as pl
 
 from drgsim.compliance.audits import PERFECT, coverage
 from drgsim.compliance.reviewers import Reviewers
-from drgsim.compliance.sampling import Design, ProbeThenFull, SimpleRandom, layout
+from drgsim.compliance.sampling import Design, ProbeThenFull, SimpleRandom, lay_out_claims
 from drgsim.exceptions import InputError
 
 
@@ -99,7 +99,7 @@ def consequences(
 
 def _detection(claims: pl.DataFrame, design: Design, extrapolated: float, found: float) -> pl.DataFrame:
     """Return strata with their claims, overpaid claims and the probability that one of these is found."""
-    laid = layout(claims, design.full if isinstance(design, ProbeThenFull) else design)
+    laid = lay_out_claims(claims, design.full if isinstance(design, ProbeThenFull) else design)
     drawn = laid.take / laid.sizes
     if isinstance(design, ProbeThenFull):
         probe = design.probe / len(claims)

@@ -20,11 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, did_you_mean
-
-Floats = NDArray[np.float64]
+from drgsim.numerics.arrays import FloatArray
 
 ESTIMATORS = ("difference", "mean_per_unit", "ratio")
 
@@ -41,17 +39,17 @@ class Moments:
     ([20.0], [800.0])
     """
 
-    claims: Floats
-    reviewed: Floats
+    claims: FloatArray
+    reviewed: FloatArray
     billed_total: float
-    mean_billed: Floats
-    mean_over: Floats
-    var_billed: Floats
-    var_over: Floats
-    covariance: Floats
+    mean_billed: FloatArray
+    mean_over: FloatArray
+    var_billed: FloatArray
+    var_over: FloatArray
+    covariance: FloatArray
 
     @classmethod
-    def of(cls, strata: Sequence[tuple[Floats, Floats]], claims: Sequence[int], billed_total: float) -> Moments:
+    def of(cls, strata: Sequence[tuple[FloatArray, FloatArray]], claims: Sequence[int], billed_total: float) -> Moments:
         """Return the moments of (billed, overpaid) samples, a pair of (..., n) arrays a stratum [USD]."""
         reviewed = np.array([billed.shape[-1] for billed, _ in strata], np.float64)
         by_stratum = [_moments(billed, over) for billed, over in strata]
@@ -59,7 +57,7 @@ class Moments:
         return cls(np.asarray(claims, np.float64), reviewed, billed_total, *columns)
 
 
-def _moments(billed: Floats, over: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def _moments(billed: FloatArray, over: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     mean_billed, mean_over = billed.mean(axis=-1), over.mean(axis=-1)
     from_billed, from_over = billed - mean_billed[..., None], over - mean_over[..., None]
     divisor = max(billed.shape[-1] - 1, 1)
@@ -72,19 +70,19 @@ def _moments(billed: Floats, over: Floats) -> tuple[Floats, Floats, Floats, Floa
 class Estimate:
     """A total and its two-sided limits, (...) each [USD]; `degrees` of freedom of Student's t.
 
-    >>> census = estimated(Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [2], 400.0))
+    >>> census = extrapolate(Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [2], 400.0))
     >>> float(census.lower), float(census.point), float(census.upper)
     (40.0, 40.0, 40.0)
     """
 
-    point: Floats
-    standard_error: Floats
-    lower: Floats
-    upper: Floats
-    degrees: Floats
+    point: FloatArray
+    standard_error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    degrees: FloatArray
 
 
-def estimated(moments: Moments, estimator: str = "difference", *, level: float = 0.90) -> Estimate:
+def extrapolate(moments: Moments, estimator: str = "difference", *, level: float = 0.90) -> Estimate:
     """Return the estimated total overpayment of the population, net of underpayments.
 
     Args:
@@ -100,14 +98,14 @@ def estimated(moments: Moments, estimator: str = "difference", *, level: float =
         InputError: the estimator is not known or the level not between 0 and 1.
 
     >>> x, d = np.array([100.0, 200.0, 300.0, 400.0]), np.array([0.0, 0.0, 30.0, 10.0])
-    >>> found = estimated(Moments.of([(x, d)], [100], 25_000.0))
+    >>> found = extrapolate(Moments.of([(x, d)], [100], 25_000.0))
     >>> [round(float(v), 2) for v in (found.point, found.standard_error, found.lower, found.degrees)]
     [1000.0, 692.82, -630.46, 3.0]
     """
     from scipy import stats
 
-    known_estimator(estimator)
-    checked_level(level)
+    check_estimator(estimator)
+    check_level(level)
     scale = moments.claims * (moments.claims - moments.reviewed) / moments.reviewed
     variances = scale * _deviation(moments, estimator)
     variance = variances.sum(axis=-1)
@@ -119,7 +117,7 @@ def estimated(moments: Moments, estimator: str = "difference", *, level: float =
     return Estimate(point, error, point - half, point + half, degrees)
 
 
-def _total(moments: Moments, estimator: str) -> Floats:
+def _total(moments: Moments, estimator: str) -> FloatArray:
     over, billed = ((moments.claims * mean).sum(axis=-1) for mean in (moments.mean_over, moments.mean_billed))
     if estimator == "difference":
         return np.asarray(over)
@@ -128,7 +126,7 @@ def _total(moments: Moments, estimator: str) -> Floats:
     return np.asarray(moments.billed_total * _ratio(over, billed))
 
 
-def _deviation(moments: Moments, estimator: str) -> Floats:
+def _deviation(moments: Moments, estimator: str) -> FloatArray:
     """Return the variance within strata of what the estimator leaves unexplained, (..., h) [USD²]."""
     if estimator == "difference":
         return moments.var_over
@@ -142,12 +140,14 @@ def _deviation(moments: Moments, estimator: str) -> Floats:
     return np.maximum(left, 0.0)  # rounding, where d is proportional to x
 
 
-def _ratio(over: Floats, billed: Floats) -> Floats:
+def _ratio(over: FloatArray, billed: FloatArray) -> FloatArray:
     """Return over / billed; a sample billed nothing was overpaid nothing that a ratio could tell."""
     return np.where(billed == 0, np.nan, over / np.where(billed == 0, 1.0, billed))
 
 
-def share(hits: Sequence[Floats], claims: Sequence[int], *, level: float = 0.90) -> tuple[float, float, float, float]:
+def estimate_share(
+    hits: Sequence[FloatArray], claims: Sequence[int], *, level: float = 0.90
+) -> tuple[float, float, float, float]:
     """Return the share of claims with a property: point, standard error, lower and upper limit, 0 to 1.
 
     Args:
@@ -158,14 +158,14 @@ def share(hits: Sequence[Floats], claims: Sequence[int], *, level: float = 0.90)
     Limits are Clopper and Pearson's at the sample's effective size (Korn and Graubard, Survey Methodology, 1998),
     finite-population correction included, so that a sample without any hit still has an upper limit.
 
-    >>> [round(v, 4) for v in share([np.array([1.0] * 3 + [0.0] * 17)], [10**9])]
+    >>> [round(v, 4) for v in estimate_share([np.array([1.0] * 3 + [0.0] * 17)], [10**9])]
     [0.15, 0.0819, 0.0422, 0.3437]
     """
     from scipy import stats
 
-    checked_level(level)
+    check_level(level)
     moments = Moments.of([(hit, hit) for hit in hits], claims, 0.0)
-    found = estimated(moments, level=level)
+    found = extrapolate(moments, level=level)
     total = moments.claims.sum()
     p, error = float(found.point / total), float(found.standard_error / total)
     reviewed = float(moments.reviewed.sum())
@@ -180,14 +180,14 @@ def share(hits: Sequence[Floats], claims: Sequence[int], *, level: float = 0.90)
     return p, error, lower, upper
 
 
-def known_estimator(estimator: str) -> None:
+def check_estimator(estimator: str) -> None:
     """Raise InputError unless the estimator is one of `ESTIMATORS`."""
     if estimator not in ESTIMATORS:
         hint = did_you_mean(str(estimator), ESTIMATORS) or f" Known: {', '.join(ESTIMATORS)}."
         raise InputError(f"no estimator {estimator!r}.{hint}")
 
 
-def checked_level(level: float) -> None:
+def check_level(level: float) -> None:
     """Raise InputError unless the confidence level lies between 0 and 1."""
     if not 0 < level < 1:
         raise InputError(

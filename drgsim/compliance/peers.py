@@ -25,7 +25,7 @@ NUMBERS = (
 """Columns of a profile beside its keys."""
 
 
-def compared(
+def compare_with_peers(
     values: pl.DataFrame, within: Sequence[str], *, low: float, high: float, fewest: int, two_sided: pl.Expr
 ) -> pl.DataFrame:
     """Add percentile, thresholds and outlier flag to values of many hospitals.
@@ -43,7 +43,7 @@ def compared(
         the low one. Where both thresholds are one value nobody stands out.
 
     >>> values = pl.DataFrame({"measure": ["m"] * 5, "value": [1.0, 2.0, 3.0, 4.0, 9.0]})
-    >>> told = compared(values, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    >>> told = compare_with_peers(values, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
     >>> told.select("percentile", "outlier").rows()
     [(0.0, 'LOW'), (20.0, 'NONE'), (40.0, 'NONE'), (60.0, 'NONE'), (80.0, 'HIGH')]
     """
@@ -57,10 +57,10 @@ def compared(
         low_threshold=pl.when(compares & two_sided).then(bottom),
         high_threshold=pl.when(compares).then(top),
     )
-    return told.with_columns(outlier=flagged(value, pl.col("low_threshold"), pl.col("high_threshold")))
+    return told.with_columns(outlier=flag_outliers(value, pl.col("low_threshold"), pl.col("high_threshold")))
 
 
-def flagged(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+def flag_outliers(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
     """Return HIGH, LOW or NONE; a null value or threshold is no outlier."""
     return (
         pl.when((value >= high).fill_null(value=False))
@@ -72,7 +72,7 @@ def flagged(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
     )
 
 
-def standing_out(
+def find_new_outliers(
     before: pl.DataFrame, after: pl.DataFrame, *, thresholds: Literal["before", "after"] = "before"
 ) -> pl.DataFrame:
     """Return who would newly stand out: outliers after a change that were not the same outliers before.
@@ -92,9 +92,9 @@ def standing_out(
 
     >>> def told(values):
     ...     table = pl.DataFrame({"hospital_id": list("abcde"), "measure": ["m"] * 5, "value": values})
-    ...     table = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    ...     table = compare_with_peers(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
     ...     return table.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=False)
-    >>> standing_out(told([1.0, 2.0, 3.0, 4.0, 4.0]), told([1.0, 2.0, 6.0, 4.0, 4.0])).row(0)
+    >>> find_new_outliers(told([1.0, 2.0, 3.0, 4.0, 4.0]), told([1.0, 2.0, 6.0, 4.0, 4.0])).row(0)
     ('c', 'm', 3.0, 6.0, 4.0, 'NONE', 'HIGH')
     """
     if thresholds not in ("before", "after"):
@@ -107,7 +107,7 @@ def standing_out(
     # A hospital that had no row before was no outlier.
     was = pl.col("outlier_before").fill_null(pl.lit("NONE", Outlier))
     return (
-        both.with_columns(outlier=flagged(pl.col("value"), low, high), outlier_before=was)
+        both.with_columns(outlier=flag_outliers(pl.col("value"), low, high), outlier_before=was)
         .filter(pl.col("outlier") != "NONE", pl.col("outlier") != pl.col("outlier_before"))
         .select(
             *keys,
@@ -120,7 +120,7 @@ def standing_out(
     )
 
 
-def until_standing_out(
+def find_rates_until_outlier(
     profiles: Mapping[float, pl.DataFrame] | Callable[[float], pl.DataFrame],
     scales: Sequence[float] | None = None,
     *,
@@ -132,7 +132,7 @@ def until_standing_out(
         profiles: a profile for each scale of error, or a function that makes it. The lowest scale is the state
             before.
         scales: the scales to try, for a function.
-        thresholds: as in `standing_out`.
+        thresholds: as in `find_new_outliers`.
 
     Returns:
         The keys, `measure`, `outlier`, `scale`, the lowest tried at which the hospital newly stands out, and
@@ -140,14 +140,14 @@ def until_standing_out(
 
     Raises:
         InputError: fewer than two scales, or scales beside a mapping.
-        SchemaError: as in `standing_out`.
+        SchemaError: as in `find_new_outliers`.
 
     >>> def told(extra):
     ...     table = pl.DataFrame({"hospital_id": list("abcde"), "value": [1.0, 2.0, 3.0 + extra, 4.0, 4.0]})
     ...     table = table.insert_column(1, pl.lit("m").alias("measure"))
-    ...     table = compared(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    ...     table = compare_with_peers(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
     ...     return table.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=False)
-    >>> until_standing_out(told, [0.0, 0.5, 2.0]).row(0)
+    >>> find_rates_until_outlier(told, [0.0, 0.5, 2.0]).row(0)
     ('c', 'm', 'HIGH', 2.0, 0.5)
     """
     if callable(profiles):
@@ -159,7 +159,7 @@ def until_standing_out(
     order = sorted(profiles)
     found = []
     for below, scale in pairwise(order):
-        out = standing_out(profiles[order[0]], profiles[scale], thresholds=thresholds)
+        out = find_new_outliers(profiles[order[0]], profiles[scale], thresholds=thresholds)
         found.append(out.with_columns(scale=pl.lit(scale, pl.Float64), scale_below=pl.lit(below, pl.Float64)))
     keys = _keys(profiles[order[0]], profiles[order[0]])
     first = pl.concat(found).unique([*keys, "outlier"], keep="first", maintain_order=True)

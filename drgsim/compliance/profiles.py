@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from drgsim.compliance.peers import NUMBERS, compared
-from drgsim.compliance.severity_support import surviving
-from drgsim.compliance.target_areas import Measure, Measures, has
+from drgsim.compliance.peers import NUMBERS, compare_with_peers
+from drgsim.compliance.severity_support import count_supporting_severity
+from drgsim.compliance.target_areas import Measure, Measures, name_diagnosis_column
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
-from drgsim.schema import ADMISSIONS, GROUPED, Frame, Severity, checked
-from drgsim.tables.drg_families import families
+from drgsim.schema import ADMISSIONS, GROUPED, Frame, Severity, check_frame
+from drgsim.tables.drg_families import list_families
 from drgsim.tables.table_set import TableSet
 
 _INPUT = Frame(
@@ -77,7 +77,7 @@ def profile(
     counts = rows.group_by(kept).agg(_sums(computed))
     table = pl.concat(_long(counts, kept, measure, place) for place, measure in enumerate(computed))
     table = _suppressed(table, measures.fewest_discharges)
-    table = compared(
+    table = compare_with_peers(
         table,
         ["measure", *([peers] if peers else [])],
         low=measures.low_percentile,
@@ -121,14 +121,14 @@ def _prepared(
     hospital_status: str,
 ) -> pl.DataFrame:
     """Return the columns conditions speak of, (n,) rows in order."""
-    frame = checked(grouped, _INPUT, needs=["los_days"])
+    frame = check_frame(grouped, _INPUT, needs=["los_days"])
     if rates is not None:
         weight = with_weights(grouped, rates)["weight"]
     elif "weight" in grouped.columns:
         weight = grouped["weight"].cast(pl.Float64)
     else:
         raise SchemaError("admissions lack the column weight; give rates, or add it by with_weights(grouped, rates).")
-    known = families(tables)
+    known = list_families(tables)
     # Ungroupable discharges have no type; their DRG has no formula.
     groupable = frame.filter(pl.col("drg_type") != "NONE")["drg"]
     strange = groupable.filter(~groupable.is_in(known["drg"].implode()))
@@ -138,8 +138,8 @@ def _prepared(
             "pass the tables they were grouped with."
         )
     conditions = [condition for m in computed for condition in (m.numerator, m.denominator)]
-    having = {has(c.diagnoses): c.diagnoses for c in conditions if c.diagnoses}
-    counts = surviving(grouped, tables, hospital_status=hospital_status, having=having)
+    having = {name_diagnosis_column(c.diagnoses): c.diagnoses for c in conditions if c.diagnoses}
+    counts = count_supporting_severity(grouped, tables, hospital_status=hospital_status, having=having)
     level = pl.col("severity").cast(Severity)
     tier = (
         pl.when(pl.col("splits_mcc") & (level == "MCC"))

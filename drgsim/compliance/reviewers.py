@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
-from drgsim.numerics.keyed_random import as_normal, uniform
-
-Floats = NDArray[np.float64]
-Keys = NDArray[np.uint64]
+from drgsim.numerics.arrays import FloatArray, UInt64Array
+from drgsim.numerics.keyed_random import to_normal, uniform
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,9 @@ class Reviewers:
             )
 
 
-def reviewed(over: Floats, billed: Floats, ids: Keys, reviewers: Reviewers, *, seed: int, slots: Keys) -> Floats:
+def review_claims(
+    over: FloatArray, billed: FloatArray, ids: UInt64Array, reviewers: Reviewers, *, seed: int, slots: UInt64Array
+) -> FloatArray:
     """Return what reviewers find each claim overpaid, (...) [USD], negative where underpaid.
 
     Args:
@@ -60,12 +59,12 @@ def reviewed(over: Floats, billed: Floats, ids: Keys, reviewers: Reviewers, *, s
         slots: replicate of each claim; broadcast against ids.
 
     >>> over, billed, ids = np.array([500.0, 0.0]), np.full(2, 9e3), np.arange(2, dtype=np.uint64)
-    >>> reviewed(over, billed, ids, Reviewers(), seed=1, slots=np.zeros(2, np.uint64)).tolist()
+    >>> review_claims(over, billed, ids, Reviewers(), seed=1, slots=np.zeros(2, np.uint64)).tolist()
     [500.0, 0.0]
     """
     wrong, found, sd = over != 0, over, reviewers.amount_log_sd
     if sd > 0:
-        z = as_normal(uniform(seed, "review, amount", ids, slots).ravel()).reshape(over.shape)
+        z = to_normal(uniform(seed, "review, amount", ids, slots).ravel()).reshape(over.shape)
         found = np.minimum(over * np.exp(sd * z - sd * sd / 2), billed)
     u = uniform(seed, "review, judgement", ids, slots)
     found = np.where(wrong & (u < reviewers.sensitivity), found, 0.0)

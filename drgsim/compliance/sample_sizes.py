@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from drgsim.compliance.extrapolation import Moments, estimated
-from drgsim.compliance.sampling import FEWEST, Layout, SimpleRandom, Stratified, layout
+from drgsim.compliance.extrapolation import Moments, extrapolate
+from drgsim.compliance.sampling import FEWEST, ClaimLayout, SimpleRandom, Stratified, lay_out_claims
 from drgsim.exceptions import InputError
 
 
@@ -73,7 +73,7 @@ def sample_size(
     if wanted is None or not 0 < wanted < np.inf:
         raise InputError(f"the wanted precision is {wanted!r}; expected a positive number.")
     template = stratified or SimpleRandom(0)
-    laid = layout(claims, replace(template, claims=len(claims)))
+    laid = lay_out_claims(claims, replace(template, claims=len(claims)))
     factor = _factor(len(claims), population, stratified)
     net = float(laid.over.sum()) * factor
     if relative is not None and net == 0:
@@ -103,7 +103,7 @@ def _factor(claims: int, population: int | None, stratified: Stratified | None) 
     return population / claims
 
 
-def _moments(laid: Layout, factor: float) -> Moments:
+def _moments(laid: ClaimLayout, factor: float) -> Moments:
     """Return the moments of the claims as if all were reviewed, of a population `factor` times as large."""
     strata = [(laid.billed[a:b], laid.over[a:b]) for a, b in pairwise(laid.start.tolist())]
     sizes = [round(size * factor) for size in laid.sizes.tolist()]
@@ -113,6 +113,6 @@ def _moments(laid: Layout, factor: float) -> Moments:
 def _half_width(
     whole: Moments, claims: pl.DataFrame, design: SimpleRandom | Stratified, n: int, estimator: str, level: float
 ) -> float:
-    take = np.array([n]) if isinstance(design, SimpleRandom) else layout(claims, replace(design, claims=n)).take
-    found = estimated(replace(whole, reviewed=take.astype(np.float64)), estimator, level=level)
+    take = np.array([n]) if isinstance(design, SimpleRandom) else lay_out_claims(claims, replace(design, claims=n)).take
+    found = extrapolate(replace(whole, reviewed=take.astype(np.float64)), estimator, level=level)
     return float(found.upper - found.point)

@@ -17,11 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.numerics.keyed_random import bits
-from drgsim.schema import CLAIMS, checked
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.keyed_random import random_bits
+from drgsim.schema import CLAIMS, check_frame
 
 FEWEST = 2
 """Claims a stratum needs for a variance, unless all of it is reviewed."""
@@ -82,27 +80,27 @@ Design = SimpleRandom | Stratified | ProbeThenFull
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class ClaimLayout:
     """Claims in the order of stratum and id, (n,) each, and how many of each stratum are drawn, (h,).
 
     Stratum k holds places start[k] to start[k + 1].
     """
 
     ids: NDArray[np.uint64]
-    billed: Floats
-    over: Floats
-    row: Ints
+    billed: FloatArray
+    over: FloatArray
+    row: Int64Array
     labels: tuple[str, ...]
-    start: Ints
-    take: Ints
+    start: Int64Array
+    take: Int64Array
     stream: str
 
     @cached_property
-    def sizes(self) -> Ints:
+    def sizes(self) -> Int64Array:
         """Claims of each stratum."""
         return np.diff(self.start)
 
-    def drawn(self, seed: int, replicates: NDArray[np.uint64]) -> list[Ints]:
+    def drawn(self, seed: int, replicates: NDArray[np.uint64]) -> list[Int64Array]:
         """Return the places drawn in each replicate, ascending, a (replicates, take) array a stratum."""
         return [
             _lowest(self.ids[a:b], int(take), seed, self.stream, replicates) + a
@@ -130,7 +128,7 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
     >>> sample(claims, SimpleRandom(2), seed=1)["is_sampled"].sum()
     2
     """
-    laid = layout(claims, design)
+    laid = lay_out_claims(claims, design)
     chosen = np.zeros(len(claims), np.bool_)
     chosen[laid.row[np.concatenate(laid.drawn(seed, np.zeros(1, np.uint64)), axis=1)[0]]] = True
     stratum = np.empty(len(claims), np.int64)
@@ -138,7 +136,7 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
     return claims.with_columns(stratum=pl.Series(laid.labels).gather(stratum), is_sampled=pl.Series(chosen))
 
 
-def layout(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> Layout:
+def lay_out_claims(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> ClaimLayout:
     """Return the claims laid out by stratum, with the sample size of each. Arguments and errors as `sample`."""
     frame = _checked_claims(claims)
     billed = frame["billed_usd"].to_numpy()
@@ -157,12 +155,12 @@ def layout(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> Layout:
     if isinstance(design, SimpleRandom) or design.allocation == "proportional":
         spread = np.ones(len(parts))
     over = (billed - frame["correct_usd"].to_numpy())[row]
-    take = allocated(design.claims, np.diff(start), spread)
-    return Layout(ids[row], billed[row], over, row, labels, start, take, stream)
+    take = allocate_sample(design.claims, np.diff(start), spread)
+    return ClaimLayout(ids[row], billed[row], over, row, labels, start, take, stream)
 
 
 def _checked_claims(claims: pl.DataFrame) -> pl.DataFrame:
-    frame = checked(claims, CLAIMS)
+    frame = check_frame(claims, CLAIMS)
     if not len(frame):
         raise InputError("there are no claims to sample from.")
     unusable = frame.select(
@@ -180,7 +178,7 @@ def _checked_claims(claims: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _strata(claims: pl.DataFrame, billed: Floats, design: Stratified) -> tuple[Ints, tuple[str, ...]]:
+def _strata(claims: pl.DataFrame, billed: FloatArray, design: Stratified) -> tuple[Int64Array, tuple[str, ...]]:
     """Return each claim's stratum and the labels of the strata, none of them empty."""
     if design.allocation not in ("neyman", "proportional"):
         raise InputError(f"allocation is {design.allocation!r}; expected 'neyman' or 'proportional'.")
@@ -191,7 +189,7 @@ def _strata(claims: pl.DataFrame, billed: Floats, design: Stratified) -> tuple[I
         labels = values.unique().sort()
         return np.searchsorted(labels.to_numpy().astype(str), values.to_numpy().astype(str)), tuple(labels)
     if design.boundaries_usd is None:
-        inner = boundaries(billed, design.strata)
+        inner = find_boundaries(billed, design.strata)
     else:
         inner = np.unique(np.asarray(design.boundaries_usd, np.float64))
     present, stratum = np.unique(np.searchsorted(inner, billed, side="right"), return_inverse=True)
@@ -205,7 +203,7 @@ def _range_label(low: str, high: str) -> str:
     return f"{low} to {high} USD" if high else f"{low} USD or more"
 
 
-def boundaries(values: Floats, strata: int, *, classes: int = CLASSES) -> Floats:
+def find_boundaries(values: FloatArray, strata: int, *, classes: int = CLASSES) -> FloatArray:
     """Return where strata of similar cumulative square root of frequency begin, at most `strata` - 1, ascending.
 
     Args:
@@ -218,7 +216,7 @@ def boundaries(values: Floats, strata: int, *, classes: int = CLASSES) -> Floats
 
     Source: T. Dalenius and J. L. Hodges, Minimum variance stratification, JASA 54 (1959); Cochran, 5A.7.
 
-    >>> boundaries(np.arange(101.0), 4, classes=20).tolist()
+    >>> find_boundaries(np.arange(101.0), 4, classes=20).tolist()
     [25.0, 50.0, 75.0]
     """
     if strata < 1:
@@ -229,7 +227,7 @@ def boundaries(values: Floats, strata: int, *, classes: int = CLASSES) -> Floats
     return np.unique(edges[1:][[at for at in nearest if at < classes - 1]])
 
 
-def allocated(claims: int, sizes: Ints, spread: Floats) -> Ints:
+def allocate_sample(claims: int, sizes: Int64Array, spread: FloatArray) -> Int64Array:
     """Return how many claims each stratum gives, (h,) with sum `claims`, at least 2 and at most all of it.
 
     The sum of (size * spread)² / claims given is the least that whole numbers allow: each further claim goes
@@ -244,7 +242,7 @@ def allocated(claims: int, sizes: Ints, spread: Floats) -> Ints:
     Raises:
         InputError: there are fewer claims than that, or more are asked than there are.
 
-    >>> allocated(24, np.array([16, 48]), np.sqrt([53_843.0, 5_581.0])).tolist()
+    >>> allocate_sample(24, np.array([16, 48]), np.sqrt([53_843.0, 5_581.0])).tolist()
     [12, 12]
     """
     least = np.minimum(sizes, FEWEST)
@@ -263,23 +261,25 @@ def allocated(claims: int, sizes: Ints, spread: Floats) -> Ints:
     return least + np.bincount(stratum[best], minlength=len(sizes))
 
 
-def _lowest(ids: NDArray[np.uint64], take: int, seed: int, stream: str, replicates: NDArray[np.uint64]) -> Ints:
+def _lowest(ids: NDArray[np.uint64], take: int, seed: int, stream: str, replicates: NDArray[np.uint64]) -> Int64Array:
     """Return the places of the `take` ids with the lowest random bits, ascending, (replicates, take)."""
     if take == len(ids):
         return np.tile(np.arange(take), (len(replicates), 1))
-    random = bits(seed, stream, ids[None, :], replicates[:, None])
+    random = random_bits(seed, stream, ids[None, :], replicates[:, None])
     chosen = np.argpartition(random, take - 1, axis=1)[:, :take]
     return np.sort(chosen, axis=1)
 
 
-def batches(replicates: int, claims: int, most: int = 2_000_000) -> Iterator[NDArray[np.uint64]]:
+def split_replicates(replicates: int, claims: int, most: int = 2_000_000) -> Iterator[NDArray[np.uint64]]:
     """Yield the numbers of the replicates, as many at a time as keep memory small."""
     size = max(1, most // max(claims, 1))
     for start in range(0, replicates, size):
         yield np.arange(start, min(start + size, replicates), dtype=np.uint64)
 
 
-def samples(laid: Layout, places: Sequence[Ints], found: Floats) -> list[tuple[Floats, Floats]]:
+def draw_samples(
+    laid: ClaimLayout, places: Sequence[Int64Array], found: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
     """Return (billed, overpaid) of the sample of each stratum; `found` lies in the order of all places drawn."""
     ends = np.cumsum([0, *(part.shape[-1] for part in places)]).tolist()
     return [(laid.billed[part], found[..., a:b]) for part, (a, b) in zip(places, pairwise(ends), strict=True)]

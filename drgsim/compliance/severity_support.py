@@ -8,18 +8,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.code_attributes import SEVERITIES, attributes
-from drgsim.grouping.code_reports import Graded
-from drgsim.grouping.encoding import Encoded, bordered, encode_span
-from drgsim.grouping.grouper import grade
-from drgsim.numerics.parallel import over_spans
+from drgsim.grouping.code_attributes import SEVERITIES, compile_attributes
+from drgsim.grouping.code_reports import Steps
+from drgsim.grouping.encoding import Encoded, check_admissions, encode_span
+from drgsim.grouping.grouper import run_steps
+from drgsim.numerics.arrays import BoolArray
+from drgsim.numerics.parallel import run_over_spans
 from drgsim.tables.codebook import Codebook
 from drgsim.tables.table_set import TableSet
 
-Flags = NDArray[np.bool_]
 
-
-def surviving(
+def count_supporting_severity(
     admissions: pl.DataFrame,
     tables: TableSet,
     *,
@@ -47,23 +46,23 @@ def surviving(
     >>> from drgsim.tables.table_set import TableSet
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
     ...                     "sdx": [["J9601", "J9601", "I5021", "E119"]], "procedures": [[]]})
-    >>> surviving(one, TableSet.load("43.1"), hospital_status="EXEMPT").row(0)
+    >>> count_supporting_severity(one, TableSet.load("43.1"), hospital_status="EXEMPT").row(0)
     (2, 0)
     """
-    frame = bordered(admissions, hospital_status)
-    rules = attributes(tables)
+    frame = check_admissions(admissions, hospital_status)
+    rules = compile_attributes(tables)
     lists = {name: _among(rules.diagnosis_book, codes) for name, codes in (having or {}).items()}
 
     def counted(start: int, stop: int) -> pl.DataFrame:
         encoded = encode_span(frame[start:stop], tables)
-        mcc, cc = _counts(grade(encoded, rules))
+        mcc, cc = _counts(run_steps(encoded, rules))
         flags = {name: _has(encoded, is_one) for name, is_one in lists.items()}
         return pl.DataFrame({"mcc_count": mcc, "cc_count": cc, **flags})
 
-    return pl.concat(over_spans(len(frame), counted))
+    return pl.concat(run_over_spans(len(frame), counted))
 
 
-def _counts(span: Graded) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _counts(span: Steps) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return how many different MCCs and CCs count for each admission."""
     encoded, observed, diagnoses = span.encoded, span.observed, span.rules.diagnoses
     row, kept = observed.severe_row, observed.severe_bits.copy()
@@ -84,7 +83,7 @@ def _counts(span: Graded) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     return mcc, cc
 
 
-def _among(book: Codebook, codes: Sequence[str]) -> Flags:
+def _among(book: Codebook, codes: Sequence[str]) -> BoolArray:
     """Return whether each codebook number is one of the codes."""
     is_one = np.zeros(len(book.codes) + 1, np.bool_)
     is_one[book.numbers(pl.Series(codes, dtype=pl.String))] = True
@@ -92,7 +91,7 @@ def _among(book: Codebook, codes: Sequence[str]) -> Flags:
     return is_one
 
 
-def _has(encoded: Encoded, is_one: Flags) -> Flags:
+def _has(encoded: Encoded, is_one: BoolArray) -> BoolArray:
     found = is_one[encoded.pdx]
     found[encoded.sdx_row[is_one[encoded.sdx]]] = True
     return found

@@ -11,8 +11,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drgsim.exceptions import TableError
-from drgsim.files.bounded import parsed
-from drgsim.tables.manifest import manifest, read_verified
+from drgsim.files.bounded import parse_toml
+from drgsim.tables.manifest import read_manifest, read_verified
 from drgsim.tables.table_set import TableSet
 
 FILE = "compliance/measures.toml"
@@ -50,9 +50,9 @@ class Condition(_Frozen):
         c = pl.col
         parts = [c("weight").is_not_null()]
         if self.drgs is not None:
-            parts.append(c("drg").is_in(numbers(self.drgs)))
+            parts.append(c("drg").is_in(expand_number_ranges(self.drgs)))
         if self.except_drgs is not None:
-            parts.append(~c("drg").is_in(numbers(self.except_drgs)))
+            parts.append(~c("drg").is_in(expand_number_ranges(self.except_drgs)))
         if self.mdcs is not None:
             parts.append(c("mdc").is_in(self.mdcs))
         if self.type is not None:
@@ -70,7 +70,7 @@ class Condition(_Frozen):
         if self.discharge_statuses is not None:
             parts.append(c("discharge_status").is_in(self.discharge_statuses))
         if self.diagnoses is not None:
-            parts.append(c(has(self.diagnoses)))
+            parts.append(c(name_diagnosis_column(self.diagnoses)))
         return pl.all_horizontal(parts).fill_null(value=False)
 
 
@@ -78,7 +78,7 @@ class Definition(_Frozen):
     """Numerator and denominator in the versions from `first_version` to `last_version`, by default all.
 
     >>> one = Definition(numerator=Condition(drgs="193"), denominator=Condition(drgs="193-195"))
-    >>> numbers(one.denominator.drgs)
+    >>> expand_number_ranges(one.denominator.drgs)
     (193, 194, 195)
     """
 
@@ -177,14 +177,14 @@ class Measures:
         """
         where = tables.folder / FILE
         try:
-            content = _File(**parsed(read_verified(tables.folder, FILE), where, TableError))
+            content = _File(**parse_toml(read_verified(tables.folder, FILE), where, TableError))
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise TableError(f"{where}: {error.error_count()} entries cannot be used: {found}") from error
         keys = [entry.key for entry in content.measures]
         if len(set(keys)) < len(keys):
             raise TableError(f"{where}: {next(k for k in keys if keys.count(k) > 1)!r} stands twice.")
-        order = list(manifest(tables.folder)["versions"])
+        order = list(read_manifest(tables.folder)["versions"])
         checks = _Known.of(tables)
         measures = tuple(_measure(entry, tables.version, order, checks, str(where)) for entry in content.measures)
         rules = {name: getattr(content.rules, name).value for name in _Rules.model_fields}
@@ -197,10 +197,10 @@ class Measures:
         return pl.DataFrame(rows, schema=["measure", *names], orient="row")
 
 
-def numbers(text: str) -> tuple[int, ...]:
+def expand_number_ranges(text: str) -> tuple[int, ...]:
     """Return the numbers of a list with ranges.
 
-    >>> numbers("61-63 69")
+    >>> expand_number_ranges("61-63 69")
     (61, 62, 63, 69)
     """
     found: list[int] = []
@@ -212,7 +212,7 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def has(codes: Sequence[str]) -> str:
+def name_diagnosis_column(codes: Sequence[str]) -> str:
     """Return the name of the column that says whether a stay has one of these diagnoses."""
     return f"has {' '.join(codes)}"
 
@@ -237,7 +237,7 @@ class _Known:
 
     def strange(self, condition: Condition) -> list[str]:
         """Return what the condition names and the version does not have."""
-        drgs = (*numbers(condition.drgs or ""), *numbers(condition.except_drgs or ""))
+        drgs = (*expand_number_ranges(condition.drgs or ""), *expand_number_ranges(condition.except_drgs or ""))
         return [
             *(f"DRG {drg}" for drg in drgs if drg not in self.drgs),
             *(f"MDC {mdc}" for mdc in condition.mdcs or () if mdc not in self.mdcs),
@@ -256,7 +256,7 @@ def _measure(entry: _Entry, version: str, order: Sequence[str], known: _Known, w
     if strange:
         raise TableError(f"{at}: version {version} has no {', no '.join(strange)}. Give it a definition of its own.")
     if one.numerator.drgs and one.denominator.drgs:
-        outside = set(numbers(one.numerator.drgs)) - set(numbers(one.denominator.drgs))
+        outside = set(expand_number_ranges(one.numerator.drgs)) - set(expand_number_ranges(one.denominator.drgs))
         if outside:
             raise TableError(f"{at}: DRG {min(outside)} of the numerator is not in the denominator.")
     told = entry.model_dump(exclude={"definitions"})

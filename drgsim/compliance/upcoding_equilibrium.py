@@ -15,9 +15,10 @@ import polars as pl
 from drgsim.compliance.deterrence import Consequences
 from drgsim.exceptions import InputError
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
-from drgsim.numerics.keyed_random import Ints, uniform
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.keyed_random import uniform
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
+from drgsim.rebilling.baseline import Baseline
 from drgsim.tables.table_set import TableSet
 
 _COLUMNS = ("expected_risk", "met_risk", "upcoded", "overpaid_usd", "payback_usd")
@@ -102,7 +103,7 @@ def equilibrium(
     """
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance!r}, expected a number above 0.")
-    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
     gain, chance = upcoding.gains(cases).cents, uniform(seed, upcoding.kind, cases.ids)
 
     def answer(risk: float, penalty: float) -> _Answer:
@@ -158,7 +159,7 @@ class _Answer:
         return self.behaviour.detection, self.met_risk, float((over > 0).sum()), usd, payback
 
 
-def _claims(cases: Cases, more: Ints) -> pl.DataFrame:
+def _claims(cases: Baseline, more: Int64Array) -> pl.DataFrame:
     """Return admissions as they are billed and as they should be, in the layout of `schema.CLAIMS`."""
     names = [name for name in ("admission_id", "hospital_id") if name in cases.grouped.columns]
     correct = cases.pricer.cents

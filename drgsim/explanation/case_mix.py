@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.schema import GROUPED, Column, Frame, checked
+from drgsim.schema import GROUPED, Column, Frame, check_frame
 
 _INPUT = Frame("admissions", (GROUPED["drg"], GROUPED["base_drg"], Column("weight", pl.Float64(), "1", "")))
 
@@ -82,7 +82,7 @@ def _cases(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     missing = [key for key in keys if key not in frame.columns]
     if missing:
         raise InputError(f"admissions lack the column {missing[0]!r} to split by.")
-    return checked(frame, _INPUT).with_columns(frame.select(keys)).filter(pl.col("weight").is_not_null())
+    return check_frame(frame, _INPUT).with_columns(frame.select(keys)).filter(pl.col("weight").is_not_null())
 
 
 def _check_weights(cases: pl.DataFrame) -> None:

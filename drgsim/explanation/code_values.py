@@ -9,17 +9,17 @@ import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
-from drgsim.grouping.encoding import Encoded, flat, starts
+from drgsim.grouping.encoding import Encoded, compute_starts, flatten_lists
 from drgsim.grouping.grouper import group
-from drgsim.numerics.keyed_random import Ints
-from drgsim.numerics.parallel import over_spans
-from drgsim.numerics.segments import Index, owners, stretches
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.numerics.segments import expand_stretches, find_owners
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Billed, Cases
-from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.rebilling.baseline import Baseline, Rebilled
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import HIDDEN
-from drgsim.schema import ADMISSIONS, Severity, checked, normalised
+from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.table_set import TableSet
 
@@ -70,14 +70,14 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
-    cases = Cases.of(
+    cases = Baseline.of(
         admissions,
         tables=tables,
         hospitals=hospitals,
         rates=None if hospitals is None else rates,
         hospital_status=hospital_status,
     )
-    each = removals(cases.encoded)
+    each = list_removals(cases.encoded)
     left_out = _left_out(each, cases, pairs=pairs)
     billed = _billed(left_out, each, cases)
     values = _described(cases, each, left_out, billed, pairs=pairs)
@@ -88,12 +88,12 @@ def code_value(
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
         alone = pl.Series(left_out[:, 0] == left_out[:, -1])
-        marked = code_marks(detailed, each).gather(left_out[:, 0])
+        marked = list_removed_marks(detailed, each).gather(left_out[:, 0])
         values = values.with_columns(marked=pl.when(alone).then(marked))
     return values
 
 
-def fragility(values: pl.DataFrame) -> pl.DataFrame:
+def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     """Return how much money rests on a single CC or MCC, by the severity of the DRG.
 
     An admission rests on a single code if leaving out one secondary diagnosis that is a CC or MCC, and nothing
@@ -113,7 +113,7 @@ def fragility(values: pl.DataFrame) -> pl.DataFrame:
     >>> values = pl.DataFrame({"admission_id": [1, 1, 2, 2], "kind": ["sdx"] * 4, "usd": [9e3] * 4,
     ...     "severity": ["MCC", "CC", "MCC", "MCC"], "drg_severity": ["MCC"] * 4,
     ...     "usd_change": [-4e3, 0.0, 0.0, 0.0]}, schema_overrides={"drg_severity": Severity})
-    >>> fragility(values).row(0)
+    >>> single_severity(values).row(0)
     ('MCC', 2, 1, 0.5, 4000.0, 0.2222222222222222)
     """
     single = _singles(values)
@@ -179,33 +179,33 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def removals(encoded: Encoded) -> Edits:
+def list_removals(encoded: Encoded) -> CodeChanges:
     """Return every edit that takes one code away, (m,): of each admission its secondary diagnoses, then procedures.
 
     >>> from drgsim.grouping.encoding import encode
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
     ...                     "pdx": ["K810"], "sdx": [["I10", "J9601"]], "procedures": [["0FT44ZZ"]]})
-    >>> each = removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
-    >>> [Kind(kind).name for kind in each.kind], each.place.tolist()
+    >>> each = list_removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
+    >>> [ChangeKind(kind).name for kind in each.kind], each.place.tolist()
     (['SDX', 'SDX', 'PROCEDURE'], [0, 1, 0])
     """
     start = encoded.sdx_start + encoded.procedure_start
-    row = owners(start)
+    row = find_owners(start)
     place = np.arange(len(row)) - start[row]
     count = np.diff(encoded.sdx_start)[row]
     is_sdx = place < count
     before = np.empty(len(row), np.int32)
     before[is_sdx], before[~is_sdx] = encoded.sdx, encoded.procedures
-    return Edits(
+    return CodeChanges(
         row=row,
-        kind=np.where(is_sdx, Kind.SDX, Kind.PROCEDURE).astype(np.uint8),
+        kind=np.where(is_sdx, ChangeKind.SDX, ChangeKind.PROCEDURE).astype(np.uint8),
         place=np.where(is_sdx, place, place - count).astype(np.int32),
         before=before,
         after=np.zeros(len(row), np.int32),
     )
 
 
-def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
+def _left_out(each: CodeChanges, cases: Baseline, *, pairs: bool) -> Int64Array:
     """Return what is left out, (k, w) places in `each`: every code alone, and every pair that can be seen.
 
     A code that neither grouper nor pricer can see is in no pair.
@@ -214,44 +214,46 @@ def _left_out(each: Edits, cases: Cases, *, pairs: bool) -> Index:
     if not pairs:
         return alone[:, None]
 
-    def seen(start: int, stop: int) -> Index:
+    def seen(start: int, stop: int) -> Int64Array:
         some = each.take(slice(start, stop))
         return start + np.flatnonzero((cases.sight.of_edits(some)[0] != HIDDEN) | cases.pricer.asks_otherwise(some))
 
-    codes = np.concatenate(over_spans(len(each), seen))
+    codes = np.concatenate(run_over_spans(len(each), seen))
     row = each.row[codes]
     first = np.arange(1, len(codes) + 1)
-    second, which = stretches(first, np.searchsorted(row, row, "right") - first)
+    second, which = expand_stretches(first, np.searchsorted(row, row, "right") - first)
     both = np.stack([codes[which], codes[second]], axis=1)
     return np.concatenate([np.stack([alone, alone], axis=1), both])  # a code twice is that code alone
 
 
-def _billed(left_out: Index, each: Edits, cases: Cases) -> Billed:
+def _billed(left_out: Int64Array, each: CodeChanges, cases: Baseline) -> Rebilled:
     """Group and price admissions without what is left out, a span at a time."""
 
-    def span(start: int, stop: int) -> Billed:
+    def span(start: int, stop: int) -> Rebilled:
         some = left_out[start:stop]
         edits = some != some[:, :1]
         edits[:, 0] = True  # of a code twice, once
-        return cases.billed(each.take(some[edits]), starts(edits.sum(axis=1)))
+        return cases.billed(each.take(some[edits]), compute_starts(edits.sum(axis=1)))
 
-    return Billed.joined(over_spans(len(left_out), span))
+    return Rebilled.joined(run_over_spans(len(left_out), span))
 
 
-def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pairs: bool) -> pl.DataFrame:
+def _described(
+    cases: Baseline, each: CodeChanges, left_out: Int64Array, billed: Rebilled, *, pairs: bool
+) -> pl.DataFrame:
     """Return what is left out, what the whole admission is grouped to, and what it is without."""
     first, other = left_out[:, 0], left_out[:, -1]
     row = each.row[first]
-    codes, level = code_texts(cases.grouped, each, cases.rules), np.zeros(len(each), np.uint8)
-    diagnoses, is_sdx = cases.rules.diagnoses, each.kind == Kind.SDX
+    codes, level = list_removed_codes(cases.grouped, each, cases.rules), np.zeros(len(each), np.uint8)
+    diagnoses, is_sdx = cases.rules.diagnoses, each.kind == ChangeKind.SDX
     level[is_sdx] = diagnoses.scheme_severity[diagnoses.scheme[each.before[is_sdx]]]
 
-    def described(at: Index, prefix: str = "") -> dict[str, pl.Series]:
+    def described(at: Int64Array, prefix: str = "") -> dict[str, pl.Series]:
         kinds = pl.Series(CodeKind.categories, dtype=CodeKind).gather(np.where(is_sdx[at], 0, 1))
         place = pl.Series(each.place[at].astype(np.uint16))
         return {f"{prefix}code": codes.gather(at), f"{prefix}kind": kinds, f"{prefix}place": place}
 
-    ids = checked(cases.grouped, ADMISSIONS)["admission_id"]
+    ids = check_frame(cases.grouped, ADMISSIONS)["admission_id"]
     values = pl.DataFrame({"admission_id": ids.gather(row), **described(first)})
     if pairs:
         is_pair = pl.lit(pl.Series(first != other))
@@ -267,7 +269,7 @@ def _described(cases: Cases, each: Edits, left_out: Index, billed: Billed, *, pa
 
 
 def _weighed(
-    values: pl.DataFrame, admissions: pl.DataFrame, row: Index, rates: Rates | Sequence[Rates]
+    values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
 ) -> pl.DataFrame:
     dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
     before, after = (
@@ -279,40 +281,40 @@ def _weighed(
     )
 
 
-def _priced(values: pl.DataFrame, cents: Ints, without: Ints) -> pl.DataFrame:
+def _priced(values: pl.DataFrame, cents: Int64Array, without: Int64Array) -> pl.DataFrame:
     return values.with_columns(
         usd=pl.Series(cents / 100), usd_without=pl.Series(without / 100), usd_change=pl.Series((without - cents) / 100)
     )
 
 
-def code_texts(admissions: pl.DataFrame, each: Edits, rules: Attributes) -> pl.Series:
+def list_removed_codes(admissions: pl.DataFrame, each: CodeChanges, rules: Attributes) -> pl.Series:
     """Return the code that each removal takes away, (m,) String, normalised.
 
     Args:
         admissions: with `sdx` and `procedures`, as they were encoded.
-        each: `removals` of them.
+        each: `list_removals` of them.
         rules: of a version of the table folder that encoded them.
     """
-    frame = checked(admissions, ADMISSIONS)
+    frame = check_frame(admissions, ADMISSIONS)
     texts, at, begin = list[pl.Series](), np.empty(len(each), np.int64), 0
     for kind, name, book in (
-        (Kind.SDX, "sdx", rules.diagnosis_book),
-        (Kind.PROCEDURE, "procedures", rules.procedure_book),
+        (ChangeKind.SDX, "sdx", rules.diagnosis_book),
+        (ChangeKind.PROCEDURE, "procedures", rules.procedure_book),
     ):
         where = np.flatnonzero(each.kind == kind)
         index = each.before[where].astype(np.int64) - 1
         strange = np.flatnonzero(each.before[where] == UNKNOWN_CODE)  # a code of no version stays the text it is
         index[strange] = len(book.codes) + np.arange(len(strange))
         at[where] = index + begin
-        texts += [book.codes, normalised(flat(frame[name]).gather(strange))]
+        texts += [book.codes, normalise_codes(flatten_lists(frame[name]).gather(strange))]
         begin += len(book.codes) + len(strange)
     return pl.concat(texts).gather(at)
 
 
-def code_marks(detailed: pl.DataFrame, each: Edits) -> pl.Series:
+def list_removed_marks(detailed: pl.DataFrame, each: CodeChanges) -> pl.Series:
     """Return the grouper's mark of the code that each removal takes away, from `group(..., detail=True)`."""
     marks = np.empty(len(each), object)
-    for kind, name in ((Kind.SDX, "sdx_impact"), (Kind.PROCEDURE, "proc_impact")):
+    for kind, name in ((ChangeKind.SDX, "sdx_impact"), (ChangeKind.PROCEDURE, "proc_impact")):
         marks[each.kind == kind] = detailed[name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
     return pl.Series(marks, dtype=pl.String)
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.display import Section, as_html, as_text
+from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
-from drgsim.explanation.grouping_path import Path
-from drgsim.grouping.code_attributes import attributes
-from drgsim.grouping.encoding import bordered, encode_span, flat
-from drgsim.grouping.grouper import answer, grade
-from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, pay, with_weights
+from drgsim.explanation.grouping_path import GroupingPath
+from drgsim.grouping.code_attributes import compile_attributes
+from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
+from drgsim.grouping.grouper import grouping_of, run_steps
+from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
+from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
-from drgsim.schema import PAID, normalised
+from drgsim.schema import PAID, normalise_codes
 from drgsim.tables.table_set import TableSet
 
 REASONS = {
@@ -88,12 +89,12 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return the report as plain text."""
-        return as_text(self.heading, self.sections)
+        return render_text(self.heading, self.sections)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return as_html(self.heading, self.sections)
+        return render_html(self.heading, self.sections)
 
     @property
     def heading(self) -> str:
@@ -230,7 +231,7 @@ def explain(
     Args:
         admission: (1,) row of `schema.ADMISSIONS`, or a mapping of the same names to one admission's values.
         tables: the grouper version.
-        rates: for the weight, and with a hospital for the payment; as `pay` takes them.
+        rates: for the weight, and with a hospital for the payment; as `price` takes them.
         hospital: (1,) row of `schema.HOSPITALS`; an admission without `hospital_id` is its.
         hospital_status: as `group` takes it.
         nearest: how many formulas that failed are kept, from 0.
@@ -240,7 +241,7 @@ def explain(
 
     Raises:
         InputError: there is not exactly one admission or hospital, or a hospital without rates.
-        SchemaError, MissingRateError: as `group` and `pay`.
+        SchemaError, MissingRateError: as `group` and `price`.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
     ...         "sdx_poa": ["Y"], "procedures": ["0FT44ZZ"]}
@@ -255,12 +256,12 @@ def explain(
     if hospital is not None and rates is None:
         raise InputError("a hospital without rates prices nothing. Pass rates too, such as Rates.load(2026).")
     one = _one(_frame(admission), "admission")
-    frame = bordered(one, hospital_status)
-    span = grade(encode_span(frame, tables), attributes(tables))
+    frame = check_admissions(one, hospital_status)
+    span = run_steps(encode_span(frame, tables), compile_attributes(tables))
     status = frame["discharge_status"].item()
     told = "no discharge status" if status is None else f"discharge status {status}"
-    path = Path(span, _texts(frame), _letters(frame), told)
-    grouped = one.with_columns(answer(span).frame())
+    path = GroupingPath(span, _texts(frame), _letters(frame), told)
+    grouped = one.with_columns(grouping_of(span).frame())
     priced, payment = _priced(grouped, rates, hospital)
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
@@ -313,16 +314,16 @@ def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
 def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
     """Return the codes of an admission, normalised; a null is an empty text."""
     pdx, sdx, procedures = (
-        normalised(values).fill_null("").to_list()
-        for values in (frame["pdx"], flat(frame["sdx"]), flat(frame["procedures"]))
+        normalise_codes(values).fill_null("").to_list()
+        for values in (frame["pdx"], flatten_lists(frame["sdx"]), flatten_lists(frame["procedures"]))
     )
     return pdx[0], sdx, procedures
 
 
 def _letters(frame: pl.DataFrame) -> list[str | None]:
     """Return the POA letter of each secondary code, as it came; None where there is none."""
-    n = len(flat(frame["sdx"]))
-    given = flat(frame["sdx_poa"]).to_list() if "sdx_poa" in frame.columns else []
+    n = len(flatten_lists(frame["sdx"]))
+    given = flatten_lists(frame["sdx_poa"]).to_list() if "sdx_poa" in frame.columns else []
     return (given + [None] * n)[:n]
 
 
@@ -338,11 +339,11 @@ def _priced(
     own = _one(hospital, "hospital")
     if "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
         grouped = grouped.with_columns(own["hospital_id"])
-    paid = pay(grouped, own, rates)
+    paid = price(grouped, own, rates)
     about = {column.name: column.about for column in PAID.columns}
     values = paid.row(0, named=True)
     lines: list[tuple[str, float | None, str]] = [_weight(paid)]
-    lines.append(("pay code", None, f"{values['pay_code']}: {pay_code_text(values['pay_code'])}"))
+    lines.append(("pay code", None, f"{values['pay_code']}: {describe_pay_code(values['pay_code'])}"))
     if values["transfer_fraction"] not in (0.0, 1.0):
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
     lines += [(_words(name), values[name], about[name]) for name in COMPONENTS if values[name]]
@@ -367,10 +368,10 @@ def _words(name: str) -> str:
     return name.removesuffix("_usd").replace("_", " ")
 
 
-def pay_code_text(code: int) -> str:
+def describe_pay_code(code: int) -> str:
     """Return what a pay code says, also where it carries the flag of a possible outlier.
 
-    >>> pay_code_text(44)
+    >>> describe_pay_code(44)
     'paid, days at or above the geometric mean; an outlier if the operating ratio were higher'
     """
     if code in PAY_CODES and code != _FLAGGED:

@@ -1,6 +1,6 @@
 """How the grouper came to the DRG of one admission, as data: what each step saw and decided.
 
-Everything is read off the engine: `grade` keeps what it decided, `search` notes the MDCs it searched, and `mark`
+Everything is read off the engine: `grade` keeps what it decided, `search_mdcs` notes the MDCs it searched, and `report_codes`
 says what was reported of each code.
 """
 
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from drgsim.explanation.operand_sources import OPERANDS, Witness, lacked
+from drgsim.explanation.operand_sources import OPERANDS, OperandSources, find_lacking_operands
 from drgsim.grouping.code_attributes import DEATH_EXCLUSION, SEVERITIES
-from drgsim.grouping.code_reports import BY_DEATH, BY_LOGIC, BY_PDX, Graded, mark, severity_lost
+from drgsim.grouping.code_reports import BY_DEATH, BY_LOGIC, BY_PDX, Steps, find_lost_severity, report_codes
 from drgsim.grouping.encoding import HOSPITAL_STATUS
-from drgsim.grouping.hac import EXCLUDED, MET, hac_rules, whole_claims
-from drgsim.grouping.mdc_search import Decision, Step, search
+from drgsim.grouping.hac import EXCLUDED, MET, compile_hac_rules, observe_whole_claims
+from drgsim.grouping.mdc_search import Decision, Step, search_mdcs
 from drgsim.grouping.rulebook import NO_ROW, PRE_MDC
 from drgsim.schema import ReturnCode
-from drgsim.tables.formula import operands, parse
+from drgsim.tables.formula import list_operands, parse_formula
 from drgsim.tables.table_set import TableSet
 
 INITIAL, FINAL = "initial", "final"
@@ -88,7 +88,7 @@ def _descriptions(tables: TableSet) -> dict[str, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class GroupingPath:
     """The grouping of one admission, step by step.
 
     Args:
@@ -98,7 +98,7 @@ class Path:
         status: its discharge status, as it is told.
     """
 
-    span: Graded
+    span: Steps
     texts: tuple[str, list[str], list[str]]
     poa: list[str | None]
     status: str
@@ -127,7 +127,7 @@ class Path:
     def _secondary(self) -> Iterator[dict[str, object]]:
         """Yield what is known of each secondary code."""
         sdx, told, span = self.texts[1], self.marks, self.span
-        level, _ = severity_lost(span, span.initial)
+        level, _ = find_lost_severity(span, span.initial)
         nothing: list[str | None] = [None] * len(sdx)
         lost_initial, lost_final = (
             self._lost(decision) if span.initial_ok[0] else nothing for decision in (span.initial, span.final)
@@ -150,11 +150,11 @@ class Path:
     def marks(self) -> dict[str, Any]:
         """What the grouper reports of each code, `schema.DETAIL`."""
         _, sdx, procedures = self.texts
-        return mark(self.span, sdx, procedures).row(0, named=True)
+        return report_codes(self.span, sdx, procedures).row(0, named=True)
 
     def _lost(self, decision: Decision) -> list[str | None]:
         """Return what took the severity of each secondary code in a pass, in words; null where nothing did."""
-        _, lost = severity_lost(self.span, decision)
+        _, lost = find_lost_severity(self.span, decision)
         rules = self.span.rules
         row = int(decision.row[0])
         suppression = rules.rulebook.layout.suppressions[int(rules.rulebook.suppression[row])]
@@ -202,17 +202,17 @@ class Path:
         """The passes worth telling: the initial one, and the final one where it saw something else."""
         return {INITIAL: self.span.initial} | ({FINAL: self.span.final} if self.is_regrouped else {})
 
-    def witness(self, name: str) -> Witness:
+    def witness(self, name: str) -> OperandSources:
         """Return who makes operands true in a pass."""
         pdx, sdx, procedures = self.texts
         met = self.met if name == FINAL else frozenset()
-        return Witness(self.span, self.told[name], pdx, sdx, procedures, self.status, met)
+        return OperandSources(self.span, self.told[name], pdx, sdx, procedures, self.status, met)
 
     def searched(self, name: str) -> list[tuple[int, int]]:
         """Return (MDC, row found or -1) of every search of a pass, in order."""
         trail: list[Step] = []
         span, word = self.span, self.told[name].severity_word
-        again = search(span.observed, span.encoded, span.rules, word, trail=trail)
+        again = search_mdcs(span.observed, span.encoded, span.rules, word, trail=trail)
         assert again.row[0] == self.told[name].row[0]
         found = [(int(step.mdc[0]), int(step.row[0])) for step in trail if len(step.admission)]
         # The engine skips a pre-MDC of which no row can be true: it would have found nothing.
@@ -262,7 +262,7 @@ class Path:
         for mdc, end in self.searched(name):
             for row in self._tried(mdc, end):
                 drg = int(book.drg[row])
-                missing = lacked(book.formulas[row], witness.truth(row))
+                missing = find_lacking_operands(book.formulas[row], witness.truth(row))
                 title = titles.get(drg, f"reroute to MDC {book.reroute_mdc[row]}")
                 nearness = len(missing), int(book.base_drg[row]) != family, -len(found)
                 found.append((nearness, (mdc, drg or None, title, book.formulas[row], list(missing))))
@@ -285,7 +285,7 @@ class Path:
         rules, encoded = self.span.rules, self.span.encoded
         if INITIAL not in self.passes:
             return pl.DataFrame(schema=HACS)
-        entries = hac_rules(rules)
+        entries = compile_hac_rules(rules)
         result = self.span.hac
         status = {
             (int(p), int(e)): int(s)
@@ -314,27 +314,29 @@ class Path:
             return "EXCLUDED", f"no CC or MCC beside {self.texts[0]}"
         if status == MET:
             return "MET", f"not present on admission ({poa}), and {formula} is true"
-        missing = lacked(formula, self._hac_truth) if formula else ()
+        missing = find_lacking_operands(formula, self._hac_truth) if formula else ()
         if missing:
             return "NOT_MET", f"{formula} lacks {', '.join(missing)}"
         return "NOT_MET", "the code only shows the condition, and no code of the condition itself is met"
 
     def _hac_truth(self, operand: str) -> bool:
-        return bool(self._hac_word >> hac_rules(self.span.rules).bit[operand] & 1)
+        return bool(self._hac_word >> compile_hac_rules(self.span.rules).bit[operand] & 1)
 
     @cached_property
     def _hac_word(self) -> int:
         """What the formulas of the conditions see of the claim."""
         span, rules = self.span, self.span.rules
         carrying = np.flatnonzero(rules.diagnoses.kind_hac[span.observed.named_kind])
-        words = whole_claims(hac_rules(rules), span.encoded, span.observed, rules, carrying, np.array([0]))
+        words = observe_whole_claims(
+            compile_hac_rules(rules), span.encoded, span.observed, rules, carrying, np.array([0])
+        )
         return int(words[0])
 
     @cached_property
     def clusters(self) -> pl.DataFrame:
         """A row a cluster present: codes, operands that formulas use, MDCs that do not see the codes. See CLUSTERS."""
         rules = self.span.rules
-        used = {name for text in rules.rulebook.formulas for name in operands(parse(text))}
+        used = {name for text in rules.rulebook.formulas for name in list_operands(parse_formula(text))}
         clusters = rules.procedures.clusters
         rows = [
             (name, parts, sorted(own & used), [mdc for mdc in range(32) if int(clusters.suppressed[number]) >> mdc & 1])

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from drgsim.grouping.code_attributes import OR_OPERANDS, SEVERITIES
-from drgsim.grouping.code_reports import COUNTED_MARKS, NOT_LOST, Graded, severity_lost
-from drgsim.grouping.mdc_search import Decision, severity_operands
-from drgsim.grouping.operand_bits import view
-from drgsim.grouping.procedure_clusters import numbered
+from drgsim.grouping.code_reports import COUNTED_MARKS, NOT_LOST, Steps, find_lost_severity
+from drgsim.grouping.mdc_search import Decision, pack_severity_operands
+from drgsim.grouping.operand_bits import visible_operands
+from drgsim.grouping.procedure_clusters import sum_numbered_names
 from drgsim.grouping.rulebook import PDX_WORDS, PRE_MDC, TRAUMA_REGIONS, PdxClass
-from drgsim.tables.formula import Node, Not, Operand, Or, operands, parse
+from drgsim.tables.formula import Node, Not, Operand, Or, list_operands, parse_formula
 from drgsim.tables.table_set import COUNTED_WORDS
 
 _STATUS_WORDS = frozenset({"INVALID_DSTAT", "DIED", "ALIVE", "AMA", "XFRNBA"})
@@ -25,14 +25,14 @@ OPERANDS = {"operand": pl.String(), "holds": pl.Boolean(), "because": pl.List(pl
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
+class OperandSources:
     """One grouped admission in one pass, and the codes it was grouped by.
 
     `pdx`, `sdx`, `procedures` are the normalised codes as texts; the truth of an operand is the engine's
     own (`Rulebook.truth`), the codes behind it are found by the names they carry.
     """
 
-    span: Graded
+    span: Steps
     decision: Decision
     pdx: str
     sdx: Sequence[str]
@@ -50,7 +50,7 @@ class Witness:
         span, book = self.span, self.span.rules.rulebook
         mdc = int(book.mdc[row])
         if mdc not in self._seen:
-            self._seen[mdc] = int(view(span.observed, span.encoded, span.rules, book.mdc[row : row + 1])[0])
+            self._seen[mdc] = int(visible_operands(span.observed, span.encoded, span.rules, book.mdc[row : row + 1])[0])
         words = [self._seen[mdc], self._level, int(span.observed.claim[0])]
         return book.truth(row, int(span.observed.pdx_class[0]), words)
 
@@ -58,7 +58,7 @@ class Witness:
         """Return each operand of a row's formula, whether it holds, and what makes it so. See OPERANDS."""
         book = self.span.rules.rulebook
         holds = self.truth(row)
-        names = list(dict.fromkeys(operands(parse(book.formulas[row]))))
+        names = list(dict.fromkeys(list_operands(parse_formula(book.formulas[row]))))
         told = [
             (
                 name,
@@ -134,7 +134,7 @@ class Witness:
 
     @cached_property
     def _level(self) -> int:
-        return int(severity_operands(self.decision.severity_word, self.span.rules)[0])
+        return int(pack_severity_operands(self.decision.severity_word, self.span.rules)[0])
 
     @cached_property
     def _seen(self) -> dict[int, int]:
@@ -149,7 +149,7 @@ class Witness:
     def _of_severity(self, name: str, row: int, *, counting: bool) -> Iterator[str]:
         """Yield the secondary codes of a severity that count (or do not) where a row's formula asks."""
         decided = Decision(np.array([row]), self.decision.mdc, self.decision.severity, self.decision.severity_word)
-        level, lost = severity_lost(self.span, decided)
+        level, lost = find_lost_severity(self.span, decided)
         for position, (listed, taken) in enumerate(zip(level.tolist(), lost.tolist(), strict=True)):
             counts = taken == NOT_LOST and position not in self.lost_to_hac
             if SEVERITIES[listed] == name and counts == counting:
@@ -160,7 +160,7 @@ class Witness:
         names = {*COUNTED_MARKS[word][0]} if word in COUNTED_MARKS else set()
         stem = "" if names else _VESSELS if word == "FOUR_VESSELS" else _STENTS
         for code, own in zip(self.procedures, self.procedure_names, strict=True):
-            if own & names or (stem and numbered(own, stem)):
+            if own & names or (stem and sum_numbered_names(own, stem)):
                 yield code
         if word == "BILATERAL":
             yield from (_cluster(cluster, parts) for cluster, own, parts in self.clusters if own & names)
@@ -177,17 +177,17 @@ class Witness:
         return hidden is not None and mdc != PRE_MDC and bool(int(hidden[position]) >> mdc & 1)
 
 
-def lacked(formula: str, holds: Callable[[str], bool]) -> tuple[str, ...]:
+def find_lacking_operands(formula: str, holds: Callable[[str], bool]) -> tuple[str, ...]:
     """Return the fewest operands whose other truth would make a formula true, `~` before one that must not hold.
 
     Of several ways that are as near, the first in reading order.
 
-    >>> lacked("MCC & (a | b) & ~c", {"a", "c"}.__contains__)
+    >>> find_lacking_operands("MCC & (a | b) & ~c", {"a", "c"}.__contains__)
     ('MCC', '~c')
-    >>> lacked("(MCC & a) | b", {"a", "MCC"}.__contains__)
+    >>> find_lacking_operands("(MCC & a) | b", {"a", "MCC"}.__contains__)
     ()
     """
-    return _fewest(parse(formula), holds, wanted=True)
+    return _fewest(parse_formula(formula), holds, wanted=True)
 
 
 def _fewest(node: Node, holds: Callable[[str], bool], *, wanted: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _BEGUN = ".begun"
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a name beside `path` to write to; put it in place once it is complete, and on disk.
 
     When the block raises, `path` keeps what it had and the beginning is removed. A link is followed, and an existing
@@ -32,7 +32,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         StorageError: the system cannot write it; says which file and why.
 
     >>> target = Path(tempfile.mkdtemp()) / "told.txt"
-    >>> with replacing(target) as begun:
+    >>> with replace_whole(target) as begun:
     ...     _ = begun.write_text("all of it")
     >>> target.read_text(), [file.name for file in target.parent.iterdir()]
     ('all of it', ['told.txt'])
@@ -46,9 +46,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         begun = Path(name)
         begun.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
         yield begun
-        synced(begun)
+        sync_to_disk(begun)
         begun.replace(target)
-        synced(target.parent)
+        sync_to_disk(target.parent)
     except DrgsimError:
         raise
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -58,12 +58,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             _removed(begun)
 
 
-def sweep(path: str | os.PathLike[str]) -> None:
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what killed writers of a file, or of any file in a folder, have left beside it.
 
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / ".told.x1.begun.txt").touch()
-    >>> sweep(folder / "told.txt"), list(folder.iterdir())
+    >>> remove_leftovers(folder / "told.txt"), list(folder.iterdir())
     (None, [])
     """
     target = Path(path).resolve()
@@ -88,7 +88,7 @@ def sha256_of(path: Path) -> str:
         raise StorageError(f"{path}: cannot be read ({_reason(error)}).") from error
 
 
-def synced(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on disk."""
     number = os.open(path, os.O_RDONLY)
     try:

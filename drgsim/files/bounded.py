@@ -1,4 +1,4 @@
-"""Files from anybody's hands, read within bounds: `whole(path)`, `parsed(text)`, `unpacked(path)`.
+"""Files from anybody's hands, read within bounds: `read_whole(path)`, `parse_toml(text)`, `check_unpacked_size(path)`.
 
 What can be small on disk and endless in memory, or take a reader for ever, is refused before it is read whole: devices
 and pipes, files of unexpected size, compressed files that grow out of proportion, settings nested or written beyond
@@ -36,7 +36,7 @@ _OTHERS |= {b"\x78\xda": "zlib", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x0
 Refusal = Callable[[str], Exception]
 
 
-def whole(path: Path, most: int, refusal: Refusal) -> bytes:
+def read_whole(path: Path, most: int, refusal: Refusal) -> bytes:
     """Return the bytes of a file, whole.
 
     Args:
@@ -47,7 +47,7 @@ def whole(path: Path, most: int, refusal: Refusal) -> bytes:
     Raises:
         Exception: what `refusal` gives, where the file cannot be read, is no regular file or is too large.
 
-    >>> whole(Path("absent.toml"), MOST_SETTINGS, ValueError)
+    >>> read_whole(Path("absent.toml"), MOST_SETTINGS, ValueError)
     Traceback (most recent call last):
     ValueError: absent.toml: cannot be read (No such file or directory).
     """
@@ -65,7 +65,7 @@ def whole(path: Path, most: int, refusal: Refusal) -> bytes:
     return found
 
 
-def parsed(text: bytes | str, where: object, refusal: Refusal) -> dict[str, Any]:
+def parse_toml(text: bytes | str, where: object, refusal: Refusal) -> dict[str, Any]:
     r"""Return the values of a TOML text; a byte order mark before it does no harm.
 
     Args:
@@ -76,9 +76,9 @@ def parsed(text: bytes | str, where: object, refusal: Refusal) -> dict[str, Any]
     Raises:
         Exception: what `refusal` gives, where it is no TOML, or goes beyond the limits of this module.
 
-    >>> parsed("rate = 0.05", "mine.toml", ValueError)
+    >>> parse_toml("rate = 0.05", "mine.toml", ValueError)
     {'rate': 0.05}
-    >>> parsed("rate = " + "[" * 40 + "]" * 40, "mine.toml", ValueError)
+    >>> parse_toml("rate = " + "[" * 40 + "]" * 40, "mine.toml", ValueError)
     Traceback (most recent call last):
     ValueError: mine.toml: nests deeper than 32, which no settings do.
     """
@@ -101,7 +101,7 @@ def parsed(text: bytes | str, where: object, refusal: Refusal) -> dict[str, Any]
     return values
 
 
-def unpacked(path: Path, refusal: Refusal) -> None:
+def check_unpacked_size(path: Path, refusal: Refusal) -> None:
     """Refuse a file whose compressed content grows out of proportion; nothing is kept of what is unpacked.
 
     Readers of tables unpack what begins like a compressed file whatever its name, so that this looks at the bytes.
@@ -114,7 +114,7 @@ def unpacked(path: Path, refusal: Refusal) -> None:
     >>> import tempfile
     >>> bomb = Path(tempfile.mkdtemp()) / "claims.csv.gz"
     >>> _ = bomb.write_bytes(gzip.compress(bytes(SMALL + 1)))
-    >>> unpacked(bomb, lambda told: ValueError(told.partition(": ")[2]))
+    >>> check_unpacked_size(bomb, lambda told: ValueError(told.partition(": ")[2]))
     Traceback (most recent call last):
     ValueError: grows beyond 100 times its size when unpacked. Unpack it yourself if you trust it.
     """

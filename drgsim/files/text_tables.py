@@ -12,7 +12,7 @@ from typing import IO
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.files.bounded import unpacked
+from drgsim.files.bounded import check_unpacked_size
 
 _SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
@@ -25,7 +25,7 @@ DAMAGED = (
 """What libraries raise on a file that is damaged or no such file at all; a panic is how Polars fails in Rust."""
 
 
-def header(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
     """Return the column names of a Parquet or delimited text file, as written.
 
     Raises:
@@ -34,42 +34,42 @@ def header(path: Path) -> list[str]:
     try:
         if path.suffix.lower() == ".parquet":
             return list(pl.read_parquet_schema(path))
-        line = first_line(path)
+        line = read_first_line(path)
     except DAMAGED as error:
-        raise unreadable(path, error) from None
+        raise describe_unreadable(path, error) from None
     return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(_separator(line))]
 
 
-def first_line(path: Path) -> str:
+def read_first_line(path: Path) -> str:
     """Return the first line of a text file that is not blank, plain or gzipped.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
                 if line.strip():
                     return line.decode("utf-8", "replace").strip("\r\n")
     except DAMAGED as error:
-        raise unreadable(path, error) from None
+        raise describe_unreadable(path, error) from None
     return ""
 
 
 # ---------------------------------------------------------------------------------------------- helpers
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
     """Open a file to read bytes, plain or gzipped.
 
     Raises:
         InputError: it grows out of proportion when unpacked.
     """
-    unpacked(path, InputError)
+    check_unpacked_size(path, InputError)
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # it reads bytes all the same
 
 
-def once(path: Path, table: pl.DataFrame) -> None:
+def refuse_repeated_columns(path: Path, table: pl.DataFrame) -> None:
     """Refuse a CSV with two columns of one name, of which Polars calls the second another name.
 
     Raises:
@@ -94,10 +94,10 @@ def _separator(line: str) -> str:
     return max(_SEPARATORS, key=line.count)
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
+def describe_unreadable(path: Path, error: Exception) -> InputError:
     """Return the refusal of a file, to be raised `from None`: what libraries say may quote a patient's values.
 
-    >>> unreadable(Path("a.csv"), pl.exceptions.ComputeError("could not parse `K81.0` as i64 at column 'x'")).args[0]
+    >>> describe_unreadable(Path("a.csv"), pl.exceptions.ComputeError("could not parse `K81.0` as i64 at column 'x'")).args[0]
     'a.csv: not a readable csv file: could not parse … as i64 at column …'
     """
     first = re.split(r"\n|Original error|You might want", str(error), maxsplit=1)[0]
@@ -105,7 +105,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: not a readable {path.suffix.lstrip('.') or 'text'} file: {reason.strip()}")
 
 
-def parquet(path: Path) -> pl.DataFrame:
+def read_parquet(path: Path) -> pl.DataFrame:
     """Return a Parquet file, unless it holds more than a file of its size can in truth.
 
     Raises:
@@ -113,11 +113,11 @@ def parquet(path: Path) -> pl.DataFrame:
         polars.exceptions.PolarsError, OSError: it cannot be read.
     """
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    refuse_more_than_it_can(path, rows * len(pl.read_parquet_schema(path)))
+    check_claimed_size(path, rows * len(pl.read_parquet_schema(path)))
     return pl.read_parquet(path)
 
 
-def typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame:
+def read_typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame:
     """Return a Parquet or CSV file with its types; in CSV the columns named stay text, so that 01 does not become 1.
 
     Raises:
@@ -126,21 +126,21 @@ def typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame:
     """
     try:
         if path.suffix.lower() == ".parquet":
-            return parquet(path)
-        unpacked(path, InputError)
+            return read_parquet(path)
+        check_unpacked_size(path, InputError)
         texts = {name: pl.String for name in pl.read_csv(path, n_rows=0, infer_schema=False).columns if is_text(name)}
         table = pl.read_csv(path, schema_overrides=texts, infer_schema_length=None)
     except DAMAGED as error:
-        raise unreadable(path, error) from None
-    once(path, table)
+        raise describe_unreadable(path, error) from None
+    refuse_repeated_columns(path, table)
     return table
 
 
-def refuse_more_than_it_can(path: Path, cells: int) -> None:
+def check_claimed_size(path: Path, cells: int) -> None:
     """Hold the cells a Parquet file claims against its size.
 
     Raises:
-        InputError: as `parquet`.
+        InputError: as `read_parquet`.
     """
     most = max(MOST_CELLS, CELLS_A_BYTE * path.stat().st_size)
     if cells > most:

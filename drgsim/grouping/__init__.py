@@ -1,1 +1,36 @@
-"""grouping."""
+"""Codes to MS-DRGs, in the order of the Definitions Manual.
+
+grouper             group(): the steps in their order
+encoding            admissions as integers
+code_attributes     codes to operand bits, exclusions and severity
+procedure_clusters  procedures that count together
+rulebook            the formulas of a version as bit masks
+operand_bits        an admission reduced to what the formulas read
+mdc_search          the pre-MDC, the MDC of the principal diagnosis, reroutes
+hac                 hospital-acquired conditions and present on admission
+code_reports        what the grouper reports of each code
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drgsim._lazy import attach
+
+if TYPE_CHECKING:
+    from drgsim.grouping.encoding import Encoded as Encoded
+    from drgsim.grouping.encoding import encode as encode
+    from drgsim.grouping.grouper import Grouping as Grouping
+    from drgsim.grouping.grouper import group as group
+    from drgsim.grouping.grouper import group_encoded as group_encoded
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Encoded": "grouping.encoding",
+        "Grouping": "grouping.grouper",
+        "encode": "grouping.encoding",
+        "group": "grouping.grouper",
+        "group_encoded": "grouping.grouper",
+    },
+)

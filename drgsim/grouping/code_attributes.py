@@ -17,14 +17,10 @@ from numpy.typing import NDArray
 from drgsim.exceptions import TableError
 from drgsim.grouping.encoding import SEX
 from drgsim.grouping.procedure_clusters import Clusters
-from drgsim.grouping.rulebook import PRE_MDC, Layout, PdxClass, Rulebook
-from drgsim.numerics.segments import Words
-from drgsim.tables.codebook import Codebook, codebooks
+from drgsim.grouping.rulebook import PRE_MDC, BitLayout, PdxClass, Rulebook
+from drgsim.numerics.arrays import ByteArray, Int32Array, UInt16Array, UInt64Array
+from drgsim.tables.codebook import Codebook, load_codebooks
 from drgsim.tables.table_set import COUNTED_WORDS, TableSet
-
-Bytes = NDArray[np.uint8]
-Small = NDArray[np.uint16]
-Numbers = NDArray[np.int32]
 
 SEVERITIES = ("NONE", "CC", "MCC")
 DEATH_EXCLUSION = "mccalive"
@@ -32,7 +28,7 @@ OR_OPERANDS = frozenset({"d468", "d477"})
 
 
 @dataclass(frozen=True)
-class Kind:
+class DiagnosisKind:
     """What a secondary diagnosis shows: formula names, severity and what suppresses it, its HAC names."""
 
     names: frozenset[str]
@@ -48,30 +44,30 @@ class Diagnoses:
     Kinds are sorted: 0 shows nothing, 1 to `last_named` carry names, those from `first_severe` are CC or MCC.
     """
 
-    kind: Small | Bytes
-    kinds: tuple[Kind, ...]
+    kind: UInt16Array | ByteArray
+    kinds: tuple[DiagnosisKind, ...]
     last_named: int
     first_severe: int
-    kind_claim: Words
-    kind_severity: Words
+    kind_claim: UInt64Array
+    kind_severity: UInt64Array
     kind_hac: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     incident: NDArray[np.bool_]
-    scheme: Small
+    scheme: UInt16Array
     scheme_names: tuple[frozenset[str], ...]
-    scheme_severity: Bytes
-    role: Small
-    role_class: Small
-    plain: Words
+    scheme_severity: ByteArray
+    role: UInt16Array
+    role_class: UInt16Array
+    plain: UInt64Array
     any_mcc: np.uint64
     lasting_mcc: np.uint64
     death_excluded: np.uint64
-    survives: Words = field(repr=False)
-    exclusion_begin: Numbers = field(repr=False)
-    exclusion_column: Numbers = field(repr=False)
+    survives: UInt64Array = field(repr=False)
+    exclusion_begin: Int32Array = field(repr=False)
+    exclusion_column: Int32Array = field(repr=False)
     exclusions: NDArray[np.uint8] = field(repr=False)
 
-    def excluded(self, pdx: Numbers, row: NDArray[np.integer], sdx: Numbers) -> NDArray[np.bool_]:
+    def excluded(self, pdx: Int32Array, row: NDArray[np.integer], sdx: Int32Array) -> NDArray[np.bool_]:
         """Return whether each SDX does not count as CC or MCC beside the PDX of its row, (n,) bool."""
         begin, column = self.exclusion_begin.take(pdx).take(row), self.exclusion_column.take(sdx)
         byte = self.exclusions.take(begin + (column >> 3))
@@ -86,16 +82,16 @@ class Procedures:
     `part` is 1 for a procedure that can mean something together with another, 2 if it can alone.
     """
 
-    operand_set: Small
+    operand_set: UInt16Array
     names: tuple[frozenset[str], ...]
-    claim: Words
-    view: Words
-    counted_claim: Words
-    counted_view: Words
-    part: Bytes
+    claim: UInt64Array
+    view: UInt64Array
+    counted_claim: UInt64Array
+    counted_view: UInt64Array
+    part: ByteArray
     clusters: Clusters
 
-    def seen(self, mdc: Bytes, operand_set: Small) -> Words:
+    def seen(self, mdc: ByteArray, operand_set: UInt16Array) -> UInt64Array:
         """Return what each procedure shows when that MDC is searched, (n,) words in the MDC's layout."""
         return self.view.ravel().take(mdc * np.int64(self.view.shape[1]) + operand_set)
 
@@ -108,20 +104,20 @@ class Attributes:
     rulebook: Rulebook
     diagnoses: Diagnoses
     procedures: Procedures
-    discharge_claim: Words
+    discharge_claim: UInt64Array
     died: NDArray[np.bool_]
     diagnosis_book: Codebook
     procedure_book: Codebook
 
 
 @lru_cache(maxsize=16)
-def attributes(tables: TableSet) -> Attributes:
+def compile_attributes(tables: TableSet) -> Attributes:
     """Return the engine's form of a table set; made once for each.
 
     Raises:
         TableError: the formulas need more operand bits than the engine has.
     """
-    diagnosis_book, procedure_book = codebooks(tables)
+    diagnosis_book, procedure_book = load_codebooks(tables)
     schemes, scheme = _schemes(tables, diagnosis_book)
     classes, role, role_class = _principal(tables, diagnosis_book, schemes, scheme)
     rulebook = Rulebook.of(tables, classes, _carriers(tables))
@@ -139,7 +135,7 @@ def attributes(tables: TableSet) -> Attributes:
     )
 
 
-def by_number(book: Codebook, codes: pl.Series, values: NDArray[np.generic]) -> NDArray[np.generic]:
+def index_by_number(book: Codebook, codes: pl.Series, values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `values` (one a code) as a table by codebook number; other codes get 0."""
     table = np.zeros(len(book.codes) + 1, values.dtype)
     table[book.numbers(codes)] = values
@@ -163,18 +159,18 @@ def _split(text: str | None) -> frozenset[str]:
     return frozenset(text.split(" ")) if text else frozenset()
 
 
-def _schemes(tables: TableSet, book: Codebook) -> tuple[pl.DataFrame, Small]:
+def _schemes(tables: TableSet, book: Codebook) -> tuple[pl.DataFrame, UInt16Array]:
     """Return the distinct rows of facts about diagnoses, and each code's row (0 is an unknown code)."""
     facts = ("mdc", "severity", "operands", "hac_operands", "categories")
     schemes = tables.diagnoses.select(facts).unique(maintain_order=True).with_row_index("scheme", 1)
     joined = tables.diagnoses.join(schemes, on=facts, nulls_equal=True, maintain_order="left")
-    number = by_number(book, joined["code"], joined["scheme"].to_numpy().astype(np.uint16))
+    number = index_by_number(book, joined["code"], joined["scheme"].to_numpy().astype(np.uint16))
     return schemes, number.astype(np.uint16)
 
 
 def _principal(
-    tables: TableSet, book: Codebook, schemes: pl.DataFrame, scheme: Small
-) -> tuple[list[PdxClass], Small, Small]:
+    tables: TableSet, book: Codebook, schemes: pl.DataFrame, scheme: UInt16Array
+) -> tuple[list[PdxClass], UInt16Array, UInt16Array]:
     """Return the classes of PDX, each code's role, and the class of (role, sex)."""
     names = [_split(" ".join(filter(None, row))) for row in schemes.select(pl.col("^.*(operands|categories)$")).rows()]
     classes: dict[PdxClass, int] = {PdxClass(0, frozenset(), valid=False): 0}
@@ -204,19 +200,19 @@ def _diagnoses(
     rulebook: Rulebook,
     book: Codebook,
     schemes: pl.DataFrame,
-    scheme: Small,
-    role: Small,
-    role_class: Small,
+    scheme: UInt16Array,
+    role: UInt16Array,
+    role_class: UInt16Array,
 ) -> Diagnoses:
     layout = rulebook.layout
     suppressors = frozenset().union(*layout.suppressions)
-    kinds: dict[Kind, int] = {Kind(frozenset(), "NONE", frozenset(), frozenset()): 0}
+    kinds: dict[DiagnosisKind, int] = {DiagnosisKind(frozenset(), "NONE", frozenset(), frozenset()): 0}
     kind_of_scheme, incident, scheme_names = [0], [False], [frozenset[str]()]
     for severity, *texts in schemes.select("severity", "operands", "hac_operands", "categories").iter_rows():
         own, hac, category = map(_split, texts)
         names = own | hac | category
         suppressed_by = own & (suppressors | {DEATH_EXCLUSION}) if severity != "NONE" else frozenset()
-        kind = Kind(frozenset(names & layout.claim.keys()), severity, suppressed_by, hac)
+        kind = DiagnosisKind(frozenset(names & layout.claim.keys()), severity, suppressed_by, hac)
         kind_of_scheme.append(kinds.setdefault(kind, len(kinds)))
         incident.append("incident" in names)
         scheme_names.append(names)
@@ -260,13 +256,13 @@ def _diagnoses(
     )
 
 
-def _place(kind: Kind) -> int:
+def _place(kind: DiagnosisKind) -> int:
     """Return 0 for what shows nothing, 1 names, 2 names and severity, 3 severity."""
     named, severe = bool(kind.names or kind.hac_names), kind.severity != "NONE"
     return (2 if named else 3) if severe else int(named)
 
 
-def _severity_bits(kinds: Sequence[Kind]) -> dict[tuple[str, frozenset[str]], int]:
+def _severity_bits(kinds: Sequence[DiagnosisKind]) -> dict[tuple[str, frozenset[str]], int]:
     """Give each (severity, names that suppress it) a bit of the severity word."""
     distinct = dict.fromkeys((kind.severity, kind.suppressed_by) for kind in kinds if kind.severity != "NONE")
     if len(distinct) > 64:
@@ -279,7 +275,9 @@ def _surviving(bits: dict[tuple[str, frozenset[str]], int], severity: str, suppr
     return np.uint64(sum(bit for (level, by), bit in bits.items() if level == severity and not by & suppressed))
 
 
-def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Numbers, Numbers, NDArray[np.uint8]]:
+def _exclusions(
+    tables: TableSet, book: Codebook, scheme: UInt16Array
+) -> tuple[Int32Array, Int32Array, NDArray[np.uint8]]:
     """Return where each PDX's row begins, each SDX's column, and the bits of pairs that exclude, end to end.
 
     Row 0 and column 0 exclude nothing.
@@ -292,7 +290,7 @@ def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Number
     distinct = np.unique(sdx[known])
     column[distinct] = np.arange(1, len(distinct) + 1, dtype=np.int32)
     place = np.searchsorted(groups.to_numpy(), tables.pdx_exclusions["group"].to_numpy()) + 1
-    row = by_number(book, tables.pdx_exclusions["pdx"], place.astype(np.int32)).astype(np.int32)
+    row = index_by_number(book, tables.pdx_exclusions["pdx"], place.astype(np.int32)).astype(np.int32)
     matrix = np.zeros((len(groups) + 1, (len(distinct) >> 3) + 1), np.uint8)
     at = column[sdx[known]]
     rows = np.searchsorted(groups.to_numpy(), pairs["group"].to_numpy()[known]) + 1
@@ -300,14 +298,14 @@ def _exclusions(tables: TableSet, book: Codebook, scheme: Small) -> tuple[Number
     return row * np.int32(matrix.shape[1]), column, matrix.ravel()
 
 
-def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
+def _procedures(tables: TableSet, layout: BitLayout, book: Codebook) -> Procedures:
     texts = pl.concat([tables.procedures["operands"], tables.clusters["operands"]]).fill_null("")
     distinct = texts.unique(maintain_order=True)
     numbers = texts.replace_strict(distinct, np.arange(1, len(distinct) + 1), return_dtype=pl.UInt16).to_numpy()
     count = len(tables.procedures)
     names = [frozenset[str](), *map(_split, distinct)]
     seen = [own | {"ORPROC"} if own & OR_OPERANDS else own for own in names]
-    sets = by_number(book, tables.procedures["code"], numbers[:count]).astype(np.uint16)
+    sets = index_by_number(book, tables.procedures["code"], numbers[:count]).astype(np.uint16)
     clusters = Clusters.of(tables.clusters, book, numbers[count:], names)
     return Procedures(
         operand_set=sets,
@@ -321,7 +319,7 @@ def _procedures(tables: TableSet, layout: Layout, book: Codebook) -> Procedures:
     )
 
 
-def _part(clusters: Clusters, sets: Small) -> Bytes:
+def _part(clusters: Clusters, sets: UInt16Array) -> ByteArray:
     every = np.arange(len(clusters.tallies), dtype=np.uint16)
     adds = clusters.tallies.any(axis=1) | (clusters.regions > 0)
     nothing = np.zeros(0, np.int64)
@@ -330,14 +328,14 @@ def _part(clusters: Clusters, sets: Small) -> Bytes:
     return np.where(alone[sets] | (clusters.component & (clusters.fewest < 2)), 2, part).astype(np.uint8)
 
 
-def _view_words(layout: Layout, mdc: int, names: Sequence[frozenset[str]]) -> Words:
+def _view_words(layout: BitLayout, mdc: int, names: Sequence[frozenset[str]]) -> UInt64Array:
     """Return what each set of names shows in the layout of an MDC."""
     if mdc != PRE_MDC and mdc not in layout.views:
         return np.zeros(len(names), np.uint64)
     return np.array([layout.view_word(mdc, own) for own in names], np.uint64)
 
 
-def _counted_words(layout: Layout, mdc: int) -> Words:
+def _counted_words(layout: BitLayout, mdc: int) -> UInt64Array:
     """Return what each combination of counted words (bits in their order) shows in the layout of an MDC."""
     combinations = np.arange(1 << len(COUNTED_WORDS), dtype=np.uint64)
     words = np.zeros(len(combinations), np.uint64)

@@ -1,6 +1,6 @@
 """What the grouper reports of each code: valid, severity used, HAC status, and which codes decided the DRG.
 
-Nothing here changes a DRG. Names and values are CMS's; `mark` gives one column a report, lists aligned with
+Nothing here changes a DRG. Names and values are CMS's; `report_codes` gives one column a report, lists aligned with
 the input codes.
 """
 
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.code_attributes import OR_OPERANDS, SEVERITIES, Attributes
 from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_NOT_PRESENT, POA_PRESENT, Encoded
-from drgsim.grouping.hac import EXCLUDED, MET, HacResult, HacRules, hac_rules
-from drgsim.grouping.mdc_search import Decision, severity_operands
-from drgsim.grouping.operand_bits import Observed, view
-from drgsim.grouping.procedure_clusters import numbered
+from drgsim.grouping.hac import EXCLUDED, MET, HacResult, HacRules, compile_hac_rules
+from drgsim.grouping.mdc_search import Decision, pack_severity_operands
+from drgsim.grouping.operand_bits import Observed, visible_operands
+from drgsim.grouping.procedure_clusters import sum_numbered_names
 from drgsim.grouping.rulebook import ONLY_INCIDENT, PRE_MDC, TRAUMA_REGIONS
+from drgsim.numerics.arrays import TextArray
 from drgsim.tables.table_set import CLAIM_WORDS, COUNTED_WORDS
-
-Texts = NDArray[np.str_]
 
 _OK = 0
 _IMPACT = np.array(["NONE", "INITIAL", "FINAL", "BOTH"])
@@ -49,7 +48,7 @@ COUNTED_MARKS: dict[str, tuple[tuple[str, ...], int]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Graded:
+class Steps:
     """A grouped span: what went in, what was seen, and what each step decided."""
 
     encoded: Encoded
@@ -79,7 +78,7 @@ class Graded:
         return other
 
 
-def mark(span: Graded, sdx_texts: Sequence[str], procedure_texts: Sequence[str]) -> pl.DataFrame:
+def report_codes(span: Steps, sdx_texts: Sequence[str], procedure_texts: Sequence[str]) -> pl.DataFrame:
     """Return the per-code reports of grouped admissions, (n,) rows, lists aligned with the input.
 
     Args:
@@ -125,7 +124,7 @@ def _lists(values: NDArray[np.generic], row: NDArray[np.int32], n: int) -> pl.Se
     return joined.fill_null(pl.Series([[]], dtype=joined.dtype).first())
 
 
-def severity_lost(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def find_lost_severity(span: Steps, grouping: Decision) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the severity of each secondary code as listed, and what takes it away, in one grouping pass.
 
     The second is NOT_LOST, BY_DEATH, BY_PDX or BY_LOGIC; hospital-acquired conditions are not looked at.
@@ -142,9 +141,9 @@ def severity_lost(span: Graded, grouping: Decision) -> tuple[NDArray[np.uint8], 
     return level, np.where(level > 0, lost, NOT_LOST).astype(np.uint8)
 
 
-def _severity_used(span: Graded, grouping: Decision, *, hac: bool = False) -> NDArray[np.uint8]:
+def _severity_used(span: Steps, grouping: Decision, *, hac: bool = False) -> NDArray[np.uint8]:
     """Return the severity usage of each secondary code as a place in _USED."""
-    level, lost = severity_lost(span, grouping)
+    level, lost = find_lost_severity(span, grouping)
     if "excluded_by_drg_logic" not in span.rules.tables.reporting:
         lost = np.where(lost == BY_LOGIC, NOT_LOST, lost)
     used = np.where(lost == BY_DEATH, 0, level + lost)
@@ -155,10 +154,10 @@ def _severity_used(span: Graded, grouping: Decision, *, hac: bool = False) -> ND
     return np.where(span.initial_ok[span.encoded.sdx_row], used, 0).astype(np.uint8)
 
 
-def _hac_reports(span: Graded) -> tuple[Texts, Texts, Texts, Texts]:
+def _hac_reports(span: Steps) -> tuple[TextArray, TextArray, TextArray, TextArray]:
     """Return HAC text of the PDX, HAC text and POA status of each SDX, HAC usage of each procedure."""
     encoded, rules, n = span.encoded, span.rules, len(span.encoded)
-    entries = hac_rules(rules)
+    entries = compile_hac_rules(rules)
     pdx_hac, sdx_hac = np.full(n, "", object), np.full(len(encoded.sdx), "", object)
     poa_status = np.full(len(encoded.sdx), "POA_NOT_CHECKED", object)
     procedure_hac = np.full(len(encoded.procedures), "", object)
@@ -214,7 +213,7 @@ def _hac_text(
 
 
 def _impact(
-    span: Graded, sdx_texts: Sequence[str], procedure_texts: Sequence[str]
+    span: Steps, sdx_texts: Sequence[str], procedure_texts: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return which codes affected the initial (1) and the final (2) DRG."""
     encoded, book = span.encoded, span.rules.rulebook
@@ -222,7 +221,7 @@ def _impact(
     same = (span.initial.row == span.final.row) & (span.initial.severity_word == span.final.severity_word)
     for bit, grouping, ok in ((1, span.initial, span.initial_ok), (2, span.final, span.final_ok & ~same)):
         collected = _collected(span, grouping, ok)
-        level, lost = severity_lost(span, grouping)
+        level, lost = find_lost_severity(span, grouping)
         counts = np.where(lost == 0, level, 0)
         for row, operands in collected:
             case = _Case(span, row, int(book.mdc[grouping.row[row]]), sdx_texts, procedure_texts)
@@ -236,11 +235,11 @@ def _impact(
     return sdx_marks, procedure_marks
 
 
-def _collected(span: Graded, grouping: Decision, ok: NDArray[np.bool_]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _collected(span: Steps, grouping: Decision, ok: NDArray[np.bool_]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield each admission with the operands its deciding row found true."""
     rules, observed = span.rules, span.observed
-    seen = view(observed, span.encoded, rules, rules.rulebook.mdc[grouping.row])
-    levels = severity_operands(grouping.severity_word, rules)
+    seen = visible_operands(observed, span.encoded, rules, rules.rulebook.mdc[grouping.row])
+    levels = pack_severity_operands(grouping.severity_word, rules)
     known: dict[tuple[int, ...], tuple[str, ...]] = {}
     for row in np.flatnonzero(ok).tolist():
         key = (grouping.row[row], observed.pdx_class[row], seen[row], levels[row], observed.claim[row])
@@ -254,7 +253,7 @@ class _Case:
     """One admission's codes in the order in which they are considered for marking."""
 
     def __init__(
-        self, span: Graded, row: int, mdc: int, sdx_texts: Sequence[str], procedure_texts: Sequence[str]
+        self, span: Steps, row: int, mdc: int, sdx_texts: Sequence[str], procedure_texts: Sequence[str]
     ) -> None:
         encoded, rules = span.encoded, span.rules
         self.span, self.row, self.mdc = span, row, mdc
@@ -366,7 +365,7 @@ class _Case:
             return
         total, stem = 0, "vessel" if word == "FOUR_VESSELS" else "stent"
         for position in self.candidates(repeats=True):
-            added = numbered(self.names(position), stem)
+            added = sum_numbered_names(self.names(position), stem)
             if added and total < 4:
                 total += added
                 yield position

@@ -14,14 +14,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.numerics.parallel import over_spans
-from drgsim.numerics.segments import ranges
-from drgsim.schema import ADMISSIONS, HospitalStatus, checked
-from drgsim.tables.codebook import _letters, codebooks
+from drgsim.numerics.arrays import ByteArray, Int32Array
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.numerics.segments import expand_rows
+from drgsim.schema import ADMISSIONS, HospitalStatus, check_frame
+from drgsim.tables.codebook import _letters, load_codebooks
 from drgsim.tables.table_set import TableSet
-
-Ints = NDArray[np.int32]
-Bytes = NDArray[np.uint8]
 
 SEX = {"M": 1, "F": 2}
 POA_PRESENT, POA_NOT_PRESENT, POA_NOT_RECOGNISED = 1, 2, 0
@@ -38,17 +36,17 @@ class Encoded:
     0 not recognised, and None where the admissions came without; `discharge_status` is -1 where null.
     """
 
-    pdx: Ints
-    sex: Bytes
+    pdx: Int32Array
+    sex: ByteArray
     discharge_status: NDArray[np.int16]
-    hospital_status: Bytes
-    sdx: Ints
+    hospital_status: ByteArray
+    sdx: Int32Array
     sdx_start: NDArray[np.int64]
-    sdx_row: Ints
-    poa: Bytes | None
-    procedures: Ints
+    sdx_row: Int32Array
+    poa: ByteArray | None
+    procedures: Int32Array
     procedure_start: NDArray[np.int64]
-    procedure_row: Ints
+    procedure_row: Int32Array
 
     def __len__(self) -> int:
         """Number of admissions."""
@@ -80,24 +78,24 @@ class Encoded:
 
     def take(self, rows: NDArray[np.int64]) -> Encoded:
         """Return the given admissions, in the given order."""
-        sdx_at, sdx_row = ranges(self.sdx_start, rows)
-        procedure_at, procedure_row = ranges(self.procedure_start, rows)
+        sdx_at, sdx_row = expand_rows(self.sdx_start, rows)
+        procedure_at, procedure_row = expand_rows(self.procedure_start, rows)
         return Encoded(
             pdx=self.pdx[rows],
             sex=self.sex[rows],
             discharge_status=self.discharge_status[rows],
             hospital_status=self.hospital_status[rows],
             sdx=self.sdx[sdx_at],
-            sdx_start=starts(np.diff(self.sdx_start)[rows]),
+            sdx_start=compute_starts(np.diff(self.sdx_start)[rows]),
             sdx_row=sdx_row.astype(np.int32),
             poa=None if self.poa is None else self.poa[sdx_at],
             procedures=self.procedures[procedure_at],
-            procedure_start=starts(np.diff(self.procedure_start)[rows]),
+            procedure_start=compute_starts(np.diff(self.procedure_start)[rows]),
             procedure_row=procedure_row.astype(np.int32),
         )
 
 
-def starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def compute_starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where lists of these lengths begin when they lie end to end, and where the last ends, (n + 1,)."""
     start = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=start[1:])
@@ -120,17 +118,17 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
     >>> len(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
     1
     """
-    frame = bordered(admissions, hospital_status)
-    return joined(over_spans(len(frame), lambda start, stop: encode_span(frame[start:stop], tables)))
+    frame = check_admissions(admissions, hospital_status)
+    return join_encoded(run_over_spans(len(frame), lambda start, stop: encode_span(frame[start:stop], tables)))
 
 
-def bordered(admissions: pl.DataFrame, hospital_status: str) -> pl.DataFrame:
+def check_admissions(admissions: pl.DataFrame, hospital_status: str) -> pl.DataFrame:
     """Return the contract's columns of `admissions`, and the POA-reporting status of each as `hospital_status`.
 
     Raises:
         SchemaError, InputError: as `encode`.
     """
-    frame = checked(admissions, ADMISSIONS)
+    frame = check_frame(admissions, ADMISSIONS)
     status = _hospital_status(admissions, hospital_status)
     if "sdx_poa" not in frame.columns and (status != HOSPITAL_STATUS["EXEMPT"]).any():
         raise SchemaError(
@@ -141,35 +139,35 @@ def bordered(admissions: pl.DataFrame, hospital_status: str) -> pl.DataFrame:
 
 
 def encode_span(frame: pl.DataFrame, tables: TableSet) -> Encoded:
-    """Encode rows that have crossed the border (see `bordered`)."""
-    diagnoses, procedures = codebooks(tables)
-    sdx_start, procedure_start = list_starts(frame["sdx"]), list_starts(frame["procedures"])
+    """Encode rows that have crossed the border (see `check_admissions`)."""
+    diagnoses, procedures = load_codebooks(tables)
+    sdx_start, procedure_start = find_list_starts(frame["sdx"]), find_list_starts(frame["procedures"])
     discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max)
     return Encoded(
         pdx=diagnoses.numbers(frame["pdx"]),
         sex=_letters(frame["sex"], SEX, tidy=True),
         discharge_status=discharge.to_numpy().astype(np.int16),
         hospital_status=frame["hospital_status"].to_numpy(),
-        sdx=diagnoses.numbers(flat(frame["sdx"])),
+        sdx=diagnoses.numbers(flatten_lists(frame["sdx"])),
         sdx_start=sdx_start,
-        sdx_row=list_owners(sdx_start),
+        sdx_row=find_list_owners(sdx_start),
         poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
-        procedures=procedures.numbers(flat(frame["procedures"])),
+        procedures=procedures.numbers(flatten_lists(frame["procedures"])),
         procedure_start=procedure_start,
-        procedure_row=list_owners(procedure_start),
+        procedure_row=find_list_owners(procedure_start),
     )
 
 
-def joined(parts: Sequence[Encoded]) -> Encoded:
+def join_encoded(parts: Sequence[Encoded]) -> Encoded:
     """Return encoded admissions end to end."""
     if len(parts) == 1:
         return parts[0]
     rows = np.cumsum([0, *map(len, parts)], dtype=np.int32)
 
     def joint(name: str) -> NDArray[np.int64]:
-        return starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
+        return compute_starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
 
-    def owners(name: str) -> Ints:
+    def owners(name: str) -> Int32Array:
         return np.concatenate([getattr(part, name) + first for part, first in zip(parts, rows, strict=False)])
 
     return Encoded(
@@ -187,7 +185,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
+def _hospital_status(admissions: pl.DataFrame, asked: str) -> ByteArray:
     if asked in HOSPITAL_STATUS:
         return np.full(len(admissions), HOSPITAL_STATUS[asked], np.uint8)
     if asked not in admissions.columns:
@@ -204,25 +202,25 @@ def _hospital_status(admissions: pl.DataFrame, asked: str) -> Bytes:
     return numbers.to_numpy()
 
 
-def flat(lists: pl.Series) -> pl.Series:
+def flatten_lists(lists: pl.Series) -> pl.Series:
     """Return the values of all lists end to end; a null list is empty."""
     return lists.explode(empty_as_null=False, keep_nulls=False)
 
 
-def list_starts(lists: pl.Series) -> NDArray[np.int64]:
-    """Return where each row's values begin in `flat`, and where the last end, (n + 1,)."""
-    return starts(lists.list.len().fill_null(0).to_numpy())
+def find_list_starts(lists: pl.Series) -> NDArray[np.int64]:
+    """Return where each row's values begin in `flatten_lists`, and where the last end, (n + 1,)."""
+    return compute_starts(lists.list.len().fill_null(0).to_numpy())
 
 
-def list_owners(start: NDArray[np.int64]) -> Ints:
+def find_list_owners(start: NDArray[np.int64]) -> Int32Array:
     """Return the row that each position belongs to."""
     rows = np.arange(len(start) - 1, dtype=np.int32)
     return np.repeat(rows, np.diff(start))
 
 
-def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> Bytes:
+def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> ByteArray:
     """Return one POA number a secondary code; a code whose letter is missing has none recognised."""
-    start, letters = list_starts(lists), _letters(flat(lists), POA)
+    start, letters = find_list_starts(lists), _letters(flatten_lists(lists), POA)
     if np.array_equal(start, sdx_start):
         return letters
     place = np.arange(sdx_start[-1]) - np.repeat(sdx_start[:-1], np.diff(sdx_start))

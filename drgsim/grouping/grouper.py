@@ -11,15 +11,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
-from drgsim.grouping.code_attributes import Attributes, attributes
-from drgsim.grouping.code_reports import Graded, mark
-from drgsim.grouping.encoding import Encoded, bordered, encode_span, flat
-from drgsim.grouping.hac import HacResult, assess
-from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search
+from drgsim.grouping.code_attributes import Attributes, compile_attributes
+from drgsim.grouping.code_reports import Steps, report_codes
+from drgsim.grouping.encoding import Encoded, check_admissions, encode_span, flatten_lists
+from drgsim.grouping.hac import HacResult, assess_hacs
+from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search_mdcs
 from drgsim.grouping.operand_bits import Observed, observe
-from drgsim.numerics.parallel import over_spans
-from drgsim.numerics.segments import Index, Words, or_into, stretches
-from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalised
+from drgsim.numerics.arrays import Int64Array, UInt64Array
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.numerics.segments import expand_stretches, or_into
+from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalise_codes
 from drgsim.tables.table_set import TableSet, version_for, versions
 
 _OK = 0
@@ -45,7 +46,7 @@ class Grouping:
     @classmethod
     def without_version(cls, n: int) -> Grouping:
         """Return the answer for n admissions that no grouper version covers."""
-        book = attributes(TableSet.load(versions()[-1])).rulebook
+        book = compile_attributes(TableSet.load(versions()[-1])).rulebook
         code = ReturnCode.categories.to_list().index("NO_GROUPER_VERSION")
         none, drg = np.zeros(n, np.uint8), np.full(n, book.ungroupable, np.uint16)
         no_type, reason = np.full(n, book.drg_type[-1]), np.full(n, code, np.uint8)
@@ -103,7 +104,7 @@ def group(
         raise InputError("give either tables or version, not both.")
     if tables is not None and not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet; to name a version, pass version={tables!r}.")
-    frame = bordered(admissions, hospital_status)
+    frame = check_admissions(admissions, hospital_status)
     version = None if version is None else str(version)
     if tables is not None or version in versions():
         return admissions.with_columns(_grouped(frame, tables or TableSet.load(str(version)), detail=detail))
@@ -112,19 +113,19 @@ def group(
 
 def _grouped(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.DataFrame:
     """Group rows that have crossed the border."""
-    rules = attributes(tables)
+    rules = compile_attributes(tables)
     if not detail:
         return _joined(
-            over_spans(len(frame), lambda a, b: answer(grade(encode_span(frame[a:b], tables), rules)))
+            run_over_spans(len(frame), lambda a, b: grouping_of(run_steps(encode_span(frame[a:b], tables), rules)))
         ).frame()
 
     def graded(start: int, stop: int) -> pl.DataFrame:
         rows = frame[start:stop]
-        span = grade(encode_span(rows, tables), rules)
-        sdx, procedures = (normalised(flat(rows[name])).to_list() for name in ("sdx", "procedures"))
-        return answer(span).frame().hstack(mark(span, sdx, procedures))
+        span = run_steps(encode_span(rows, tables), rules)
+        sdx, procedures = (normalise_codes(flatten_lists(rows[name])).to_list() for name in ("sdx", "procedures"))
+        return grouping_of(span).frame().hstack(report_codes(span, sdx, procedures))
 
-    return pl.concat(over_spans(len(frame), graded))
+    return pl.concat(run_over_spans(len(frame), graded))
 
 
 def _grouped_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str, *, detail: bool) -> pl.DataFrame:
@@ -135,7 +136,7 @@ def _grouped_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: s
             f"{column!r} is neither a grouper version ({known}) nor a column of the admissions. Pass tables, "
             'version="43.1", the name of a column of versions, or add the column discharge_date.'
         )
-    named = version_of(admissions[column])
+    named = find_versions(admissions[column])
     present = [version for version in versions() if (named == version).any()]
     parts, places = [], []
     for version in present or [versions()[-1]]:
@@ -148,7 +149,7 @@ def _grouped_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: s
     return pl.concat(parts, how="diagonal")[order]
 
 
-def version_of(column: pl.Series) -> pl.Series:
+def find_versions(column: pl.Series) -> pl.Series:
     """Return the grouper version of each row, from names or dates of discharge; null where none is in force."""
     if not (column.dtype in (pl.Date, pl.Null) or isinstance(column.dtype, TEXTS)):
         raise SchemaError(f"column {column.name!r} is {column.dtype}, expected dates (Date) or versions (String).")
@@ -183,8 +184,10 @@ def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
     >>> group_encoded(encode(one, tables, hospital_status="EXEMPT"), tables).drg
     array([419], dtype=uint16)
     """
-    rules = attributes(tables)
-    return _joined(over_spans(len(encoded), lambda start, stop: answer(grade(encoded.rows(start, stop), rules))))
+    rules = compile_attributes(tables)
+    return _joined(
+        run_over_spans(len(encoded), lambda start, stop: grouping_of(run_steps(encoded.rows(start, stop), rules)))
+    )
 
 
 def _joined(parts: Sequence[Grouping]) -> Grouping:
@@ -192,16 +195,18 @@ def _joined(parts: Sequence[Grouping]) -> Grouping:
     return Grouping(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def grade(encoded: Encoded, rules: Attributes) -> Graded:
+def run_steps(encoded: Encoded, rules: Attributes) -> Steps:
     """Group encoded admissions, keeping what every step decided: the rulebook's steps, in its order."""
     observed = observe(encoded, rules)
-    initial = search(observed, encoded, rules, observed.severity)
-    hac = assess(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
-    final = regroup_without(hac, initial, observed, encoded, rules)
-    return Graded(encoded, observed, rules, initial, final, hac)
+    initial = search_mdcs(observed, encoded, rules, observed.severity)
+    hac = assess_hacs(observed, encoded, rules, rules.rulebook.return_code[initial.row] == _OK)
+    final = regroup_without_hacs(hac, initial, observed, encoded, rules)
+    return Steps(encoded, observed, rules, initial, final, hac)
 
 
-def regraded(severity: Words, rows: Index, observed: Observed, encoded: Encoded, rules: Attributes) -> Grouping:
+def rerun_steps(
+    severity: UInt64Array, rows: Int64Array, observed: Observed, encoded: Encoded, rules: Attributes
+) -> Grouping:
     """Group admissions again with another severity and everything else as observed.
 
     Args:
@@ -209,12 +214,12 @@ def regraded(severity: Words, rows: Index, observed: Observed, encoded: Encoded,
         rows: (k,) the admissions, which may repeat; none with a hospital-acquired condition to assess.
         observed, encoded, rules: all admissions and the version.
     """
-    found = search(observed, encoded, rules, severity, rows)
+    found = search_mdcs(observed, encoded, rules, severity, rows)
     none, code = np.zeros(0, np.int64), np.zeros(len(rows), np.uint8)
-    return answer(Graded(encoded, observed, rules, found, found, HacResult(none, code, code, none, none, code[:0])))
+    return grouping_of(Steps(encoded, observed, rules, found, found, HacResult(none, code, code, none, none, code[:0])))
 
 
-def regroup_without(
+def regroup_without_hacs(
     hac: HacResult, initial: Decision, observed: Observed, encoded: Encoded, rules: Attributes
 ) -> Decision:
     """Group again without the severity of hospital-acquired conditions; the rest keeps its initial answer."""
@@ -223,7 +228,7 @@ def regroup_without(
     again = np.flatnonzero((hac.count > 0) & (hac.return_code == _OK))
     if len(again):
         begin, end = (np.searchsorted(observed.severe_row, again.astype(np.int32), side) for side in ("left", "right"))
-        severe, at = stretches(begin, end - begin)
+        severe, at = expand_stretches(begin, end - begin)
         is_met = np.zeros(len(encoded.sdx), np.bool_)
         is_met[hac.met] = True
         kept = ~is_met[observed.severe[severe]]
@@ -233,14 +238,14 @@ def regroup_without(
         severity[dead] &= ~rules.diagnoses.death_excluded
         same = (severity == word[again]) | (severity & rules.diagnoses.lasting_mcc > 0)
         again, severity = again[~same], severity[~same]
-        found = search(observed, encoded, rules, severity, again)
+        found = search_mdcs(observed, encoded, rules, severity, again)
         row[again], mdc[again], level[again] = found.row, found.mdc, found.severity
         word = word.copy()
         word[again] = severity
     return Decision(row, mdc, level, word)
 
 
-def answer(span: Graded) -> Grouping:
+def grouping_of(span: Steps) -> Grouping:
     """Return what the grouper reports of each admission."""
     book, initial, final = span.rules.rulebook, span.initial, span.final
     first_code, code = book.return_code[initial.row], book.return_code[final.row]

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from drgsim.grouping.code_attributes import Attributes
 from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
 from drgsim.grouping.operand_bits import Observed
-from drgsim.numerics.segments import Index, Words, firsts, is_among, or_into, ranges, sorted_distinct
+from drgsim.numerics.arrays import Int64Array, UInt64Array
+from drgsim.numerics.segments import expand_rows, find_run_starts, is_among, or_into, sort_distinct
 from drgsim.schema import ReturnCode
-from drgsim.tables.formula import alternatives, operands, parse
+from drgsim.tables.formula import expand_alternatives, list_operands, parse_formula
 
 NOT_RELEVANT, MET, NOT_MET, EXCLUDED, EXEMPT = range(5)
 
@@ -33,14 +34,14 @@ class HacRules:
     code only shows (counts if another code of the condition is met).
     """
 
-    start: Index
+    start: Int64Array
     number: NDArray[np.uint8]
     label: tuple[str, ...]
     shows: NDArray[np.bool_]
     shown_numbers: NDArray[np.bool_]
-    kind_word: Words
-    pdx_word: Words
-    procedure_word: Words
+    kind_word: UInt64Array
+    pdx_word: UInt64Array
+    procedure_word: UInt64Array
     formulas: tuple[tuple[int, np.uint64, np.uint64], ...]
     bit: dict[str, int]
 
@@ -52,24 +53,24 @@ class HacResult:
     The entries looked at, for detail: position in `Encoded.sdx`, rule entry and status of each.
     """
 
-    met: Index
+    met: Int64Array
     count: NDArray[np.uint8]
     return_code: NDArray[np.uint8]
-    entry_position: Index
-    entry: Index
+    entry_position: Int64Array
+    entry: Int64Array
     entry_status: NDArray[np.uint8]
 
 
 @lru_cache(maxsize=16)
-def hac_rules(attributes: Attributes) -> HacRules:
+def compile_hac_rules(attributes: Attributes) -> HacRules:
     """Return the hospital-acquired conditions of a version in the engine's form; made once for each."""
     entries = [_entries(kind.hac_names) for kind in attributes.diagnoses.kinds]
     flat = [entry for own in entries for entry in own]
     formulas = attributes.tables.hac_formulas
-    names = dict.fromkeys(name for text in formulas["formula"] for name in operands(parse(text)))
+    names = dict.fromkeys(name for text in formulas["formula"] for name in list_operands(parse_formula(text)))
     value = {name: 1 << place for place, name in enumerate(names)}
 
-    def words(prefix: str, carried: tuple[frozenset[str], ...]) -> Words:
+    def words(prefix: str, carried: tuple[frozenset[str], ...]) -> UInt64Array:
         return np.array([sum(value.get(prefix + name, 0) for name in own) for own in carried], np.uint64)
 
     masks = tuple(
@@ -79,7 +80,7 @@ def hac_rules(attributes: Attributes) -> HacRules:
             np.uint64(sum(value[name] for name, wanted in alternative if wanted)),
         )
         for number, text in formulas.select("hac", "formula").iter_rows()
-        for alternative in alternatives(parse(text))
+        for alternative in expand_alternatives(parse_formula(text))
     )
     shows = np.array([label.endswith("_show") for _, label in flat], np.bool_)
     number = np.array([number for number, _ in flat], np.uint8)
@@ -106,20 +107,20 @@ def _entries(names: frozenset[str]) -> list[tuple[int, str]]:
     return [(n, min(special[n]) if special[n] else f"HAC{n:02}") for n in numbers]
 
 
-def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped: NDArray[np.bool_]) -> HacResult:
+def assess_hacs(observed: Observed, encoded: Encoded, attributes: Attributes, grouped: NDArray[np.bool_]) -> HacResult:
     """Decide which secondary codes are hospital-acquired conditions, for admissions that were `grouped`.
 
     Looks only at codes that can matter: of a condition, at a hospital that is not exempt, not present on
     admission.
     """
-    rules = hac_rules(attributes)
+    rules = compile_hac_rules(attributes)
     reports = grouped & (encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"])
     carrying = np.flatnonzero(attributes.diagnoses.kind_hac.take(observed.named_kind))
     chosen = carrying
     if encoded.poa is not None:
         chosen = chosen[encoded.poa.take(observed.named.take(chosen)) != POA_PRESENT]
     chosen = chosen[reports[observed.named_row[chosen]]]
-    entry, which = ranges(rules.start, observed.named_kind[chosen].astype(np.int64))
+    entry, which = expand_rows(rules.start, observed.named_kind[chosen].astype(np.int64))
     chosen = chosen[which]
     row, position = observed.named_row[chosen].astype(np.int64), observed.named[chosen]
     count = np.zeros(len(encoded), np.uint8)
@@ -133,12 +134,12 @@ def assess(observed: Observed, encoded: Encoded, attributes: Attributes, grouped
     status[_unsupported(rules, entry, row, before)] = NOT_MET
     poa = np.full(len(position), POA_NOT_RECOGNISED) if encoded.poa is None else encoded.poa[position]
     met = status == MET
-    conditions = sorted_distinct(row[met] * 256 + rules.number[entry[met]]) >> 8
-    begins = firsts(conditions)
+    conditions = sort_distinct(row[met] * 256 + rules.number[entry[met]]) >> 8
+    begins = find_run_starts(conditions)
     count[conditions[begins]] = np.diff(begins, append=len(conditions))
     _require_poa(return_code, encoded, rules, row, entry, met, poa, excluded)
     _require_known_hospital(return_code, encoded, row[before], poa[before])
-    return HacResult(sorted_distinct(position[met]), count, return_code, position, entry, status)
+    return HacResult(sort_distinct(position[met]), count, return_code, position, entry, status)
 
 
 def _true(
@@ -146,21 +147,26 @@ def _true(
     encoded: Encoded,
     observed: Observed,
     attributes: Attributes,
-    carrying: Index,
-    row: Index,
+    carrying: Int64Array,
+    row: Int64Array,
     number: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
     """Return whether the formula of each condition holds on the whole claim."""
-    claims = whole_claims(rules, encoded, observed, attributes, carrying, row[firsts(row)])[row]
+    claims = observe_whole_claims(rules, encoded, observed, attributes, carrying, row[find_run_starts(row)])[row]
     truth = np.zeros(len(row), np.bool_)
     for condition, mask, value in rules.formulas:
         truth |= (number == condition) & ((claims & mask) == value)
     return truth
 
 
-def whole_claims(
-    rules: HacRules, encoded: Encoded, observed: Observed, attributes: Attributes, carrying: Index, rows: Index
-) -> Words:
+def observe_whole_claims(
+    rules: HacRules,
+    encoded: Encoded,
+    observed: Observed,
+    attributes: Attributes,
+    carrying: Int64Array,
+    rows: Int64Array,
+) -> UInt64Array:
     """Return what the formulas of the conditions see of `rows`, (n,): whatever POA says, nothing hidden.
 
     `carrying` are the places in `Observed.named` of codes of a condition. Bits are as in `HacRules.bit`.
@@ -171,20 +177,20 @@ def whole_claims(
     words = np.zeros(len(encoded), np.uint64)
     or_into(words, observed.named_row.take(carrying), rules.kind_word.take(observed.named_kind.take(carrying)))
     words[rows] |= rules.pdx_word[attributes.diagnoses.scheme[encoded.pdx[rows]]]
-    positions, place = ranges(encoded.procedure_start, rows)
+    positions, place = expand_rows(encoded.procedure_start, rows)
     or_into(words, rows[place], rules.procedure_word[observed.operand_set[positions]])
     clusters = attributes.procedures.clusters
     or_into(words, observed.cluster_row, rules.procedure_word[clusters.operand_set[observed.cluster]])
     return words
 
 
-def _unsupported(rules: HacRules, entry: Index, row: Index, met: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _unsupported(rules: HacRules, entry: Int64Array, row: Int64Array, met: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which codes only show a condition of which no code of its own is met on the claim."""
     shows = rules.shows[entry]
     found = np.flatnonzero(shows)
     if len(found):
         key = row * 256 + rules.number[entry]
-        shows[found] = ~is_among(key[found], sorted_distinct(key[met & ~shows]))
+        shows[found] = ~is_among(key[found], sort_distinct(key[met & ~shows]))
     return shows
 
 
@@ -192,8 +198,8 @@ def _require_poa(
     return_code: NDArray[np.uint8],
     encoded: Encoded,
     rules: HacRules,
-    row: Index,
-    entry: Index,
+    row: Int64Array,
+    entry: Int64Array,
     met: NDArray[np.bool_],
     poa: NDArray[np.uint8],
     excluded: NDArray[np.bool_],
@@ -208,7 +214,7 @@ def _require_poa(
 
 
 def _require_known_hospital(
-    return_code: NDArray[np.uint8], encoded: Encoded, row: Index, poa: NDArray[np.uint8]
+    return_code: NDArray[np.uint8], encoded: Encoded, row: Int64Array, poa: NDArray[np.uint8]
 ) -> None:
     """A condition met (before correction) at a hospital of unknown status cannot be grouped finally."""
     unknown = encoded.hospital_status[row] == HOSPITAL_STATUS["UNKNOWN"]

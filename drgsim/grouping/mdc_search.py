@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.code_attributes import Attributes
 from drgsim.grouping.encoding import Encoded
-from drgsim.grouping.operand_bits import Observed, view
+from drgsim.grouping.operand_bits import Observed, visible_operands
 from drgsim.grouping.rulebook import NO_ROW, PRE_MDC
-from drgsim.numerics.segments import Index, Words, distinct
+from drgsim.numerics.arrays import Int64Array, UInt64Array
+from drgsim.numerics.segments import find_distinct_rows
 
 UNGROUPABLE_MDC = 0
 _OK = 0
@@ -24,27 +25,27 @@ class Decision:
     `severity_word` is what the pass saw of CCs and MCCs.
     """
 
-    row: Index
+    row: Int64Array
     mdc: NDArray[np.uint8]
     severity: NDArray[np.uint8]
-    severity_word: Words
+    severity_word: UInt64Array
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
     """One MDC searched: for which admissions (places among those searched), where, and the row found (-1: none)."""
 
-    admission: Index
+    admission: Int64Array
     mdc: NDArray[np.uint8]
-    row: Index
+    row: Int64Array
 
 
-def search(
+def search_mdcs(
     observed: Observed,
     encoded: Encoded,
     rules: Attributes,
-    severity: Words,
-    rows: Index | None = None,
+    severity: UInt64Array,
+    rows: Int64Array | None = None,
     *,
     trail: list[Step] | None = None,
 ) -> Decision:
@@ -61,10 +62,10 @@ def search(
     claim = observed.claim if rows is None else observed.claim[rows]
     reported = rulebook.class_mdc[pdx_class]
     decided, level = _first_true(
-        rules, pdx_class, reported, claim, severity, view(observed, encoded, rules, reported, rows)
+        rules, pdx_class, reported, claim, severity, visible_operands(observed, encoded, rules, reported, rows)
     )
 
-    def search_in(at: Index, mdc: NDArray[np.uint8], seen: Words) -> tuple[Index, NDArray[np.uint8]]:
+    def search_in(at: Int64Array, mdc: NDArray[np.uint8], seen: UInt64Array) -> tuple[Int64Array, NDArray[np.uint8]]:
         return _first_true(rules, pdx_class[at], mdc, claim[at], severity[at], seen)
 
     # The pre-MDC goes first: where one of its rows is true, what the PDX's MDC found does not count.
@@ -82,7 +83,7 @@ def search(
         target = rulebook.reroute_mdc[decided[rerouted]]
         from_pre_mdc = rulebook.mdc[decided[rerouted]] == PRE_MDC
         reported[rerouted[from_pre_mdc]] = target[from_pre_mdc]
-        seen = view(observed, encoded, rules, target, rerouted if rows is None else rows[rerouted])
+        seen = visible_operands(observed, encoded, rules, target, rerouted if rows is None else rows[rerouted])
         decided[rerouted], level[rerouted] = search_in(rerouted, target, seen)
         if trail is not None:
             trail.append(Step(rerouted, target, decided[rerouted]))
@@ -92,28 +93,33 @@ def search(
 
 
 def _first_true(
-    rules: Attributes, pdx_class: Index, mdc: NDArray[np.uint8], claim: Words, severity: Words, seen: Words
-) -> tuple[Index, NDArray[np.uint8]]:
+    rules: Attributes,
+    pdx_class: Int64Array,
+    mdc: NDArray[np.uint8],
+    claim: UInt64Array,
+    severity: UInt64Array,
+    seen: UInt64Array,
+) -> tuple[Int64Array, NDArray[np.uint8]]:
     """Return the deciding row and the severity it used; evaluated once for each distinct signature."""
     lists = rules.rulebook.list_of[pdx_class, mdc]
     claim = claim & rules.rulebook.list_claim.take(lists)
     severity = _decisive(severity, lists, rules)
-    chosen, of = distinct((lists.view(np.uint64), claim, severity, seen))
-    levels = severity_operands(severity[chosen], rules)
+    chosen, of = find_distinct_rows((lists.view(np.uint64), claim, severity, seen))
+    levels = pack_severity_operands(severity[chosen], rules)
     row = rules.rulebook.decide(lists[chosen], claim[chosen], levels, seen[chosen])
     used = levels >> (2 * rules.rulebook.suppression[row]).astype(np.uint64)
     level = ((used & np.uint64(1)) * np.uint64(2) + ((used >> np.uint64(1)) & np.uint64(1))).astype(np.uint8)
     return row[of], level[of]
 
 
-def _decisive(severity: Words, lists: Index, rules: Attributes) -> Words:
+def _decisive(severity: UInt64Array, lists: Int64Array, rules: Attributes) -> UInt64Array:
     """Drop severity bits that cannot matter: what no row suppresses outranks all of its level and below."""
     plain_mcc, plain_cc = (plain.take(lists) for plain in rules.diagnoses.plain)
     with_cc = np.where(severity & plain_cc, (severity & rules.diagnoses.any_mcc) | plain_cc, severity)
     return np.where(severity & plain_mcc, plain_mcc, with_cc)
 
 
-def severity_operands(severity: Words, rules: Attributes) -> Words:
+def pack_severity_operands(severity: UInt64Array, rules: Attributes) -> UInt64Array:
     """Return MCC and CC (exactly) as each suppression list leaves them: bits 2s and 2s + 1 of list s."""
     mcc, cc = ((severity[:, None] & bits) > 0 for bits in rules.diagnoses.survives.T)
     operands = np.zeros((len(severity), 64), np.bool_)

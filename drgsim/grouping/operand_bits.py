@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from drgsim.grouping.code_attributes import Attributes
 from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.rulebook import ONLY_INCIDENT
-from drgsim.numerics.segments import Index, Numbers, Words, distinct, firsts, or_into, ranges, stretches
-
-Bytes = NDArray[np.uint8]
+from drgsim.numerics.arrays import ByteArray, Int32Array, Int64Array, UInt64Array
+from drgsim.numerics.segments import expand_rows, expand_stretches, find_distinct_rows, find_run_starts, or_into
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,20 +23,20 @@ class Observed:
     `hidden` has, for each procedure, the MDCs (bits) whose search does not see it.
     """
 
-    pdx_class: Index
-    claim: Words
-    severity: Words
-    counted: Index
-    named: Index
-    named_row: Numbers
+    pdx_class: Int64Array
+    claim: UInt64Array
+    severity: UInt64Array
+    counted: Int64Array
+    named: Int64Array
+    named_row: Int32Array
     named_kind: NDArray[np.uint16] | NDArray[np.uint8]
-    severe: Index
-    severe_row: Numbers
-    severe_bits: Words
+    severe: Int64Array
+    severe_row: Int32Array
+    severe_bits: UInt64Array
     operand_set: NDArray[np.uint16]
     hidden: NDArray[np.uint32] | None
-    cluster_row: Index
-    cluster: Index
+    cluster_row: Int64Array
+    cluster: Int64Array
 
 
 def observe(encoded: Encoded, attributes: Attributes) -> Observed:
@@ -84,18 +83,18 @@ def observe(encoded: Encoded, attributes: Attributes) -> Observed:
     )
 
 
-def _note_only_incident(claim: Words, pdx_class: Index, encoded: Encoded, attributes: Attributes) -> None:
+def _note_only_incident(claim: UInt64Array, pdx_class: Int64Array, encoded: Encoded, attributes: Attributes) -> None:
     """Set ONLY:incident where PDX and every valid SDX are incident (Definitions Manual, MDC 15)."""
     rows = np.flatnonzero(attributes.rulebook.class_incident[pdx_class])
     if len(rows):
-        positions, place = ranges(encoded.sdx_start, rows)
+        positions, place = expand_rows(encoded.sdx_start, rows)
         codes = encoded.sdx[positions]
         other = attributes.diagnoses.valid[codes] & ~attributes.diagnoses.incident[codes]
         only = np.bincount(place[other], minlength=len(rows)) == 0
         claim[rows[only]] |= np.uint64(1 << attributes.rulebook.layout.claim[ONLY_INCIDENT])
 
 
-def _note_multiple_trauma(claim: Words, attributes: Attributes) -> None:
+def _note_multiple_trauma(claim: UInt64Array, attributes: Attributes) -> None:
     """Set MULTST where two different body regions have significant trauma (Definitions Manual, MDC 24)."""
     layout = attributes.rulebook.layout
     if "MULTST" in layout.claim:
@@ -107,7 +106,7 @@ def _note_multiple_trauma(claim: Words, attributes: Attributes) -> None:
 
 def _combined(
     encoded: Encoded, operand_set: NDArray[np.uint16], attributes: Attributes
-) -> tuple[Index, NDArray[np.uint32] | None, Index, Index]:
+) -> tuple[Int64Array, NDArray[np.uint32] | None, Int64Array, Int64Array]:
     """Return what procedures mean together: counted words, hiding, and the clusters present by row."""
     clusters = attributes.procedures.clusters
     counted = np.zeros(len(encoded), np.int64)
@@ -120,35 +119,37 @@ def _combined(
     special = row[enough]
     if not len(special):
         return counted, None, none, none
-    rows = special[firsts(special)].astype(np.int64)
+    rows = special[find_run_starts(special)].astype(np.int64)
     chosen, of = _distinct_lists(encoded.procedures, encoded.procedure_start, rows)
-    positions, place = ranges(encoded.procedure_start, rows[chosen])
+    positions, place = expand_rows(encoded.procedure_start, rows[chosen])
     codes = encoded.procedures[positions]
     component = clusters.component[codes]
     claim_of, cluster, hides = clusters.present(place[component], codes[component])
     sets = clusters.operand_set[cluster]
-    counted[rows] = clusters.counted(operand_set[positions], firsts(place), sets, claim_of)[of]
+    counted[rows] = clusters.counted(operand_set[positions], find_run_starts(place), sets, claim_of)[of]
     hidden = None
     if hides.any():
         hidden_in_list = np.zeros(len(positions), np.uint32)
         hidden_in_list[component] = hides
-        in_list, _ = ranges(np.searchsorted(place, np.arange(len(chosen) + 1)), of)
+        in_list, _ = expand_rows(np.searchsorted(place, np.arange(len(chosen) + 1)), of)
         hidden = np.zeros(len(encoded.procedures), np.uint32)
-        hidden[ranges(encoded.procedure_start, rows)[0]] = hidden_in_list[in_list]
-    found, at = ranges(np.searchsorted(claim_of, np.arange(len(chosen) + 1)), of)
+        hidden[expand_rows(encoded.procedure_start, rows)[0]] = hidden_in_list[in_list]
+    found, at = expand_rows(np.searchsorted(claim_of, np.arange(len(chosen) + 1)), of)
     return counted, hidden, rows[at], cluster[found]
 
 
-def _distinct_lists(values: Numbers, start: Index, rows: Index) -> tuple[Index, Index]:
+def _distinct_lists(values: Int32Array, start: Int64Array, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return one of `rows` for each distinct list of values, and for each of `rows` which of these it equals."""
-    positions, place = ranges(start, rows)
+    positions, place = expand_rows(start, rows)
     slot = positions - start[rows][place]
     padded = np.full((len(rows), (int(slot.max(initial=0)) + 2) // 2 * 2), -1, np.int32)
     padded[place, slot] = values[positions]
-    return distinct(list(padded.view(np.uint64).T.copy()))
+    return find_distinct_rows(list(padded.view(np.uint64).T.copy()))
 
 
-def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Bytes, rows: Index | None = None) -> Words:
+def visible_operands(
+    observed: Observed, encoded: Encoded, attributes: Attributes, mdc: ByteArray, rows: Int64Array | None = None
+) -> UInt64Array:
     """Return the procedure operands visible when `mdc` is searched, (n,) words in that MDC's layout.
 
     Args:
@@ -162,11 +163,11 @@ def view(observed: Observed, encoded: Encoded, attributes: Attributes, mdc: Byte
     place: NDArray[np.integer] = encoded.procedure_row
     carriers, carrier_place, counted = observed.cluster, observed.cluster_row, observed.counted
     if rows is not None:
-        positions, place = ranges(encoded.procedure_start, rows)
+        positions, place = expand_rows(encoded.procedure_start, rows)
         sets, counted = sets[positions], counted[rows]
         hidden = None if hidden is None else hidden[positions]
         first, last = (np.searchsorted(observed.cluster_row, rows, side) for side in ("left", "right"))
-        own, carrier_place = stretches(first, last - first)
+        own, carrier_place = expand_stretches(first, last - first)
         carriers = observed.cluster[own]
     searched = mdc[place]
     values = procedures.seen(searched, sets)

@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.numerics.segments import firsts, is_among, ranges, sorted_distinct
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.segments import expand_rows, find_run_starts, is_among, sort_distinct
 from drgsim.tables.codebook import Codebook
 from drgsim.tables.table_set import COUNTED_WORDS
-
-Index = NDArray[np.int64]
 
 _JOINTS = ("righthip", "lefthip", "rightknee", "leftknee", "rightankle", "leftankle")
 _STENT_TYPES = ("NORdrugstent", "NORstent")
@@ -30,10 +29,10 @@ class Clusters:
     """
 
     component: NDArray[np.bool_]
-    member_start: Index = field(repr=False)
-    member_choice: Index = field(repr=False)
-    choice_cluster: Index = field(repr=False)
-    choices: Index = field(repr=False)
+    member_start: Int64Array = field(repr=False)
+    member_choice: Int64Array = field(repr=False)
+    choice_cluster: Int64Array = field(repr=False)
+    choices: Int64Array = field(repr=False)
     operand_set: NDArray[np.uint16] = field(repr=False)
     suppressed: NDArray[np.uint32] = field(repr=False)
     tallies: NDArray[np.int64] = field(repr=False)
@@ -74,7 +73,9 @@ class Clusters:
             fewest=_fewest(members),
         )
 
-    def present(self, rows: Index, procedures: NDArray[np.int32]) -> tuple[Index, Index, NDArray[np.uint32]]:
+    def present(
+        self, rows: Int64Array, procedures: NDArray[np.int32]
+    ) -> tuple[Int64Array, Int64Array, NDArray[np.uint32]]:
         """Find the clusters on claims.
 
         Args:
@@ -84,14 +85,14 @@ class Clusters:
         Returns:
             Admission and cluster of every cluster present, and for each procedure the MDCs (bits) it is hidden in.
         """
-        member, owner = ranges(self.member_start, procedures.astype(np.int64))
+        member, owner = expand_rows(self.member_start, procedures.astype(np.int64))
         choice = self.member_choice[member]
         cluster = self.choice_cluster[choice]
         width = len(self.choices)
-        met = sorted_distinct(rows[owner] * len(self.choice_cluster) + choice)
+        met = sort_distinct(rows[owner] * len(self.choice_cluster) + choice)
         claim, met_choice = np.divmod(met, len(self.choice_cluster))
         keys = claim * width + self.choice_cluster[met_choice]
-        begins = firsts(keys)
+        begins = find_run_starts(keys)
         keys, found = keys[begins], np.diff(begins, append=len(keys))
         complete = keys[found == self.choices[keys % width]]
         hides = is_among(rows[owner] * width + cluster, complete)
@@ -106,8 +107,8 @@ class Clusters:
         return set((np.searchsorted(self.member_start, memberships, "right") - 1).tolist())
 
     def counted(
-        self, sets: NDArray[np.uint16], start: Index, cluster_sets: NDArray[np.uint16], cluster_claim: Index
-    ) -> Index:
+        self, sets: NDArray[np.uint16], start: Int64Array, cluster_sets: NDArray[np.uint16], cluster_claim: Int64Array
+    ) -> Int64Array:
         """Return the counted words true of each claim, as bits in the order of COUNTED_WORDS, (n,).
 
         Args:
@@ -144,10 +145,10 @@ def _fewest(members: pl.DataFrame) -> int:
     return 1 if shared else min(members.group_by("cluster_number").len()["len"].to_list(), default=1)
 
 
-def numbered(names: Iterable[str], stem: str) -> int:
+def sum_numbered_names(names: Iterable[str], stem: str) -> int:
     """Return the sum of n over names made of `stem` and a number n.
 
-    >>> numbered({"vessel3", "vascular"}, "vessel")
+    >>> sum_numbered_names({"vessel3", "vascular"}, "vessel")
     3
     """
     return sum(int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit())
@@ -155,7 +156,7 @@ def numbered(names: Iterable[str], stem: str) -> int:
 
 def _tally(names: frozenset[str]) -> list[int]:
     """Return what a procedure with these names adds: vessels, stents by type, stents, fusions of each sort."""
-    vessels, stents = numbered(names, "vessel"), numbered(names, "stent")
+    vessels, stents = sum_numbered_names(names, "vessel"), sum_numbered_names(names, "stent")
     by_type = [stents if kind in names else 0 for kind in _STENT_TYPES]
     return [vessels, *by_type, stents if any(by_type) else 0, *(int(name in names) for name in _FUSIONS)]
 

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.exceptions import TableError
-from drgsim.numerics.segments import Index, Words, firsts, stretches
+from drgsim.numerics.arrays import Int64Array, UInt64Array
+from drgsim.numerics.segments import expand_stretches, find_run_starts
 from drgsim.schema import DrgType, ReturnCode
-from drgsim.tables.formula import alternatives, operands, parse, trace
+from drgsim.tables.formula import expand_alternatives, list_operands, parse_formula, trace_formula
 from drgsim.tables.table_set import CLAIM_WORDS, COUNTED_WORDS, TableSet
 
 PRE_MDC = 0
@@ -64,7 +65,7 @@ class PdxClass:
 
 
 @dataclass(frozen=True)
-class Layout:
+class BitLayout:
     """Which bit of which word stands for which operand."""
 
     claim: dict[str, int]
@@ -72,13 +73,13 @@ class Layout:
     suppressions: tuple[frozenset[str], ...]
 
     @classmethod
-    def of(cls, tables: TableSet) -> Layout:
+    def of(cls, tables: TableSet) -> BitLayout:
         """Lay out the operands the formulas of `tables` use."""
         claim: dict[str, None] = dict.fromkeys([*TRAUMA_REGIONS, ONLY_INCIDENT])
         views: dict[int, dict[str, None]] = {}
         for mdc, text in tables.formulas.select("mdc", "formula").iter_rows():
             view = claim if mdc == PRE_MDC else views.setdefault(mdc, {})
-            for operand in operands(parse(text)):
+            for operand in list_operands(parse_formula(text)):
                 prefix, _, name = operand.rpartition(":")
                 if (prefix in ("SDX", "ANY") and name != "incident") or (not prefix and name in _CLAIM_BITS):
                     claim[name] = None
@@ -148,7 +149,7 @@ class Rulebook:
     The last row stands for an admission on which no row is true: it is ungroupable.
     """
 
-    layout: Layout
+    layout: BitLayout
     classes: tuple[PdxClass, ...]
     mdc: NDArray[np.uint8] = field(repr=False)
     drg: NDArray[np.uint16] = field(repr=False)
@@ -159,18 +160,18 @@ class Rulebook:
     suppression: NDArray[np.int64] = field(repr=False)
     formulas: tuple[str, ...] = field(repr=False)
     class_mdc: NDArray[np.uint8] = field(repr=False)
-    class_trauma: Words = field(repr=False)
+    class_trauma: UInt64Array = field(repr=False)
     class_incident: NDArray[np.bool_] = field(repr=False)
-    list_of: Index = field(repr=False)
-    shelf_start: Index = field(repr=False)
-    shelf_length: Index = field(repr=False)
-    list_claim: Words = field(repr=False)
+    list_of: Int64Array = field(repr=False)
+    shelf_start: Int64Array = field(repr=False)
+    shelf_length: Int64Array = field(repr=False)
+    list_claim: UInt64Array = field(repr=False)
     list_suppressions: tuple[frozenset[str], ...] = field(repr=False)
-    pre_mdc_trigger: Words = field(repr=False)
+    pre_mdc_trigger: UInt64Array = field(repr=False)
     pre_mdc_always: NDArray[np.bool_] = field(repr=False)
-    masks: Words = field(repr=False)
-    values: Words = field(repr=False)
-    alternative_row: Index = field(repr=False)
+    masks: UInt64Array = field(repr=False)
+    values: UInt64Array = field(repr=False)
+    alternative_row: Int64Array = field(repr=False)
     ungroupable: int
     trauma_mask: int
 
@@ -186,7 +187,7 @@ class Rulebook:
         Raises:
             TableError: the formulas use more operands than the words have bits.
         """
-        layout = Layout.of(tables)
+        layout = BitLayout.of(tables)
         rows = tables.formulas.sort("mdc", "order")
         suppressions = [frozenset(text.split()) for text in rows["severity_suppression"].fill_null("")]
         by_mdc: dict[int, list[int]] = {}
@@ -258,9 +259,9 @@ class Rulebook:
 
     def collected(self, row: int, pdx_class: int, words: Sequence[int]) -> tuple[str, ...]:
         """Return the operands found true while a deciding row was evaluated, left to right; arguments as `truth`."""
-        return trace(parse(self.formulas[row]), self.truth(row, pdx_class, words))[1]
+        return trace_formula(parse_formula(self.formulas[row]), self.truth(row, pdx_class, words))[1]
 
-    def decide(self, lists: Index, claim: Words, severity: Words, view: Words) -> Index:
+    def decide(self, lists: Int64Array, claim: UInt64Array, severity: UInt64Array, view: UInt64Array) -> Int64Array:
         """Return the first formula row that is true for each admission, (n,), or -1.
 
         Args:
@@ -276,13 +277,13 @@ class Rulebook:
             at = np.flatnonzero(keys.view(np.bool_))
             admission = at >> 6
             shelf = (lists[part][admission] << 6) + (at & 63)
-            term, which = stretches(self.shelf_start[shelf], self.shelf_length[shelf])
+            term, which = expand_stretches(self.shelf_start[shelf], self.shelf_length[shelf])
             admission = admission[which] + start
             for word, mask, value in zip((view, severity, claim), self.masks, self.values, strict=True):
                 holds = np.flatnonzero((word[admission] & mask[term]) == value[term])
                 admission, term = admission[holds], term[holds]
             if len(admission):
-                first = firsts(admission)
+                first = find_run_starts(admission)
                 decided[admission[first]] = np.minimum.reduceat(self.alternative_row[term], first)
         return decided
 
@@ -291,7 +292,7 @@ class Rulebook:
 class _Builder:
     """Collects the distinct lists of alternatives while the rulebook is built."""
 
-    layout: Layout
+    layout: BitLayout
     formulas: list[str]
     suppression: list[int]
     by_mdc: dict[int, list[int]]
@@ -348,7 +349,7 @@ class _Builder:
     def _in_mdc(self, mdc: int, pdx: PdxClass) -> tuple[Term, ...]:
         rows = self.by_mdc.get(mdc, [])
         if mdc not in self._pdx_names:
-            used = {name for row in rows for name in operands(parse(self.formulas[row]))}
+            used = {name for row in rows for name in list_operands(parse_formula(self.formulas[row]))}
             self._pdx_names[mdc] = frozenset(name.rpartition(":")[2] for name in used if ":" in name)
         words = tuple(pdx.word(name) for name in sorted(PDX_WORDS))
         key = (mdc, pdx.names & self._pdx_names[mdc], words)
@@ -358,7 +359,7 @@ class _Builder:
         return self._partial[key]
 
     def _ways(self, row: int) -> tuple[frozenset[tuple[str, bool]], ...]:
-        return alternatives(parse(self.formulas[row]))
+        return expand_alternatives(parse_formula(self.formulas[row]))
 
     def _masks(self, alternative: frozenset[tuple[str, bool]], mdc: int, row: int, pdx: PdxClass) -> Term | None:
         """Return (view, severity, claim masks, their wanted values, row); None where the PDX rules it out."""

@@ -11,18 +11,15 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from drgsim.grouping.code_attributes import attributes
+from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.miscoding.error_sites import Options
-from drgsim.numerics.keyed_random import Ints
-from drgsim.schema import normalised
-from drgsim.tables.code_limits import legality
+from drgsim.numerics.arrays import Int32Array, Int64Array
+from drgsim.schema import normalise_codes
+from drgsim.tables.code_limits import load_code_limits
 from drgsim.tables.manifest import read_table
-from drgsim.tables.national_facts import facts
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
-
-Codes = NDArray[np.int32]
 
 MDCS = 26
 """Major diagnostic categories, 0 to 25."""
@@ -34,7 +31,7 @@ _NEARER = 8.0
 _UNSPECIFIED = r"(?i)\bunspecified\b"
 
 
-def severity_rungs(codes: Codes, tables: TableSet, *, up: bool, to: Sequence[str] = ()) -> Options:
+def list_severity_neighbours(codes: Int32Array, tables: TableSet, *, up: bool, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses, those of its category with a higher (or lower) severity, nearest likeliest.
 
     Args:
@@ -46,41 +43,45 @@ def severity_rungs(codes: Codes, tables: TableSet, *, up: bool, to: Sequence[str
     return _options(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
 
 
-def unspecified(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
+def list_unspecified(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses that say what they are, the unspecified ones of its category.
 
-    Arguments as in `severity_rungs`; a diagnosis that is unspecified itself has none.
+    Arguments as in `list_severity_neighbours`; a diagnosis that is unspecified itself has none.
     """
     return _options(codes.tobytes(), tables, "unspecified", tuple(to))
 
 
-def named(to: Sequence[str], tables: TableSet) -> Options:
+def list_named_codes(to: Sequence[str], tables: TableSet) -> Options:
     """Return the version's diagnoses that begin with one of some texts, as one group, one as likely as another."""
-    begins = [pl.col("code").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))]
+    begins = [
+        pl.col("code").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
+    ]
     found = _book(tables).filter(pl.any_horizontal(begins)).sort("number")
     return Options.of(np.array([0, len(found)]), found["number"].to_numpy(), found["likely"].to_numpy())
 
 
-def same_category(codes: Codes, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
+def list_same_category(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses, the others of its category that may be principal."""
     return _options(codes.tobytes(), tables, "may lead", tuple(to))
 
 
-def same_chapter(codes: Codes, tables: TableSet) -> tuple[Options, Ints]:
+def list_same_chapter(codes: Int32Array, tables: TableSet) -> tuple[Options, Int64Array]:
     """Return the common principal diagnoses of each ICD-10-CM chapter, and the chapter (group) of each code.
 
     Common ones are those of the shipped population, weighted by how often they are principal there.
     """
-    chapters = chapter_starts(tables)
-    common = facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
+    chapters = find_chapter_starts(tables)
+    common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
     book = _book(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
     chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
-    options = Options.of(group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy())
-    texts = attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
+    options = Options.of(
+        find_group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy()
+    )
+    texts = compile_attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
     return options, chapters.search_sorted(texts, side="right").to_numpy().astype(np.int64) - 1
 
 
-def plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> Options:
+def list_plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> Options:
     """Return diagnoses of one severity that are plausible beside principal ones of each MDC (group 0 to 25).
 
     By default those of the shipped population: how common each is, times how much likelier its kind is in the MDC;
@@ -93,11 +94,11 @@ def plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> 
     """
     level = pl.DataFrame({"code": tables.diagnoses["code"], "severity": tables.diagnoses["severity"].cast(pl.String)})
     if codes:
-        listed = pl.DataFrame({"code": normalised(pl.Series(list(codes))), "group": "", "weight": 1.0})
+        listed = pl.DataFrame({"code": normalise_codes(pl.Series(list(codes))), "group": "", "weight": 1.0})
     else:
         listed = _common(tables)
     listed = listed.join(level, on="code").filter(pl.col("severity") == severity)
-    affinity = facts("affinity", tables.folder)
+    affinity = read_facts("affinity", tables.folder)
     rows = (
         listed.join(pl.DataFrame({"mdc": pl.Series(list(range(MDCS)), dtype=pl.UInt8)}), how="cross")
         .join(affinity, on=["group", "mdc"], how="left", maintain_order="left")
@@ -106,18 +107,20 @@ def plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> 
         .agg(pl.col("weight").sum())
         .sort("mdc", "code")
     )
-    numbers = attributes(tables).diagnosis_book.numbers(rows["code"])
-    return Options.of(group_starts(rows["mdc"].to_numpy().astype(np.int64), MDCS), numbers, rows["weight"].to_numpy())
+    numbers = compile_attributes(tables).diagnosis_book.numbers(rows["code"])
+    return Options.of(
+        find_group_starts(rows["mdc"].to_numpy().astype(np.int64), MDCS), numbers, rows["weight"].to_numpy()
+    )
 
 
-def procedure_neighbours(codes: Codes, tables: TableSet, axes: Sequence[int]) -> Options:
+def list_procedure_neighbours(codes: Int32Array, tables: TableSet, axes: Sequence[int]) -> Options:
     """Return, for each of some procedures, the valid ones that differ in just one of the given axes (1 to 7).
 
-    Each axis that has any is as likely as another. Arguments as in `severity_rungs`.
+    Each axis that has any is as likely as another. Arguments as in `list_severity_neighbours`.
     """
-    book = attributes(tables).procedure_book.codes
+    book = compile_attributes(tables).procedure_book.codes
     every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
-    every = every.filter(pl.Series(legality(tables).procedure_valid[1:]))
+    every = every.filter(pl.Series(load_code_limits(tables).procedure_valid[1:]))
     own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
     parts = []
     for axis in axes:
@@ -128,14 +131,14 @@ def procedure_neighbours(codes: Codes, tables: TableSet, axes: Sequence[int]) ->
     return _grouped(codes, pl.concat(parts))
 
 
-def durations(tables: TableSet) -> pl.DataFrame:
+def read_durations(tables: TableSet) -> pl.DataFrame:
     """Return procedures that say how long something lasted: `code`, `longer_code`, `min_los_days` of the longer."""
     columns = {"code": pl.String(), "longer_code": pl.String(), "min_los_days": pl.Int64()}
     return read_table(tables.folder, "miscoding/durations.csv", columns)
 
 
 @lru_cache(maxsize=4)
-def chapter_starts(tables: TableSet) -> pl.Series:
+def find_chapter_starts(tables: TableSet) -> pl.Series:
     """Return the first category of each ICD-10-CM chapter, ascending."""
     columns = {"first_category": pl.String(), "title": pl.String()}
     return read_table(tables.folder, "miscoding/chapters.csv", columns)["first_category"]
@@ -147,7 +150,7 @@ def chapter_starts(tables: TableSet) -> pl.Series:
 @lru_cache(maxsize=4)
 def _book(tables: TableSet) -> pl.DataFrame:
     """Return the version's diagnoses: number, code, category, level, whether unspecified, may lead, how likely."""
-    rules, legal = attributes(tables), legality(tables)
+    rules, legal = compile_attributes(tables), load_code_limits(tables)
     codes = rules.diagnosis_book.codes
     level = rules.diagnoses.scheme_severity[rules.diagnoses.scheme][1:]
     described = tables.diagnosis_descriptions().filter(pl.col("description").str.contains(_UNSPECIFIED))["code"]
@@ -180,7 +183,7 @@ def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...
     book = _book(tables)
     own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
     begins = [
-        pl.col("code_right").str.starts_with(prefix) for prefix in normalised(pl.Series(list(to), dtype=pl.String))
+        pl.col("code_right").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
     ]
     shared = sum(
         (pl.col("code").str.slice(0, n) == pl.col("code_right").str.slice(0, n)).cast(pl.Int32)
@@ -196,21 +199,21 @@ def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...
     return _grouped(codes, pairs)
 
 
-def _grouped(codes: Codes, pairs: pl.DataFrame) -> Options:
+def _grouped(codes: Int32Array, pairs: pl.DataFrame) -> Options:
     """Return pairs of a code and another as options, group i those of the i-th code."""
     pairs = pairs.sort("number", "other")
     group = np.searchsorted(codes, pairs["number"].to_numpy()).astype(np.int64)
-    return Options.of(group_starts(group, len(codes)), pairs["other"].to_numpy(), pairs["weight"].to_numpy())
+    return Options.of(find_group_starts(group, len(codes)), pairs["other"].to_numpy(), pairs["weight"].to_numpy())
 
 
-def group_starts(group: Ints, groups: int) -> Ints:
+def find_group_starts(group: Int64Array, groups: int) -> Int64Array:
     """Return where the members of each group begin, and where the last end, from the ascending group of each."""
     return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=groups))]).astype(np.int64)
 
 
 def _common(tables: TableSet) -> pl.DataFrame:
     """Return common secondary diagnoses with their kind and weight, the often questioned ones as of any kind."""
-    conditions = facts("conditions", tables.folder).filter(pl.col("stay_share") > 0)
+    conditions = read_facts("conditions", tables.folder).filter(pl.col("stay_share") > 0)
     columns = {"code": pl.String(), "weight": pl.Float64(), "note": pl.String()}
     questioned = read_table(tables.folder, "miscoding/unsupported_mcc.csv", columns)
     mean = pl.col("weight") / pl.col("weight").sum()

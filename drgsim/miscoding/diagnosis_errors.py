@@ -13,23 +13,23 @@ from drgsim.exceptions import InputError
 from drgsim.grouping.encoding import POA_NOT_PRESENT, POA_PRESENT
 from drgsim.miscoding.confusable_codes import (
     MDCS,
-    named,
-    plausible,
-    same_category,
-    same_chapter,
-    severity_rungs,
-    unspecified,
+    list_named_codes,
+    list_plausible,
+    list_same_category,
+    list_same_chapter,
+    list_severity_neighbours,
+    list_unspecified,
 )
-from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.numerics.keyed_random import Ints
-from drgsim.numerics.segments import ranked
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Kind
-from drgsim.tables.code_limits import legality
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.segments import rank_distinct
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind
+from drgsim.tables.code_limits import load_code_limits
 
 
-class PdxResequence(Operator):
+class PdxResequence(ErrorModel):
     """A secondary diagnosis is billed as the principal one, and the principal one as secondary.
 
     `rate` is the share of admissions that have a secondary diagnosis which may be principal: present on admission
@@ -37,7 +37,7 @@ class PdxResequence(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -50,9 +50,9 @@ class PdxResequence(Operator):
     rate: Rate = 0.0
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return one site an admission with a candidate; its options are its own secondary diagnoses."""
-        encoded, legal = cases.encoded, legality(cases.tables)
+        encoded, legal = cases.encoded, load_code_limits(cases.tables)
         fits = legal.may_be_pdx[encoded.sdx] & (encoded.sdx != encoded.pdx[encoded.sdx_row])
         if encoded.poa is not None:
             fits &= encoded.poa == POA_PRESENT
@@ -62,10 +62,12 @@ class PdxResequence(Operator):
         rows = np.flatnonzero(count)
         start = np.concatenate([[0], np.cumsum(count[rows])])
         options = Options.of(start, encoded.sdx[at], place=at - encoded.sdx_start[row])
-        return Sites.of(Kind.SWAP_PDX, rows, self.rate, options, group=np.arange(len(rows)), before=encoded.pdx[rows])
+        return Sites.of(
+            ChangeKind.SWAP_PDX, rows, self.rate, options, group=np.arange(len(rows)), before=encoded.pdx[rows]
+        )
 
 
-class PdxSubstitute(Operator):
+class PdxSubstitute(ErrorModel):
     """Another code is billed as the principal diagnosis: mostly a near neighbour, else one of the same chapter.
 
     `rate` is the share of admissions; `within_category` of these stay in the three-character category. `to` are
@@ -73,7 +75,7 @@ class PdxSubstitute(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -87,17 +89,22 @@ class PdxSubstitute(Operator):
     within_category: Rate = 0.8
     to: tuple[str, ...] = ()
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return two sites an admission, in its category and in its chapter."""
         pdx = cases.encoded.pdx
-        codes, group = ranked(pdx)
-        near, (far, chapter) = same_category(codes, cases.tables, to=self.to), same_chapter(codes, cases.tables)
+        codes, group = rank_distinct(pdx)
+        near, (far, chapter) = (
+            list_same_category(codes, cases.tables, to=self.to),
+            list_same_chapter(codes, cases.tables),
+        )
         row = np.flatnonzero(cases.rules.diagnoses.valid[pdx])
-        inside = Sites.of(Kind.PDX, row, self.rate * self.within_category, near, group=group[row], before=pdx[row])
+        inside = Sites.of(
+            ChangeKind.PDX, row, self.rate * self.within_category, near, group=group[row], before=pdx[row]
+        )
         if self.to:
             return inside
         outside = Sites.of(
-            Kind.PDX,
+            ChangeKind.PDX,
             row,
             self.rate * (1 - self.within_category),
             far,
@@ -108,14 +115,14 @@ class PdxSubstitute(Operator):
         return Sites.joined([inside, outside])
 
 
-class SdxOmit(Operator):
+class SdxOmit(ErrorModel):
     """Secondary diagnoses that should have been coded are not.
 
     `cc`, `mcc` and `other` are the shares of codes of each severity that are missed, each on its own.
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -132,13 +139,13 @@ class SdxOmit(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every secondary diagnosis of a severity that is missed at all."""
         rate = np.array([self.other, self.cc, self.mcc])[_levels(cases)]
         return _of_sdx(cases, np.flatnonzero((rate > 0) & (cases.encoded.sdx > 0)), rate, Options.single(0))
 
 
-class SdxAddUnsupported(Operator):
+class SdxAddUnsupported(ErrorModel):
     """A secondary diagnosis is billed that the record does not support.
 
     `mcc` and `cc` are the shares of admissions given one of that severity. By default it is one that is plausible in
@@ -147,7 +154,7 @@ class SdxAddUnsupported(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -165,28 +172,30 @@ class SdxAddUnsupported(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return a site an admission and severity."""
         rows = np.arange(len(cases))
         group = np.minimum(cases.truth.initial_mdc, MDCS - 1)
         parts = []
         for draw, (severity, rate) in enumerate((("MCC", self.mcc), ("CC", self.cc))):
             if rate > 0:
-                options = plausible(cases.tables, severity, codes=self.codes)
-                parts.append(Sites.of(Kind.ADD_SDX, rows, rate, options, group=group, draw=draw))
-        return Sites.joined(parts) if parts else Sites.of(Kind.ADD_SDX, rows[:0], 0.0, Options.single(0))
+                options = list_plausible(cases.tables, severity, codes=self.codes)
+                parts.append(Sites.of(ChangeKind.ADD_SDX, rows, rate, options, group=group, draw=draw))
+        return Sites.joined(parts) if parts else Sites.of(ChangeKind.ADD_SDX, rows[:0], 0.0, Options.single(0))
 
 
-class _Ladder(Operator):
+class _Ladder(ErrorModel):
     """What the two errors of severity share: a code becomes one of its category with another severity."""
 
     rate: Rate = 0.0
     to: tuple[str, ...] = ()
     UP: ClassVar[bool]
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every secondary diagnosis whose category has such a rung."""
-        return _replaced(cases, self.rate, lambda codes: severity_rungs(codes, cases.tables, up=self.UP, to=self.to))
+        return _replaced(
+            cases, self.rate, lambda codes: list_severity_neighbours(codes, cases.tables, up=self.UP, to=self.to)
+        )
 
 
 class SeverityUpgrade(_Ladder):
@@ -196,7 +205,7 @@ class SeverityUpgrade(_Ladder):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5020", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -217,7 +226,7 @@ class SeverityDowngrade(_Ladder):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -231,7 +240,7 @@ class SeverityDowngrade(_Ladder):
     UP: ClassVar[bool] = False
 
 
-class SpecificityLoss(Operator):
+class SpecificityLoss(ErrorModel):
     """A diagnosis is billed as the unspecified one of its category.
 
     `sdx` and `pdx` are the shares of secondary and principal diagnoses, of those that have one; `to` are
@@ -239,7 +248,7 @@ class SpecificityLoss(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -255,21 +264,21 @@ class SpecificityLoss(Operator):
     RATES: ClassVar[tuple[str, ...]] = ("sdx", "pdx")
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return the principal and secondary diagnoses that are specified and have an unspecified neighbour."""
         parts = []
         if self.pdx:
-            codes, group = ranked(cases.encoded.pdx)
-            options = unspecified(codes, cases.tables, to=self.to)
+            codes, group = rank_distinct(cases.encoded.pdx)
+            options = list_unspecified(codes, cases.tables, to=self.to)
             row = np.flatnonzero(np.diff(options.start)[group])
             before = cases.encoded.pdx[row]
-            parts.append(Sites.of(Kind.PDX, row, self.pdx, options, group=group[row], before=before))
+            parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, options, group=group[row], before=before))
         if self.sdx or not parts:
-            parts.append(_replaced(cases, self.sdx, lambda codes: unspecified(codes, cases.tables, to=self.to)))
+            parts.append(_replaced(cases, self.sdx, lambda codes: list_unspecified(codes, cases.tables, to=self.to)))
         return Sites.joined(parts)
 
 
-class SdxSubstitute(Operator):
+class SdxSubstitute(ErrorModel):
     """A secondary diagnosis is billed as one of some others, whatever their category or severity.
 
     `rate` is the share of secondary diagnoses (confine it with `where.codes`); `to` are beginnings of what comes of
@@ -280,25 +289,25 @@ class SdxSubstitute(Operator):
     rate: Rate = 0.0
     to: Annotated[tuple[str, ...], Field(min_length=1)]
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every known secondary diagnosis."""
         at = np.flatnonzero(cases.encoded.sdx)
-        return _of_sdx(cases, at, np.full(len(cases.encoded.sdx), self.rate), named(self.to, cases.tables))
+        return _of_sdx(cases, at, np.full(len(cases.encoded.sdx), self.rate), list_named_codes(self.to, cases.tables))
 
 
-class TypoInvalid(Operator):
+class InvalidCode(ErrorModel):
     """A code is mistyped into one that does not exist: the admission cannot be grouped, or the code is lost.
 
     `pdx`, `sdx` and `procedure` are the shares of codes of each kind.
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
     >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> TypoInvalid(pdx=0.001, sdx=0.002).sites(cases).rate.round(3).tolist()
+    >>> InvalidCode(pdx=0.001, sdx=0.002).sites(cases).rate.round(3).tolist()
     [0.001, 0.002, 0.002]
     """
 
@@ -310,13 +319,13 @@ class TypoInvalid(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every known code that is mistyped at all."""
         encoded, lost = cases.encoded, Options.single(0)
-        parts = [Sites.of(Kind.PDX, np.zeros(0, np.int64), 0.0, lost)]
+        parts = [Sites.of(ChangeKind.PDX, np.zeros(0, np.int64), 0.0, lost)]
         if self.pdx:
             row = np.flatnonzero(encoded.pdx)
-            parts.append(Sites.of(Kind.PDX, row, self.pdx, lost, before=encoded.pdx[row]))
+            parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, lost, before=encoded.pdx[row]))
         if self.sdx:
             at = np.flatnonzero(encoded.sdx)
             parts.append(_of_sdx(cases, at, np.full(len(encoded.sdx), self.sdx), lost))
@@ -325,18 +334,18 @@ class TypoInvalid(Operator):
             owner = encoded.procedure_row[at]
             place = at - encoded.procedure_start[owner]
             before = encoded.procedures[at]
-            parts.append(Sites.of(Kind.PROCEDURE, owner, self.procedure, lost, place=place, before=before))
+            parts.append(Sites.of(ChangeKind.PROCEDURE, owner, self.procedure, lost, place=place, before=before))
         return Sites.joined(parts)
 
 
-class PoaFlip(Operator):
+class PoaFlip(ErrorModel):
     """Present on admission is misreported: `over` of those not present as present, `under` of those present as not.
 
     Looks at codes of hospital-acquired conditions alone unless `every_code`: no other changes a payment.
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "L89154"]], "sdx_poa": [["Y", "N"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -351,7 +360,7 @@ class PoaFlip(Operator):
     every_code: bool = False
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every secondary diagnosis with a recognised POA indicator that is misreported at all.
 
         Raises:
@@ -367,13 +376,15 @@ class PoaFlip(Operator):
         at = np.flatnonzero(asked)
         flipped = Options.of(np.array([0, 1, 2]), np.array([POA_NOT_PRESENT, POA_PRESENT]))
         was = encoded.poa[at]
-        return _of_sdx(cases, at, rate, flipped, kind=Kind.POA, group=(was != POA_PRESENT).astype(np.int64), before=was)
+        return _of_sdx(
+            cases, at, rate, flipped, kind=ChangeKind.POA, group=(was != POA_PRESENT).astype(np.int64), before=was
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _levels(cases: Cases) -> NDArray[np.uint8]:
+def _levels(cases: Baseline) -> NDArray[np.uint8]:
     """Return the severity of each secondary diagnosis as a place in SEVERITIES, (k,)."""
     diagnoses = cases.rules.diagnoses
     levels: NDArray[np.uint8] = diagnoses.scheme_severity[diagnoses.scheme[cases.encoded.sdx]]
@@ -381,13 +392,13 @@ def _levels(cases: Cases) -> NDArray[np.uint8]:
 
 
 def _of_sdx(
-    cases: Cases,
-    at: Ints,
+    cases: Baseline,
+    at: Int64Array,
     rate: NDArray[np.float64],
     options: Options,
     *,
-    kind: Kind = Kind.SDX,
-    group: Ints | None = None,
+    kind: ChangeKind = ChangeKind.SDX,
+    group: Int64Array | None = None,
     before: NDArray[np.integer] | None = None,
 ) -> Sites:
     """Return sites at positions of secondary diagnoses; `rate` is that of every position."""
@@ -398,9 +409,9 @@ def _of_sdx(
     return Sites.of(kind, row, rate[at], options, group=group, place=place, before=was)
 
 
-def _replaced(cases: Cases, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
+def _replaced(cases: Baseline, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
     """Return the secondary diagnoses for which there are options, each code with its own."""
-    codes, group = ranked(cases.encoded.sdx)
+    codes, group = rank_distinct(cases.encoded.sdx)
     options = options_of(codes)
     at = np.flatnonzero(np.diff(options.start)[group])
     return _of_sdx(cases, at, np.full(len(group), rate), options, group=group[at].astype(np.int64))

@@ -8,29 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
-from drgsim.miscoding.error_models import Operator, _beginning, problems
+from drgsim.miscoding.error_models import ErrorModel, _beginning, find_problems
 from drgsim.miscoding.error_sites import Sites
-from drgsim.miscoding.hospital_variation import clustered
-from drgsim.miscoding.scrubber import REFUSALS, refusals
-from drgsim.numerics.keyed_random import Bits, Ints, bits, event_keys, fires
-from drgsim.numerics.parallel import over_spans
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.miscoding.hospital_variation import vary_rates
+from drgsim.miscoding.scrubber import REFUSALS, find_refusals
+from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
+from drgsim.numerics.keyed_random import draw_events, make_event_keys, random_bits
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 
-Bools = NDArray[np.bool_]
 _TRIES = 8
 _AT_ONCE = 1 << 19
 """Sites drawn at once; few of them have an error, so that little is held for each."""
 NO_CANDIDATE = REFUSALS.index("no candidate")
 
 
-def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
+def confine_sites(operator: ErrorModel, cases: Baseline, *, seed: int) -> Sites:
     """Return the sites of an operator that its filter admits, with rates as hospitals and coders differ.
 
     Raises:
         InputError: the operator names a code, DRG or column that cannot be used; says which.
     """
-    wrong = "; ".join(f"{key} is {value!r}: {why}" for key, value, why in problems(operator, cases.tables))
+    wrong = "; ".join(f"{key} is {value!r}: {why}" for key, value, why in find_problems(operator, cases.tables))
     if wrong:
         raise InputError(f"{operator.label}: {wrong}.")
     sites = operator.sites(cases)
@@ -41,21 +41,21 @@ def confined(operator: Operator, cases: Cases, *, seed: int) -> Sites:
     if not kept.all():
         sites = sites.take(np.flatnonzero(kept))
     if where.decisive and len(sites):
-        kind = np.where(sites.kind == Kind.POA, np.uint8(Kind.SDX), sites.kind)
-        gone = Edits(sites.row, kind, sites.place, _codes(sites, cases), np.zeros(len(sites), np.int32))
+        kind = np.where(sites.kind == ChangeKind.POA, np.uint8(ChangeKind.SDX), sites.kind)
+        gone = CodeChanges(sites.row, kind, sites.place, _codes(sites, cases), np.zeros(len(sites), np.int32))
         without = cases.billed(gone, np.arange(len(sites) + 1))
         sites = sites.take(np.flatnonzero(without.drg != cases.truth.drg[sites.row]))
     if operator.hospital_sd or operator.coder_sd:
-        rate = clustered(
+        rate = vary_rates(
             sites.rate, sites.row, cases, operator.label, operator.hospital_sd, operator.coder_sd, seed=seed
         )
         return replace(sites, rate=rate)
     return sites
 
 
-def _begins(operator: Operator, sites: Sites, cases: Cases) -> Bools:
+def _begins(operator: ErrorModel, sites: Sites, cases: Baseline) -> BoolArray:
     """Return whose code begins as `where.codes` asks."""
-    procedures = np.isin(sites.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE)) & operator.ON_CODES
+    procedures = np.isin(sites.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE)) & operator.ON_CODES
     codes = _codes(sites, cases) if operator.ON_CODES else cases.encoded.pdx[sites.row]
     found = np.zeros(len(sites), np.bool_)
     for book, which in ((cases.rules.diagnosis_book, ~procedures), (cases.rules.procedure_book, procedures)):
@@ -63,66 +63,68 @@ def _begins(operator: Operator, sites: Sites, cases: Cases) -> Bools:
     return found
 
 
-def _codes(sites: Sites, cases: Cases) -> NDArray[np.int32]:
+def _codes(sites: Sites, cases: Baseline) -> NDArray[np.int32]:
     """Return the code each site is about: the one that is edited, or whose POA is."""
     codes = sites.before.copy()
-    of_poa = np.flatnonzero(sites.kind == Kind.POA)
+    of_poa = np.flatnonzero(sites.kind == ChangeKind.POA)
     codes[of_poa] = cases.encoded.sdx[cases.encoded.sdx_start[sites.row[of_poa]] + sites.place[of_poa]]
     return codes
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnErrors:
     """Errors drawn in some replicates, (k,): replicate, site, the edits of those made, and what refused the others.
 
     `refusal` is a place in `guards.REFUSALS`, 0 where the error was made.
     """
 
-    replicate: Ints
-    site: Ints
-    edits: Edits
+    replicate: Int64Array
+    site: Int64Array
+    edits: CodeChanges
     refusal: NDArray[np.uint8]
 
 
-def keyed(operator: Operator, sites: Sites, cases: Cases, *, seed: int) -> Bits:
+def key_sites(operator: ErrorModel, sites: Sites, cases: Baseline, *, seed: int) -> UInt64Array:
     """Return what the draws at an operator's sites are made from, (s,); one set serves all replicates."""
-    return event_keys(seed, operator.label, cases.ids[sites.row], _slots(sites))
+    return make_event_keys(seed, operator.label, cases.ids[sites.row], _slots(sites))
 
 
-def drawn(operator: Operator, sites: Sites, keys: Bits, cases: Cases, replicates: range) -> Drawn:
+def draw_errors(
+    operator: ErrorModel, sites: Sites, keys: UInt64Array, cases: Baseline, replicates: range
+) -> DrawnErrors:
     """Draw the errors of an operator in some replicates; sites ascend within a replicate.
 
     An error whose outcome is not legal on its claim is drawn again, at most eight times, then refused.
 
     Args:
         operator: whose errors.
-        sites: where they can happen (`confined`).
-        keys: what they are drawn from (`keyed`).
+        sites: where they can happen (`confine_sites`).
+        keys: what they are drawn from (`key_sites`).
         cases: the admissions.
         replicates: consecutive replicates.
     """
 
-    def span(a: int, b: int) -> tuple[Ints, Ints, Ints, NDArray[np.uint8]]:
-        replicate, at = fires(sites.rate[a:b], keys[a:b], replicates, sites.open_bytes[a:b])
+    def span(a: int, b: int) -> tuple[Int64Array, Int64Array, Int64Array, NDArray[np.uint8]]:
+        replicate, at = draw_events(sites.rate[a:b], keys[a:b], replicates, sites.open_bytes[a:b])
         site = at + a
-        option, refusal = outcomes(operator, sites, site, cases, keys[site], replicate)
+        option, refusal = draw_outcomes(operator, sites, site, cases, keys[site], replicate)
         return replicate, site, option, refusal
 
-    parts = over_spans(len(sites), span, _AT_ONCE) or [span(0, 0)]
+    parts = run_over_spans(len(sites), span, _AT_ONCE) or [span(0, 0)]
     replicate, site, option, refusal = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     made = np.flatnonzero(refusal == 0)
-    return Drawn(replicate, site, sites.edits(site[made], option[made]), refusal)
+    return DrawnErrors(replicate, site, sites.edits(site[made], option[made]), refusal)
 
 
-def _slots(sites: Sites) -> Bits:
+def _slots(sites: Sites) -> UInt64Array:
     """Return the slot of each site within its admission: what is edited, where, and which draw it is."""
     what = (sites.kind.astype(np.uint64) << np.uint64(4)) + sites.draw
     return sites.place.astype(np.uint64) + (what << np.uint64(22))
 
 
-def outcomes(
-    operator: Operator, sites: Sites, site: Ints, cases: Cases, keys: Bits, replicate: Ints
-) -> tuple[Ints, NDArray[np.uint8]]:
+def draw_outcomes(
+    operator: ErrorModel, sites: Sites, site: Int64Array, cases: Baseline, keys: UInt64Array, replicate: Int64Array
+) -> tuple[Int64Array, NDArray[np.uint8]]:
     """Draw what comes of errors at some sites, (k,): the option of each, and what refuses it (0: nothing)."""
     start, group = sites.options.start, sites.group[site]
     size = start[group + 1] - start[group]
@@ -134,14 +136,14 @@ def outcomes(
     for attempt in range(_TRIES):
         if not len(waiting):
             break
-        random = bits(0, f"outcome {attempt}", keys[waiting], replicate[waiting])
+        random = random_bits(0, f"outcome {attempt}", keys[waiting], replicate[waiting])
         option[waiting] = sites.options.choices.pick(group[waiting], random)
         edits = sites.edits(site[waiting], option[waiting])
-        refusal[waiting] = refusals(edits, cases, guarded=operator.guarded, excluded=allows_excluded(operator))
+        refusal[waiting] = find_refusals(edits, cases, guarded=operator.guarded, excluded=allows_excluded(operator))
         waiting = waiting[(refusal[waiting] > 0) & (size[waiting] > 1)]
     return option, refusal
 
 
-def allows_excluded(operator: Operator) -> bool:
+def allows_excluded(operator: ErrorModel) -> bool:
     """Return whether codes may be added that the principal diagnosis excludes."""
     return bool(getattr(operator, "allow_excluded", True))

@@ -1,6 +1,6 @@
 """Coding errors: where they can happen, what they change, and how often.
 
-An `Operator` is a frozen value that says for given admissions where its error can happen and what may come of
+An `ErrorModel` is a frozen value that says for given admissions where its error can happen and what may come of
 it (`Sites`). Everything else is the same for all of them and stands here: filters, clustering by hospital and
 coder, keyed draws, guards that keep a claim legal, and the count of what could not be applied. An operator of one's
 own is a subclass with the one method `sites` (see docs/simulation.md).
@@ -18,16 +18,14 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.error_sites import Sites
-from drgsim.rebilling.baseline import Cases
-from drgsim.schema import normalised
+from drgsim.numerics.arrays import BoolArray
+from drgsim.rebilling.baseline import Baseline
+from drgsim.schema import normalise_codes
 from drgsim.tables.table_set import TableSet
-
-Bools = NDArray[np.bool_]
 
 Rate = Annotated[float, Field(ge=0, le=1, strict=True)]
 
@@ -91,7 +89,7 @@ class Where(_Frozen):
             raise ValueError("ends before it begins; give the youngest and the oldest")
         return age
 
-    def rows(self, cases: Cases) -> Bools:
+    def rows(self, cases: Baseline) -> BoolArray:
         """Return which admissions it admits, (n,), codes aside.
 
         Raises:
@@ -113,7 +111,7 @@ class Where(_Frozen):
         return kept
 
 
-class Operator(_Frozen, ABC):
+class ErrorModel(_Frozen, ABC):
     """A coding error. Subclasses add rates and say where it can happen.
 
     `name` tells it apart in results and keys its draws (by default the kind of error); `hospital_sd` and
@@ -149,25 +147,25 @@ class Operator(_Frozen, ABC):
         return self.name or self.kind
 
     @abstractmethod
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return where the error can happen among all admissions, whatever `where` says."""
 
-    def with_rates(self, change: Callable[[float], float]) -> Operator:
+    def with_rates(self, change: Callable[[float], float]) -> ErrorModel:
         """Return the operator with each of its rates passed through `change`."""
         return self.model_copy(update={name: change(getattr(self, name)) for name in self.RATES})
 
-    def shifted(self, shift: float) -> Operator:
+    def shifted(self, shift: float) -> ErrorModel:
         """Return the operator with its rates shifted on the logit scale; 0 and 1 stay."""
-        return self.with_rates(lambda rate: logit_shifted(rate, shift)) if shift else self
+        return self.with_rates(lambda rate: shift_logit(rate, shift)) if shift else self
 
 
-def logit_shifted(rate: float, shift: float) -> float:
+def shift_logit(rate: float, shift: float) -> float:
     """Return a rate whose logit is `shift` higher; 0 and 1 stay.
 
     Raises:
         InputError: the shift is not finite.
 
-    >>> round(logit_shifted(0.5, 1.0), 4), logit_shifted(0.0, 1.0)
+    >>> round(shift_logit(0.5, 1.0), 4), shift_logit(0.0, 1.0)
     (0.7311, 0.0)
     """
     if not math.isfinite(shift):
@@ -178,21 +176,21 @@ def logit_shifted(rate: float, shift: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> Bools:
+def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
     """Return which codes begin with one of some texts, however these are written."""
     found = np.zeros(len(codes), np.bool_)
-    for prefix in normalised(pl.Series(list(prefixes), dtype=pl.String)):
+    for prefix in normalise_codes(pl.Series(list(prefixes), dtype=pl.String)):
         found |= codes.str.starts_with(prefix).to_numpy()
     return found
 
 
-def _texts(operator: Operator, field: str) -> tuple[str, ...]:
+def _texts(operator: ErrorModel, field: str) -> tuple[str, ...]:
     """Return a field of texts, which not every kind of error has."""
     value = getattr(operator, field, ())
     return value if isinstance(value, tuple) else ()
 
 
-def problems(operator: Operator, tables: TableSet) -> list[tuple[str, object, str]]:
+def find_problems(operator: ErrorModel, tables: TableSet) -> list[tuple[str, object, str]]:
     """Return what of an operator cannot be in a grouper version: (key, value, problem) each."""
 
     def absent(what: str) -> str:
@@ -207,7 +205,7 @@ def problems(operator: Operator, tables: TableSet) -> list[tuple[str, object, st
         if not _beginning(valid, [prefix]).any()
     ]
     listed = pl.Series(list(_texts(operator, "codes")), dtype=pl.String)
-    known = normalised(listed).is_in(tables.diagnoses["code"].implode())
+    known = normalise_codes(listed).is_in(tables.diagnoses["code"].implode())
     found += [("codes", code, absent("diagnosis")) for code in listed.filter(~known)]
     drgs, mdcs = set(tables.drg_titles["drg"]), set(tables.formulas["mdc"])
     found += [("where.drg", drg, absent("DRG")) for drg in operator.where.drg if drg not in drgs]

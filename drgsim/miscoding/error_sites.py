@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.numerics.keyed_random import Choices, Floats, Ints, open_bytes
-from drgsim.numerics.segments import ascending
-from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
+from drgsim.numerics.keyed_random import Choices, find_open_bytes
+from drgsim.numerics.segments import argsort_keys
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 
-Bools = NDArray[np.bool_]
 _COLUMNS = ("row", "kind", "place", "before", "rate", "draw")
 
 
@@ -30,18 +30,18 @@ class Options:
     [8, 9]
     """
 
-    start: Ints
+    start: Int64Array
     after: NDArray[np.int32]
-    weight: Floats
+    weight: FloatArray
     place: NDArray[np.int32]
     choices: Choices
 
     @classmethod
     def of(
         cls,
-        start: Ints,
+        start: Int64Array,
         after: NDArray[np.integer],
-        weight: Floats | None = None,
+        weight: FloatArray | None = None,
         place: NDArray[np.integer] | None = None,
     ) -> Options:
         """Build from groups; without weights all options of a group are alike.
@@ -89,11 +89,11 @@ class Sites:
     (3, [0.1])
     """
 
-    row: Ints
+    row: Int64Array
     kind: NDArray[np.uint8]
     place: NDArray[np.int32]
     before: NDArray[np.int32]
-    rate: Floats
+    rate: FloatArray
     draw: NDArray[np.uint8]
     group: NDArray[np.int32]
     options: Options
@@ -105,14 +105,14 @@ class Sites:
     @cached_property
     def open_bytes(self) -> NDArray[np.uint8]:
         """`draws.open_bytes` of the rates, (s,)."""
-        return open_bytes(self.rate)
+        return find_open_bytes(self.rate)
 
     @classmethod
     def of(
         cls,
-        kind: Kind,
+        kind: ChangeKind,
         row: NDArray[np.integer],
-        rate: float | Floats,
+        rate: float | FloatArray,
         options: Options,
         *,
         group: NDArray[np.integer] | None = None,
@@ -148,14 +148,16 @@ class Sites:
             group=np.concatenate([part.group + np.int32(first[id(part.options)]) for part in parts]),
             options=Options.joined(books),
         )
-        return whole.take(ascending(whole.row))
+        return whole.take(argsort_keys(whole.row))
 
-    def take(self, which: NDArray[np.integer] | Bools | slice) -> Sites:
+    def take(self, which: NDArray[np.integer] | BoolArray | slice) -> Sites:
         """Return some of the sites."""
         return replace(self, **{name: getattr(self, name)[which] for name in (*_COLUMNS, "group")})
 
-    def edits(self, site: Ints, option: Ints) -> Edits:
+    def edits(self, site: Int64Array, option: Int64Array) -> CodeChanges:
         """Return the edits that options make at sites, (k,)."""
         place, before = self.place[site], self.before[site]
         own = self.options.place[option]
-        return Edits(self.row[site], self.kind[site], np.where(own < 0, place, own), before, self.options.after[option])
+        return CodeChanges(
+            self.row[site], self.kind[site], np.where(own < 0, place, own), before, self.options.after[option]
+        )

@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from drgsim.numerics.keyed_random import Bits, Floats, Ints, as_normal, bits, uniform
-from drgsim.rebilling.baseline import Cases, numbered
+from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
+from drgsim.numerics.keyed_random import random_bits, to_normal, uniform
+from drgsim.rebilling.baseline import Baseline, number_texts
 
 CODERS = 8
 """Coders of a hospital, where the admissions do not name theirs in the column `coder_id`."""
@@ -21,9 +22,9 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 _STEPS = 60
 
 
-def clustered(
-    rate: Floats, row: Ints, cases: Cases, stream: str, hospital_sd: float, coder_sd: float, *, seed: int
-) -> Floats:
+def vary_rates(
+    rate: FloatArray, row: Int64Array, cases: Baseline, stream: str, hospital_sd: float, coder_sd: float, *, seed: int
+) -> FloatArray:
     """Return the rate at each site as its hospital and coder make it, (s,).
 
     Args:
@@ -37,18 +38,18 @@ def clustered(
     """
     sd = float(np.hypot(hospital_sd, coder_sd))
     hospital, coder = _keys(cases)
-    trait = hospital_sd * as_normal(uniform(seed, f"{stream} hospital", hospital))
-    trait += coder_sd * as_normal(uniform(seed, f"{stream} coder", coder))
+    trait = hospital_sd * to_normal(uniform(seed, f"{stream} hospital", hospital))
+    trait += coder_sd * to_normal(uniform(seed, f"{stream} coder", coder))
     distinct, place = np.unique(rate, return_inverse=True)
-    centre = np.array([intercept(float(mean), sd) for mean in distinct])
+    centre = np.array([solve_intercept(float(mean), sd) for mean in distinct])
     return _expit(centre[place] + trait[row])
 
 
 @lru_cache(maxsize=1024)
-def intercept(mean: float, sd: float) -> float:
+def solve_intercept(mean: float, sd: float) -> float:
     """Return the logit around which a logit-normal rate of this standard deviation has this mean.
 
-    >>> round(intercept(0.05, 1.0), 3), intercept(0.0, 1.0)
+    >>> round(solve_intercept(0.05, 1.0), 3), solve_intercept(0.0, 1.0)
     (-3.372, -inf)
     """
     if mean in (0.0, 1.0):
@@ -61,15 +62,15 @@ def intercept(mean: float, sd: float) -> float:
     return (low + high) / 2
 
 
-def _keys(cases: Cases) -> tuple[Bits, Bits]:
+def _keys(cases: Baseline) -> tuple[UInt64Array, UInt64Array]:
     """Return a number for the hospital and for the coder of each admission, the same on every machine."""
     named = cases.grouped.columns
-    hospital = numbered(cases.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(cases), np.uint64)
+    hospital = number_texts(cases.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(cases), np.uint64)
     if "coder_id" in named:
-        return hospital, hospital ^ (numbered(cases.grouped["coder_id"]) << np.uint64(1))
-    dealt = bits(0, "coder", cases.ids) % np.uint64(CODERS)
+        return hospital, hospital ^ (number_texts(cases.grouped["coder_id"]) << np.uint64(1))
+    dealt = random_bits(0, "coder", cases.ids) % np.uint64(CODERS)
     return hospital, hospital + dealt + np.uint64(1)
 
 
-def _expit(x: Floats) -> Floats:
+def _expit(x: FloatArray) -> FloatArray:
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -700, 700))))

@@ -9,19 +9,19 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from drgsim.miscoding.confusable_codes import MDCS, durations, group_starts, procedure_neighbours
-from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.confusable_codes import MDCS, find_group_starts, list_procedure_neighbours, read_durations
+from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.numerics.keyed_random import Ints
-from drgsim.numerics.segments import ranked
-from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Cases
-from drgsim.rebilling.code_changes import Kind
-from drgsim.tables.national_facts import facts
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.segments import rank_distinct
+from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline
+from drgsim.rebilling.code_changes import ChangeKind
+from drgsim.tables.national_facts import read_facts
 
 _NO_OR = "nonor"
 
 
-class PcsWrong(Operator):
+class ProcedureSubstitute(ErrorModel):
     """A procedure is billed as a valid one that differs in one of the seven axes of ICD-10-PCS.
 
     `rate` is the share of procedures; `axes` may differ (1 section, 2 body system, 3 operation, 4 body part,
@@ -29,12 +29,12 @@ class PcsWrong(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
     >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PcsWrong(rate=0.02).sites(cases).rate.round(3).tolist()
+    >>> ProcedureSubstitute(rate=0.02).sites(cases).rate.round(3).tolist()
     [0.02]
     """
 
@@ -42,25 +42,25 @@ class PcsWrong(Operator):
     rate: Rate = 0.0
     axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every known procedure."""
         at = np.flatnonzero(cases.encoded.procedures)
-        codes, group = ranked(cases.encoded.procedures[at])
-        options = procedure_neighbours(codes, cases.tables, self.axes)
+        codes, group = rank_distinct(cases.encoded.procedures[at])
+        options = list_procedure_neighbours(codes, cases.tables, self.axes)
         return _of_procedures(cases, at, self.rate, options, group.astype(np.int64))
 
 
-class PcsOmit(Operator):
+class ProcedureOmit(ErrorModel):
     """An operating-room procedure is not billed. `rate` is the share of O.R. procedures.
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
     >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PcsOmit(rate=0.02).sites(cases).rate.round(3).tolist()
+    >>> ProcedureOmit(rate=0.02).sites(cases).rate.round(3).tolist()
     [0.02]
     """
 
@@ -69,13 +69,13 @@ class PcsOmit(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every O.R. procedure."""
         at = np.flatnonzero(_is_or(cases))
         return _of_procedures(cases, at, self.rate, Options.single(0), np.zeros(len(at), np.int64))
 
 
-class PcsAdd(Operator):
+class ProcedureAddUnsupported(ErrorModel):
     """An operating-room procedure is billed that was not done.
 
     `rate` is the share of admissions without one. The procedure is a common one (of the shipped population) that the
@@ -83,12 +83,12 @@ class PcsAdd(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [[]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
     >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PcsAdd(rate=0.01).sites(cases).rate.round(3).tolist()
+    >>> ProcedureAddUnsupported(rate=0.01).sites(cases).rate.round(3).tolist()
     [0.01]
     """
 
@@ -97,16 +97,16 @@ class PcsAdd(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return one site an admission without an O.R. procedure."""
         has = np.zeros(len(cases), np.bool_)
         has[cases.encoded.procedure_row[_is_or(cases)]] = True
         rows = np.flatnonzero(~has)
         group = np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)
-        return Sites.of(Kind.ADD_PROCEDURE, rows, self.rate, _common_of_mdc(cases), group=group)
+        return Sites.of(ChangeKind.ADD_PROCEDURE, rows, self.rate, _common_of_mdc(cases), group=group)
 
 
-class Duration(Operator):
+class VentilationHours(ErrorModel):
     """The hours of mechanical ventilation are billed as one class too long or too short.
 
     `over` and `under` are the shares of procedures that have a longer and a shorter class. None longer than the
@@ -114,12 +114,12 @@ class Duration(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [6]}
     >>> codes = {"pdx": ["J9601"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["5A1945Z"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
     >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> Duration(over=0.05).sites(cases).rate.round(3).tolist()
+    >>> VentilationHours(over=0.05).sites(cases).rate.round(3).tolist()
     [0.05]
     """
 
@@ -128,12 +128,12 @@ class Duration(Operator):
     under: Rate = 0.0
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return every procedure that says how long it lasted, once a direction."""
-        table = durations(cases.tables)
+        table = read_durations(cases.tables)
         shorter, longer = (cases.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
         every = cases.encoded.procedures
-        empty = Sites.of(Kind.PROCEDURE, np.zeros(0, np.int64), 0.0, Options.single(0))
+        empty = Sites.of(ChangeKind.PROCEDURE, np.zeros(0, np.int64), 0.0, Options.single(0))
         parts = [empty]
         for draw, (rate, before, after, least) in enumerate(
             (
@@ -153,15 +153,17 @@ class Duration(Operator):
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _of_procedures(cases: Cases, at: Ints, rate: float, options: Options, group: Ints, draw: int = 0) -> Sites:
+def _of_procedures(
+    cases: Baseline, at: Int64Array, rate: float, options: Options, group: Int64Array, draw: int = 0
+) -> Sites:
     """Return sites at positions of procedures."""
     row = cases.encoded.procedure_row[at]
     place = at - cases.encoded.procedure_start[row]
     before = cases.encoded.procedures[at]
-    return Sites.of(Kind.PROCEDURE, row, rate, options, group=group, place=place, before=before, draw=draw)
+    return Sites.of(ChangeKind.PROCEDURE, row, rate, options, group=group, place=place, before=before, draw=draw)
 
 
-def _is_or(cases: Cases) -> NDArray[np.bool_]:
+def _is_or(cases: Baseline) -> NDArray[np.bool_]:
     """Return which procedures of the admissions are O.R. procedures, (k,)."""
     procedures = cases.rules.procedures
     by_set = np.array([bool(names) and _NO_OR not in names for names in procedures.names])
@@ -169,13 +171,13 @@ def _is_or(cases: Cases) -> NDArray[np.bool_]:
     return found
 
 
-def _common_of_mdc(cases: Cases) -> Options:
+def _common_of_mdc(cases: Baseline) -> Options:
     """Return common O.R. procedures that the formulas of each MDC look at, group 0 to 25."""
     procedures = cases.rules.procedures
-    common = facts("procedures", cases.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
+    common = read_facts("procedures", cases.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
     numbers = cases.rules.procedure_book.numbers(common["code"])
     sets = procedures.operand_set[numbers]
     is_or = np.array([bool(names) and _NO_OR not in names for names in procedures.names])[sets]
     seen = (procedures.view[:MDCS, :][:, sets] > 0) & is_or
     mdc, which = np.nonzero(seen)
-    return Options.of(group_starts(mdc, MDCS), numbers[which], common["weight"].to_numpy()[which])
+    return Options.of(find_group_starts(mdc, MDCS), numbers[which], common["weight"].to_numpy()[which])

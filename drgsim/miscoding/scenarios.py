@@ -31,9 +31,9 @@ import drgsim.miscoding.diagnosis_errors
 import drgsim.miscoding.procedure_errors
 import drgsim.miscoding.strategic_upcoding  # noqa: F401  (the four modules declare the kinds of error)
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.files.bounded import MOST_SETTINGS, parsed, whole
-from drgsim.miscoding.error_models import Evidence, Operator, problems
-from drgsim.tables.manifest import manifest, read_verified, table_folder
+from drgsim.files.bounded import MOST_SETTINGS, parse_toml, read_whole
+from drgsim.miscoding.error_models import ErrorModel, Evidence, find_problems
+from drgsim.tables.manifest import read_manifest, read_verified, table_folder
 from drgsim.tables.table_set import TableSet
 
 _FOLDER = "scenarios/"
@@ -76,7 +76,7 @@ class Scenario(BaseModel):
     source: str = ""
     evidence: tuple[Evidence, ...] = ()
     findings: tuple[Finding, ...] = ()
-    errors: tuple[SerializeAsAny[Operator], ...] = ()
+    errors: tuple[SerializeAsAny[ErrorModel], ...] = ()
     _file: str = PrivateAttr(default="scenario")
 
     def model_post_init(self, _context: Any) -> None:
@@ -106,7 +106,7 @@ class Scenario(BaseModel):
         """
         path = Path(name)
         if path.suffix == _SUFFIX:
-            content = whole(path, MOST_SETTINGS, InputError)
+            content = read_whole(path, MOST_SETTINGS, InputError)
         else:
             root, known = table_folder(folder), presets(folder=folder)
             if str(name) not in known:
@@ -126,7 +126,7 @@ class Scenario(BaseModel):
         Traceback (most recent call last):
         drgsim.exceptions.InputError: scenario, line 4: errors.typo.pdx is 1.4: Input should be less than or equal to 1.
         """
-        values = parsed(content, file, InputError)
+        values = parse_toml(content, file, InputError)
         found = _problems(values)
         if found:
             text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
@@ -148,7 +148,7 @@ class Scenario(BaseModel):
         wrong = [
             f"errors.{error.label}.{key} is {value!r}: {why}"
             for error in self.errors
-            for key, value, why in problems(error, tables)
+            for key, value, why in find_problems(error, tables)
         ]
         if wrong:
             raise InputError(f"{self._file}: {'; '.join(wrong)}.")
@@ -209,7 +209,7 @@ class Scenario(BaseModel):
             if name not in names:
                 raise InputError(f"no error is called {name!r}.{did_you_mean(name, names)}")
 
-    def with_errors(self, errors: Sequence[Operator] | Iterator[Operator]) -> Scenario:
+    def with_errors(self, errors: Sequence[ErrorModel] | Iterator[ErrorModel]) -> Scenario:
         """Return the scenario with other errors."""
         made = self.model_copy(update={"errors": tuple(errors)})
         made.model_post_init(None)
@@ -245,18 +245,18 @@ def presets(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
     >>> "empty" in presets()
     True
     """
-    files = manifest(table_folder(folder))["files"]
+    files = read_manifest(table_folder(folder))["files"]
     return tuple(sorted(Path(name).stem for name in files if name.startswith(_FOLDER)))
 
 
-def kinds() -> dict[str, type[Operator]]:
+def kinds() -> dict[str, type[ErrorModel]]:
     """Return every kind of error by its name, those of one's own included.
 
     >>> "sdx_omit" in kinds()
     True
     """
-    found: dict[str, type[Operator]] = {}
-    waiting: list[type[Operator]] = [*Operator.__subclasses__()]
+    found: dict[str, type[ErrorModel]] = {}
+    waiting: list[type[ErrorModel]] = [*ErrorModel.__subclasses__()]
     while waiting:
         one = waiting.pop()
         waiting += one.__subclasses__()
@@ -271,7 +271,7 @@ def kinds() -> dict[str, type[Operator]]:
 Problem = tuple[tuple[str | int, ...], object, str]
 
 
-def _operators(values: Mapping[str, Any]) -> Iterator[Operator]:
+def _operators(values: Mapping[str, Any]) -> Iterator[ErrorModel]:
     for name, table in values.get("errors", {}).items():
         yield kinds()[table["kind"]](**{"name": name, **table})
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.numerics.segments import Index, ranges
-from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Cases, mark
-from drgsim.rebilling.code_changes import Edits, Kind
-from drgsim.tables.code_limits import EITHER, legality
-
-Bools = NDArray[np.bool_]
-Codes = NDArray[np.int32]
+from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
+from drgsim.numerics.segments import expand_rows
+from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline, filter_bit
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
+from drgsim.tables.code_limits import EITHER, load_code_limits
 
 REFUSALS = (
     "",
@@ -32,7 +30,9 @@ REFUSALS = (
 """Why an error was not made; the first is that it was."""
 
 
-def refusals(edits: Edits, cases: Cases, *, guarded: bool = True, excluded: bool = True) -> NDArray[np.uint8]:
+def find_refusals(
+    edits: CodeChanges, cases: Baseline, *, guarded: bool = True, excluded: bool = True
+) -> NDArray[np.uint8]:
     """Return why each edit may not be made, (k,) a place in `REFUSALS`; 0 where it may.
 
     Args:
@@ -42,65 +42,65 @@ def refusals(edits: Edits, cases: Cases, *, guarded: bool = True, excluded: bool
         excluded: whether a code may be added that the principal diagnosis excludes.
     """
     found = np.zeros(len(edits), np.uint8)
-    legal, kinds = legality(cases.tables), np.flatnonzero(np.bincount(edits.kind, minlength=len(Kind)))
+    legal, kinds = load_code_limits(cases.tables), np.flatnonzero(np.bincount(edits.kind, minlength=len(ChangeKind)))
 
-    def refuse(why: str, which: Bools, among: Index) -> None:
+    def refuse(why: str, which: BoolArray, among: Int64Array) -> None:
         some = among[which]
         found[some[found[some] == 0]] = REFUSALS.index(why)
 
     for kind in kinds.tolist():
         at = np.flatnonzero(edits.kind == kind) if len(kinds) > 1 else np.arange(len(edits))
         row, after = edits.row[at], edits.after[at]
-        if kind in (Kind.PDX, Kind.SWAP_PDX, Kind.SDX, Kind.ADD_SDX):
+        if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX):
             refuse("not a code of the version", (after > 0) & ~legal.dx_valid[after], at)
-            if kind != Kind.SWAP_PDX:
+            if kind != ChangeKind.SWAP_PDX:
                 refuse("already on the claim", (after > 0) & _is_there(row, after, cases), at)
-            if kind == Kind.ADD_SDX and not excluded:
+            if kind == ChangeKind.ADD_SDX and not excluded:
                 hit = cases.rules.diagnoses.excluded(cases.encoded.pdx[row], np.arange(len(row)), after)
                 refuse("excluded by the principal diagnosis", hit, at)
             if guarded:
-                if kind in (Kind.PDX, Kind.SWAP_PDX):
+                if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX):
                     refuse("cannot be principal", (after > 0) & ~legal.may_be_pdx[after], at)
                 refuse("conflicts with sex", _conflicts(legal.dx_sex[after], cases.encoded.sex[row]), at)
                 age = cases.age[row]
                 outside = (age < legal.dx_min_age[after]) | (age > legal.dx_max_age[after])
                 refuse("conflicts with age", outside & (age != UNKNOWN_NUMBER) & (after > 0), at)
-        elif kind in (Kind.PROCEDURE, Kind.ADD_PROCEDURE):
+        elif kind in (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE):
             refuse("not a code of the version", (after > 0) & ~legal.procedure_valid[after], at)
             if guarded:
                 refuse("conflicts with sex", _conflicts(legal.procedure_sex[after], cases.encoded.sex[row]), at)
-        elif kind == Kind.SEX and guarded:
+        elif kind == ChangeKind.SEX and guarded:
             refuse("conflicts with sex", _rules_out(row, after, cases), at)
-        elif kind == Kind.POA and guarded:
+        elif kind == ChangeKind.POA and guarded:
             code = cases.encoded.sdx[cases.encoded.sdx_start[row] + edits.place[at]]
             refuse("exempt from POA", legal.poa_exempt[code], at)
     return found
 
 
-def _conflicts(of_code: NDArray[np.uint8], sex: NDArray[np.uint8]) -> Bools:
-    conflicts: Bools = (of_code != EITHER) & (sex != EITHER) & (of_code != sex)
+def _conflicts(of_code: NDArray[np.uint8], sex: NDArray[np.uint8]) -> BoolArray:
+    conflicts: BoolArray = (of_code != EITHER) & (sex != EITHER) & (of_code != sex)
     return conflicts
 
 
-def _is_there(row: Index, code: Codes, cases: Cases) -> Bools:
+def _is_there(row: Int64Array, code: Int32Array, cases: Baseline) -> BoolArray:
     """Return which admissions already have a diagnosis, (k,)."""
-    found: Bools = cases.encoded.pdx[row] == code
-    maybe = np.flatnonzero(cases.marks[row] & mark(code))
-    position, of = ranges(cases.encoded.sdx_start, row[maybe])
+    found: BoolArray = cases.encoded.pdx[row] == code
+    maybe = np.flatnonzero(cases.marks[row] & filter_bit(code))
+    position, of = expand_rows(cases.encoded.sdx_start, row[maybe])
     found[maybe[of[cases.encoded.sdx[position] == code[maybe][of]]]] = True
     return found
 
 
-def _rules_out(row: Index, sex: Codes, cases: Cases) -> Bools:
+def _rules_out(row: Int64Array, sex: Int32Array, cases: Baseline) -> BoolArray:
     """Return which admissions have a code that a sex cannot have, (k,)."""
-    legal = legality(cases.tables)
+    legal = load_code_limits(cases.tables)
     own = legal.dx_sex[cases.encoded.pdx[row]]
-    found: Bools = (own != EITHER) & (own != sex)
+    found: BoolArray = (own != EITHER) & (own != sex)
     for codes, start, of_code in (
         (cases.encoded.sdx, cases.encoded.sdx_start, legal.dx_sex),
         (cases.encoded.procedures, cases.encoded.procedure_start, legal.procedure_sex),
     ):
-        position, of = ranges(start, row)
+        position, of = expand_rows(start, row)
         own = of_code[codes[position]]
         found[of[(own != EITHER) & (own != sex[of])]] = True
     return found

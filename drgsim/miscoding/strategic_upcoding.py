@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from drgsim.exceptions import InputError
-from drgsim.miscoding.confusable_codes import MDCS, plausible
-from drgsim.miscoding.error_models import Operator, Rate
+from drgsim.miscoding.confusable_codes import MDCS, list_plausible
+from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.miscoding.scrubber import refusals
-from drgsim.numerics.keyed_random import Floats, Ints
+from drgsim.miscoding.scrubber import find_refusals
+from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.tables.table_set import TableSet
 
 
@@ -28,10 +28,10 @@ class Gains:
     """The candidate that pays most on each admission, (n,): its code (0 none) and what it adds [cents]."""
 
     code: NDArray[np.int32]
-    cents: Ints
+    cents: Int64Array
 
 
-class StrategicUpcode(Operator):
+class StrategicUpcode(ErrorModel):
     """The hospital adds, of some candidate diagnoses, the one that pays most, if it is worth the risk.
 
     What an upcoded claim is worth is gain x (1 - detection x (1 + penalty)): a detected one repays the gain and a
@@ -47,7 +47,7 @@ class StrategicUpcode(Operator):
 
     >>> import polars as pl
     >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Cases
+    >>> from drgsim.rebilling.baseline import Baseline
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
@@ -68,39 +68,39 @@ class StrategicUpcode(Operator):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Cases) -> Sites:
+    def sites(self, cases: Baseline) -> Sites:
         """Return one site an admission on which a candidate pays more, with its probability."""
         best = self.gains(cases)
         rate = self.probability(best.cents)
         row = np.flatnonzero(rate > 0)
         options = Options.of(np.arange(len(row) + 1), best.code[row])
-        return Sites.of(Kind.ADD_SDX, row, rate[row], options, group=np.arange(len(row)))
+        return Sites.of(ChangeKind.ADD_SDX, row, rate[row], options, group=np.arange(len(row)))
 
-    def gains(self, cases: Cases) -> Gains:
+    def gains(self, cases: Baseline) -> Gains:
         """Try every candidate on every admission the filter admits, and keep the one that pays most."""
         rows = np.flatnonzero(self.where.rows(cases))
         code, gain = np.zeros(len(cases), np.int32), np.zeros(len(cases), np.int64)
         for candidate in self._candidates(cases):
             after = candidate[np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)]
             zero = np.zeros(len(rows), np.int32)
-            edits = Edits(rows, np.full(len(rows), Kind.ADD_SDX, np.uint8), zero, zero, after)
-            legal = (after > 0) & (refusals(edits, cases, guarded=self.guarded, excluded=False) == 0)
+            edits = CodeChanges(rows, np.full(len(rows), ChangeKind.ADD_SDX, np.uint8), zero, zero, after)
+            legal = (after > 0) & (find_refusals(edits, cases, guarded=self.guarded, excluded=False) == 0)
             edits = edits.take(np.flatnonzero(legal))
             more = cases.billed(edits, np.arange(len(edits) + 1)).cents - cases.pricer.cents[edits.row]
             better = np.flatnonzero(more > gain[edits.row])
             gain[edits.row[better]], code[edits.row[better]] = more[better], edits.after[better]
         return Gains(code, gain)
 
-    def probability(self, gain: Ints) -> Floats:
+    def probability(self, gain: Int64Array) -> FloatArray:
         """Return the share of admissions upcoded at these gains [cents]."""
         worth = gain / 100 * (1 - self.detection * (1 + self.penalty))
         return np.asarray(self.ceiling * -np.expm1(-np.maximum(worth, 0.0) / self.scale_usd))
 
-    def _candidates(self, cases: Cases) -> NDArray[np.int32]:
+    def _candidates(self, cases: Baseline) -> NDArray[np.int32]:
         """Return candidates by rank and MDC, (candidates, 26); 0 is none."""
         ranked: list[list[int]] = [[] for _ in range(MDCS)]
         for severity in ("MCC", "CC"):
-            options = plausible(cases.tables, severity, codes=self.codes)
+            options = list_plausible(cases.tables, severity, codes=self.codes)
             for mdc in range(MDCS):
                 own = slice(options.start[mdc], options.start[mdc + 1])
                 order = np.argsort(-options.weight[own], kind="stable")
@@ -110,7 +110,7 @@ class StrategicUpcode(Operator):
         return np.array([own + [0] * (width - len(own)) for own in ranked], np.int32).T
 
 
-def detection_sweep(
+def sweep_detection(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,
     *,
@@ -141,7 +141,7 @@ def detection_sweep(
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
-    >>> table = detection_sweep(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,
+    >>> table = sweep_detection(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,
     ...                         hospitals=hospitals, rates=rates, detection=[0.0, 0.1, 0.3])
     >>> table["upcoded"].is_sorted(descending=True), table["net_usd"][-1]
     (True, 0.0)
@@ -149,7 +149,7 @@ def detection_sweep(
     penalties = [upcoding.penalty] if penalty is None else list(penalty)
     if any(not 0 <= d <= 1 for d in detection) or any(p < 0 for p in penalties):
         raise InputError("detection must lie within 0 and 1, and penalties not below 0.")
-    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
     gain = upcoding.gains(cases).cents
     rows = []
     for multiple in penalties:

@@ -1,1 +1,8 @@
-"""numerics."""
+"""Arithmetic over whole columns: exact, keyed and on all cores.
+
+arrays        array types, each defined once
+segments      rows laid end to end: starts, ORs, distinct combinations
+fixed_point   decimals as 64-bit integers
+keyed_random  random numbers keyed by seed, stream and admission
+parallel      rows split over all cores
+"""

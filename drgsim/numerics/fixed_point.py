@@ -3,7 +3,7 @@
 A price is a chain of products that the rule rounds half away from zero at named places. In binary floating
 point such a product lies a hair beside a half cent now and then, and the cent is lost. Here every decimal is
 an integer of its last place (12.34 USD is 1,234 cents), a product is formed by limbs that cannot overflow,
-and `rounded` sees the whole remainder. Only fractional powers go through float64; where such a value lies
+and `round_digits` sees the whole remainder. Only fractional powers go through float64; where such a value lies
 too near a half to be sure of, it is computed again with `decimal`.
 """
 
@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from drgsim.numerics.arrays import FloatArray, Int64Array
 
 PRECISION = 50
 """Digits of the decimal fallback; a power here has at most ten significant digits to decide."""
@@ -26,24 +24,24 @@ DOUBT = 2e-5
 """Distance from a half, in units of the last place, within which float64 is not trusted."""
 
 
-def scaled(values: npt.ArrayLike, digits: int) -> Ints:
+def to_fixed_point(values: npt.ArrayLike, digits: int) -> Int64Array:
     """Decimals as integers of their last place. (n,) int64 [10**-digits], nearest.
 
     Args:
         values: (n,) numbers; each the float64 nearest to a decimal below 2**51 * 10**-digits.
         digits: decimals to keep.
 
-    >>> scaled([12.34, -0.07], 2).tolist()
+    >>> to_fixed_point([12.34, -0.07], 2).tolist()
     [1234, -7]
     """
     wide = np.asarray(values, dtype=np.float64) * float(10**digits)
     return np.rint(wide).astype(np.int64)
 
 
-def rounded(values: Ints, drop: int) -> Ints:
+def round_digits(values: Int64Array, drop: int) -> Int64Array:
     """Drop `drop` digits, rounding half away from zero. (n,) int64.
 
-    >>> rounded(np.array([25, -25, 24, -24]), 1).tolist()
+    >>> round_digits(np.array([25, -25, 24, -24]), 1).tolist()
     [3, -3, 2, -2]
     """
     if drop == 0:
@@ -52,7 +50,9 @@ def rounded(values: Ints, drop: int) -> Ints:
     return np.asarray((values + (5 * 10 ** (drop - 1) + (values >> 63))) // 10**drop)
 
 
-def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 8, wide: bool = False) -> Ints:
+def product(
+    a: Int64Array, b: Int64Array | int, drop: int, *, limbs: int = 1, digits: int = 8, wide: bool = False
+) -> Int64Array:
     """`a * b` without its last `drop` digits, rounded half up, as if it had any number of digits.
 
     Args:
@@ -75,12 +75,12 @@ def product(a: Ints, b: Ints | int, drop: int, *, limbs: int = 1, digits: int = 
     # What the limbs dropped is less than one unit of `carry`, and a half is a whole number of such units.
     rest = drop - limbs * digits
     if not wide:
-        return rounded(np.asarray(a * b + carry), rest)
+        return round_digits(np.asarray(a * b + carry), rest)
     whole = b // 10**rest
-    return np.asarray(a * whole + rounded(np.asarray(a * (b - whole * 10**rest) + carry), rest))
+    return np.asarray(a * whole + round_digits(np.asarray(a * (b - whole * 10**rest) + carry), rest))
 
 
-def quotient(a: Ints, b: Ints) -> Ints:
+def quotient(a: Int64Array, b: Int64Array) -> Int64Array:
     """`a / b` to the nearest integer, half up. (n,) int64; a >= 0, b > 0.
 
     >>> quotient(np.array([5, 7]), np.array([2, 5])).tolist()
@@ -89,7 +89,9 @@ def quotient(a: Ints, b: Ints) -> Ints:
     return np.asarray((2 * a + b) // (2 * b))
 
 
-def power(base: Ints, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0) -> Ints:
+def power(
+    base: Int64Array, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0
+) -> Int64Array:
     """`times * (base ** exponent - less)` to `digits` decimals, half up. (n,) int64.
 
     Args:
@@ -113,7 +115,7 @@ def power(base: Ints, base_digits: int, exponent: float, digits: int, *, times: 
     return _nearest(approximate, precisely, digits)
 
 
-def exponential(e: float, slope: float, ratio: Ints, ratio_digits: int, digits: int) -> Ints:
+def exponential(e: float, slope: float, ratio: Int64Array, ratio_digits: int, digits: int) -> Int64Array:
     """`e ** (slope * ratio) - 1` to `digits` decimals, half up. (n,) int64.
 
     Args:
@@ -135,7 +137,7 @@ def exponential(e: float, slope: float, ratio: Ints, ratio_digits: int, digits: 
     return _nearest(approximate, precisely, digits)
 
 
-def _nearest(approximate: Floats, precisely: Any, digits: int) -> Ints:
+def _nearest(approximate: FloatArray, precisely: Any, digits: int) -> Int64Array:
     """Round half up, asking `precisely(row)` where float64 cannot tell which side of a half it is on."""
     below = np.floor(approximate)
     nearest = np.floor(approximate + 0.5).astype(np.int64)

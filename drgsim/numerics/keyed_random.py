@@ -16,9 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Bits = NDArray[np.uint64]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SLOT = np.uint64(0xD1B54A32D192ED03)
@@ -39,7 +37,7 @@ def _keys(seed: int, stream: str) -> tuple[np.uint64, np.uint64]:
     return np.uint64(int.from_bytes(digest[:8], "little")), np.uint64(int.from_bytes(digest[8:16], "little"))
 
 
-def bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> Bits:
+def random_bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> UInt64Array:
     """Return 64 random bits a key, (n,) uint64.
 
     Args:
@@ -48,7 +46,7 @@ def bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None)
         ids: (n,) admission ids.
         slots: (n,) places within an admission, where a stream needs several draws; 0 is the same as none.
 
-    >>> bits(1, "age", [0, 1]).tolist() == [bits(1, "age", [i]).item() for i in (0, 1)]
+    >>> random_bits(1, "age", [0, 1]).tolist() == [random_bits(1, "age", [i]).item() for i in (0, 1)]
     True
     """
     first, second = _keys(seed, stream)
@@ -65,39 +63,39 @@ def bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None)
     return x
 
 
-def uniform(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> Floats:
-    """Return uniform numbers, (n,) float64 in [0, 1), 53 random bits each. Arguments as in `bits`.
+def uniform(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> FloatArray:
+    """Return uniform numbers, (n,) float64 in [0, 1), 53 random bits each. Arguments as in `random_bits`.
 
     An event of probability p happens where ``uniform(...) < p``; events then nest as p rises.
 
     >>> bool((uniform(1, "age", range(1000)) < 1).all())
     True
     """
-    return as_uniform(bits(seed, stream, ids, slots))
+    return to_uniform(random_bits(seed, stream, ids, slots))
 
 
-def as_uniform(random: Bits) -> Floats:
+def to_uniform(random: UInt64Array) -> FloatArray:
     """Return the upper 53 of 64 random bits as numbers in [0, 1)."""
     return (random >> np.uint64(11)).astype(np.float64) * _UNIT
 
 
-def event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> Bits:
-    """Return what `fires` draws from, (n,): computed once, it serves all replicates. Arguments as in `bits`."""
-    return bits(seed, stream, ids, slots)
+def make_event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> UInt64Array:
+    """Return what `draw_events` draws from, (n,): computed once, it serves all replicates. Arguments as in `random_bits`."""
+    return random_bits(seed, stream, ids, slots)
 
 
-def open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
+def find_open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
     """Return the highest first byte with which an event of each probability can happen in some replicate, (n,).
 
-    >>> open_bytes([0.0, 0.01, 1.0]).tolist()
+    >>> find_open_bytes([0.0, 0.01, 1.0]).tolist()
     [0, 38, 255]
     """
     return np.minimum((1 - _none(np.asarray(rate, np.float64))) * 256, 255).astype(np.uint8)
 
 
-def fires(
-    rate: ArrayLike, keys: Bits, replicates: range, highest: NDArray[np.uint8] | None = None
-) -> tuple[Ints, Ints]:
+def draw_events(
+    rate: ArrayLike, keys: UInt64Array, replicates: range, highest: NDArray[np.uint8] | None = None
+) -> tuple[Int64Array, Int64Array]:
     """Return where events of a given probability happen in each of some replicates: (replicate, place).
 
     Replicates are drawn sixteen together: how many of them have the event, binomial, by inversion; then which,
@@ -106,19 +104,19 @@ def fires(
 
     Args:
         rate: (n,) probabilities, 0 to 1.
-        keys: (n,) `event_keys`.
+        keys: (n,) `make_event_keys`.
         replicates: consecutive replicates, not negative.
-        highest: (n,) `open_bytes` of the rate, if known.
+        highest: (n,) `find_open_bytes` of the rate, if known.
 
     Returns:
         (k,) replicate and place in `rate` of each event; places ascend within a replicate.
 
-    >>> replicate, place = fires([0.5, 0.0, 1.0], event_keys(1, "missed", [7, 8, 9]), range(3))
+    >>> replicate, place = draw_events([0.5, 0.0, 1.0], make_event_keys(1, "missed", [7, 8, 9]), range(3))
     >>> replicate[place == 2].tolist(), bool((place == 1).any())
     ([0, 1, 2], False)
     """
     chance = np.asarray(rate, np.float64)
-    highest = open_bytes(chance) if highest is None else highest
+    highest = find_open_bytes(chance) if highest is None else highest
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for together in range(replicates.start // TOGETHER, -(-replicates.stop // TOGETHER)):
         byte = _first_bytes(keys, together)
@@ -133,7 +131,7 @@ def fires(
     return replicate, place
 
 
-def _first_bytes(keys: Bits, together: int) -> NDArray[np.uint8]:
+def _first_bytes(keys: UInt64Array, together: int) -> NDArray[np.uint8]:
     """Return the first byte of what decides sixteen replicates, (n,).
 
     Both halves of the key go through the multiplications and shifts of MurmurHash3's finaliser (A. Appleby, 2008).
@@ -152,12 +150,12 @@ def _first_bytes(keys: Bits, together: int) -> NDArray[np.uint8]:
     return x.astype(np.uint8)
 
 
-def _none(chance: Floats) -> Floats:
+def _none(chance: FloatArray) -> FloatArray:
     """Return the probability that none of sixteen replicates has the event, (n,)."""
     return np.asarray(np.square(np.square(np.square(np.square(1 - chance)))))
 
 
-def _how_many(u: Floats, chance: Floats) -> Ints:
+def _how_many(u: FloatArray, chance: FloatArray) -> Int64Array:
     """Return how many of sixteen replicates have the event, (n,): more than k where `u` is below that probability."""
     count = np.zeros(len(u), np.int64)
     place = np.arange(len(u))
@@ -175,7 +173,7 @@ def _how_many(u: Floats, chance: Floats) -> Ints:
     return count
 
 
-def _which(count: Ints, keys: Bits, together: int) -> tuple[Ints, Ints]:
+def _which(count: Int64Array, keys: UInt64Array, together: int) -> tuple[Int64Array, Int64Array]:
     """Return which of sixteen replicates have the event, and at which place, `count` of them each.
 
     They are the first of an order of all sixteen, four bits each in a word, shuffled as far as is asked (Fisher and
@@ -187,7 +185,7 @@ def _which(count: Ints, keys: Bits, together: int) -> tuple[Ints, Ints]:
     for nth in range(TOGETHER):
         if not len(at):
             break
-        random = bits(0, f"order {nth}", keys[at], together)
+        random = random_bits(0, f"order {nth}", keys[at], together)
         here, there = np.uint64(4 * nth), (((random >> _HALF) * np.uint64(TOGETHER - nth)) >> _HALF) * _FOUR
         there += here
         word = order[at]
@@ -213,13 +211,13 @@ _TAIL = (
 _EDGE = 0.02425
 
 
-def as_normal(u: ArrayLike) -> Floats:
+def to_normal(u: ArrayLike) -> FloatArray:
     """Return the standard normal quantile of each `u`, (n,) float64; 0 and 1 are taken as 2**-53 from the end.
 
     Relative error below 1.2e-9. Source: P. J. Acklam, An algorithm for computing the inverse normal
     cumulative distribution function (2003).
 
-    >>> np.round(as_normal([0.025, 0.5, 0.975]), 6).tolist()
+    >>> np.round(to_normal([0.025, 0.5, 0.975]), 6).tolist()
     [-1.959964, 0.0, 1.959964]
     """
     p = np.clip(np.asarray(u, np.float64), _UNIT, 1 - _UNIT)
@@ -233,7 +231,7 @@ def as_normal(u: ArrayLike) -> Floats:
     return found
 
 
-def _polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
+def _polynomial(coefficients: Sequence[float], x: FloatArray) -> FloatArray:
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total *= x
@@ -241,7 +239,9 @@ def _polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
     return total
 
 
-def as_poisson(u: Floats, rate: Floats, *, at_least_one: NDArray[np.bool_] | None = None, most: int = 40) -> Ints:
+def to_poisson(
+    u: FloatArray, rate: FloatArray, *, at_least_one: NDArray[np.bool_] | None = None, most: int = 40
+) -> Int64Array:
     """Return Poisson counts by inversion, (n,) int64, from uniforms `u` and rates `rate`.
 
     Args:
@@ -250,7 +250,7 @@ def as_poisson(u: Floats, rate: Floats, *, at_least_one: NDArray[np.bool_] | Non
         at_least_one: (n,) where the count is known not to be zero (a zero-truncated Poisson).
         most: counts are not above this.
 
-    >>> as_poisson(np.array([0.0, 0.5, 0.99]), np.full(3, 2.0)).tolist()
+    >>> to_poisson(np.array([0.0, 0.5, 0.99]), np.full(3, 2.0)).tolist()
     [0, 2, 6]
     """
     term = np.exp(-rate)
@@ -274,17 +274,17 @@ class Choices:
     Walker's alias method (1974), all groups laid end to end: `start` (groups + 1,) says where each begins.
     """
 
-    start: Ints
-    _size: Bits = field(repr=False)
-    _threshold: Bits = field(repr=False)
+    start: Int64Array
+    _size: UInt64Array = field(repr=False)
+    _threshold: UInt64Array = field(repr=False)
     _other: NDArray[np.int32] = field(repr=False)
 
     @classmethod
-    def of(cls, weights: Floats, start: Ints) -> Choices:
+    def of(cls, weights: FloatArray, start: Int64Array) -> Choices:
         """Build from non-negative `weights` (members,); a group whose weights are all zero is drawn evenly.
 
         >>> choices = Choices.of(np.array([1.0, 0.0, 3.0]), np.array([0, 2, 3]))
-        >>> choices.pick(np.array([0, 1]), bits(1, "a", [5, 6])).tolist()
+        >>> choices.pick(np.array([0, 1]), random_bits(1, "a", [5, 6])).tolist()
         [0, 2]
         """
         size = np.diff(start)
@@ -303,24 +303,24 @@ class Choices:
         )
 
     @classmethod
-    def even(cls, start: Ints) -> Choices:
+    def even(cls, start: Int64Array) -> Choices:
         """Build groups whose members are all alike.
 
-        >>> Choices.even(np.array([0, 1])).pick(np.array([0]), bits(1, "a", [5])).tolist()
+        >>> Choices.even(np.array([0, 1])).pick(np.array([0]), random_bits(1, "a", [5])).tolist()
         [0]
         """
         members = int(start[-1])
         never = np.full(members, 1 << 32, np.uint64)
         return cls(start, np.diff(start).astype(np.uint64), never, np.arange(members, dtype=np.int32))
 
-    def pick(self, group: NDArray[np.integer], random: Bits) -> Ints:
+    def pick(self, group: NDArray[np.integer], random: UInt64Array) -> Int64Array:
         """Return a member (its place among all members) of each group; groups must not be empty."""
         at = self.start[group] + (((random >> _HALF) * self._size[group]) >> _HALF).view(np.int64)
-        picked: Ints = np.where((random & _LOW) < self._threshold[at], at, self._other[at])
+        picked: Int64Array = np.where((random & _LOW) < self._threshold[at], at, self._other[at])
         return picked
 
 
-def _aliases(share: Floats, members: Ints) -> tuple[Floats, NDArray[np.int32]]:
+def _aliases(share: FloatArray, members: Int64Array) -> tuple[FloatArray, NDArray[np.int32]]:
     """Fill the alias tables of many groups of one width: the poorest member is topped up by the richest."""
     poorest, richest = share.copy(), share.copy()  # a member that is done is neither
     threshold, other = np.ones_like(share), members.astype(np.int32)

@@ -15,13 +15,13 @@ SMALLEST = 16_384
 LARGEST = 131_072
 
 
-def over_spans(n: int, work: Callable[[int, int], Result], largest: int = LARGEST) -> list[Result]:
+def run_over_spans(n: int, work: Callable[[int, int], Result], largest: int = LARGEST) -> list[Result]:
     """Return `work(start, stop)` for consecutive spans that cover rows 0 to n, in order.
 
     NumPy and Polars release the interpreter lock on such work, so threads share it. As many run as Polars
     uses (POLARS_MAX_THREADS); spans are at most `largest` rows, so that memory beside the result stays flat.
 
-    >>> over_spans(40_000, lambda start, stop: stop - start) in ([40_000], [20_000, 20_000])
+    >>> run_over_spans(40_000, lambda start, stop: stop - start) in ([40_000], [20_000, 20_000])
     True
     """
     threads = max(1, min(pl.thread_pool_size(), n // SMALLEST))

@@ -7,26 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Index = NDArray[np.int64]
-Numbers = NDArray[np.int32]
-Words = NDArray[np.uint64]
+from drgsim.numerics.arrays import Int32Array, Int64Array, UInt64Array
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _WHOLE = 63
 """Bits of a whole number that is not negative."""
 
 
-def or_into(words: Words, rows: NDArray[np.integer], values: Words, first: Index | None = None) -> None:
-    """OR `values` into `words` at `rows`, which ascend and may repeat; `first` is `firsts(rows)` if known."""
+def or_into(
+    words: UInt64Array, rows: NDArray[np.integer], values: UInt64Array, first: Int64Array | None = None
+) -> None:
+    """OR `values` into `words` at `rows`, which ascend and may repeat; `first` is `find_run_starts(rows)` if known."""
     if len(rows):
-        first = firsts(rows) if first is None else first
+        first = find_run_starts(rows) if first is None else first
         words[rows.take(first)] |= np.bitwise_or.reduceat(values, first)
 
 
-def ascending(keys: Index) -> Index:
+def argsort_keys(keys: Int64Array) -> Int64Array:
     """Return what puts keys, none of them negative, in ascending order and leaves equal ones as they stand.
 
-    >>> ascending(np.array([4, 1, 4, 0])).tolist()
+    >>> argsort_keys(np.array([4, 1, 4, 0])).tolist()
     [3, 1, 0, 2]
     """
     place = len(keys).bit_length()
@@ -35,10 +35,10 @@ def ascending(keys: Index) -> Index:
     return np.sort((keys << place) | np.arange(len(keys))) & ((1 << place) - 1)  # numbers sort faster than places
 
 
-def firsts(rows: NDArray[np.integer]) -> Index:
+def find_run_starts(rows: NDArray[np.integer]) -> Int64Array:
     """Return where each run of equal rows begins.
 
-    >>> firsts(np.array([4, 4, 7]))
+    >>> find_run_starts(np.array([4, 4, 7]))
     array([0, 2])
     """
     change = np.empty(len(rows), np.bool_)
@@ -47,12 +47,12 @@ def firsts(rows: NDArray[np.integer]) -> Index:
     return np.flatnonzero(change)
 
 
-def distinct(columns: Sequence[Words]) -> tuple[Index, Index]:
+def find_distinct_rows(columns: Sequence[UInt64Array]) -> tuple[Int64Array, Int64Array]:
     """Return one row of each distinct combination of columns, and for every row which of these it equals.
 
     Exact: rows meet in a slot by hash and are compared in full; the losers of a slot meet again elsewhere.
 
-    >>> distinct([np.array([7, 8, 7], np.uint64)])[1].tolist() in ([0, 1, 0], [1, 0, 1])
+    >>> find_distinct_rows([np.array([7, 8, 7], np.uint64)])[1].tolist() in ([0, 1, 0], [1, 0, 1])
     True
     """
     n = len(columns[0])
@@ -85,14 +85,14 @@ def _odd(nth: int) -> np.uint64:
     return np.uint64(pow(int(_SPREAD), 2 * nth + 1, 1 << 64))
 
 
-def _winners(slots: Numbers, slot: Words, rows: Numbers) -> Numbers:
+def _winners(slots: Int32Array, slot: UInt64Array, rows: Int32Array) -> Int32Array:
     """Return, for each row, the row that holds its slot after all have taken theirs."""
     at = slot.view(np.int64)
     slots[at] = rows
     return slots.take(at)
 
 
-def _equal(columns: Sequence[Words], rows: Numbers, others: Numbers | slice) -> NDArray[np.bool_]:
+def _equal(columns: Sequence[UInt64Array], rows: Int32Array, others: Int32Array | slice) -> NDArray[np.bool_]:
     """Return whether rows equal the others in every column."""
     same: NDArray[np.bool_] = columns[0].take(rows) == columns[0][others]
     for column in columns[1:]:
@@ -100,10 +100,10 @@ def _equal(columns: Sequence[Words], rows: Numbers, others: Numbers | slice) -> 
     return same
 
 
-def ranked(numbers: Numbers) -> tuple[Numbers, Index]:
+def rank_distinct(numbers: Int32Array) -> tuple[Int32Array, Int64Array]:
     """Return the distinct numbers in ascending order, and which of these each number is; none is negative or huge.
 
-    >>> distinct, which = ranked(np.array([7, 2, 7], np.int32))
+    >>> distinct, which = rank_distinct(np.array([7, 2, 7], np.int32))
     >>> distinct.tolist(), which.tolist()
     ([2, 7], [1, 0, 1])
     """
@@ -112,50 +112,50 @@ def ranked(numbers: Numbers) -> tuple[Numbers, Index]:
     return np.flatnonzero(present).astype(np.int32), (np.cumsum(present) - 1).take(numbers)
 
 
-def sorted_distinct(keys: Index) -> Index:
+def sort_distinct(keys: Int64Array) -> Int64Array:
     """Return the distinct keys in ascending order.
 
-    >>> sorted_distinct(np.array([3, 1, 3]))
+    >>> sort_distinct(np.array([3, 1, 3]))
     array([1, 3])
     """
     ordered = np.sort(keys)
-    return ordered[firsts(ordered)]
+    return ordered[find_run_starts(ordered)]
 
 
-def ranges(start: Index, rows: Index) -> tuple[Index, Index]:
+def expand_rows(start: Int64Array, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return all positions of the given rows, end to end, and which of `rows` (by place) each belongs to.
 
-    >>> ranges(np.array([0, 2, 2, 5]), np.array([0, 2]))
+    >>> expand_rows(np.array([0, 2, 2, 5]), np.array([0, 2]))
     (array([0, 1, 2, 3, 4]), array([0, 0, 1, 1, 1]))
     """
     begin = start[rows]
-    return stretches(begin, start[rows + 1] - begin)
+    return expand_stretches(begin, start[rows + 1] - begin)
 
 
-def stretches(begin: Index, lengths: Index) -> tuple[Index, Index]:
+def expand_stretches(begin: Int64Array, lengths: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return the positions of stretches that begin at `begin`, end to end, and which stretch each belongs to.
 
-    >>> stretches(np.array([5, 0]), np.array([2, 1]))
+    >>> expand_stretches(np.array([5, 0]), np.array([2, 1]))
     (array([5, 6, 0]), array([0, 0, 1]))
     """
     end = np.cumsum(lengths)
-    which = owners(np.append(0, end))
+    which = find_owners(np.append(0, end))
     positions = np.arange(len(which))
     positions += (begin - (end - lengths)).take(which)
     return positions, which
 
 
-def owners(start: Index) -> Index:
+def find_owners(start: Int64Array) -> Int64Array:
     """Return which stretch each position belongs to, for stretches from start[i] to start[i + 1], the first from 0.
 
-    >>> owners(np.array([0, 2, 2, 3])).tolist()
+    >>> find_owners(np.array([0, 2, 2, 3])).tolist()
     [0, 0, 2]
     """
     positions = int(start[-1])
     return np.cumsum(np.bincount(start[1:-1], minlength=positions)[:positions])  # of many short ones faster than repeat
 
 
-def is_among(keys: Index, ordered: Index) -> NDArray[np.bool_]:
+def is_among(keys: Int64Array, ordered: Int64Array) -> NDArray[np.bool_]:
     """Return whether each key is one of `ordered`, which ascend.
 
     >>> is_among(np.array([4, 1]), np.array([1, 3])).tolist()

@@ -1,31 +1,57 @@
-"""Figures: functions that draw a result on Axes and return them. matplotlib is loaded when one is drawn.
+"""Figures, and the report of one file made of them.
 
-Each takes a result, or the frame that a public function returns, and the Axes to draw on (by default of a new
-figure that belongs to nobody else), and returns the Axes: `plot_shift(result).figure.savefig("shift.png")`.
-Colours are safe for colour-blind readers, signs and series also show as hatches and markers, and what is uncertain
-is drawn with its interval, or the axis says why there is none. The gallery is docs/figures.md.
+Each function takes a result, or the frame that a public function returns, and the Axes to draw on (by default those
+of a new figure), and returns the Axes: `plot_shift(result).figure.savefig("shift.png")`. Colours are safe for
+colour-blind readers, signs and series also show as hatches and markers, and what is uncertain is drawn with its
+interval, or the axis says why there is none. The gallery is docs/figures.md.
+
+    style        what every figure shares: colours, Axes, units of money
+    simulation   figures of a simulation
+    transitions  figures of DRG transitions
+    studies      figures of doses, detection, peers and codes
+    evidence     figures of audits, validity and speed
+    html_report  report(): a simulation as one HTML file
+    html_page    an HTML page that needs no other file
 """
 
 from __future__ import annotations
 
-from drgsim.plots.evidence import plot_coverage, plot_throughput, plot_validity
-from drgsim.plots.simulation import plot_replicates, plot_severity, plot_shift
-from drgsim.plots.studies import plot_code_value, plot_deterrence, plot_dose, plot_peers
-from drgsim.plots.style import saved
-from drgsim.plots.transitions import plot_flow, plot_transitions
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "plot_code_value",
-    "plot_coverage",
-    "plot_deterrence",
-    "plot_dose",
-    "plot_flow",
-    "plot_peers",
-    "plot_replicates",
-    "plot_severity",
-    "plot_shift",
-    "plot_throughput",
-    "plot_transitions",
-    "plot_validity",
-    "saved",
-]
+from drgsim._lazy import attach
+
+if TYPE_CHECKING:
+    from drgsim.plots.evidence import plot_coverage as plot_coverage
+    from drgsim.plots.evidence import plot_throughput as plot_throughput
+    from drgsim.plots.evidence import plot_validity as plot_validity
+    from drgsim.plots.html_report import report as report
+    from drgsim.plots.simulation import plot_replicates as plot_replicates
+    from drgsim.plots.simulation import plot_severity as plot_severity
+    from drgsim.plots.simulation import plot_shift as plot_shift
+    from drgsim.plots.studies import plot_code_value as plot_code_value
+    from drgsim.plots.studies import plot_deterrence as plot_deterrence
+    from drgsim.plots.studies import plot_dose as plot_dose
+    from drgsim.plots.studies import plot_peers as plot_peers
+    from drgsim.plots.style import save_figures as save_figures
+    from drgsim.plots.transitions import plot_flow as plot_flow
+    from drgsim.plots.transitions import plot_transitions as plot_transitions
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "plot_code_value": "plots.studies",
+        "plot_coverage": "plots.evidence",
+        "plot_deterrence": "plots.studies",
+        "plot_dose": "plots.studies",
+        "plot_flow": "plots.transitions",
+        "plot_peers": "plots.studies",
+        "plot_replicates": "plots.simulation",
+        "plot_severity": "plots.simulation",
+        "plot_shift": "plots.simulation",
+        "plot_throughput": "plots.evidence",
+        "plot_transitions": "plots.transitions",
+        "plot_validity": "plots.evidence",
+        "report": "plots.html_report",
+        "save_figures": "plots.style",
+    },
+)

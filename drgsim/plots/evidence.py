@@ -13,7 +13,19 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.plots.style import INK, OVER, PALE, SMALL, UNDER, has_columns, named, new_axes, percent, tidy, upright
+from drgsim.plots.style import (
+    INK,
+    OVER,
+    PALE,
+    SMALL,
+    UNDER,
+    check_columns,
+    format_level,
+    label_rows,
+    make_axes,
+    spell_name,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +49,11 @@ def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float =
     >>> plot_coverage(table).get_yticklabels()[0].get_text()
     'ratio'
     """
-    has_columns(table, ("estimator", "coverage", "coverage_error", "recovered"), "drgsim.compliance.audits.coverage")
-    ax = ax or new_axes(7, 1.3 + 0.4 * len(table))
+    check_columns(table, ("estimator", "coverage", "coverage_error", "recovered"), "drgsim.compliance.audits.coverage")
+    ax = ax or make_axes(7, 1.3 + 0.4 * len(table))
     designs = table["design"].to_list() if "design" in table.columns else [""] * len(table)
     labels = [
-        f"{design}, {named(name)}" if design else named(name)
+        f"{design}, {spell_name(name)}" if design else spell_name(name)
         for design, name in zip(designs, table["estimator"], strict=True)
     ]
     share, error = 100 * table["coverage"].to_numpy(), 100 * table["coverage_error"].to_numpy()
@@ -52,9 +64,9 @@ def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float =
         told = "nothing to recover" if part is None else f"{100 * part:.0f} % recovered"
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL)
     ax.axvline(100 * level, color=INK, linestyle="--", linewidth=1)
-    upright(ax, labels)
+    label_rows(ax, labels)
     ax.set_xlabel("audits whose limits hold the truth, % (whiskers: ± 2 standard errors)")
-    return tidy(ax, title=f"Coverage of audit limits\n(dashed: claimed, {percent(level)}; triangles: too rarely)")
+    return tidy(ax, title=f"Coverage of audit limits\n(dashed: claimed, {format_level(level)}; triangles: too rarely)")
 
 
 def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:
@@ -78,7 +90,7 @@ def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:
     if not tables:
         raise InputError("no table to draw; pass what validity(admissions, tables) returns, of one or more seeds.")
     for table in tables:
-        has_columns(table, ("subject", "measure", "generated", "target"), "drgsim.synthetic.validation.validity")
+        check_columns(table, ("subject", "measure", "generated", "target"), "drgsim.synthetic.validation.validity")
     known = tables[0].filter(pl.col("target").is_not_null(), pl.col("target") != 0)
     parts = [known.select("measure").join(table, on="measure", how="inner", maintain_order="left") for table in tables]
     if any(len(part) != len(known) for part in parts):
@@ -86,14 +98,14 @@ def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:
     found = np.array([part["generated"].to_numpy() for part in parts])
     off = 100 * (found / known["target"].to_numpy() - 1)
     mean, at = off.mean(axis=0), np.arange(len(known))
-    ax = ax or new_axes(8.5, 1.4 + 0.24 * len(known))
+    ax = ax or make_axes(8.5, 1.4 + 0.24 * len(known))
     ax.hlines(at, off.min(axis=0), off.max(axis=0), color=INK, linewidth=1.4)
     ax.plot(mean, at, "o", color=UNDER, markersize=5)
     ax.axvline(0, color=INK, linewidth=0.8)
     for place, (value, target) in enumerate(zip(found.mean(axis=0), known["target"], strict=True)):
         told = f"{_short(value)} ({_short(target)})"
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK)
-    upright(ax, [fill(name, 60) for name in known["measure"]])
+    label_rows(ax, [fill(name, 60) for name in known["measure"]])
     ax.tick_params(axis="y", labelsize=SMALL)
     sure = f"whiskers: range of {len(tables)} populations" if len(tables) > 1 else "one population: no spread"
     ax.set_xlabel(f"generated beside published, difference in % ({sure})")
@@ -123,7 +135,7 @@ def plot_throughput(path: str | os.PathLike[str], ax: Axes | None = None) -> Axe
     if not any(run["what"] == "group" for run in runs):
         raise InputError(f"{path}: no run of group in it; make one with --benchmark-json=FILE.")
     runs.sort(key=lambda run: run["admissions"] / run["median"], reverse=True)
-    ax = ax or new_axes(8.5, 1.3 + 0.36 * len(runs))
+    ax = ax or make_axes(8.5, 1.3 + 0.36 * len(runs))
     best = max(run["admissions"] / run["median"] for run in runs if run["what"] == "group")
     for place, run in enumerate(runs):
         median, slowest, fastest = (run["admissions"] / run[name] for name in ("median", "max", "min"))
@@ -132,7 +144,7 @@ def plot_throughput(path: str | os.PathLike[str], ax: Axes | None = None) -> Axe
         ax.plot(median, place, look[0], color=look[1], markersize=6)
         told = f"{median:,.0f}" + (f"  (1/{best / median:,.0f})" if run["what"] == "peer" else "")
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
-    upright(ax, [f"{_run_name(run)}, n = {run['admissions']:,}" for run in runs])
+    label_rows(ax, [f"{_run_name(run)}, n = {run['admissions']:,}" for run in runs])
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.xaxis.set_minor_formatter(NullFormatter())

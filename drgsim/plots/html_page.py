@@ -169,7 +169,7 @@ def page(title: str, parts: Iterable[str]) -> str:
     )
 
 
-def written(path: str | os.PathLike[str], text: str) -> Path:
+def write_page(path: str | os.PathLike[str], text: str) -> Path:
     """Write a file whole or not at all, and return its path; its folder is made if need be.
 
     Raises:

@@ -22,9 +22,9 @@ from drgsim.plots.html_page import (
     paragraph,
     picture,
     table,
-    written,
+    write_page,
 )
-from drgsim.plots.style import money, named, percent, signed
+from drgsim.plots.style import choose_money_unit, format_level, format_signed, spell_name
 from drgsim.simulation.estimates import LEVEL
 from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
@@ -114,7 +114,7 @@ def report(
         folded("The scenario, with everything in force", result.scenario.dumps()),
         paragraph(f"Run {result.run_id}, made by drgsim.", small=True),
     ]
-    return written(path, page(f"Coding errors and payment: {result.scenario.title}", parts))
+    return write_page(path, page(f"Coding errors and payment: {result.scenario.title}", parts))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def _what(result: Simulation) -> Iterator[str]:
 def _headline(result: Simulation, level: float) -> Iterator[str]:
     told = {row["measure"]: row for row in result.summary(level).iter_rows(named=True)}
     names = {"net_usd": "Net shift", "over_usd": "Overpaid", "under_usd": "Underpaid"}
-    unit, scale = money([abs(told[name]["mean"] or 0.0) for name in names])
+    unit, scale = choose_money_unit([abs(told[name]["mean"] or 0.0) for name in names])
     yield heading("Headline")
     found = [(title, *_told(told[name], f" {unit}", scale, sign=name == "net_usd")) for name, title in names.items()]
     found.append(("Net shift, of payment", *_told(told["net_share"], " %", 0.01)))
@@ -147,14 +147,14 @@ def _headline(result: Simulation, level: float) -> Iterator[str]:
     found.append(("Change of the case-mix index", *_told(told["case_mix_index_change"], "", 1.0, digits=4)))
     yield cards(found)
     yield paragraph(
-        f"Means of a replicate, below them their {percent(level)} interval over draws. The net shift is what is "
+        f"Means of a replicate, below them their {format_level(level)} interval over draws. The net shift is what is "
         "overpaid less what is underpaid."
     )
     if "hospital_id" in result.admissions.columns and result.payment_usd:
         share, low, high = result.over_hospitals(level)
         yield paragraph(
-            f"Were other such hospitals simulated, the net shift of {signed(100 * share)} % of payment would lie "
-            f"between {signed(100 * low)} and {signed(100 * high)} % (hospitals resampled, {percent(level)})."
+            f"Were other such hospitals simulated, the net shift of {format_signed(100 * share)} % of payment would lie "
+            f"between {format_signed(100 * low)} and {format_signed(100 * high)} % (hospitals resampled, {format_level(level)})."
         )
 
 
@@ -164,7 +164,7 @@ def _told(
     """Return a measure and its interval as words."""
 
     def words(value: float) -> str:
-        return signed(value / scale, digits=digits) if sign else f"{value / scale:,.{digits}f}"
+        return format_signed(value / scale, digits=digits) if sign else f"{value / scale:,.{digits}f}"
 
     mean, low, high = (row[name] for name in ("mean", "low", "high"))
     if mean is None or mean != mean:  # no payment, or no replicate
@@ -182,7 +182,7 @@ def _errors(result: Simulation, level: float) -> Iterator[str]:
     for name, usd, error, solo, last in result.operators().iter_rows():
         made, drawn = (counts[name][what] / r if name in counts else None for what in ("made", "drawn"))
         refused = None if made is None or drawn is None else drawn - made
-        rows.append([named(name), *map(_usd, (usd, error, solo, last)), _count(made), _count(refused)])
+        rows.append([spell_name(name), *map(_usd, (usd, error, solo, last)), _count(made), _count(refused)])
     yield table(
         ("error", "shift, USD", "standard error, USD", "alone, USD", "if mended, USD", "made", "refused"),
         rows,
@@ -235,7 +235,7 @@ def _hospitals(result: Simulation, level: float) -> Iterator[str]:
         rows,
         caption=f"{len(rows):,} hospitals, those with most dollars moved first; {len(everyone) - len(shown):,} with "
         f"fewer than {_FEWEST} admissions, or which would give one of these away, are not shown, "
-        f"{len(shown) - len(listed):,} others left out. Low to high: {percent(level)} interval of the net shift.",
+        f"{len(shown) - len(listed):,} others left out. Low to high: {format_level(level)} interval of the net shift.",
     )  # fmt: skip
 
 
@@ -246,12 +246,14 @@ def _measures(result: Simulation, level: float) -> Iterator[str]:
     for row in result.summary(level).iter_rows(named=True):
         is_share = row["unit"].startswith("of ")
         values = (row[name] if row[name] is None or not is_share else 100 * row[name] for name in columns)
-        rows.append([named(row["measure"]), f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)])
+        rows.append(
+            [spell_name(row["measure"]), f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)]
+        )
     yield table(
         ("measure", "unit", "mean", "standard error", "low", "high", "replicates from", "replicates to"),
         rows,
-        caption=f"Low to high: {percent(level)} interval of the mean. Replicates from, to: the middle "
-        f"{percent(level)} of single replicates.",
+        caption=f"Low to high: {format_level(level)} interval of the mean. Replicates from, to: the middle "
+        f"{format_level(level)} of single replicates.",
     )
 
 

@@ -15,15 +15,15 @@ from drgsim.plots.style import (
     PALE,
     SMALL,
     UNDER,
-    figures,
-    ink,
-    money,
-    named,
-    new_axes,
-    percent,
-    signed,
+    choose_ink,
+    choose_money_unit,
+    count_decimals,
+    format_level,
+    format_signed,
+    label_rows,
+    make_axes,
+    spell_name,
     tidy,
-    upright,
 )
 from drgsim.schema import Severity
 from drgsim.simulation.estimates import LEVEL, t_quantile
@@ -52,17 +52,17 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
     >>> plot_shift(result).get_yticklabels()[-1].get_text()
     'total'
     """
-    ax = ax or new_axes(8, 1.4 + 0.5 * (len(result.scenario.errors) + 1))
+    ax = ax or make_axes(8, 1.4 + 0.5 * (len(result.scenario.errors) + 1))
     table = result.operators()
     shift, total = table["shapley_usd"].to_numpy(), len(table) - 1
     end = np.append(np.cumsum(shift[:-1]), shift[-1])
     start = np.append(0.0, end[:-1])
     start[-1] = 0.0
-    unit, scale = money(end.tolist())
+    unit, scale = choose_money_unit(end.tolist())
     sure = t_quantile(result.replicates - 1, level) if result.replicates > 1 else float("nan")
     reach = table["standard_error"].fill_null(float("nan")).to_numpy() * sure
     for place, (a, b) in enumerate(zip(start / scale, end / scale, strict=True)):
-        ax.barh(place, b - a, left=a, height=0.55, **ink(b - a))
+        ax.barh(place, b - a, left=a, height=0.55, **choose_ink(b - a))
         if np.isfinite(reach[place]):
             ax.errorbar(b, place, xerr=reach[place] / scale, color=INK, capsize=4, linewidth=1.2)
         if place < total:
@@ -70,11 +70,11 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
     low, high = min(0.0, *(end - np.nan_to_num(reach))) / scale, max(0.0, *(end + np.nan_to_num(reach))) / scale
     room = 0.04 * (high - low or 1.0)
     for place, (usd, half) in enumerate(zip(shift / scale, reach / scale, strict=True)):
-        told = signed(usd, half, digits=figures(shift / scale))
+        told = format_signed(usd, half, digits=count_decimals(shift / scale))
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
     ax.set_xlim(low - room, high + room)
     ax.axvline(0, color=INK, linewidth=0.8)
-    upright(ax, [fill(named(name), 26) for name in table["operator"]])
+    label_rows(ax, [fill(spell_name(name), 26) for name in table["operator"]])
     ax.get_yticklabels()[-1].set_fontweight("bold")
     ax.axhline(total - 0.5, color=PALE, linewidth=0.8)
     ax.set_xlabel(f"billed less truth, {unit} a replicate ({_whiskers(result, level)})")
@@ -111,9 +111,9 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
     values["gross"] = values["over"] + values["under"]
     if measure not in values:
         raise InputError(f"no measure of money is called {measure!r}.{did_you_mean(measure, values)}")
-    ax = ax or new_axes(7, 3.6)
+    ax = ax or make_axes(7, 3.6)
     usd = values[measure]
-    unit, scale = money(usd.tolist())
+    unit, scale = choose_money_unit(usd.tolist())
     usd = usd / scale
     colour = {"over": OVER, "under": UNDER}.get(measure, NEUTRAL)
     counts, _, _ = ax.hist(usd, bins=_bins(usd), color=colour, edgecolor="white")
@@ -122,7 +122,9 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
     if len(usd) > 1:
         reach = t_quantile(len(usd) - 1, level) * float(usd.std(ddof=1)) / len(usd) ** 0.5
         low, high = np.quantile(usd, [0.5 - level / 2, 0.5 + level / 2])
-        ax.plot([low, high], [1.2 * top] * 2, "|-", color=INK, linewidth=1, label=f"{percent(level)} of replicates")
+        ax.plot(
+            [low, high], [1.2 * top] * 2, "|-", color=INK, linewidth=1, label=f"{format_level(level)} of replicates"
+        )
         ax.errorbar(
             mean,
             1.1 * top,
@@ -132,14 +134,14 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
             color=INK,
             capsize=4,
             linewidth=2.2,
-            label=f"mean, {percent(level)} interval",
+            label=f"mean, {format_level(level)} interval",
         )
     ax.set_ylim(-0.1 * top, 1.28 * top)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("replicates")
     ax.set_xlabel(f"{_MONEY[measure]}, {unit} a replicate")
     ax.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    told = signed(mean, reach if len(usd) > 1 else None, digits=figures([mean]))
+    told = format_signed(mean, reach if len(usd) > 1 else None, digits=count_decimals([mean]))
     return tidy(ax, title=f"{len(usd):,} replicates of {result.admissions.height:,} admissions: {told} {unit}")
 
 
@@ -162,7 +164,7 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
     >>> [text.get_text() for text in plot_severity(result).get_legend().get_texts()]
     ['truth', 'billed']
     """
-    ax = ax or new_axes(6, 3.8)
+    ax = ax or make_axes(6, 3.8)
     n = max(result.admissions.height, 1)
     change = {name: result.totals[name.lower()].to_numpy() / n for name in ("MCC", "CC")}
     change["NONE"] = -(change["MCC"] + change["CC"])
@@ -177,7 +179,7 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
     if r > 1:
         ax.errorbar(at + 0.2, 100 * billed, yerr=100 * reach, fmt="none", ecolor=INK, capsize=4)
     for place, (after, half) in enumerate(zip(100 * (billed - truth), 100 * reach, strict=True)):
-        told = signed(after, half)
+        told = format_signed(after, half)
         top = 100 * max(truth[place], billed[place] + np.nan_to_num(reach[place]))
         ax.annotate(told, (place, top), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL + 1)
     ax.set_xticks(at, ["no CC", "CC", "MCC"])
@@ -197,7 +199,7 @@ def _whiskers(result: Simulation, level: float) -> str:
     """Say what the whiskers are, or why there are none."""
     if result.replicates < 2:
         return "one replicate: no interval"
-    return f"whiskers: {percent(level)} interval over {result.replicates} replicates"
+    return f"whiskers: {format_level(level)} interval over {result.replicates} replicates"
 
 
 def _bins(values: np.ndarray) -> int:

@@ -18,12 +18,12 @@ from drgsim.plots.style import (
     SERIES,
     SMALL,
     UNDER,
-    has_columns,
-    money,
-    named,
-    new_axes,
+    check_columns,
+    choose_money_unit,
+    label_rows,
+    make_axes,
+    spell_name,
     tidy,
-    upright,
 )
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     >>> plot_dose(table).get_ylabel()
     'payment shift, million USD a replicate'
     """
-    has_columns(table, ("scale", "mean", "standard_error"), "a sweep over Scenario.scaled")
-    ax = ax or new_axes(6.5, 4)
+    check_columns(table, ("scale", "mean", "standard_error"), "a sweep over Scenario.scaled")
+    ax = ax or make_axes(6.5, 4)
     dose, mean, error = (table.sort("scale")[name].to_numpy() for name in ("scale", "mean", "standard_error"))
-    unit, scale = money(mean)
+    unit, scale = choose_money_unit(mean)
     line = mean[-1] / scale * dose / dose[-1]
     ax.plot(np.append(0.0, dose), np.append(0.0, line), "--", color=INK, linewidth=1, label="in proportion")
     ax.errorbar(
@@ -69,7 +69,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     The values are expectations, so there is no sampling error to draw; the title says so.
 
     Args:
-        table: of `drgsim.miscoding.strategic_upcoding.detection_sweep`.
+        table: of `drgsim.miscoding.strategic_upcoding.sweep_detection`.
         ax: where to draw; by default a new figure.
 
     Raises:
@@ -80,11 +80,11 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     >>> plot_deterrence(table).get_xlabel()
     'probability that an upcoded claim is detected, %'
     """
-    has_columns(
-        table, ("detection", "penalty", "gain_usd", "net_usd"), "drgsim.miscoding.strategic_upcoding.detection_sweep"
+    check_columns(
+        table, ("detection", "penalty", "gain_usd", "net_usd"), "drgsim.miscoding.strategic_upcoding.sweep_detection"
     )
-    ax = ax or new_axes(8.5, 4)
-    unit, scale = money(table["gain_usd"].to_list())
+    ax = ax or make_axes(8.5, 4)
+    unit, scale = choose_money_unit(table["gain_usd"].to_list())
     for place, (penalty, rows) in enumerate(
         table.sort("penalty", "detection").group_by("penalty", maintain_order=True)
     ):
@@ -129,14 +129,14 @@ def plot_peers(
     >>> plot_peers(told, highlight="e").get_ylabel()
     'MCC capture, % of discharges'
     """
-    has_columns(table, ("measure", *NUMBERS), _PROFILE)
+    check_columns(table, ("measure", *NUMBERS), _PROFILE)
     known = table.filter(pl.col("kind") != "case mix")["measure"].unique().sort().to_list()
     if measure not in known:
         raise InputError(f"the profile has no share called {measure!r}.{did_you_mean(measure, known)}")
     rows = table.filter(pl.col("measure") == measure)
     key = next(name for name in table.columns if name not in ("measure", *NUMBERS))
     shown = rows.drop_nulls("value").sort("value", key).with_row_index("place")
-    ax = ax or new_axes(8, 4)
+    ax = ax or make_axes(8, 4)
     for flag, marker, colour in (("NONE", "o", INK), ("HIGH", "^", OVER), ("LOW", "v", UNDER)):
         some = shown.filter(pl.col("outlier") == flag)
         value = 100 * some["value"].to_numpy()
@@ -154,10 +154,10 @@ def plot_peers(
         _highlight(ax, shown.filter(pl.col(key) == highlight), highlight)
     ax.set_xticks([])
     ax.set_xlabel("hospitals, in order of value (whiskers: 95 % interval)")
-    ax.set_ylabel(f"{named(measure)}, % of discharges")
+    ax.set_ylabel(f"{spell_name(measure)}, % of discharges")
     ax.legend(frameon=False, fontsize=SMALL + 1, loc="upper left")
     hidden = int(rows["is_suppressed"].sum())
-    return tidy(ax, title=f"{named(measure)} of {len(shown)} hospitals ({hidden} suppressed)")
+    return tidy(ax, title=f"{spell_name(measure)} of {len(shown)} hospitals ({hidden} suppressed)")
 
 
 def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
@@ -185,8 +185,8 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
         mean=pl.col("lost").mean(), low=pl.col("lost").quantile(0.1), high=pl.col("lost").quantile(0.9)
     )
     table = top.join(spread, on=["code", "kind"], how="left", maintain_order="left")
-    ax = ax or new_axes(8, 1.3 + 0.34 * max(len(table), 1))
-    unit, scale = money(table["high"].to_list())
+    ax = ax or make_axes(8, 1.3 + 0.34 * max(len(table), 1))
+    unit, scale = choose_money_unit(table["high"].to_list())
     mean, low, high = (table[name].to_numpy() / scale for name in ("mean", "low", "high"))
     for place, level in enumerate(table["severity"].cast(pl.String)):
         look = {"MCC": ("D", OVER), "CC": ("s", UNDER)}.get(level, ("o", INK))
@@ -200,7 +200,7 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
         f"{kinds.get(str(kind), '')}{code}" + (f" ({level})" if level in ("CC", "MCC") else "")
         for code, kind, level in table.select("code", "kind", "severity").iter_rows()
     ]
-    upright(ax, labels)
+    label_rows(ax, labels)
     ax.set_xlim(left=0)
     ax.set_xlabel(f"lost without the code, {unit} an admission (whiskers: middle 80 % of admissions)")
     return tidy(ax, title=f"Dollars that rest on one code; at the right: admissions, and {unit} in all")

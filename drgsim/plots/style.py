@@ -32,24 +32,24 @@ _MINUS = "\N{MINUS SIGN}"
 _TERMS = {"cc", "mcc", "cmi", "pdx", "sdx", "poa", "drg", "mdc", "hac", "pci", "snf", "copd", "usd"}
 
 
-def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:
+def make_axes(width: float = 7.0, height: float = 4.0) -> Axes:
     """Return Axes of a new figure [inches] that belongs to nobody else, laid out so that nothing is cut off.
 
-    >>> new_axes().figure.get_layout_engine().__class__.__name__
+    >>> make_axes().figure.get_layout_engine().__class__.__name__
     'ConstrainedLayoutEngine'
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     # Notebooks show what says how; a figure that pyplot does not know says nothing.
-    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]  # for notebooks alone
+    figure._repr_png_ = partial(render_png, figure)  # type: ignore[attr-defined]  # for notebooks alone
     return figure.add_subplot()
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     r"""Return a figure as the bytes of a PNG file.
 
-    >>> png(new_axes().figure)[:4]
+    >>> render_png(make_axes().figure)[:4]
     b'\x89PNG'
     """
     file = BytesIO()
@@ -64,16 +64,16 @@ def tidy(ax: Axes, *, title: str = "") -> Axes:
     return ax
 
 
-def upright(ax: Axes, labels: Sequence[str]) -> None:
+def label_rows(ax: Axes, labels: Sequence[str]) -> None:
     """Name the rows of a horizontal figure, the first at the top."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.4, -0.6)
 
 
-def ink(value: float) -> dict[str, Any]:
+def choose_ink(value: float) -> dict[str, Any]:
     """Return how a bar of this sign is filled: colour, hatch, edge.
 
-    >>> ink(-1.0)["hatch"], ink(1.0)["hatch"]
+    >>> choose_ink(-1.0)["hatch"], choose_ink(1.0)["hatch"]
     ('', '///')
     """
     return {
@@ -84,10 +84,10 @@ def ink(value: float) -> dict[str, Any]:
     }
 
 
-def money(usd: Iterable[float]) -> tuple[str, float]:
+def choose_money_unit(usd: Iterable[float]) -> tuple[str, float]:
     """Return the unit that suits the largest of these amounts, and its size [USD].
 
-    >>> money([-2.5e6, 10.0]), money([900.0]), money([])
+    >>> choose_money_unit([-2.5e6, 10.0]), choose_money_unit([900.0]), choose_money_unit([])
     (('million USD', 1000000.0), ('USD', 1.0), ('USD', 1.0))
     """
     largest = max((abs(value) for value in usd), default=0.0)
@@ -97,20 +97,20 @@ def money(usd: Iterable[float]) -> tuple[str, float]:
     return "USD", 1.0
 
 
-def figures(values: Iterable[float]) -> int:
+def count_decimals(values: Iterable[float]) -> int:
     """Return the decimals with which amounts are told: three figures of the largest.
 
-    >>> figures([858.4, 3.0]), figures([4.33]), figures([])
+    >>> count_decimals([858.4, 3.0]), count_decimals([4.33]), count_decimals([])
     (0, 2, 2)
     """
     largest = max((abs(value) for value in values), default=0.0)
     return 0 if largest >= 100 else 1 if largest >= 10 else 2
 
 
-def signed(value: float, reach: float | None = None, *, digits: int = 2, between: str = " ") -> str:
+def format_signed(value: float, reach: float | None = None, *, digits: int = 2, between: str = " ") -> str:
     """Return an amount with its sign and, where there is one, half the width of its interval.
 
-    >>> signed(-4.326, 0.1), signed(0.5, None, digits=1)
+    >>> format_signed(-4.326, 0.1), format_signed(0.5, None, digits=1)
     ('−4.33 ± 0.10', '+0.5')
     """
     told = f"{value:+,.{digits}f}".replace("-", _MINUS)
@@ -119,25 +119,25 @@ def signed(value: float, reach: float | None = None, *, digits: int = 2, between
     return f"{told}{between}±{' ' if between == ' ' else ''}{reach:,.{digits}f}"
 
 
-def percent(level: float) -> str:
+def format_level(level: float) -> str:
     """Return a level of confidence as words.
 
-    >>> percent(0.95)
+    >>> format_level(0.95)
     '95 %'
     """
     return f"{100 * level:g} %"
 
 
-def named(label: str) -> str:
+def spell_name(label: str) -> str:
     """Return a name of the code as words; terms of the field in capitals.
 
-    >>> named("unsupported_mcc")
+    >>> spell_name("unsupported_mcc")
     'unsupported MCC'
     """
     return " ".join(word.upper() if word in _TERMS else word for word in label.split("_"))
 
 
-def has_columns(table: pl.DataFrame, columns: Sequence[str], source: str) -> None:
+def check_columns(table: pl.DataFrame, columns: Sequence[str], source: str) -> None:
     """Hold a frame against what a figure reads.
 
     Raises:
@@ -153,7 +153,7 @@ def has_columns(table: pl.DataFrame, columns: Sequence[str], source: str) -> Non
         )
 
 
-def saved(path: Path, draws: Sequence[Callable[[Axes], object]], *, heights: Sequence[float] = ()) -> Path:
+def save_figures(path: Path, draws: Sequence[Callable[[Axes], object]], *, heights: Sequence[float] = ()) -> Path:
     """Save one figure with the drawings beneath each other, and return its path.
 
     Args:
@@ -167,7 +167,7 @@ def saved(path: Path, draws: Sequence[Callable[[Axes], object]], *, heights: Seq
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> saved(folder / "two.png", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])]).name
+    >>> save_figures(folder / "two.png", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])]).name
     'two.png'
     """
     from matplotlib.figure import Figure

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from drgsim.plots.style import HATCH, INK, OVER, PALE, SMALL, UNDER, figures, money, new_axes, percent, signed, tidy
+from drgsim.plots.style import (
+    HATCH,
+    INK,
+    OVER,
+    PALE,
+    SMALL,
+    UNDER,
+    choose_money_unit,
+    count_decimals,
+    format_level,
+    format_signed,
+    make_axes,
+    tidy,
+)
 from drgsim.simulation.estimates import LEVEL
 from drgsim.simulation.results import Simulation
 
@@ -51,9 +64,9 @@ def plot_transitions(
     drgs = _largest_families(result, most, table)
     names, number = [f"{drg:03}" for drg in drgs["drg"]], {drg: at for at, drg in enumerate(drgs["drg"])}
     shown = table.filter(pl.col("drg").is_in(list(number)), pl.col("billed_drg").is_in(list(number)))
-    ax = ax or new_axes(max(5.0, 2.0 + 0.5 * len(names)), max(3.5, 1.2 + 0.42 * len(names)))
-    unit, scale = money(shown["net_usd"].to_list())
-    digits = figures((shown["net_usd"] / scale).to_list())
+    ax = ax or make_axes(max(5.0, 2.0 + 0.5 * len(names)), max(3.5, 1.2 + 0.42 * len(names)))
+    unit, scale = choose_money_unit(shown["net_usd"].to_list())
+    digits = count_decimals((shown["net_usd"] / scale).to_list())
     cells = np.full((len(names), len(names)), np.nan)
     for place, (drg, billed, usd, low) in enumerate(
         shown.select("drg", "billed_drg", "net_usd", "net_low").iter_rows()
@@ -61,9 +74,9 @@ def plot_transitions(
         row, column = number[drg], number[billed]
         cells[row, column] = usd / scale
         reach = None if low is None else (usd - low) / scale
-        told = signed(usd / scale, reach, digits=digits, between="\n") if place < labelled else ""
+        told = format_signed(usd / scale, reach, digits=digits, between="\n") if place < labelled else ""
         _cell(ax, column, row, told, pays_more=usd > 0)
-    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    sure = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
     _colour(ax, cells, f"{unit} a replicate ({sure})", digits)
     _frame(ax, names, drgs["base_drg"].to_list())
     moved = float(table["gross_usd"].sum())
@@ -94,18 +107,18 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
     ['true DRG', 'billed DRG']
     """
     families = _families(result, most, level)
-    ax = ax or new_axes(8.5, 1.6 + 0.85 * max(len(families), 1))
+    ax = ax or make_axes(8.5, 1.6 + 0.85 * max(len(families), 1))
     moves = result.by("base_drg", "drg", "billed_drg").filter(
         pl.col("drg") != pl.col("billed_drg"), pl.col("drg_changes") > 0
     )
-    unit, scale = money(families["net_usd"].to_list())
-    digits = figures((families["net_usd"] / scale).to_list())
+    unit, scale = choose_money_unit(families["net_usd"].to_list())
+    digits = count_decimals((families["net_usd"] / scale).to_list())
     total = float(families["drg_changes"].sum()) or 1.0
     top = 0.0
     for family, usd, low in families.select("base_drg", "net_usd", "net_low").iter_rows():
         flow = _Flow.of(moves.filter(pl.col("base_drg") == family), top, total * _SLOT)
         _draw_flow(ax, flow)
-        told = signed(usd / scale, None if low is None else (usd - low) / scale, digits=digits)
+        told = format_signed(usd / scale, None if low is None else (usd - low) / scale, digits=digits)
         ax.text(
             1.2, (flow.top + flow.bottom) / 2, f"family {family:03}\n{told}", va="center", fontsize=SMALL + 1, color=INK
         )
@@ -117,7 +130,7 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
     ax.set_xlabel("widths and numbers beside DRGs: admissions a replicate", loc="left")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    sure = f"± {percent(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    sure = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
     return tidy(ax, title=f"Where admissions go; at the right the family's net shift, {unit} a replicate ({sure})")
 
 
@@ -186,7 +199,7 @@ def _colour(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:
     bar.set_label(unit, fontsize=SMALL + 1)
     ticks = [-largest, -largest / 4, 0.0, largest / 4, largest]
     bar.set_ticks(ticks)
-    bar.set_ticklabels([signed(tick, digits=digits) if tick else "0" for tick in ticks], fontsize=SMALL)
+    bar.set_ticklabels([format_signed(tick, digits=digits) if tick else "0" for tick in ticks], fontsize=SMALL)
 
 
 def _frame(ax: Axes, names: list[str], families: list[int]) -> None:

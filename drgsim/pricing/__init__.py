@@ -1,1 +1,64 @@
-"""pricing."""
+"""IPPS payment, in the order of 42 CFR 412.
+
+pricer            price(), price_stays()
+ipps              every component of one stay, in order
+pricer_input      admissions as the pricer takes them; with_weights()
+hospitals         provider inputs, completed and checked
+hospital_factors  what all stays of a hospital share: IME, DSH, wage index, programs
+transfers         acute and post-acute transfers
+outliers          cost outliers
+new_technology    new technology add-ons
+informational     what the pricer reports and does not pay
+cost_sharing      deductible, coinsurance and sequestration, after the pricer
+rates             payment parameters by fiscal year, and changes to them
+parameter_limits  the range and decimals of each parameter
+table5            weights and mean stays as CMS publishes them
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drgsim._lazy import attach
+
+if TYPE_CHECKING:
+    from drgsim.pricing.cost_sharing import settled_steps as settled_steps
+    from drgsim.pricing.cost_sharing import with_beneficiary_share as with_beneficiary_share
+    from drgsim.pricing.cost_sharing import with_sequestration as with_sequestration
+    from drgsim.pricing.hospitals import complete_hospitals as complete_hospitals
+    from drgsim.pricing.hospitals import example_hospitals as example_hospitals
+    from drgsim.pricing.new_technology import add_ons as add_ons
+    from drgsim.pricing.pricer import COMPONENTS as COMPONENTS
+    from drgsim.pricing.pricer import PAY_CODES as PAY_CODES
+    from drgsim.pricing.pricer import price as price
+    from drgsim.pricing.pricer import price_stays as price_stays
+    from drgsim.pricing.pricer_input import derive_review_codes as derive_review_codes
+    from drgsim.pricing.pricer_input import with_weights as with_weights
+    from drgsim.pricing.rates import Parameter as Parameter
+    from drgsim.pricing.rates import Rates as Rates
+    from drgsim.pricing.rates import fiscal_year_of as fiscal_year_of
+    from drgsim.pricing.rates import rate_years as rate_years
+    from drgsim.pricing.table5 import read_table5 as read_table5
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "COMPONENTS": "pricing.pricer",
+        "PAY_CODES": "pricing.pricer",
+        "Parameter": "pricing.rates",
+        "Rates": "pricing.rates",
+        "add_ons": "pricing.new_technology",
+        "complete_hospitals": "pricing.hospitals",
+        "derive_review_codes": "pricing.pricer_input",
+        "example_hospitals": "pricing.hospitals",
+        "fiscal_year_of": "pricing.rates",
+        "price": "pricing.pricer",
+        "price_stays": "pricing.pricer",
+        "rate_years": "pricing.rates",
+        "read_table5": "pricing.table5",
+        "settled_steps": "pricing.cost_sharing",
+        "with_beneficiary_share": "pricing.cost_sharing",
+        "with_sequestration": "pricing.cost_sharing",
+        "with_weights": "pricing.pricer_input",
+    },
+)

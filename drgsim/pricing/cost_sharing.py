@@ -1,6 +1,6 @@
 """After the pricer, and optional: the beneficiary's share and sequestration.
 
-`pay()` ends where CMS's pricer ends; `included(frame)` says which later steps a frame has been through.
+`pay()` ends where CMS's pricer ends; `settled_steps(frame)` says which later steps a frame has been through.
 Settled elsewhere and in neither: pass-through of stays no plan pays, cost-report reconciliation.
 """
 
@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import MissingRateError
-from drgsim.numerics.fixed_point import Bools, Ints, rounded, scaled
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.rates import Rates
-from drgsim.schema import ADMISSIONS, PAID, STAYS, Column, Frame, checked
+from drgsim.schema import ADMISSIONS, PAID, STAYS, Column, Frame, check_frame
 
 _STEPS = {
     "total_usd": "pricer",
@@ -37,10 +38,10 @@ _NEEDED = Frame(
 )
 
 
-def included(frame: pl.DataFrame) -> tuple[str, ...]:
+def settled_steps(frame: pl.DataFrame) -> tuple[str, ...]:
     """Return the steps a frame has been through, by its columns.
 
-    >>> included(pl.DataFrame({"total_usd": [1.0], "review_code": [0]}))
+    >>> settled_steps(pl.DataFrame({"total_usd": [1.0], "review_code": [0]}))
     ('pricer', 'review code')
     """
     return tuple(step for column, step in _STEPS.items() if column in frame.columns)
@@ -71,7 +72,7 @@ def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     >>> with_beneficiary_share(stay, Rates.load(2026)).select("deductible_usd", "coinsurance_usd").row(0)
     (1736.0, 4340.0)
     """
-    frame = checked(paid, _NEEDED)
+    frame = check_frame(paid, _NEEDED)
     deductible2 = _deductible(frame, rates)
     los = _days(frame, "los_days", 0)
     covered = np.where(_days(frame, "covered_days", -1) < 0, los, _days(frame, "covered_days", -1))
@@ -79,9 +80,9 @@ def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     before = _days(frame, "benefit_days_before", 0)
     first, last = (int(rates.number(f"beneficiary.{name}_after_days")) for name in ("coinsurance", "reserve"))
     owing = np.clip(before + covered - reserve, first, last) - np.clip(before, first, last)
-    daily2 = rounded(deductible2 * _share2(rates, "coinsurance_share"), 2)
-    reserve2 = rounded(deductible2 * _share2(rates, "lifetime_reserve_share"), 2)
-    total2 = scaled(frame["total_usd"].fill_null(0.0).to_numpy(), 2)
+    daily2 = round_digits(deductible2 * _share2(rates, "coinsurance_share"), 2)
+    reserve2 = round_digits(deductible2 * _share2(rates, "lifetime_reserve_share"), 2)
+    total2 = to_fixed_point(frame["total_usd"].fill_null(0.0).to_numpy(), 2)
     owed2 = np.where(_true(frame, "medicare_advantage"), 0, np.maximum(total2, 0))
     is_met = _true(frame, "deductible_met")
     first2 = np.minimum(np.where(is_met, 0, deductible2), owed2)
@@ -115,13 +116,13 @@ def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         Column(name, pl.Float64(), "USD", "beneficiary", required=False)
         for name in ("deductible_usd", "coinsurance_usd")
     )
-    frame = checked(paid, Frame("paid", (PAID["total_usd"], STAYS["medicare_advantage"], *owed)))
-    left2 = scaled(frame["total_usd"].fill_null(0.0).to_numpy(), 2)
+    frame = check_frame(paid, Frame("paid", (PAID["total_usd"], STAYS["medicare_advantage"], *owed)))
+    left2 = to_fixed_point(frame["total_usd"].fill_null(0.0).to_numpy(), 2)
     for column in owed:
         if column.name in frame.columns:
-            left2 = left2 - scaled(frame[column.name].fill_null(0.0).to_numpy(), 2)
-    share4 = int(scaled([rates.number("beneficiary.sequestration")], 4)[0])
-    cut2 = np.where(_true(frame, "medicare_advantage"), 0, -rounded(np.maximum(left2, 0) * share4, 4))
+            left2 = left2 - to_fixed_point(frame[column.name].fill_null(0.0).to_numpy(), 2)
+    share4 = int(to_fixed_point([rates.number("beneficiary.sequestration")], 4)[0])
+    cut2 = np.where(_true(frame, "medicare_advantage"), 0, -round_digits(np.maximum(left2, 0) * share4, 4))
     return paid.with_columns(
         pl.Series("sequestration_usd", cut2 / 100.0), pl.Series("medicare_usd", (left2 + cut2) / 100.0)
     )
@@ -130,7 +131,7 @@ def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _deductible(frame: pl.DataFrame, rates: Rates) -> Ints:
+def _deductible(frame: pl.DataFrame, rates: Rates) -> Int64Array:
     """Deductible of each stay's calendar year. (n,) [cents]."""
     name = "beneficiary.deductible"
     years = np.full(frame.height, rates.fiscal_year)
@@ -143,15 +144,15 @@ def _deductible(frame: pl.DataFrame, rates: Rates) -> Ints:
         if not isinstance(value, int | float):
             known = ", ".join(map(str, sorted(rates.parameters[name].values)))
             raise MissingRateError(f"{name} is not known for calendar year {year}; known for {known}.")
-        found2[years == year] = scaled([value], 2)[0]
+        found2[years == year] = to_fixed_point([value], 2)[0]
     return found2
 
 
 def _share2(rates: Rates, name: str) -> int:
-    return int(scaled([rates.number(f"beneficiary.{name}")], 2)[0])
+    return int(to_fixed_point([rates.number(f"beneficiary.{name}")], 2)[0])
 
 
-def _days(frame: pl.DataFrame, name: str, missing: int) -> Ints:
+def _days(frame: pl.DataFrame, name: str, missing: int) -> Int64Array:
     """A column of days; null, absent and negative are `missing`."""
     if name not in frame.columns:
         return np.full(frame.height, missing, dtype=np.int64)
@@ -159,7 +160,7 @@ def _days(frame: pl.DataFrame, name: str, missing: int) -> Ints:
     return np.where(days < 0, missing, days)
 
 
-def _true(frame: pl.DataFrame, name: str) -> Bools:
+def _true(frame: pl.DataFrame, name: str) -> BoolArray:
     if name not in frame.columns:
         return np.zeros(frame.height, dtype=np.bool_)
     return frame[name].fill_null(value=False).to_numpy()

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from drgsim.exceptions import InputError, MissingRateError, SchemaError
-from drgsim.numerics.fixed_point import rounded, scaled
+from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
 from drgsim.pricing.rates import Rates
-from drgsim.schema import HOSPITALS, checked
+from drgsim.schema import HOSPITALS, check_frame
 from drgsim.tables.manifest import read_table, table_folder
 
 _DEFAULTS: Mapping[str, float | str | bool] = {
@@ -97,7 +97,7 @@ def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFr
     return read_table(table_folder(folder), "examples/hospitals_fy2027.csv", columns)
 
 
-def completed(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return hospitals with every column of HOSPITALS, defaults filled in, values checked.
 
     Args:
@@ -116,10 +116,10 @@ def completed(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         MissingRateError: a wage index must be looked up and its fiscal year has no table.
 
     >>> known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["01"], "operating_ccr": [0.3]})
-    >>> completed(known, Rates.load(2026))["wage_index"].item()
+    >>> complete_hospitals(known, Rates.load(2026))["wage_index"].item()
     0.7393
     """
-    frame = checked(hospitals, HOSPITALS)
+    frame = check_frame(hospitals, HOSPITALS)
     absent = [c for c in HOSPITALS.columns if c.name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
     frame = _with_wage_index(frame, rates)
@@ -187,7 +187,7 @@ def _raise_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str
         )
 
 
-def adjusted_prior(wage_index: float, prior: float, rates: Rates) -> float:
+def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> float:
     """Return the wage index after the limit on its yearly fall. Source: 42 CFR 412.64(h)(7).
 
     Args:
@@ -195,26 +195,26 @@ def adjusted_prior(wage_index: float, prior: float, rates: Rates) -> float:
         prior: last year's, as paid [1].
         rates: of this year.
 
-    >>> adjusted_prior(0.80, 0.90, Rates.load(2026))
+    >>> limit_wage_index_fall(0.80, 0.90, Rates.load(2026))
     0.855
     """
     if prior <= 0 or wage_index <= 0:
         raise InputError(f"wage indexes must be positive, found {wage_index} and {prior}.")
-    share = scaled([rates.number("adjustments.wage_index_lowest_drop")], 4)
-    lowest = rounded(scaled([prior], 4) * share, 4)
+    share = to_fixed_point([rates.number("adjustments.wage_index_lowest_drop")], 4)
+    lowest = round_digits(to_fixed_point([prior], 4) * share, 4)
     return max(round(wage_index, 4), int(lowest[0]) / 10**4)
 
 
-def factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+def derive_impact_factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return the hospital factors of CMS's Impact File, not rounded. (h,) one row a hospital.
 
     Columns: `hospital_id`, `ime_factor`, `dsh_factor` (the share still paid), `capital_ime_factor`,
     `capital_dsh_factor`, `gaf` (capital cost of living included), all [1] of the federal payments.
 
-    >>> factors(example_hospitals(), Rates.load(2027))["ime_factor"].round(5).to_list()
+    >>> derive_impact_factors(example_hospitals(), Rates.load(2027))["ime_factor"].round(5).to_list()
     [0.08384, 0.02943]
     """
-    frame = completed(hospitals, rates)
+    frame = complete_hospitals(hospitals, rates)
     number = rates.number
     in_cola = pl.col("ccn_state").is_in(list(rates.listed("operating.cola_states")))
     cola = pl.when(in_cola).then(pl.col("cola")).otherwise(1.0)
@@ -234,7 +234,7 @@ def factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         .then((percentage - low[0]) * low[1] + low[2])
         .otherwise(0.0)
     )
-    ratio4 = scaled(frame["ssi_ratio"].to_numpy(), 4) + scaled(frame["medicaid_ratio"].to_numpy(), 4)
+    ratio4 = to_fixed_point(frame["ssi_ratio"].to_numpy(), 4) + to_fixed_point(frame["medicaid_ratio"].to_numpy(), 4)
     capped = pl.Series(operating_dsh(frame, ratio4, rates) / 10**4)
     has_capital_dsh = pl.Series(capital_dsh(frame, ratio4, rates) > 0)
     residents = pl.min_horizontal("capital_ime_ratio", pl.lit(number("capital.ime_ratio_cap")))

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import SchemaError
-from drgsim.numerics.fixed_point import Ints, scaled
-from drgsim.numerics.segments import stretches
+from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.fixed_point import to_fixed_point
+from drgsim.numerics.segments import expand_stretches
 from drgsim.pricing.rates import Rates
-from drgsim.schema import normalised
+from drgsim.schema import normalise_codes
 
 _GIVEN = ("ntap_max_usd", "ntap_share")
 MOST_ADD_ON_USD = 9_999_999.99
@@ -24,33 +25,33 @@ ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AddOns:
     """Add-ons asked for, in order of rows, and rows whose given amounts cannot be."""
 
-    row: Ints
+    row: Int64Array
     """(k,) row of the stay."""
-    most2: Ints
+    most2: Int64Array
     """(k,) highest add-on [cents]."""
-    share2: Ints
+    share2: Int64Array
     """(k,) cost share [1e-2]."""
-    wrong: Ints
+    wrong: Int64Array
     """(w,) rows that cannot be priced, ascending; they ask for nothing."""
 
-    def of(self, start: int, stop: int) -> tuple[tuple[Ints, Ints, Ints], Ints]:
+    def of(self, start: int, stop: int) -> tuple[tuple[Int64Array, Int64Array, Int64Array], Int64Array]:
         """Return what rows `start` to `stop` ask for, and which are wrong, counted from `start`."""
         first, last = np.searchsorted(self.row, (start, stop))
         low, high = np.searchsorted(self.wrong, (start, stop))
         asked = self.row[first:last] - start, self.most2[first:last], self.share2[first:last]
         return asked, self.wrong[low:high] - start
 
-    def taken(self, rows: Ints) -> Asked:
+    def taken(self, rows: Int64Array) -> AddOns:
         """Return what the given rows ask for, as rows of their own; a row may come several times."""
         first, last = (np.searchsorted(self.row, rows, side) for side in ("left", "right"))
-        at, place = stretches(first, last - first)
-        return Asked(place, self.most2[at], self.share2[at], np.flatnonzero(np.isin(rows, self.wrong)))
+        at, place = expand_stretches(first, last - first)
+        return AddOns(place, self.most2[at], self.share2[at], np.flatnonzero(np.isin(rows, self.wrong)))
 
 
-def technologies(frame: pl.DataFrame, rates: Rates) -> Asked:
+def find_add_ons(frame: pl.DataFrame, rates: Rates) -> AddOns:
     """Return the add-ons asked for, from `ntap_max_usd` and `ntap_share` if given, else found by the codes.
 
     Raises:
@@ -65,15 +66,15 @@ def technologies(frame: pl.DataFrame, rates: Rates) -> Asked:
     else:
         asked = add_ons(frame, rates)
     row, most, share = asked.columns
-    return Asked(
+    return AddOns(
         asked[row].to_numpy().astype(np.int64),
-        scaled(asked[most].to_numpy(), 2),
-        scaled(asked[share].to_numpy(), 2),
+        to_fixed_point(asked[most].to_numpy(), 2),
+        to_fixed_point(asked[share].to_numpy(), 2),
         wrong,
     )
 
 
-def _as_given(frame: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+def _as_given(frame: pl.DataFrame) -> tuple[pl.DataFrame, Int64Array]:
     """Add-ons of the given columns, and rows that are wrong. A null list asks for nothing.
 
     Wrong: lists of unequal length, a value that is null, not finite or negative, a share above 1, or add-ons
@@ -146,7 +147,7 @@ def _matches(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
     # Normalising text costs more than a look-up: normalise each different code once.
     distinct = (
-        long.select(pl.col("raw").unique()).collect().with_columns(code=normalised(pl.col("raw").cast(pl.String)))
+        long.select(pl.col("raw").unique()).collect().with_columns(code=normalise_codes(pl.col("raw").cast(pl.String)))
     )
     whole = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*")).with_columns(pl.col("code").str.strip_suffix("*"))

@@ -9,39 +9,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drgsim.numerics.fixed_point import Bools, Ints, product, rounded
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.fixed_point import product, round_digits
 
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
     """Outlier parts and how they came about, (n,) int64 [1e-9 USD] unless said."""
 
-    operating9: Ints
-    capital9: Ints
-    operating_threshold9: Ints
+    operating9: Int64Array
+    capital9: Int64Array
+    operating_threshold9: Int64Array
     """Operating payments and the operating share of the fixed loss."""
-    capital_threshold9: Ints
-    loss2: Ints
+    capital_threshold9: Int64Array
+    loss2: Int64Array
     """Fixed loss of this stay [cents]."""
-    reconciled: Bools
+    reconciled: BoolArray
     """Whether a higher operating ratio would have made it an outlier (a flag, 42 CFR 412.84(i)(4))."""
 
 
-def outliers(
-    charges2: Ints,
-    operating_ccr3: Ints,
-    capital_ccr3: Ints,
+def compute_outliers(
+    charges2: Int64Array,
+    operating_ccr3: Int64Array,
+    capital_ccr3: Int64Array,
     step3: int,
-    loss2: Ints,
-    loss_operating17: Ints,
-    loss_capital16: Ints,
-    tested_operating17: Ints,
-    tested_capital16: Ints,
-    operating_paid9: Ints,
-    capital_paid9: Ints,
-    marginal2: Ints,
-    barred: Bools,
-    new_capital: Bools,
+    loss2: Int64Array,
+    loss_operating17: Int64Array,
+    loss_capital16: Int64Array,
+    tested_operating17: Int64Array,
+    tested_capital16: Int64Array,
+    operating_paid9: Int64Array,
+    capital_paid9: Int64Array,
+    marginal2: Int64Array,
+    barred: BoolArray,
+    new_capital: BoolArray,
 ) -> Outlier:
     """Return the outlier parts of stays.
 
@@ -62,7 +63,7 @@ def outliers(
         new_capital: (n,) new capital hospitals, which have no capital outlier.
     """
 
-    def thresholds(operating17: Ints, capital16: Ints) -> tuple[Ints, Ints]:
+    def thresholds(operating17: Int64Array, capital16: Int64Array) -> tuple[Int64Array, Int64Array]:
         operating9 = operating_paid9 + product(operating17, loss2, 10, digits=9)
         capital9 = capital_paid9 + product(capital16, loss2, 9, digits=8)
         return operating9, np.where(new_capital, 0, capital9)
@@ -75,7 +76,7 @@ def outliers(
     is_outlier &= ~barred
 
     # 412.84(k), (l): the marginal cost share of what lies above the threshold.
-    def part9(cost9: Ints, threshold9: Ints) -> Ints:
+    def part9(cost9: Int64Array, threshold9: Int64Array) -> Int64Array:
         excess9 = np.where(is_outlier, np.maximum(cost9 - threshold9, 0), 0)
         return product(excess9, marginal2, 2, digits=1, wide=True)
 
@@ -92,10 +93,10 @@ def outliers(
     )
 
 
-def fixed_loss(threshold2: int, share4: Ints) -> Ints:
+def fixed_loss(threshold2: int, share4: Int64Array) -> Int64Array:
     """Fixed loss of each stay, less for transfers. (n,) [cents]. Source: 42 CFR 412.80(b).
 
     >>> fixed_loss(4039700, np.array([10000, 6250])).tolist()
     [4039700, 2524813]
     """
-    return rounded(threshold2 * share4, 4)
+    return round_digits(threshold2 * share4, 4)

@@ -82,26 +82,26 @@ _CODES = {"MS-DRG": (1, 999), "UB-04": (0, 255)}
 _TWO_DIGITS = ("CCN state", "PSF provider type")
 
 
-def limit_of(name: str, unit: str) -> Limit:
+def find_limit(name: str, unit: str) -> Limit:
     """Return the limit of a parameter; one that no pattern names has that of its unit.
 
-    >>> limit_of("outlier.fixed_loss", "USD").high
+    >>> find_limit("outlier.fixed_loss", "USD").high
     10000000
     """
     found = (limit for pattern, limit in _LIMITS.items() if re.fullmatch(pattern, name))
     return next(found, _BY_UNIT.get(unit, _ANY))
 
 
-def problem_of(name: str, unit: str, value: Value) -> str:
+def find_problem(name: str, unit: str, value: Value) -> str:
     """Say what is wrong with a parameter's value, or nothing.
 
-    >>> problem_of("outlier.burn_drgs", "MS-DRG", (927, 1000))
+    >>> find_problem("outlier.burn_drgs", "MS-DRG", (927, 1000))
     'holds 1000, outside 1 to 999'
     """
     if isinstance(value, bool):
         return ""
     if not isinstance(value, tuple):
-        return limit_of(name, unit).problem(value)
+        return find_limit(name, unit).problem(value)
     low, high = _CODES.get(unit, (0, 2**31))
     for item in value:
         if isinstance(item, int) and not low <= item <= high:
@@ -111,7 +111,7 @@ def problem_of(name: str, unit: str, value: Value) -> str:
     return ""
 
 
-def like(example: Value, value: object) -> Value | None:
+def convert_like(example: Value, value: object) -> Value | None:
     """Return `value` as the type of `example`, or None where it cannot be one; NumPy's numbers are numbers."""
     if isinstance(example, bool):
         return bool(value) if isinstance(value, bool | np.bool_) else None

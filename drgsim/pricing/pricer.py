@@ -1,6 +1,6 @@
 """What IPPS pays for each admission, by component, as CMS's pricer computes it.
 
-`pay()` prices grouped admissions; `price()` prices stays that already carry their weight and provider inputs.
+`price()` prices grouped admissions; `price_stays()` prices stays that already carry their weight and provider inputs.
 `drgsim.pricing.ipps` reads as the regulation does, component by component, in order.
 
 Not in the price: the beneficiary's deductible and coinsurance and sequestration (see `drgsim.pricing.cost_sharing`),
@@ -19,17 +19,22 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.numerics.fixed_point import Bools, Floats, Ints
+from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.pricing import informational as information
-from drgsim.pricing.hospital_factors import Terms, terms
-from drgsim.pricing.hospitals import completed
-from drgsim.pricing.ipps import Policy, components
-from drgsim.pricing.new_technology import Asked, technologies
-from drgsim.pricing.pricer_input import Stays, as_stays, by_fiscal_year, exactly, filled, thread_count, with_weights
+from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
+from drgsim.pricing.hospitals import complete_hospitals
+from drgsim.pricing.ipps import YearParameters, components
+from drgsim.pricing.new_technology import AddOns, find_add_ons
+from drgsim.pricing.pricer_input import (
+    PricerInput,
+    choose_thread_count,
+    fill_missing,
+    split_by_fiscal_year,
+    to_pricer_input,
+    to_stays,
+)
 from drgsim.pricing.rates import Rates
-from drgsim.schema import HOSPITALS, PAID, STAYS, Frame, checked
-
-__all__ = ["COMPONENTS", "PAY_CODES", "pay", "price", "with_weights"]
+from drgsim.schema import HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")
 """Dollar columns whose sum is `total_usd`."""
@@ -68,7 +73,7 @@ CHUNK = 16_384
 """Rows priced at a time: their columns stay in the cache, and a thread has work enough."""
 
 
-def pay(
+def price(
     grouped: pl.DataFrame,
     hospitals: pl.DataFrame,
     rates: Rates | Sequence[Rates],
@@ -101,24 +106,26 @@ def pay(
 
     >>> stay = {"drg": [470], "hospital_id": ["A"], "los_days": [3], "covered_charges_usd": [60000.0]}
     >>> hospital = pl.DataFrame({"hospital_id": ["A"], "wage_index": [1.2], "operating_ccr": [0.25]})
-    >>> paid = pay(pl.DataFrame({**stay, "discharge_status": [1]}), hospital, Rates.load(2026))
+    >>> paid = price(pl.DataFrame({**stay, "discharge_status": [1]}), hospital, Rates.load(2026))
     >>> paid.select("operating_federal_usd", "capital_federal_usd", "total_usd", "pay_code").row(0)
     (14744.42, 1145.5, 15889.92, 14)
     """
-    checked(grouped, Frame("admissions", ()))
-    workers = thread_count(threads)
+    check_frame(grouped, Frame("admissions", ()))
+    workers = choose_thread_count(threads)
     out = _Out(grouped.height, working=False)
-    for one, rows in by_fiscal_year(grouped, rates):
+    for one, rows in split_by_fiscal_year(grouped, rates):
         some = grouped[rows]
         if some.is_empty() and not isinstance(rates, Rates):
             continue
-        stays = as_stays(some, one)
-        own = completed(hospitals, one)
-        _price(stays, terms(own, one), hospital_rows(stays, own), one, out, rows, workers)
+        stays = to_stays(some, one)
+        own = complete_hospitals(hospitals, one)
+        _price(stays, compute_hospital_factors(own, one), find_hospital_rows(stays, own), one, out, rows, workers)
     return out.beside(grouped)
 
 
-def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None) -> pl.DataFrame:
+def price_stays(
+    frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None
+) -> pl.DataFrame:
     """Return what IPPS pays for stays that carry their weight and provider inputs as columns.
 
     Args:
@@ -127,20 +134,20 @@ def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: 
         rates: of one fiscal year. Its Table 5 is not used.
         working: whether to add what the pricer reports beside the payment: thresholds, costs, the
             standardized allowed amount, EHR savings and the standardized amounts.
-        threads: as in `pay`.
+        threads: as in `price`.
 
     Returns:
         (n,) the input in its order plus `drgsim.schema.PAID`; of columns that are in both, PAID's.
 
     Raises:
-        SchemaError, MissingRateError: as `pay`.
+        SchemaError, MissingRateError: as `price`.
 
     >>> stay = {"drg": [470], "weight": [1.9289], "gmlos_days": [1.9], "post_acute": [True], "los_days": [3]}
     >>> more = {"special_pay": [False], "covered_charges_usd": [6e4], "review_code": [0], "wage_index": [1.2]}
-    >>> price(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
+    >>> price_stays(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays, workers = checked(frame, STAYS), thread_count(threads)
+    stays, workers = check_frame(frame, STAYS), choose_thread_count(threads)
     if not isinstance(rates, Rates):
         raise InputError(f"price takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")
     names = [name for name in HOSPITALS.names if name in frame.columns and name != "hospital_id"]
@@ -148,11 +155,19 @@ def price(frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: 
     each = frame.select(pl.format("stay {}", pl.int_range(pl.len())).alias("hospital_id"), *names)
     out = _Out(frame.height, working=working)
     if frame.height:
-        _price(stays, terms(completed(each, rates), rates), None, rates, out, slice(None), workers)
+        _price(
+            stays,
+            compute_hospital_factors(complete_hospitals(each, rates), rates),
+            None,
+            rates,
+            out,
+            slice(None),
+            workers,
+        )
     return out.beside(frame)
 
 
-def hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Ints:
+def find_hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Int64Array:
     """Return the row of each stay's hospital, (n,); -1 where there is none."""
     rows = hospitals.select("hospital_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     found = stays.select("hospital_id").join(rows, on="hospital_id", how="left", maintain_order="left")
@@ -160,8 +175,12 @@ def hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Ints:
 
 
 def price_in_cents(
-    columns: Mapping[str, npt.NDArray[Any]], own: Terms, asked: Asked, unknown: Bools, policy: Policy
-) -> Ints:
+    columns: Mapping[str, npt.NDArray[Any]],
+    own: HospitalFactors,
+    asked: AddOns,
+    unknown: BoolArray,
+    policy: YearParameters,
+) -> Int64Array:
     """Return what stays are paid, (n,) [cents]; the total alone, in one piece.
 
     Args:
@@ -172,11 +191,11 @@ def price_in_cents(
         policy: of the fiscal year.
     """
     add_ons, wrong = asked.of(0, len(unknown))
-    stays = _told_wrong(exactly(columns, policy.rates), wrong)
+    stays = _told_wrong(to_pricer_input(columns, policy.rates), wrong)
     return np.asarray(components(stays, own, add_ons, unknown, policy, working=False)["total_usd"], np.int64)
 
 
-def _told_wrong(stays: Stays, rows: Ints) -> Stays:
+def _told_wrong(stays: PricerInput, rows: Int64Array) -> PricerInput:
     """Mark stays whose add-ons cannot be; an earlier code stands."""
     stays.code[rows] = np.where(stays.code[rows] > 0, stays.code[rows], NOT_AN_ADD_ON)
     return stays
@@ -184,23 +203,23 @@ def _told_wrong(stays: Stays, rows: Ints) -> Stays:
 
 def _price(
     frame: pl.DataFrame,
-    hospitals: Terms,
-    rows: Ints | None,
+    hospitals: HospitalFactors,
+    rows: Int64Array | None,
     rates: Rates,
     out: _Out,
-    into: Ints | slice,
+    into: Int64Array | slice,
     threads: int,
 ) -> None:
     """Price all stays chunk by chunk, each chunk on any thread, into its own rows of `out`."""
     if not len(hospitals):
         raise SchemaError("hospitals have no row. See drgsim.schema.HOSPITALS.")
-    columns, asked, policy = filled(frame), technologies(frame, rates), Policy.of(rates)
+    columns, asked, policy = fill_missing(frame), find_add_ons(frame, rates), YearParameters.of(rates)
 
     def chunk(start: int) -> None:
         span = slice(start, min(start + CHUNK, frame.height))
         own = hospitals.of(span if rows is None else rows[span], reported=out.working)
         ours, wrong = asked.of(span.start, span.stop)
-        stays = _told_wrong(exactly({name: values[span] for name, values in columns.items()}, rates), wrong)
+        stays = _told_wrong(to_pricer_input({name: values[span] for name, values in columns.items()}, rates), wrong)
         unknown = np.zeros(span.stop - start, dtype=np.bool_) if rows is None else rows[span] < 0
         amounts = components(stays, own, ours, unknown, policy, working=out.working)
         out.write(span if isinstance(into, slice) else into[span], amounts)
@@ -220,7 +239,7 @@ class _Out:
         self.columns["review_code"] = np.full(rows, 255, dtype=np.uint8)
         self.columns["pay_code"] = np.full(rows, 55, dtype=np.uint8)
 
-    def write(self, rows: Ints | slice, amounts: dict[str, Ints | Floats]) -> None:
+    def write(self, rows: Int64Array | slice, amounts: dict[str, Int64Array | FloatArray]) -> None:
         for name, values in amounts.items():
             one = _SCALE.get(name, 100.0)
             if isinstance(rows, slice) and one != 1.0:

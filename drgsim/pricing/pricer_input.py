@@ -12,11 +12,12 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.numerics.fixed_point import Bools, Floats, Ints, scaled
+from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
+from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.rates import Rates
 from drgsim.pricing.transfers import ACUTE, FULL, POST_ACUTE
 from drgsim.pricing.transfers import VALID as VALID_REVIEW
-from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, checked, normalised
+from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, check_frame, normalise_codes
 
 MOST_CHARGES_USD = 99_999_999.99
 DRGS = 1000
@@ -39,36 +40,36 @@ PRICED = (*_CLAIMS.names, "condition_codes")
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
+class PricerInput:
     """Stays as exact numbers, (n,). The number after a name is how many decimals it has."""
 
-    code: Ints
+    code: Int64Array
     """CMS return code of a stay that cannot be priced, else 0."""
-    weight4: Ints
-    gmlos1: Ints
-    post_acute: Bools
-    special: Bools
-    exempt: Bools
+    weight4: Int64Array
+    gmlos1: Int64Array
+    post_acute: BoolArray
+    special: BoolArray
+    exempt: BoolArray
     """DRGs defined by the transfer itself."""
-    marginal2: Ints
+    marginal2: Int64Array
     """Marginal cost factor of an outlier."""
-    review: Ints
-    los: Ints
-    covered: Ints
-    charges2: Ints
-    covid2: Ints
+    review: Int64Array
+    los: Int64Array
+    covered: Int64Array
+    charges2: Int64Array
+    covid2: Int64Array
     """Weight factor of the operating payment; `no_cost2` is one of operating and capital."""
-    no_cost2: Ints
-    plan: Bools
+    no_cost2: Int64Array
+    plan: BoolArray
     """Paid by a Medicare Advantage plan."""
-    islet2: Ints
+    islet2: Int64Array
 
     def __len__(self) -> int:
         """Stays."""
         return len(self.code)
 
 
-def weights_by_drg(rates: Rates) -> dict[str, Floats]:
+def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
     """Weight, GMLOS and AMLOS at the index of their DRG, NaN where there is none. (1000,) each."""
     table = rates.weights.filter(pl.col("weight") > 0)
     found = {}
@@ -78,7 +79,9 @@ def weights_by_drg(rates: Rates) -> dict[str, Floats]:
     return found
 
 
-def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Iterator[tuple[Rates, Ints | slice]]:
+def split_by_fiscal_year(
+    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
+) -> Iterator[tuple[Rates, Int64Array | slice]]:
     """Yield each rates with the rows it applies to.
 
     One `Rates` applies to every row, whatever its date: that is how a policy is held constant. Several
@@ -97,20 +100,20 @@ def by_fiscal_year(frame: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Itera
         raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
     if "discharge_date" not in frame.columns:
         raise InputError("rates of several fiscal years are chosen by discharge_date, which is not there.")
-    frame = checked(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
+    frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
     date = pl.col("discharge_date")
     found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
     for one in rates:
         yield one, np.flatnonzero(found == one.fiscal_year)
 
 
-def thread_count(threads: int | None) -> int:
+def choose_thread_count(threads: int | None) -> int:
     """Return how many threads to use, the cores by default.
 
     Raises:
         InputError: not a positive whole number.
 
-    >>> thread_count(2)
+    >>> choose_thread_count(2)
     2
     """
     if threads is None:
@@ -138,17 +141,17 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
     [1.9289, None]
     """
     contract = Frame("grouped", (GROUPED["drg"], ADMISSIONS["discharge_date"]))
-    frame = checked(grouped, contract)
+    frame = check_frame(grouped, contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
-    for one, rows in by_fiscal_year(frame, rates):
-        for name, by_drg in weights_by_drg(one).items():
+    for one, rows in split_by_fiscal_year(frame, rates):
+        for name, by_drg in index_weights_by_drg(one).items():
             found[name][rows] = by_drg[drg[rows]]
     return grouped.with_columns(pl.Series(name, values).fill_nan(None) for name, values in found.items())
 
 
-def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return admissions as STAYS: Table 5, review code and code-dependent flags, with `hospital_id`.
 
     What the frame already has (`review_code`, `covid`, `ntap_max_usd`, ...) is taken as it is.
@@ -165,7 +168,7 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     needs = {"drg", "hospital_id", "los_days", "covered_charges_usd"}
     needs.add("review_code" if has_review else "discharge_status")
     contract = Frame("admissions", tuple(replace(c, required=c.name in needs) for c in _CLAIMS.columns))
-    frame = checked(grouped, contract)
+    frame = check_frame(grouped, contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     table = rates.weights
@@ -177,7 +180,7 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         *(pl.Series(name, values[drg]) for name, values in (*by_drg.items(), *flags.items())),
     )
     if not has_review:
-        frame = frame.with_columns(review_code=review_codes(frame["discharge_status"], rates))
+        frame = frame.with_columns(review_code=derive_review_codes(frame["discharge_status"], rates))
     if "covid" not in frame.columns and rates.number("case.covid_factor") != 1.0:
         frame = frame.with_columns(covid=_has_covid(grouped, rates))
     if "no_cost_product" not in frame.columns:
@@ -186,13 +189,13 @@ def as_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     return frame.select(kept)
 
 
-def review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
+def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
     """Return the review code a discharge status implies. (n,) UInt8; null where the status is null or not one.
 
     An assumption, kept as a parameter (`transfer.*_statuses`): home health counts as if related care began
     within three days, which no claim tells. Source: 42 CFR 412.4(b), (c).
 
-    >>> review_codes(pl.Series([1, 2, 3, 8, None]), Rates.load(2026)).to_list()
+    >>> derive_review_codes(pl.Series([1, 2, 3, 8, None]), Rates.load(2026)).to_list()
     [0, 3, 9, None, None]
     """
     codes = np.full(256, _NO_REVIEW, dtype=np.uint8)
@@ -206,10 +209,10 @@ def review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
     return review.set(review == _NO_REVIEW, None)
 
 
-def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
+def fill_missing(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     """Return the numeric columns of STAYS without nulls. (n,) each.
 
-    A null number becomes one that cannot be (-1, or 255 for a review code), which `exactly` refuses; null
+    A null number becomes one that cannot be (-1, or 255 for a review code), which `to_pricer_input` refuses; null
     covered days are all days, and a null flag is false.
     """
     given = {column.name: column for column in STAYS.columns if column.name in frame.columns}
@@ -227,13 +230,13 @@ def filled(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     return {column.name: column.to_numpy() for column in frame.select(filled)}
 
 
-def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
+def to_pricer_input(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> PricerInput:
     """Return STAYS as exact numbers, with the return code of those that cannot be priced.
 
     Codes and their order are those of CMS's pricer 2021.5 (1000-EDIT-THE-BILL-INFO).
 
     Args:
-        columns: (n,) each, as `filled` returns them.
+        columns: (n,) each, as `fill_missing` returns them.
         rates: of the fiscal year.
     """
     n = len(columns["drg"])
@@ -241,7 +244,7 @@ def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
     def given(name: str, default: int) -> npt.NDArray[Any]:
         return columns.get(name, np.broadcast_to(np.asarray(default), (n,)))
 
-    def flag(name: str) -> Bools:
+    def flag(name: str) -> BoolArray:
         return np.asarray(given(name, 0), dtype=np.bool_)
 
     drg = np.minimum(columns["drg"], DRGS - 1)
@@ -259,22 +262,22 @@ def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
     ):
         code[wrong] = number
     usable = code == 0
-    return Stays(
+    return PricerInput(
         code=code,
-        weight4=scaled(np.where((weight > 0) & (weight < 100), weight, 0.0), 4),
-        gmlos1=scaled(np.where(usable, np.maximum(columns["gmlos_days"], 0.0), 0.0), 1),
+        weight4=to_fixed_point(np.where((weight > 0) & (weight < 100), weight, 0.0), 4),
+        gmlos1=to_fixed_point(np.where(usable, np.maximum(columns["gmlos_days"], 0.0), 0.0), 1),
         post_acute=columns["post_acute"],
         special=columns["special_pay"],
         exempt=_drgs(rates, "transfer.exempt_drgs")[drg],
         marginal2=np.where(
             _drgs(rates, "outlier.burn_drgs")[drg],
-            int(scaled([rates.number("outlier.marginal_cost_burn")], 2)[0]),
-            int(scaled([rates.number("outlier.marginal_cost")], 2)[0]),
+            int(to_fixed_point([rates.number("outlier.marginal_cost_burn")], 2)[0]),
+            int(to_fixed_point([rates.number("outlier.marginal_cost")], 2)[0]),
         ),
         review=review,
         los=np.where(usable, los, 0),
         covered=np.where(usable, covered, 0),
-        charges2=scaled(np.where(usable, charges, 0.0), 2),
+        charges2=to_fixed_point(np.where(usable, charges, 0.0), 2),
         covid2=_factor(flag("covid"), "case.covid_factor", rates),
         no_cost2=_factor(flag("no_cost_product"), "case.no_cost_factor", rates),
         plan=flag("medicare_advantage"),
@@ -285,22 +288,22 @@ def exactly(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Stays:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _drgs(rates: Rates, name: str) -> Bools:
+def _drgs(rates: Rates, name: str) -> BoolArray:
     chosen = np.zeros(DRGS, dtype=np.bool_)
     chosen[np.asarray(rates.listed(name), dtype=np.intp)] = True
     return chosen
 
 
-def _factor(applies: Bools, name: str, rates: Rates) -> Ints:
-    factor2 = int(scaled([rates.number(name)], 2)[0]) if applies.any() else 100
+def _factor(applies: BoolArray, name: str, rates: Rates) -> Int64Array:
+    factor2 = int(to_fixed_point([rates.number(name)], 2)[0]) if applies.any() else 100
     return np.where(applies, factor2, 100)
 
 
-def _islet(isolations: Ints, rates: Rates) -> Ints:
+def _islet(isolations: Int64Array, rates: Rates) -> Int64Array:
     """Add-on for islet isolations. (n,) [cents]. Social Security Act 1881; CMS pricer 2021.5."""
     if not (isolations > 0).any():
         return np.zeros(len(isolations), dtype=np.int64)
-    amounts2 = scaled([0.0, rates.number("case.islet_one"), rates.number("case.islet_more")], 2)
+    amounts2 = to_fixed_point([0.0, rates.number("case.islet_one"), rates.number("case.islet_more")], 2)
     return amounts2[np.clip(isolations, 0, 2)]
 
 
@@ -309,9 +312,9 @@ def _any_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.E
     if column not in frame.columns:
         return pl.lit(value=False)
     if frame.schema[column] == pl.List:
-        element = normalised(pl.element().cast(pl.String)).is_in(list(codes)).any()
+        element = normalise_codes(pl.element().cast(pl.String)).is_in(list(codes)).any()
         return pl.col(column).list.eval(element).list.first().fill_null(value=False)
-    return normalised(pl.col(column).cast(pl.String)).is_in(list(codes)).fill_null(value=False)
+    return normalise_codes(pl.col(column).cast(pl.String)).is_in(list(codes)).fill_null(value=False)
 
 
 def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:

@@ -23,10 +23,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from drgsim.exceptions import InputError, MissingRateError, TableError, did_you_mean
-from drgsim.files.bounded import parsed
-from drgsim.pricing.parameter_limits import Value, like, problem_of
-from drgsim.pricing.table5 import TABLE5, own_table5, read_table5
-from drgsim.tables.manifest import manifest, read_table, read_verified, table_folder
+from drgsim.files.bounded import parse_toml
+from drgsim.pricing.parameter_limits import Value, convert_like, find_problem
+from drgsim.pricing.table5 import TABLE5, check_table5, read_table5
+from drgsim.tables.manifest import read_manifest, read_table, read_verified, table_folder
 
 _Value = StrictBool | StrictInt | StrictFloat | tuple[StrictInt, ...] | tuple[str, ...]
 _Year = Annotated[int, Field(ge=2018, le=2100)]
@@ -262,10 +262,10 @@ class Rates:
                 continue
             unit = self.parameters[name].unit
             example = next(iter(self.parameters[name].values.values()))
-            converted = like(example, value)
+            converted = convert_like(example, value)
             if converted is None:
                 problems.append(f"{name} is {value!r}, expected a value like {example!r} [{unit}]")
-            elif problem := problem_of(name, unit, converted):
+            elif problem := find_problem(name, unit, converted):
                 problems.append(f"{name} is {value!r} and {problem} [{unit}]")
             else:
                 accepted[name] = converted
@@ -286,7 +286,7 @@ class Rates:
         >>> rates.with_table5(rates.weights.with_columns(weight=1.0)).weights["weight"].unique().to_list()
         [1.0]
         """
-        frame = read_table5(table) if isinstance(table, str | os.PathLike) else own_table5(table)
+        frame = read_table5(table) if isinstance(table, str | os.PathLike) else check_table5(table)
         return replace(self, table5=frame)
 
     def resolved(self) -> dict[str, Value | str]:
@@ -321,10 +321,10 @@ def _revived(state: dict[str, Any]) -> Rates:
 
 def _parameters(root: Path) -> dict[str, Parameter]:
     """Every parameter of every rate file the manifest lists, by name."""
-    files = sorted(name for name in manifest(root)["files"] if re.fullmatch(r"rates/\w+\.toml", name))
+    files = sorted(name for name in read_manifest(root)["files"] if re.fullmatch(r"rates/\w+\.toml", name))
     found: dict[str, Parameter] = {}
     for name in files:
-        for path, table in _leaves(Path(name).stem, parsed(read_verified(root, name), root / name, TableError)):
+        for path, table in _leaves(Path(name).stem, parse_toml(read_verified(root, name), root / name, TableError)):
             try:
                 found[path] = Parameter.model_validate(table)
             except ValidationError as error:
@@ -332,7 +332,7 @@ def _parameters(root: Path) -> dict[str, Parameter]:
                 where = ".".join(str(part) for part in first["loc"])
                 raise TableError(f"{root / name}: [{path}] {where}: {first['msg']}") from error
             for year, value in found[path].values.items():
-                if problem := problem_of(path, found[path].unit, value):
+                if problem := find_problem(path, found[path].unit, value):
                     raise TableError(f"{root / name}: [{path}] {year} is {value!r} and {problem}.")
     if not found:
         raise TableError(f"{root}: no rates/*.toml is listed in the manifest.")
@@ -352,7 +352,7 @@ def _leaves(prefix: str, table: Mapping[str, object]) -> list[tuple[str, Mapping
 
 def _optional(root: Path, name: str, columns: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
     """A table that not every fiscal year has; what is listed must be whole."""
-    return read_table(root, name, columns) if name in manifest(root)["files"] else None
+    return read_table(root, name, columns) if name in read_manifest(root)["files"] else None
 
 
 _WEIGHTS = "weights/fy"
@@ -364,5 +364,5 @@ def rate_years(folder: str | os.PathLike[str] | None = None) -> tuple[int, ...]:
     >>> rate_years()
     (2021, 2024, 2025, 2026)
     """
-    files = manifest(table_folder(folder))["files"]
+    files = read_manifest(table_folder(folder))["files"]
     return tuple(sorted(int(name.removeprefix(_WEIGHTS)[:4]) for name in files if name.startswith(_WEIGHTS)))

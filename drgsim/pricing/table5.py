@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import TableError
-from drgsim.files.bounded import whole
+from drgsim.files.bounded import read_whole
 
 TABLE5 = {
     "drg": pl.UInt16(),
@@ -30,7 +30,7 @@ MOST = {"weight": 99.9999, "gmlos_days": 999.9, "amlos_days": 999.9}
 """Highest values that the pricer carries; the lowest is 0."""
 
 
-def own_table5(frame: pl.DataFrame) -> pl.DataFrame:
+def check_table5(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame of one's own as a Table 5; raises TableError where it is not whole."""
     if not isinstance(frame, pl.DataFrame):
         hint = "; call .collect() first" if isinstance(frame, pl.LazyFrame) else ""
@@ -61,7 +61,7 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
         TableError: no header is found, or a line is not one of a Table 5; names the line.
     """
     file = Path(path)
-    text = whole(file, MOST_TABLE5, TableError).decode("utf-8-sig", "replace")
+    text = read_whole(file, MOST_TABLE5, TableError).decode("utf-8-sig", "replace")
     lines = [[cell.strip().strip('"').strip() for cell in line.split("\t")] for line in text.splitlines()]
     start = next((i for i, cells in enumerate(lines) if _table5_header(cells)), None)
     if start is None:

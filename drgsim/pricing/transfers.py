@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drgsim.numerics.fixed_point import Bools, Ints, product, quotient, rounded
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.fixed_point import product, quotient, round_digits
 
 FULL = 0
 ACUTE = 3
@@ -31,22 +32,28 @@ ONE4 = 10**4
 class Transfer:
     """Shares of one stay, (n,) int64 [1e-4], 1 where it is paid in full."""
 
-    days: Ints
+    days: Int64Array
     """Days paid: the length of stay, at least 1, and one more because the first day is paid double."""
-    short: Bools
+    short: BoolArray
     """Whether the days paid are fewer than the geometric mean."""
-    paid4: Ints
+    paid4: Int64Array
     """Share of the operating and capital federal payments."""
-    weight4: Ints
+    weight4: Int64Array
     """Weight times the share, rounded as one product."""
-    loss4: Ints
+    loss4: Int64Array
     """Share of the fixed loss that makes the stay an outlier."""
-    code: Ints
+    code: Int64Array
     """CMS return code of a transfer that is paid less: 3, 6, 10 (half and half) or 12 (per diem); else 0."""
 
 
-def transfers(
-    review: Ints, los: Ints, gmlos1: Ints, weight4: Ints, post_acute: Bools, special: Bools, exempt: Bools
+def compute_transfers(
+    review: Int64Array,
+    los: Int64Array,
+    gmlos1: Int64Array,
+    weight4: Int64Array,
+    post_acute: BoolArray,
+    special: BoolArray,
+    exempt: BoolArray,
 ) -> Transfer:
     """Return the transfer shares of stays.
 
@@ -69,7 +76,7 @@ def transfers(
     by_day, by_half = np.flatnonzero(less & ~half), np.flatnonzero(less & half)
     # 412.4(f)(1), (f)(5): by the days of the mean stay, each by its number of days, the first one double.
     share4[by_day] = quotient(days[by_day] * 10**5, gmlos1[by_day])
-    weighted4[by_day] = rounded(share4[by_day] * weight4[by_day], 4)
+    weighted4[by_day] = round_digits(share4[by_day] * weight4[by_day], 4)
     # 412.4(f)(6): half of the payment at once, half by day.
     halves, whole = gmlos1[by_half] + 10 * days[by_half], 2 * gmlos1[by_half]
     share4[by_half] = quotient(halves * ONE4, whole)
@@ -86,7 +93,7 @@ def transfers(
     )
 
 
-def reduced(full9: Ints, share: Transfer) -> Ints:
+def reduce_for_transfer(full9: Int64Array, share: Transfer) -> Int64Array:
     """Payment of stays that may be transfers. (n,) [1e-9 USD], rounded to nine decimals."""
     rows = np.flatnonzero(share.paid4 < ONE4)
     full9[rows] = product(full9[rows], share.paid4[rows], 4, digits=3)

@@ -1,7 +1,7 @@
 """Edits of claims: what a coding error changes, and admissions with these changes made.
 
-An edit says which admission, what it does (`Kind`), to which code of its list, and the code before and after.
-Errors are edits; a ledger is edits with names. `applied` makes them, on integers.
+An edit says which admission, what it does (`ChangeKind`), to which code of its list, and the code before and after.
+Errors are edits; a ledger is edits with names. `apply_changes` makes them, on integers.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import POA_PRESENT, Encoded, list_owners, starts
-from drgsim.numerics.segments import Index, owners
-from drgsim.tables.codebook import codebooks
+from drgsim.grouping.encoding import POA_PRESENT, Encoded, compute_starts, find_list_owners
+from drgsim.numerics.arrays import ByteArray, Int32Array, Int64Array
+from drgsim.numerics.segments import find_owners
+from drgsim.tables.codebook import load_codebooks
 from drgsim.tables.table_set import TableSet
 
-Codes = NDArray[np.int32]
-Bytes = NDArray[np.uint8]
 Value = TypeVar("Value", bound=np.generic)
 
 
-class Kind(IntEnum):
+class ChangeKind(IntEnum):
     """What an edit does. `place` is a position in the admission's list; code 0 is no code of any version.
 
     >>> FIELDS[Kind.SWAP_PDX], FIELDS[Kind.POA]
@@ -60,64 +59,64 @@ FIELDS = (
 """The column of `schema.ADMISSIONS` that each kind changes."""
 
 _THING = np.array([0, 0, 1, 2, 3, 4, 1, 5, 6, 7], np.int32)
-_LISTED = np.isin(np.arange(len(Kind)), (Kind.SDX, Kind.PROCEDURE, Kind.POA))
-_ADDS = np.isin(np.arange(len(Kind)), (Kind.ADD_SDX, Kind.ADD_PROCEDURE))
+_LISTED = np.isin(np.arange(len(ChangeKind)), (ChangeKind.SDX, ChangeKind.PROCEDURE, ChangeKind.POA))
+_ADDS = np.isin(np.arange(len(ChangeKind)), (ChangeKind.ADD_SDX, ChangeKind.ADD_PROCEDURE))
 _POA_LETTERS = ("1", "Y", "N")
 _SEX_LETTERS = ("U", "M", "F")
 
 
 @dataclass(frozen=True, eq=False)
-class Edits:
+class CodeChanges:
     """Edits of admissions, (k,) each: row of the admission, kind, place in its list, code before and after.
 
-    >>> first = Edits(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), np.array([7]), np.array([0]))
+    >>> first = CodeChanges(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), np.array([7]), np.array([0]))
     >>> len(Edits.joined([first, Edits.none()]))
     1
     """
 
-    row: Index
-    kind: Bytes
-    place: Codes
-    before: Codes
-    after: Codes
+    row: Int64Array
+    kind: ByteArray
+    place: Int32Array
+    before: Int32Array
+    after: Int32Array
 
     def __len__(self) -> int:
         """Number of edits."""
         return len(self.row)
 
-    def take(self, which: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Edits:
+    def take(self, which: NDArray[np.integer] | NDArray[np.bool_] | slice) -> CodeChanges:
         """Return some of the edits, in that order."""
-        return Edits(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
+        return CodeChanges(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
     @classmethod
-    def joined(cls, parts: list[Edits]) -> Edits:
+    def joined(cls, parts: list[CodeChanges]) -> CodeChanges:
         """Return edits end to end."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     @classmethod
-    def none(cls) -> Edits:
+    def none(cls) -> CodeChanges:
         """Return no edits."""
         code = np.zeros(0, np.int32)
         return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8), code, code, code)
 
-    def target(self) -> Codes:
+    def target(self) -> Int32Array:
         """Return a number that is the same for edits of one admission which change the same thing.
 
-        >>> one = Edits(np.array([0, 0]), np.array([Kind.PDX, Kind.SWAP_PDX], np.uint8), *np.zeros((3, 2), np.int32))
+        >>> one = CodeChanges(np.array([0, 0]), np.array([Kind.PDX, Kind.SWAP_PDX], np.uint8), *np.zeros((3, 2), np.int32))
         >>> one.target().tolist()
         [0, 0]
         """
         within = np.where(_ADDS[self.kind], self.after, np.where(_LISTED[self.kind], self.place, 0))
-        target: Codes = _THING[self.kind] * np.int32(1 << 24) + within.astype(np.int32)
+        target: Int32Array = _THING[self.kind] * np.int32(1 << 24) + within.astype(np.int32)
         return target
 
-    def second_target(self) -> tuple[Index, Codes]:
+    def second_target(self) -> tuple[Int64Array, Int32Array]:
         """Return which edits also change a second thing, and its number: a swap changes a secondary diagnosis too."""
-        which = np.flatnonzero(self.kind == Kind.SWAP_PDX)
-        return which, _THING[Kind.SDX] * np.int32(1 << 24) + self.place[which]
+        which = np.flatnonzero(self.kind == ChangeKind.SWAP_PDX)
+        return which, _THING[ChangeKind.SDX] * np.int32(1 << 24) + self.place[which]
 
 
-def applied(encoded: Encoded, edits: Edits) -> Encoded:
+def apply_changes(encoded: Encoded, edits: CodeChanges) -> Encoded:
     """Return admissions with edits made; `edits.row` is their place in `encoded` and ascends.
 
     No two edits of one admission may change the same thing (`target`, `second_target`). A former principal
@@ -128,46 +127,46 @@ def applied(encoded: Encoded, edits: Edits) -> Encoded:
     ...                     "pdx": ["K810"], "sdx": [["I10"]], "procedures": [[]]})
     >>> tables = TableSet.load("43.1")
     >>> encoded = encode(one, tables, hospital_status="EXEMPT")
-    >>> swap = Edits(np.array([0]), np.array([Kind.SWAP_PDX], np.uint8), np.array([0]), encoded.pdx, encoded.sdx)
-    >>> decoded(applied(encoded, swap), *texts_by_number(tables)).row(0)
+    >>> swap = CodeChanges(np.array([0]), np.array([Kind.SWAP_PDX], np.uint8), np.array([0]), encoded.pdx, encoded.sdx)
+    >>> decode_admissions(apply_changes(encoded, swap), *list_code_texts(tables)).row(0)
     ('I10', ['K810'], [])
     """
-    present = np.bincount(edits.kind, minlength=len(Kind)).astype(bool)
+    present = np.bincount(edits.kind, minlength=len(ChangeKind)).astype(bool)
 
-    def of(kind: Kind) -> tuple[Index, Codes, Codes]:
+    def of(kind: ChangeKind) -> tuple[Int64Array, Int32Array, Int32Array]:
         which = np.flatnonzero(edits.kind == kind)
         return edits.row[which], edits.place[which], edits.after[which]
 
     changed = encoded
-    if present[Kind.PDX] or present[Kind.SWAP_PDX]:
-        changed = _with_pdx(changed, of(Kind.PDX), of(Kind.SWAP_PDX))
-    if present[Kind.POA] and changed.poa is not None:
-        row, place, after = of(Kind.POA)
+    if present[ChangeKind.PDX] or present[ChangeKind.SWAP_PDX]:
+        changed = _with_pdx(changed, of(ChangeKind.PDX), of(ChangeKind.SWAP_PDX))
+    if present[ChangeKind.POA] and changed.poa is not None:
+        row, place, after = of(ChangeKind.POA)
         changed = replace(changed, poa=_written(changed.poa, changed.sdx_start[row] + place, after))
-    if present[Kind.SDX] or present[Kind.ADD_SDX]:
-        changed = _with_sdx(changed, of(Kind.SDX), of(Kind.ADD_SDX))
-    if present[Kind.PROCEDURE] or present[Kind.ADD_PROCEDURE]:
-        changed = _with_procedures(changed, of(Kind.PROCEDURE), of(Kind.ADD_PROCEDURE))
-    if present[Kind.DISCHARGE_STATUS]:
-        row, _, after = of(Kind.DISCHARGE_STATUS)
+    if present[ChangeKind.SDX] or present[ChangeKind.ADD_SDX]:
+        changed = _with_sdx(changed, of(ChangeKind.SDX), of(ChangeKind.ADD_SDX))
+    if present[ChangeKind.PROCEDURE] or present[ChangeKind.ADD_PROCEDURE]:
+        changed = _with_procedures(changed, of(ChangeKind.PROCEDURE), of(ChangeKind.ADD_PROCEDURE))
+    if present[ChangeKind.DISCHARGE_STATUS]:
+        row, _, after = of(ChangeKind.DISCHARGE_STATUS)
         changed = replace(changed, discharge_status=_written(changed.discharge_status, row, after))
-    if present[Kind.SEX]:
-        row, _, after = of(Kind.SEX)
+    if present[ChangeKind.SEX]:
+        row, _, after = of(ChangeKind.SEX)
         changed = replace(changed, sex=_written(changed.sex, row, after))
     return changed
 
 
-def texts_by_number(tables: TableSet) -> tuple[pl.Series, pl.Series]:
+def list_code_texts(tables: TableSet) -> tuple[pl.Series, pl.Series]:
     """Return the diagnoses and the procedures of all versions by codebook number; number 0 is an empty text."""
-    dx, procedures = (pl.concat([pl.Series([""]), book.codes]) for book in codebooks(tables))
+    dx, procedures = (pl.concat([pl.Series([""]), book.codes]) for book in load_codebooks(tables))
     return dx, procedures
 
 
-def decoded(encoded: Encoded, dx: pl.Series, procedures: pl.Series) -> pl.DataFrame:
+def decode_admissions(encoded: Encoded, dx: pl.Series, procedures: pl.Series) -> pl.DataFrame:
     """Return the codes of encoded admissions as text, (n,) `pdx`, `sdx`, `procedures`; texts by number."""
 
-    def lists(texts: pl.Series, numbers: Codes, start: Index) -> pl.Series:
-        parts = pl.DataFrame({"row": owners(start), "text": texts.gather(numbers)})
+    def lists(texts: pl.Series, numbers: Int32Array, start: Int64Array) -> pl.Series:
+        parts = pl.DataFrame({"row": find_owners(start), "text": texts.gather(numbers)})
         rows = pl.DataFrame({"row": np.arange(len(encoded))})
         grouped = parts.group_by("row", maintain_order=True).agg("text")
         found = rows.join(grouped, on="row", how="left", maintain_order="left")["text"]
@@ -182,25 +181,25 @@ def decoded(encoded: Encoded, dx: pl.Series, procedures: pl.Series) -> pl.DataFr
     )
 
 
-def told(edits: Edits, tables: TableSet) -> pl.DataFrame:
+def describe_changes(edits: CodeChanges, tables: TableSet) -> pl.DataFrame:
     """Return edits as text: `field`, `code_before`, `code_after`; an empty text is no code.
 
     A change of POA names the letters, one of sex or discharge status what it was and became.
     """
-    dx, procedures = texts_by_number(tables)
+    dx, procedures = list_code_texts(tables)
     field = pl.Series(FIELDS).gather(edits.kind)
     texts: dict[str, pl.Series] = {}
     for name, numbers in (("code_before", edits.before), ("code_after", edits.after)):
         found = pl.Series([""]).new_from_index(0, len(edits))
         for kinds, words in (
-            ((Kind.PDX, Kind.SWAP_PDX, Kind.SDX, Kind.ADD_SDX), dx),
-            ((Kind.PROCEDURE, Kind.ADD_PROCEDURE), procedures),
-            ((Kind.POA,), pl.Series(_POA_LETTERS)),
-            ((Kind.SEX,), pl.Series(_SEX_LETTERS)),
+            ((ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX), dx),
+            ((ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE), procedures),
+            ((ChangeKind.POA,), pl.Series(_POA_LETTERS)),
+            ((ChangeKind.SEX,), pl.Series(_SEX_LETTERS)),
         ):
             at = np.flatnonzero(np.isin(edits.kind, kinds))
             found = found.scatter(at, words.gather(numbers[at])) if len(at) else found
-        at = np.flatnonzero(np.isin(edits.kind, (Kind.DISCHARGE_STATUS, Kind.AGE)))
+        at = np.flatnonzero(np.isin(edits.kind, (ChangeKind.DISCHARGE_STATUS, ChangeKind.AGE)))
         found = found.scatter(at, pl.Series(numbers[at]).cast(pl.String)) if len(at) else found
         texts[name] = found
     return pl.DataFrame({"field": field, **texts})
@@ -209,7 +208,9 @@ def told(edits: Edits, tables: TableSet) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _with_pdx(encoded: Encoded, put: tuple[Index, Codes, Codes], swapped: tuple[Index, Codes, Codes]) -> Encoded:
+def _with_pdx(
+    encoded: Encoded, put: tuple[Int64Array, Int32Array, Int32Array], swapped: tuple[Int64Array, Int32Array, Int32Array]
+) -> Encoded:
     pdx, sdx, poa = encoded.pdx.copy(), encoded.sdx.copy(), encoded.poa
     row, place, _ = swapped
     at = encoded.sdx_start[row] + place
@@ -221,7 +222,9 @@ def _with_pdx(encoded: Encoded, put: tuple[Index, Codes, Codes], swapped: tuple[
     return replace(encoded, pdx=pdx, sdx=sdx, poa=poa)
 
 
-def _with_sdx(encoded: Encoded, put: tuple[Index, Codes, Codes], added: tuple[Index, Codes, Codes]) -> Encoded:
+def _with_sdx(
+    encoded: Encoded, put: tuple[Int64Array, Int32Array, Int32Array], added: tuple[Int64Array, Int32Array, Int32Array]
+) -> Encoded:
     row, place, after = put
     at = encoded.sdx_start[row] + place
     sdx, start, poa = _written(encoded.sdx, at, after), encoded.sdx_start, encoded.poa
@@ -234,10 +237,12 @@ def _with_sdx(encoded: Encoded, put: tuple[Index, Codes, Codes], added: tuple[In
         if poa is not None:
             poa = np.insert(poa, start[row + 1], POA_PRESENT)
         sdx, start = _with(sdx, start, row, after)
-    return replace(encoded, sdx=sdx, sdx_start=start, sdx_row=list_owners(start), poa=poa)
+    return replace(encoded, sdx=sdx, sdx_start=start, sdx_row=find_list_owners(start), poa=poa)
 
 
-def _with_procedures(encoded: Encoded, put: tuple[Index, Codes, Codes], added: tuple[Index, Codes, Codes]) -> Encoded:
+def _with_procedures(
+    encoded: Encoded, put: tuple[Int64Array, Int32Array, Int32Array], added: tuple[Int64Array, Int32Array, Int32Array]
+) -> Encoded:
     row, place, after = put
     at = encoded.procedure_start[row] + place
     codes, start = _written(encoded.procedures, at, after), encoded.procedure_start
@@ -247,24 +252,26 @@ def _with_procedures(encoded: Encoded, put: tuple[Index, Codes, Codes], added: t
     row, _, after = added
     if len(row):
         codes, start = _with(codes, start, row, after)
-    return replace(encoded, procedures=codes, procedure_start=start, procedure_row=list_owners(start))
+    return replace(encoded, procedures=codes, procedure_start=start, procedure_row=find_list_owners(start))
 
 
-def _written(values: NDArray[Value], at: Index, after: NDArray[np.integer]) -> NDArray[Value]:
+def _written(values: NDArray[Value], at: Int64Array, after: NDArray[np.integer]) -> NDArray[Value]:
     changed = values.copy()
     changed[at] = after
     return changed
 
 
-def _without(values: Codes, start: Index, gone: Index, rows: Index) -> tuple[Codes, Index, NDArray[np.bool_]]:
+def _without(
+    values: Int32Array, start: Int64Array, gone: Int64Array, rows: Int64Array
+) -> tuple[Int32Array, Int64Array, NDArray[np.bool_]]:
     """Return lists without the positions `gone` (of `rows`), and which positions are left."""
     kept = np.ones(len(values), np.bool_)
     kept[gone] = False
     lengths = np.diff(start) - np.bincount(rows, minlength=len(start) - 1)
-    return values[kept], starts(lengths), kept
+    return values[kept], compute_starts(lengths), kept
 
 
-def _with(values: Codes, start: Index, rows: Index, codes: Codes) -> tuple[Codes, Index]:
+def _with(values: Int32Array, start: Int64Array, rows: Int64Array, codes: Int32Array) -> tuple[Int32Array, Int64Array]:
     """Return lists with one value more at the end for each of `rows`, which ascend and may repeat."""
     lengths = np.diff(start) + np.bincount(rows, minlength=len(start) - 1)
-    return np.insert(values, start[rows + 1], codes), starts(lengths)
+    return np.insert(values, start[rows + 1], codes), compute_starts(lengths)

@@ -2,7 +2,7 @@
 
 What does not change (hospital, charges, length of stay, rates) is prepared once; pricing again is the regulation
 on integers. Stays whose price depends on what their codes say (new technologies, immunotherapy at no cost, COVID-19)
-go through `pay` as any other.
+go through `price` as any other.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded, flat
-from drgsim.numerics.fixed_point import Bools, Ints, rounded, scaled
-from drgsim.pricing.hospital_factors import Terms, terms
-from drgsim.pricing.hospitals import completed
-from drgsim.pricing.ipps import Policy
-from drgsim.pricing.new_technology import Asked, technologies
-from drgsim.pricing.pricer import CHUNK, hospital_rows, pay, price_in_cents
+from drgsim.grouping.encoding import Encoded, flatten_lists
+from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
+from drgsim.numerics.fixed_point import round_digits, to_fixed_point
+from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
+from drgsim.pricing.hospitals import complete_hospitals
+from drgsim.pricing.ipps import YearParameters
+from drgsim.pricing.new_technology import AddOns, find_add_ons
+from drgsim.pricing.pricer import CHUNK, find_hospital_rows, price, price_in_cents
 from drgsim.pricing.pricer_input import (
     DRGS,
     PRICED,
-    as_stays,
-    by_fiscal_year,
-    filled,
-    review_codes,
-    weights_by_drg,
+    derive_review_codes,
+    fill_missing,
+    index_weights_by_drg,
+    split_by_fiscal_year,
+    to_stays,
     with_weights,
 )
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.code_changes import Codes, Edits, Kind, decoded, texts_by_number
-from drgsim.schema import ADMISSIONS, Frame, checked, normalised
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admissions, list_code_texts
+from drgsim.schema import ADMISSIONS, Frame, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.table_set import TableSet
 
@@ -50,17 +51,17 @@ class _Part:
     """The admissions of one fiscal year: where they stand in it (-1 elsewhere) and what their price is made of."""
 
     rates: Rates
-    policy: Policy
-    hospitals: Terms | None
-    place: Ints
-    hospital: Ints
+    policy: YearParameters
+    hospitals: HospitalFactors | None
+    place: Int64Array
+    hospital: Int64Array
     columns: dict[str, NDArray[Any]]
     by_drg: dict[str, NDArray[Any]]
     review_by_status: NDArray[np.uint8]
-    weight4: Ints
-    asked: Asked
+    weight4: Int64Array
+    asked: AddOns
     """New technologies the admissions ask for as they are."""
-    by_text: Bools
+    by_text: BoolArray
     """DRGs whose price depends on the codes' text."""
 
 
@@ -76,17 +77,17 @@ class Repricer:
             the price depends on, has a number of its own; usually the very object they were priced from.
     """
 
-    cents: Ints
-    weight4: Ints
+    cents: Int64Array
+    weight4: Int64Array
     priced_by: str
     texted: Encoded = field(repr=False)
     _admissions: pl.DataFrame = field(repr=False)
     _hospitals: pl.DataFrame | None = field(repr=False)
     _texts: tuple[pl.Series, pl.Series] = field(repr=False)
     _parts: tuple[_Part, ...] = field(repr=False)
-    _listed: tuple[Bools, Bools] = field(repr=False)
-    _may_ask: Bools = field(repr=False)
-    _decides: Bools = field(repr=False)
+    _listed: tuple[BoolArray, BoolArray] = field(repr=False)
+    _may_ask: BoolArray = field(repr=False)
+    _decides: BoolArray = field(repr=False)
     _states_review: bool = field(repr=False)
     _has_other_texts: bool = field(repr=False)
 
@@ -102,17 +103,17 @@ class Repricer:
         """Price grouped admissions.
 
         Args:
-            grouped: (n,) as `pay` takes them; only `drg` is needed where `hospitals` is None.
+            grouped: (n,) as `price` takes them; only `drg` is needed where `hospitals` is None.
             encoded: (n,) the same admissions as integers.
             hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
             rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
             tables: the grouper version of the admissions.
 
         Raises:
-            SchemaError, InputError, MissingRateError: as `pay`.
+            SchemaError, InputError, MissingRateError: as `price`.
         """
         parts = []
-        for one, rows in () if rates is None else by_fiscal_year(grouped, rates):
+        for one, rows in () if rates is None else split_by_fiscal_year(grouped, rates):
             some = grouped[rows]
             place = np.full(len(grouped), -1, np.int64)
             place[rows] = np.arange(len(some))
@@ -123,11 +124,11 @@ class Repricer:
         elif hospitals is None:
             cents, by = _weighted(grouped, rates), "weight times a base rate"
         else:
-            cents = scaled(pay(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
+            cents = to_fixed_point(price(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
             by = "IPPS components"
-        texts, texted = texts_by_number(tables), encoded
+        texts, texted = list_code_texts(tables), encoded
         if parts and hospitals is not None:
-            texts, texted = _texted(checked(grouped, _CODES), encoded, texts, parts)
+            texts, texted = _texted(check_frame(grouped, _CODES), encoded, texts, parts)
         listed = _listed(texts[0], "diagnosis", parts), _listed(texts[1], "procedure", parts)
         may_ask = np.zeros(len(grouped), np.bool_)
         may_ask[encoded.procedure_row[listed[1][texted.procedures]]] = True
@@ -149,7 +150,7 @@ class Repricer:
         made.weight4[:] = made.weights4(np.arange(len(grouped)), grouped["drg"].to_numpy())
         return made
 
-    def weights4(self, rows: Ints, drg: NDArray[np.integer]) -> Ints:
+    def weights4(self, rows: Int64Array, drg: NDArray[np.integer]) -> Int64Array:
         """Return the relative weight of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where there is none."""
         found = np.zeros(len(rows), np.int64)
         for part in self._parts:
@@ -157,12 +158,12 @@ class Repricer:
             found[here] = part.weight4[np.minimum(drg[here], DRGS - 1)]
         return found
 
-    def asks_otherwise(self, edits: Edits) -> Bools:
+    def asks_otherwise(self, edits: CodeChanges) -> BoolArray:
         """Return which edits may change the price whatever the DRG: technologies, factors by diagnosis, (k,)."""
-        procedures = np.isin(edits.kind, (Kind.PROCEDURE, Kind.ADD_PROCEDURE))
-        diagnoses = np.isin(edits.kind, (Kind.PDX, Kind.SWAP_PDX, Kind.SDX, Kind.ADD_SDX))
+        procedures = np.isin(edits.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
+        diagnoses = np.isin(edits.kind, (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
         before, after = self._told_apart(edits) if self._has_other_texts else (edits.before, edits.after)
-        found: Bools = np.zeros(len(edits), np.bool_)
+        found: BoolArray = np.zeros(len(edits), np.bool_)
         for listed, of_kind in zip(self._listed, (diagnoses & self._may_ask[edits.row], procedures), strict=True):
             which = np.flatnonzero(of_kind)
             found[which] = listed[before[which]] | listed[after[which]]
@@ -170,33 +171,33 @@ class Repricer:
         found[which] |= self._decides[before[which]] | self._decides[after[which]]
         return found
 
-    def _told_apart(self, edits: Edits) -> tuple[Codes, Codes]:
+    def _told_apart(self, edits: CodeChanges) -> tuple[Int32Array, Int32Array]:
         """Return the code before and after each edit, texts that are no codes told apart."""
         before, after, own = edits.before.copy(), edits.after.copy(), self.texted
         for kind, codes, start in (
-            (Kind.SDX, own.sdx, own.sdx_start),
-            (Kind.PROCEDURE, own.procedures, own.procedure_start),
+            (ChangeKind.SDX, own.sdx, own.sdx_start),
+            (ChangeKind.PROCEDURE, own.procedures, own.procedure_start),
         ):
             which = np.flatnonzero(edits.kind == kind)
             before[which] = codes[start[edits.row[which]] + edits.place[which]]
-        which = np.flatnonzero((edits.kind == Kind.PDX) | (edits.kind == Kind.SWAP_PDX))
+        which = np.flatnonzero((edits.kind == ChangeKind.PDX) | (edits.kind == ChangeKind.SWAP_PDX))
         before[which] = own.pdx[edits.row[which]]
-        which = np.flatnonzero(edits.kind == Kind.SWAP_PDX)
+        which = np.flatnonzero(edits.kind == ChangeKind.SWAP_PDX)
         after[which] = own.sdx[own.sdx_start[edits.row[which]] + edits.place[which]]
         return before, after
 
-    def needs_text(self, rows: Ints, drg: NDArray[np.integer]) -> Bools:
+    def needs_text(self, rows: Int64Array, drg: NDArray[np.integer]) -> BoolArray:
         """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
 
         What the text says of the price may count in the DRG they leave and not in the one they come to.
         """
-        found: Bools = np.zeros(len(rows), np.bool_)
+        found: BoolArray = np.zeros(len(rows), np.bool_)
         was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
         for part in self._parts:
             found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
         return found
 
-    def again(self, rows: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Ints:
+    def again(self, rows: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Int64Array:
         """Return the payment of admissions under another DRG or discharge status, codes being as good as the same.
 
         Args:
@@ -218,8 +219,8 @@ class Repricer:
                 cents[at] = _priced(part, part.place[rows[at]], drg[at], None if self._states_review else status[at])
         return cents
 
-    def in_full(self, rows: Ints, drg: NDArray[np.integer], changed: Encoded) -> Ints:
-        """Return the payment of admissions from their codes' text, as `pay` does; arguments as in `again`.
+    def in_full(self, rows: Int64Array, drg: NDArray[np.integer], changed: Encoded) -> Int64Array:
+        """Return the payment of admissions from their codes' text, as `price` does; arguments as in `again`.
 
         Args:
             rows, drg: as in `again`.
@@ -230,16 +231,16 @@ class Repricer:
         frame = self._admissions[rows].with_columns(
             pl.Series("drg", drg),
             pl.Series("discharge_status", changed.discharge_status),
-            *decoded(changed, *self._texts).get_columns(),
+            *decode_admissions(changed, *self._texts).get_columns(),
         )
         cents = np.zeros(len(rows), np.int64)
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             if len(here) and part.hospitals is not None:
-                stays = as_stays(frame[here], part.rates)
+                stays = to_stays(frame[here], part.rates)
                 hospital = part.hospital[part.place[rows[here]]]
-                own, asked = part.hospitals.of(hospital, reported=False), technologies(stays, part.rates)
-                columns = filled(stays.drop("pdx", "sdx", "procedures", strict=False))
+                own, asked = part.hospitals.of(hospital, reported=False), find_add_ons(stays, part.rates)
+                columns = fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False))
                 cents[here] = price_in_cents(columns, own, asked, hospital < 0, part.policy)
         return cents
 
@@ -256,15 +257,15 @@ def base_rate_usd(rates: Rates) -> float:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _part(some: pl.DataFrame, place: Ints, hospitals: pl.DataFrame | None, rates: Rates) -> _Part:
-    weight = weights_by_drg(rates)["weight"]
-    weight4 = scaled(np.nan_to_num(weight), 4)
+def _part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None, rates: Rates) -> _Part:
+    weight = index_weights_by_drg(rates)["weight"]
+    weight4 = to_fixed_point(np.nan_to_num(weight), 4)
     nothing = np.zeros(0, np.int64)
     by_text = np.zeros(DRGS, np.bool_)
     if hospitals is None:
-        asked, by_status = Asked(nothing, nothing, nothing, nothing), nothing.astype(np.uint8)
-        return _Part(rates, Policy.of(rates), None, place, nothing, {}, {}, by_status, weight4, asked, by_text)
-    stays, own = as_stays(some, rates), completed(hospitals, rates)
+        asked, by_status = AddOns(nothing, nothing, nothing, nothing), nothing.astype(np.uint8)
+        return _Part(rates, YearParameters.of(rates), None, place, nothing, {}, {}, by_status, weight4, asked, by_text)
+    stays, own = to_stays(some, rates), complete_hospitals(hospitals, rates)
     table = rates.weights
     by_drg: dict[str, NDArray[Any]] = {}
     for name in _BY_DRG:
@@ -275,23 +276,23 @@ def _part(some: pl.DataFrame, place: Ints, hospitals: pl.DataFrame | None, rates
     by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
     # Codes decide for every stay where a COVID-19 factor is in force, and add-ons that are given are lists.
     by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
-    statuses = review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
+    statuses = derive_review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
     return _Part(
         rates=rates,
-        policy=Policy.of(rates),
-        hospitals=terms(own, rates),
+        policy=YearParameters.of(rates),
+        hospitals=compute_hospital_factors(own, rates),
         place=place,
-        hospital=hospital_rows(stays, own),
-        columns=filled(stays.drop("pdx", "sdx", "procedures", strict=False)),
+        hospital=find_hospital_rows(stays, own),
+        columns=fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False)),
         by_drg=by_drg,
         review_by_status=statuses,
         weight4=weight4,
-        asked=technologies(stays, rates),
+        asked=find_add_ons(stays, rates),
         by_text=by_text,
     )
 
 
-def _priced(part: _Part, place: Ints, drg: NDArray[np.integer], status: NDArray[np.uint16] | None) -> Ints:
+def _priced(part: _Part, place: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16] | None) -> Int64Array:
     assert part.hospitals is not None
     drg = np.minimum(drg, DRGS - 1)
     columns = {name: values[place] for name, values in part.columns.items()}
@@ -303,16 +304,16 @@ def _priced(part: _Part, place: Ints, drg: NDArray[np.integer], status: NDArray[
     return price_in_cents(columns, own, part.asked.taken(place), hospital < 0, part.policy)
 
 
-def _weighted(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Ints:
-    weight4 = scaled(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
+def _weighted(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
+    weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
     cents = np.zeros(len(grouped), np.int64)
-    for one, rows in by_fiscal_year(grouped, rates):
+    for one, rows in split_by_fiscal_year(grouped, rates):
         cents[rows] = _by_base_rate(weight4[rows], one)
     return cents
 
 
-def _by_base_rate(weight4: Ints, rates: Rates) -> Ints:
-    return rounded(weight4 * int(scaled([base_rate_usd(rates)], 2)[0]), 4)
+def _by_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
+    return round_digits(weight4 * int(to_fixed_point([base_rate_usd(rates)], 2)[0]), 4)
 
 
 def _texted(
@@ -323,7 +324,7 @@ def _texted(
     for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
         numbers = getattr(encoded, name)
         strange = np.flatnonzero(numbers == UNKNOWN_CODE)
-        own = normalised((frame[name] if name == "pdx" else flat(frame[name])).gather(strange))
+        own = normalise_codes((frame[name] if name == "pdx" else flatten_lists(frame[name])).gather(strange))
         read = np.flatnonzero(_listed(own, kind, parts) | (_deciding(own, parts) & (kind == "diagnosis")))
         if len(read):
             numbers = numbers.copy()
@@ -333,7 +334,7 @@ def _texted(
     return (by_kind["diagnosis"], by_kind["procedure"]), replace(encoded, **numbered) if numbered else encoded
 
 
-def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> Bools:
+def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> BoolArray:
     """Return which texts some new technology looks at, (k,); a code that ends in * is a prefix."""
     found = pl.repeat(value=False, n=len(texts), eager=True)
     for codes in (part.rates.technology_codes for part in parts):
@@ -345,7 +346,7 @@ def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> Bools:
     return found.to_numpy()
 
 
-def _deciding(texts: pl.Series, parts: Sequence[_Part]) -> Bools:
+def _deciding(texts: pl.Series, parts: Sequence[_Part]) -> BoolArray:
     """Return which diagnoses decide a factor of the price by themselves, (k,)."""
     codes: list[object] = []
     for rates in (part.rates for part in parts):

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.code_attributes import Attributes, Diagnoses
 from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
-from drgsim.grouping.hac import hac_rules
+from drgsim.grouping.hac import compile_hac_rules
 from drgsim.grouping.rulebook import PRE_MDC
-from drgsim.numerics.segments import Index, Words, or_into
-from drgsim.rebilling.code_changes import Edits, Kind
+from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
+from drgsim.numerics.segments import or_into
+from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 
-Bools = NDArray[np.bool_]
 _ENOUGH = 255
 LOUD = 255
 """Stands for a code that a formula looks at, see `Sight.shown`."""
@@ -32,7 +32,7 @@ HIDDEN, UNSEEN, SEVERITY, SEEN = range(4)
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Visibility:
     """What decides whether an edit of a code can be seen, admissions (n,) and their secondary diagnoses (k,).
 
     `settled` admissions have nothing that looks at codes one by one: they are grouped without error, have no
@@ -44,20 +44,20 @@ class Sight:
     at an operand of it; `has_twin` says whether another of its admission has the very same severity.
     """
 
-    settled: Bools
-    company: Bools
-    counted: Bools
+    settled: BoolArray
+    company: BoolArray
+    counted: BoolArray
     mdc: NDArray[np.uint8]
-    names: Words
-    severity: Words
+    names: UInt64Array
+    severity: UInt64Array
     lasting: NDArray[np.uint8]
     shown: NDArray[np.uint8]
-    has_twin: Bools
+    has_twin: BoolArray
     _encoded: Encoded = field(repr=False)
     _rules: Attributes = field(repr=False)
 
     @classmethod
-    def of(cls, encoded: Encoded, grouped: Bools, rules: Attributes) -> Sight:
+    def of(cls, encoded: Encoded, grouped: BoolArray, rules: Attributes) -> Visibility:
         """Look at admissions once.
 
         Args:
@@ -89,16 +89,16 @@ class Sight:
             _rules=rules,
         )
 
-    def of_edits(self, edits: Edits) -> tuple[NDArray[np.uint8], Words]:
+    def of_edits(self, edits: CodeChanges) -> tuple[NDArray[np.uint8], UInt64Array]:
         """Return what is seen of each edit, made alone, and the severity it leaves, (k,) each.
 
         The severity (a severity word) holds where nothing more than it is seen.
         """
         seen, severity = np.full(len(edits), SEEN, np.uint8), self.severity[edits.row]
-        of_sdx = (edits.kind == Kind.SDX) | (edits.kind == Kind.ADD_SDX)
-        of_procedure = (edits.kind == Kind.PROCEDURE) | (edits.kind == Kind.ADD_PROCEDURE)
+        of_sdx = (edits.kind == ChangeKind.SDX) | (edits.kind == ChangeKind.ADD_SDX)
+        of_procedure = (edits.kind == ChangeKind.PROCEDURE) | (edits.kind == ChangeKind.ADD_PROCEDURE)
         settled = self.settled[edits.row]
-        counts = self.counted[edits.row] & ((edits.kind == Kind.ADD_SDX) | (edits.after == 0))
+        counts = self.counted[edits.row] & ((edits.kind == ChangeKind.ADD_SDX) | (edits.after == 0))
         for of_kind, is_hidden in (
             (of_procedure, self._is_silent_procedure),
             (of_sdx & ~settled & ~counts, self._is_bare),
@@ -110,10 +110,10 @@ class Sight:
         self._weigh(edits, np.flatnonzero(of_sdx & settled), seen, severity)
         return seen, severity
 
-    def _weigh(self, edits: Edits, which: Index, seen: NDArray[np.uint8], severity: Words) -> None:
+    def _weigh(self, edits: CodeChanges, which: Int64Array, seen: NDArray[np.uint8], severity: UInt64Array) -> None:
         """Tell edits of secondary diagnoses on settled admissions by the severity that goes and comes."""
         row, after = edits.row[which], edits.after[which]
-        own = np.flatnonzero(edits.kind[which] == Kind.SDX)
+        own = np.flatnonzero(edits.kind[which] == ChangeKind.SDX)
         position, shown = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint8)
         position[own] = self._encoded.sdx_start[row[own]] + edits.place[which[own]]
         shown[own] = self.shown[position[own]]
@@ -134,7 +134,7 @@ class Sight:
         seen[which] = np.where(hidden, HIDDEN, np.where((left == severity[which]) | others, UNSEEN, SEVERITY))
         severity[which] = left
 
-    def _told(self, row: Index, codes: NDArray[np.int32]) -> tuple[Bools, Words]:
+    def _told(self, row: Int64Array, codes: NDArray[np.int32]) -> tuple[BoolArray, UInt64Array]:
         """Return which diagnoses are silent, and the severity bits they bring; no code is silent and brings none."""
         silent, bits = np.ones(len(row), np.bool_), np.zeros(len(row), np.uint64)
         some = np.flatnonzero(codes)
@@ -143,56 +143,56 @@ class Sight:
         bits[some] = _effective(self._encoded, self._rules, row, codes)
         return silent, bits
 
-    def _is_silent(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+    def _is_silent(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
         """Return which diagnoses carry no operand that the formulas searched for their admission look at."""
         diagnoses = self._rules.diagnoses
-        silent: Bools = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.names[row]) == 0
+        silent: BoolArray = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.names[row]) == 0
         return silent
 
-    def _is_bare(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+    def _is_bare(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
         """Return which diagnoses show nothing to any formula, nor spoil the company of their admission's PDX."""
         diagnoses = self._rules.diagnoses
         spoils = self.company[row] & diagnoses.valid[codes] & ~diagnoses.incident[codes]
-        bare: Bools = (diagnoses.kind[codes] == 0) & ~spoils
+        bare: BoolArray = (diagnoses.kind[codes] == 0) & ~spoils
         return bare
 
-    def _is_silent_procedure(self, row: Index, codes: NDArray[np.int32]) -> Bools:
+    def _is_silent_procedure(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
         """Return which procedures show nothing, alone or together, to the formulas searched for their admission."""
         procedures = self._rules.procedures
         sets = procedures.operand_set[codes]
         shows = (procedures.claim[sets] & self.names[row]) | procedures.seen(self.mdc[row], sets)
         of_conditions, elsewhere = _seen_beyond(self._rules)
-        silent: Bools = (shows == 0) & ~elsewhere[codes] & (self.settled[row] | ~of_conditions[codes])
+        silent: BoolArray = (shows == 0) & ~elsewhere[codes] & (self.settled[row] | ~of_conditions[codes])
         return silent
 
 
 @lru_cache(maxsize=16)
-def _seen_beyond(rules: Attributes) -> tuple[Bools, Bools]:
+def _seen_beyond(rules: Attributes) -> tuple[BoolArray, BoolArray]:
     """Return what sees procedures beside pre-MDC and the MDC of the PDX, by codebook number.
 
     First, formulas of hospital-acquired conditions; second, MDCs that rows reroute to, and other procedures that
     one means something with.
     """
     procedures, book = rules.procedures, rules.rulebook
-    of_conditions = hac_rules(rules).procedure_word > 0
+    of_conditions = compile_hac_rules(rules).procedure_word > 0
     rerouted = procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
     elsewhere = np.bitwise_or.reduce(rerouted, axis=0) > 0
     sets = procedures.operand_set
     return of_conditions[sets], elsewhere[sets] | (procedures.part > 0)
 
 
-def _may_be_acquired(encoded: Encoded, rules: Attributes) -> Bools:
+def _may_be_acquired(encoded: Encoded, rules: Attributes) -> BoolArray:
     """Return which admissions have a code of a hospital-acquired condition that was not present on admission."""
     acquired = rules.diagnoses.kind_hac[rules.diagnoses.kind[encoded.sdx]]
     if encoded.poa is not None:
         acquired &= encoded.poa != POA_PRESENT
-    found: Bools = np.zeros(len(encoded), np.bool_)
+    found: BoolArray = np.zeros(len(encoded), np.bool_)
     found[encoded.sdx_row[acquired]] = True
     found &= encoded.hospital_status != HOSPITAL_STATUS["EXEMPT"]
     return found
 
 
-def _searched_names(rules: Attributes) -> Words:
+def _searched_names(rules: Attributes) -> UInt64Array:
     """Return, for each class of principal diagnosis, the claim bits that any list it may be searched in looks at."""
     book = rules.rulebook
     regions = np.uint64(book.trauma_mask)  # what multiple trauma is told from
@@ -203,7 +203,7 @@ def _searched_names(rules: Attributes) -> Words:
     return np.asarray(words, np.uint64)
 
 
-def _effective(encoded: Encoded, rules: Attributes, row: Index, codes: NDArray[np.int32]) -> Words:
+def _effective(encoded: Encoded, rules: Attributes, row: Int64Array, codes: NDArray[np.int32]) -> UInt64Array:
     """Return the severity bits of codes on admissions, 0 where the PDX or death excludes them."""
     diagnoses = rules.diagnoses
     bits = diagnoses.kind_severity[diagnoses.kind[codes]]
@@ -215,7 +215,9 @@ def _effective(encoded: Encoded, rules: Attributes, row: Index, codes: NDArray[n
     return bits
 
 
-def _shown(encoded: Encoded, names: Words, severe: Index, bits: Words, diagnoses: Diagnoses) -> NDArray[np.uint8]:
+def _shown(
+    encoded: Encoded, names: UInt64Array, severe: Int64Array, bits: UInt64Array, diagnoses: Diagnoses
+) -> NDArray[np.uint8]:
     """Return `Sight.shown` of the secondary diagnoses, of which `severe` have severity `bits`."""
     shown = np.zeros(len(encoded.sdx), np.uint8)
     some = np.flatnonzero(bits)
@@ -226,7 +228,7 @@ def _shown(encoded: Encoded, names: Words, severe: Index, bits: Words, diagnoses
     return shown
 
 
-def _twins(count: int, severe: Index, row: Index, bits: Words) -> Bools:
+def _twins(count: int, severe: Int64Array, row: Int64Array, bits: UInt64Array) -> BoolArray:
     """Return which codes share their severity bits with another code of the admission, (count,)."""
     some = np.flatnonzero(bits)
     key = row[some] * 64 + _place(bits[some])
@@ -238,6 +240,6 @@ def _twins(count: int, severe: Index, row: Index, bits: Words) -> Bools:
     return found
 
 
-def _place(bits: Words) -> NDArray[np.uint8]:
+def _place(bits: UInt64Array) -> NDArray[np.uint8]:
     """Return the place of the one bit set in each word."""
     return np.asarray(np.bitwise_count(bits - np.uint64(1)))

@@ -1,4 +1,4 @@
-"""From published facts to the project's own tables: `build(source, folder)`.
+"""From published facts to the project's own tables: `build_grouper_tables(source, folder)`.
 
 A contributor runs `python -m drgsim.releases.build_grouper SOURCE FOLDER` when CMS publishes a release; the tables and
 their manifest entries are rewritten, and the difference is read with `git diff`. SOURCE is a folder of
@@ -59,7 +59,7 @@ RETURN_CODES = {
 }
 
 
-def build(source: Path, folder: Path) -> None:
+def build_grouper_tables(source: Path, folder: Path) -> None:
     """Write the grouper tables of every version in `source` and their manifest entries into `folder`.
 
     Args:
@@ -76,7 +76,7 @@ def build(source: Path, folder: Path) -> None:
         "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
         "msdrg/exclusion_groups.csv": _exclusion_groups(source),
         "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
-        "msdrg/discharge_statuses.csv": discharge_statuses(),
+        "msdrg/discharge_statuses.csv": list_discharge_statuses(),
         "msdrg/formulas.csv": _formulas(source),
         "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
         "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
@@ -85,10 +85,12 @@ def build(source: Path, folder: Path) -> None:
         "icd10cm/descriptions.csv": _descriptions(source),
     }
     sources = {name: CODE_SET if name.startswith("icd10cm/") else DEFINITIONS for name in tables}
-    write(folder, tables, VERSIONS, sources)
+    write_tables(folder, tables, VERSIONS, sources)
 
 
-def write(folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]) -> None:
+def write_tables(
+    folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]
+) -> None:
     """Write tables into a folder and rewrite their entries, and those of the versions, in its manifest.
 
     Args:
@@ -186,10 +188,10 @@ def _procedures(source: Path) -> pl.DataFrame:
 def _clusters(source: Path) -> pl.DataFrame:
     choices = _by_version(_read(source, "clusters.csv"))
     operands = _by_version(_procedure_operands(source))
-    return to_ranges(whole_clusters(choices, operands), ("cluster",))
+    return to_ranges(join_clusters(choices, operands), ("cluster",))
 
 
-def whole_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame:
+def join_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame:
     """One row a cluster and `place`: its choices joined by ' + ', the codes of a choice by blanks, its operands."""
     clusters = (
         choices.sort("cluster", "place", pl.col("choice").cast(pl.Int64))
@@ -213,10 +215,10 @@ def _formulas(source: Path) -> pl.DataFrame:
         right_on="version",
         maintain_order="left",
     )
-    return to_ranges(decisive(rows), ("mdc", "order"))
+    return to_ranges(select_decisive(rows), ("mdc", "order"))
 
 
-def decisive(rows: pl.DataFrame) -> pl.DataFrame:
+def select_decisive(rows: pl.DataFrame) -> pl.DataFrame:
     """Every formula row that can end the search of an MDC, in search order; rows that cannot are left out."""
     plain = pl.col("formula").str.strip_chars()
     code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
@@ -236,7 +238,7 @@ def decisive(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
+def list_discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
     """Every valid status of all versions; no published table of CMS's lists them."""
     rows = sorted(DISCHARGE_STATUSES.items())
     return pl.DataFrame(
@@ -273,4 +275,4 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], ve
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    build_grouper_tables(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,7 +2,7 @@
 
     python -c "from drgsim.releases.build_payment import build; build('path/to/published', 'grouper_tables')"
 
-`build` writes `weights/`, `wage_index/`, `new_technology/` and `examples/`, lists them and `rates/*.toml`
+`build_payment_tables` writes `weights/`, `wage_index/`, `new_technology/` and `examples/`, lists them and `rates/*.toml`
 in the manifest and seals it. The published files are read only here; what the project ships are their facts.
 """
 
@@ -46,7 +46,7 @@ _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
 }
 
 
-def build(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
+def build_payment_tables(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
     """Write every payment table of a folder of published tables, then list and seal them.
 
     Args:
@@ -59,21 +59,21 @@ def build(published: str | os.PathLike[str], folder: str | os.PathLike[str] | No
     """
     source, root = Path(published), table_folder(folder)
     for path in sorted(source.glob("msdrg_table5_fy*.csv")):
-        _write(root, f"weights/{_year(path)}.csv", weights(path))
+        _write(root, f"weights/{_year(path)}.csv", build_weights(path))
     for path in sorted(source.glob("cbsa_wage_index_fy*.csv")):
-        _write(root, f"wage_index/{_year(path)}.csv", wage_index(path))
+        _write(root, f"wage_index/{_year(path)}.csv", build_wage_index(path))
     for path in sorted(source.glob("ntap_codes_fy*.csv")):
         year = _year(path)
-        technologies, codes, rules = new_technology(source / f"ntap_{year}.csv", path)
+        technologies, codes, rules = build_new_technology(source / f"ntap_{year}.csv", path)
         _write(root, f"new_technology/{year}.csv", technologies)
         _write(root, f"new_technology/{year}_codes.csv", codes)
         _write(root, f"new_technology/{year}_rules.csv", rules)
     for path in sorted(source.glob("cms_impact_file_fy*.csv")):
-        _write(root, f"examples/hospitals_{_year(path)}.csv", impact_hospitals(path))
+        _write(root, f"examples/hospitals_{_year(path)}.csv", read_impact_hospitals(path))
     list_in_manifest(root)
 
 
-def weights(path: Path) -> pl.DataFrame:
+def build_weights(path: Path) -> pl.DataFrame:
     """Table 5 of one year. A DRG without a weight gets 0, which pays nothing."""
     table = _read(path, ("drg", "weight", "gmlos", "amlos", "post_acute", "special_pay"))
     return table.select(
@@ -86,7 +86,7 @@ def weights(path: Path) -> pl.DataFrame:
     ).sort("drg")
 
 
-def wage_index(path: Path) -> pl.DataFrame:
+def build_wage_index(path: Path) -> pl.DataFrame:
     """Wage index by CBSA (two digits: the rural area of a state), after the rural and imputed floors."""
     table = _read(path, ("cbsa", "geographic_wage_index", "reclassified_wage_index"))
     floors = [name for name in table.columns if name.endswith("_floor_wage_index")]
@@ -98,7 +98,7 @@ def wage_index(path: Path) -> pl.DataFrame:
     ).sort("cbsa")
 
 
-def new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """New technologies, the codes of their groups, and which groups together pay one.
 
     Where a published group holds procedures and diagnoses, one of each is needed: here these are two groups,
@@ -147,7 +147,7 @@ def new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFra
     return technologies, own_codes, pl.DataFrame(rules, schema=schema)
 
 
-def impact_hospitals(path: Path) -> pl.DataFrame:
+def read_impact_hospitals(path: Path) -> pl.DataFrame:
     """Hospitals of CMS's Impact File as a HOSPITALS frame.
 
     The file prints no SSI ratio and Medicaid ratio, only their sum: it stands as the Medicaid ratio.

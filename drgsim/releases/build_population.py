@@ -1,4 +1,4 @@
-"""National facts to the project's population tables: `build(stats, weights, elixhauser, folder)`.
+"""National facts to the project's population tables: `build_population_tables(stats, weights, elixhauser, folder)`.
 
 A contributor runs `python -m drgsim.releases.build_population STATS WEIGHTS ELIXHAUSER FOLDER` when CMS publishes a
 year of inpatient volumes. STATS is the national table of discharges by MS-DRG, WEIGHTS a folder with Table 5
@@ -19,9 +19,9 @@ import polars as pl
 from drgsim.exceptions import TableError
 from drgsim.synthetic.population import Population
 from drgsim.synthetic.template_solver import Solver
-from drgsim.synthetic.templates import destinations
+from drgsim.synthetic.templates import find_destinations
 from drgsim.tables.manifest import MANIFEST
-from drgsim.tables.national_facts import facts
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet, versions
 
 _ENTRY = re.compile(r'\[files\."population/.*\n(?:\w+ = .*\n)*\n*')
@@ -62,29 +62,29 @@ NEARLY_NEVER = {14: 30.0, 15: 2.0}
 """Discharges assumed by MDC where Medicare hardly has the patients (childbirth, newborns)."""
 
 
-def build(stats: Path, weights: Path, elixhauser: Path, folder: Path) -> None:
+def build_population_tables(stats: Path, weights: Path, elixhauser: Path, folder: Path) -> None:
     """Write `population/drgs.csv` and `population/elixhauser.csv` and the manifest entries of all of them.
 
     Raises:
         TableError: a source is missing or lacks a column.
     """
     home = folder / "population"
-    drgs(stats, weights, folder).write_csv(home / "drgs.csv", float_precision=4)
+    build_drgs(stats, weights, folder).write_csv(home / "drgs.csv", float_precision=4)
     _read(elixhauser).rename({"icd10cm": "code", "elixhauser": "groups"}).sort("code").write_csv(
         home / "elixhauser.csv"
     )
-    seal(folder)
-    bridges(folder).write_csv(home / "bridges.csv", float_precision=5)
-    seal(folder)
+    seal_population(folder)
+    find_bridges(folder).write_csv(home / "bridges.csv", float_precision=5)
+    seal_population(folder)
 
 
-def bridges(folder: Path) -> pl.DataFrame:
+def find_bridges(folder: Path) -> pl.DataFrame:
     """Return where the cases of a published DRG group in every version that does not have it.
 
     The cores of the DRG, solved in the nearest version that has it, are grouped by the other version, beside
     each comorbidity level that leads to the DRG; the share of a target DRG is its share of them.
     """
-    known = facts("drgs", folder).filter(pl.col("basis") == "CY2023")["drg"].to_list()
+    known = read_facts("drgs", folder).filter(pl.col("basis") == "CY2023")["drg"].to_list()
     population = Population.load("medicare_ffs", folder=folder)
     every = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
     names = list(every)
@@ -96,14 +96,14 @@ def bridges(folder: Path) -> pl.DataFrame:
             having = [at for at, name in enumerate(names) if drg in reach[name]]
             nearest = names[min(having, key=lambda at: abs(at - place))]
             solver = solvers.setdefault(nearest, Solver(every[nearest], population))
-            found = destinations(solver.cores(drg, 0.0), every[nearest], tables)
+            found = find_destinations(solver.cores(drg, 0.0), every[nearest], tables)
             rows += [(version, drg, to, share) for to, share in found.items() if share >= SMALLEST_SHARE]
     schema = {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     return table.with_columns(pl.col("share") / pl.col("share").sum().over("version", "from_drg"))
 
 
-def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
+def build_drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
     """Return one row for every DRG of every version: volume, weight, length of stay and post-acute flag."""
     published = _read(stats).select(
         pl.col("drg_cd").cast(pl.UInt16).alias("drg"),
@@ -149,7 +149,7 @@ def drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
     )
 
 
-def seal(folder: Path) -> None:
+def seal_population(folder: Path) -> None:
     """Rewrite the manifest's entries of population files, where they stand: checksum, rows, source, licence."""
     lines = []
     for path in sorted((folder / "population").iterdir()):
@@ -180,11 +180,11 @@ def _read(path: Path) -> pl.DataFrame:
     return pl.read_csv(path, infer_schema=False)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run `build` from the command line: STATS WEIGHTS ELIXHAUSER FOLDER."""
+def build_from_command_line(arguments: Sequence[str]) -> None:
+    """Run `build_population_tables` from the command line: STATS WEIGHTS ELIXHAUSER FOLDER."""
     stats, weights, elixhauser, folder = map(Path, arguments)
-    build(stats, weights, elixhauser, folder)
+    build_population_tables(stats, weights, elixhauser, folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    build_from_command_line(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The data file of a CMS grouper release, decoded: `release_facts(content)`.
+"""The data file of a CMS grouper release, decoded: `read_release_facts(content)`.
 
 The file is one Protocol Buffers message; `_ROOT` is its layout. Every fact stands in it once with the versions it
 holds in, and comes out as a row for each of them.
@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError
-from drgsim.releases.protobuf_wire import INT, TEXT, Field, Message, decoded
+from drgsim.releases.protobuf_wire import INT, TEXT, Field, Message, decode_message
 
 _VERSIONS = Field("versions", INT, many=True)
 _SEVERITIES = ("MCC", "CC", "NONE")
@@ -103,7 +103,7 @@ class ReleaseFacts:
     hac_titles: pl.DataFrame
 
 
-def release_facts(content: bytes, *, ignore_unknown_fields: bool = False) -> ReleaseFacts:
+def read_release_facts(content: bytes, *, ignore_unknown_fields: bool = False) -> ReleaseFacts:
     """Return the facts of a release's data file. Source: layout of CMS grouper release 43.1.
 
     Args:
@@ -114,12 +114,12 @@ def release_facts(content: bytes, *, ignore_unknown_fields: bool = False) -> Rel
         TableError: the data are cut off or malformed, refer to a list of names that is not there, or hold
             fields that are not known, which may carry logic.
 
-    >>> release_facts(b"")
+    >>> read_release_facts(b"")
     Traceback (most recent call last):
     drgsim.exceptions.TableError: a release without diagnoses.
     """
     unknown: Counter[str] = Counter()
-    root = decoded(content, _ROOT, unknown)
+    root = decode_message(content, _ROOT, unknown)
     if unknown and not ignore_unknown_fields:
         shown = ", ".join(f"{name} ({count})" for name, count in unknown.most_common(5))
         raise TableError(

@@ -19,13 +19,13 @@ from drgsim.exceptions import InputError, TableError
 from drgsim.releases.build_grouper import (
     VERSIONS,
     Versions,
-    decisive,
-    discharge_statuses,
+    join_clusters,
+    list_discharge_statuses,
+    select_decisive,
     to_ranges,
-    whole_clusters,
-    write,
+    write_tables,
 )
-from drgsim.releases.cms_data_file import ReleaseFacts, release_facts
+from drgsim.releases.cms_data_file import ReleaseFacts, read_release_facts
 from drgsim.tables.manifest import table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -76,9 +76,9 @@ def import_release(
     source, target, root = Path(path), Path(folder), table_folder(base)
     if target.exists():
         raise InputError(f"{target}: exists already; name a folder to create.")
-    content = release_content(source)
+    content = read_release_content(source)
     try:
-        facts = release_facts(content, ignore_unknown_fields=ignore_unknown_fields)
+        facts = read_release_facts(content, ignore_unknown_fields=ignore_unknown_fields)
     except TableError as error:
         raise TableError(f"{source}: {error}") from error
     versions = _dated(facts.versions, effective or {})
@@ -88,7 +88,7 @@ def import_release(
     shutil.rmtree(begun, ignore_errors=True)
     try:
         shutil.copytree(root, begun, symlinks=True)
-        write(begun, tables, versions, dict.fromkeys(tables, origin))
+        write_tables(begun, tables, versions, dict.fromkeys(tables, origin))
         for version in versions:
             TableSet.load(version, folder=begun)
         begun.rename(target)
@@ -97,7 +97,7 @@ def import_release(
     return facts.versions
 
 
-def release_content(path: str | os.PathLike[str]) -> bytes:
+def read_release_content(path: str | os.PathLike[str]) -> bytes:
     """Return the data file of a release, taken out of the archive it is published in.
 
     Nothing is unpacked to disk; no more than `LARGEST` bytes are read, whatever the archive says of its sizes.
@@ -110,7 +110,7 @@ def release_content(path: str | os.PathLike[str]) -> bytes:
     >>> archive = Path(tempfile.mkdtemp()) / "grouper.jar"
     >>> with zipfile.ZipFile(archive, "w") as file:
     ...     file.writestr(MEMBER, b"the data")
-    >>> release_content(archive)
+    >>> read_release_content(archive)
     b'the data'
     """
     source = Path(path)
@@ -160,19 +160,19 @@ def _unpacked(content: bytes, where: str, *, outermost: bool = True) -> bytes:
 
 
 def _tables(facts: ReleaseFacts) -> dict[str, pl.DataFrame]:
-    """Return the tables of a release by file name, as `drgsim.releases.build_grouper.build` writes them."""
+    """Return the tables of a release by file name, as `drgsim.releases.build_grouper.build_grouper_tables` writes them."""
     names = facts.versions
     clusters = facts.procedures.join(facts.choices.select("cluster").unique(), left_on="code", right_on="cluster")
     not_clusters = ~pl.col("code").str.starts_with("Z@")
     tables = {
         "diagnoses": to_ranges(facts.diagnoses, ("code",), names),
         "procedures": to_ranges(facts.procedures.filter(not_clusters), ("code",), names),
-        "clusters": to_ranges(whole_clusters(facts.choices, clusters), ("cluster",), names),
+        "clusters": to_ranges(join_clusters(facts.choices, clusters), ("cluster",), names),
         "pdx_exclusions": to_ranges(facts.pdx_exclusions, ("pdx",), names),
         "exclusion_groups": facts.exclusion_groups.sort("group", "sdx"),
         "sex_mdcs": to_ranges(facts.sex_mdcs, ("pdx",), names),
-        "discharge_statuses": discharge_statuses(names),
-        "formulas": to_ranges(decisive(facts.formulas), ("mdc", "order"), names),
+        "discharge_statuses": list_discharge_statuses(names),
+        "formulas": to_ranges(select_decisive(facts.formulas), ("mdc", "order"), names),
         "hac_formulas": to_ranges(facts.hac_formulas, ("hac",), names),
         "drg_titles": to_ranges(facts.drg_titles, ("drg",), names),
         "mdc_titles": to_ranges(facts.mdc_titles, ("mdc",), names),

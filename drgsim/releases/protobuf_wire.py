@@ -1,4 +1,4 @@
-"""Protocol Buffers wire format, read strictly: `decoded(data, message)`.
+"""Protocol Buffers wire format, read strictly: `decode_message(data, message)`.
 
 Only what a published data file needs: variable-length integers, texts, nested messages and repeated fields,
 packed or not. A message is described by a mapping from field number to `Field`; nesting follows that description
@@ -37,7 +37,7 @@ class Field:
 Message = Mapping[int, Field]
 
 
-def decoded(data: bytes, message: Message, unknown: Counter[str] | None = None) -> dict[str, Any]:
+def decode_message(data: bytes, message: Message, unknown: Counter[str] | None = None) -> dict[str, Any]:
     r"""Return the fields of a message by name: int, str, dict or, where a field repeats, a list of them.
 
     An absent number is 0, an absent text "", an absent message None, as Protocol Buffers have it.
@@ -52,7 +52,7 @@ def decoded(data: bytes, message: Message, unknown: Counter[str] | None = None) 
             which offset.
 
     >>> point = {1: Field("x", INT), 2: Field("names", TEXT, many=True)}
-    >>> decoded(b"\x08\x96\x01\x12\x01a\x12\x01b", point)
+    >>> decode_message(b"\x08\x96\x01\x12\x01a\x12\x01b", point)
     {'x': 150, 'names': ['a', 'b']}
     """
     return _Reader(data, Counter() if unknown is None else unknown).message(0, len(data), message, "message")

@@ -13,7 +13,7 @@ from drgsim.exceptions import DrgsimError
 from drgsim.miscoding.scenarios import Scenario, presets
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.synthetic.population import Population, populations
-from drgsim.tables.manifest import MANIFEST, manifest, read_verified, table_folder
+from drgsim.tables.manifest import MANIFEST, read_manifest, read_verified, table_folder
 from drgsim.tables.table_set import TableSet, versions
 
 _SUFFIXES = (".csv", ".toml")
@@ -45,7 +45,7 @@ def verify(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
 
 def _checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is checked, and what raises if it is wrong."""
-    for name in manifest(root)["files"]:
+    for name in read_manifest(root)["files"]:
         yield name, partial(read_verified, root, name)
     for version in versions(folder=root):
         yield f"version {version}", partial(TableSet.load, version, folder=root)
@@ -66,6 +66,6 @@ def _outcome(check: Callable[[], object]) -> tuple[bool, str | None]:
 
 
 def _unlisted(root: Path) -> list[str]:
-    files = manifest(root)["files"]
+    files = read_manifest(root)["files"]
     found = (str(path.relative_to(root)) for path in root.rglob("*") if path.suffix in _SUFFIXES)
     return sorted(name for name in found if name not in files and name != MANIFEST)

@@ -1,4 +1,4 @@
-"""Files larger than memory: the same answers as `group`, `pay` and `simulate`, memory flat in the number of rows.
+"""Files larger than memory: the same answers as `group`, `price` and `simulate`, memory flat in the number of rows.
 
 `group_parquet` and `price_parquet` read Parquet and write Parquet, rows in order. A target that ends in .parquet is
 one file, written whole or not at all; any other is a folder of parts that a killed run finishes when it is run again.
@@ -15,15 +15,15 @@ from typing import TypeVar
 import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.files.atomic import replacing, sweep
+from drgsim.files.atomic import remove_leftovers, replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
-from drgsim.scale.parquet_source import BATCH, Parquet, Where, checked_batch
+from drgsim.scale.parquet_source import BATCH, ParquetSource, Where, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
-from drgsim.simulation.merged_results import MergedSimulation, merged, simulated, told_by
+from drgsim.simulation.merged_results import MergedSimulation, list_breakdowns, merge_tallies, simulate_tally
 from drgsim.simulation.progress import progress_bar
 from drgsim.tables.table_set import TableSet
 
@@ -91,12 +91,12 @@ def price_parquet(
     keep: Sequence[str] | None = None,
     batch: int = BATCH,
 ) -> Path:
-    """Price the admissions of Parquet files into another, as `pay` does; ungrouped ones in the same pass.
+    """Price the admissions of Parquet files into another, as `price` does; ungrouped ones in the same pass.
 
     Args:
-        source: a Parquet file, a folder of them, or a list, with the columns `pay` takes.
+        source: a Parquet file, a folder of them, or a list, with the columns `price` takes.
         target: as in `group_parquet`.
-        hospitals, rates: as in `pay`.
+        hospitals, rates: as in `price`.
         tables, version, hospital_status: as in `group`; with tables or version the admissions are grouped first,
             without either they have their `drg`.
         keep: input columns to write beside those of grouper and pricer; by default all.
@@ -106,7 +106,7 @@ def price_parquet(
         The target, as `group_parquet`.
 
     Raises:
-        SchemaError, MissingRateError: as `pay`.
+        SchemaError, MissingRateError: as `price`.
         InputError, StorageError: as `group_parquet`.
 
     >>> from tempfile import TemporaryDirectory
@@ -117,7 +117,7 @@ def price_parquet(
     ...     admissions.write_parquet(f"{folder}/admissions.parquet")
     ...     target = price_parquet(f"{folder}/admissions.parquet", f"{folder}/paid", hospitals, rates, tables=tables)
     ...     paid = pl.read_parquet(target / "rows-*.parquet")
-    >>> paid.equals(pay(group(admissions, tables), hospitals, rates))
+    >>> paid.equals(price(group(admissions, tables), hospitals, rates))
     True
     """
     grouped = None
@@ -125,7 +125,7 @@ def price_parquet(
         grouped = partial(group, tables=tables, version=version, hospital_status=hospital_status)
 
     def work(admissions: pl.DataFrame) -> pl.DataFrame:
-        return pay(admissions if grouped is None else grouped(admissions), hospitals, rates)
+        return price(admissions if grouped is None else grouped(admissions), hospitals, rates)
 
     made = PAID.names if grouped is None else (*GROUPED.names, *PAID.names)
     given = {"verb": "price", "hospitals": hospitals, "rates": rates}
@@ -180,10 +180,10 @@ def simulate_parquet(
     >>> result.by("mdc").equals(simulate(admissions, scenario, **how).by("mdc"))
     True
     """
-    rows, columns = Parquet.open(source), told_by(by)
-    checked_batch(batch)
+    rows, columns = ParquetSource.open(source), list_breakdowns(by)
+    check_batch_size(batch)
     part_of = partial(
-        simulated,
+        simulate_tally,
         scenario=scenario,
         columns=columns,
         tables=tables,
@@ -211,7 +211,7 @@ def simulate_parquet(
             for part, some in run.unfinished(rows):
                 run.finish(part, _at_its_rows(part_of, rows.name, some, part * batch))
                 bar.update()
-        return merged(run.all_tables(), columns, scenario, version=tables.version, seed=seed)
+        return merge_tallies(run.all_tables(), columns, scenario, version=tables.version, seed=seed)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -227,10 +227,10 @@ def _through(
     batch: int,
 ) -> Path:
     """Pass all rows through `work` into the target, which is one file or a folder of parts."""
-    rows, path = Parquet.open(source), Path(target)
+    rows, path = ParquetSource.open(source), Path(target)
     if path.resolve() in [file.resolve() for file in rows.files]:
         raise InputError(f"{path}: is of the source; choose another target.")
-    checked_batch(batch)
+    check_batch_size(batch)
     told = partial(_at_its_rows, _keeping(work, made, rows, keep), rows.name)
     schema = told(rows.empty(), 0).schema  # whatever is wrong with columns or arguments is raised here, before a row
     if path.suffix == ".parquet":
@@ -241,7 +241,7 @@ def _through(
     return path
 
 
-def _keeping(work: Work, made: Sequence[str], rows: Parquet, keep: Sequence[str] | None) -> Work:
+def _keeping(work: Work, made: Sequence[str], rows: ParquetSource, keep: Sequence[str] | None) -> Work:
     """Return the work without the columns that are not to be kept."""
     if keep is None:
         return work
@@ -262,7 +262,7 @@ def _at_its_rows(work: Callable[[pl.DataFrame], Answer], name: str, batch: pl.Da
 
 
 def _one_file(
-    rows: Parquet, path: Path, told: Callable[[pl.DataFrame, int], pl.DataFrame], schema: pl.Schema, batch: int
+    rows: ParquetSource, path: Path, told: Callable[[pl.DataFrame, int], pl.DataFrame], schema: pl.Schema, batch: int
 ) -> Path:
     from polars.io.plugins import register_io_source
 
@@ -275,8 +275,8 @@ def _one_file(
             failed.append(error)
             raise
 
-    sweep(path)
-    with replacing(path) as begun:
+    remove_leftovers(path)
+    with replace_whole(path) as begun:
         try:
             # Batch after batch: `map_batches` has several under way, in twice the memory and no less time.
             register_io_source(answers, schema=schema).sink_parquet(begun, row_group_size=batch)

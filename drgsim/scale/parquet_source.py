@@ -13,7 +13,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.files.atomic import sha256_of
-from drgsim.files.text_tables import refuse_more_than_it_can
+from drgsim.files.text_tables import check_claimed_size
 
 BATCH = 131_072
 """Rows a batch: enough work for a thread, little memory."""
@@ -24,7 +24,7 @@ Where = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
-class Parquet:
+class ParquetSource:
     """Parquet files of one schema as one frame: the rows of each in order, file after file.
 
     Attributes:
@@ -38,7 +38,7 @@ class Parquet:
     height: int
 
     @classmethod
-    def open(cls, source: Where | Sequence[Where]) -> Parquet:
+    def open(cls, source: Where | Sequence[Where]) -> ParquetSource:
         """Find the files and read their footers.
 
         Args:
@@ -60,11 +60,11 @@ class Parquet:
             raise InputError("no Parquet file was named: pass a file, a folder or a list of them.")
         schemas, height = [], 0
         for file in files:
-            with readable(file):
+            with check_readable(file):
                 scan = _scan([file])
                 schemas.append(scan.collect_schema())
                 rows = int(scan.select(pl.len()).collect().item())
-            refuse_more_than_it_can(file, rows * len(schemas[-1]))
+            check_claimed_size(file, rows * len(schemas[-1]))
             height += rows
             if schemas[-1] != schemas[0]:
                 raise SchemaError(f"{file}: {_difference(schemas[0], schemas[-1])} than in {files[0].name}.")
@@ -92,7 +92,7 @@ class Parquet:
         """
         waiting: list[pl.DataFrame] = []
         found, expected = 0, max(self.height - start, 0)
-        with readable(self.name):
+        with check_readable(self.name):
             for some in self.scan().slice(start).collect_batches(chunk_size=size, maintain_order=True, lazy=True):
                 waiting.append(some)
                 found += len(some)
@@ -120,7 +120,7 @@ class Parquet:
         parts = -(-self.height // _IDS)
         for part in range(parts):
             ours = pl.col(column).hash() % parts == part
-            with readable(self.name):
+            with check_readable(self.name):
                 values = self.scan().select(column).filter(ours).collect(engine="streaming")[column]
             if values.null_count() or values.n_unique() < len(values):
                 problem = "is missing" if values.null_count() else "comes more than once"
@@ -130,7 +130,7 @@ class Parquet:
                 )
 
 
-def checked_batch(batch: int) -> None:
+def check_batch_size(batch: int) -> None:
     """Hold a number of rows a batch within its limits.
 
     Raises:
@@ -141,7 +141,7 @@ def checked_batch(batch: int) -> None:
 
 
 @contextmanager
-def readable(name: Where) -> Iterator[None]:
+def check_readable(name: Where) -> Iterator[None]:
     """Say of a file that cannot be read which it is.
 
     Raises:

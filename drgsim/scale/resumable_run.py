@@ -20,9 +20,9 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import InputError, StorageError
-from drgsim.files.atomic import replacing, sha256_of, sweep
+from drgsim.files.atomic import remove_leftovers, replace_whole, sha256_of
 from drgsim.pricing.rates import Rates
-from drgsim.scale.parquet_source import Parquet, checked_batch
+from drgsim.scale.parquet_source import ParquetSource, check_batch_size
 from drgsim.tables.table_set import TableSet
 
 MANIFEST = "manifest.json"
@@ -75,7 +75,7 @@ class PartedRun:
         ...     run.missing()
         [0, 2]
         """
-        checked_batch(batch)
+        check_batch_size(batch)
         root, told = Path(folder), {**_texts(made_of), "rows": str(height), "batch": str(batch)}
         run = cls(root, told, max(1, -(-height // batch)), batch, {})
         try:
@@ -93,7 +93,7 @@ class PartedRun:
                 raise InputError(f"{root}: holds {others[0]} and no {MANIFEST}; choose a new or an empty folder.")
             else:
                 run._write()
-            sweep(root)
+            remove_leftovers(root)
         except BaseException:
             run.close()
             raise
@@ -117,7 +117,7 @@ class PartedRun:
         """Return the parts that are not finished."""
         return [part for part in range(self.parts) if part not in self.finished]
 
-    def unfinished(self, rows: Parquet) -> Iterator[tuple[int, pl.DataFrame]]:
+    def unfinished(self, rows: ParquetSource) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield each part that is not finished with its rows."""
         missing = self.missing()
         if not missing:
@@ -140,7 +140,7 @@ class PartedRun:
         """
         written = {}
         for name, table in tables.items():
-            with replacing(self.file(part, name)) as begun:
+            with replace_whole(self.file(part, name)) as begun:
                 table.write_parquet(begun)
                 written[name] = sha256_of(begun)
         self.finished[part] = written
@@ -198,7 +198,7 @@ class PartedRun:
             "parts": self.parts,
             "finished": {str(part): self.finished[part] for part in sorted(self.finished)},
         }
-        with replacing(self.folder / MANIFEST) as begun:
+        with replace_whole(self.folder / MANIFEST) as begun:
             begun.write_text(json.dumps(content, indent=1), "utf-8")
 
 
@@ -211,7 +211,7 @@ def fingerprint(value: object) -> str:
     >>> fingerprint(7), fingerprint(("mdc", "drg")), len(fingerprint(pl.DataFrame({"a": [1]})))
     ('7', '["mdc", "drg"]', 64)
     """
-    if isinstance(value, Parquet):
+    if isinstance(value, ParquetSource):
         return value.fingerprint()
     if isinstance(value, TableSet):
         frames = {one.name: getattr(value, one.name) for one in fields(value) if one.name != "folder"}

@@ -23,13 +23,20 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError, TableError
 from drgsim.grouping.grouper import group as group_frame
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.pricer import price as price_frame
 from drgsim.pricing.pricer_input import PRICED
 from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH as SIMULATED
-from drgsim.scale.spark_worker import BATCH, Batches, Sent, in_batches
+from drgsim.scale.spark_worker import BATCH, Batches, PickledWork, gather_batches
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID
-from drgsim.simulation.merged_results import Columns, MergedSimulation, added, merged, simulated, told_by
+from drgsim.simulation.merged_results import (
+    Columns,
+    MergedSimulation,
+    add_tallies,
+    list_breakdowns,
+    merge_tallies,
+    simulate_tally,
+)
 from drgsim.tables.manifest import MANIFEST, table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -81,12 +88,12 @@ def price(
     version: str | None = None,
     hospital_status: str = "NON_EXEMPT",
 ) -> DataFrame:
-    """Price the admissions of a Spark frame, as `drgsim.pay` does; ungrouped ones in the same pass.
+    """Price the admissions of a Spark frame, as `drgsim.price` does; ungrouped ones in the same pass.
 
     Args:
-        admissions: a row an admission, with the columns `drgsim.pay` takes.
+        admissions: a row an admission, with the columns `drgsim.price` takes.
         hospitals: `schema.HOSPITALS`, a Polars frame, which goes to every worker.
-        rates: as in `drgsim.pay`.
+        rates: as in `drgsim.price`.
         tables, version, hospital_status: as in `group`; with tables or version the admissions are grouped first,
             without either they have their `drg`.
 
@@ -95,7 +102,7 @@ def price(
         are replaced.
 
     Raises:
-        SchemaError, MissingRateError: as `drgsim.pay`, at once.
+        SchemaError, MissingRateError: as `drgsim.price`, at once.
 
     >>> price(pl.DataFrame(), pl.DataFrame(), Rates.load(2026))
     Traceback (most recent call last):
@@ -141,7 +148,7 @@ def simulate(
     drgsim.exceptions.SchemaError: admissions must be a Spark DataFrame, found DataFrame of polars.
     """
     _is_spark(admissions)
-    columns = told_by(by)
+    columns = list_breakdowns(by)
     how = {"rates": rates, "replicates": replicates, "seed": seed, "hospital_status": hospital_status}
     work = _Simulating(scenario, columns, _Tables.of(tables, None), _sendable(hospitals), how)
     nothing = _empty(admissions, admissions.columns)
@@ -150,7 +157,7 @@ def simulate(
     schema = ", ".join(f"`{name}` binary" for name in first)
     found = admissions.mapInArrow(_sent(work), schema).collect()
     parts = [first, *({name: _unpacked(row[name]) for name in first} for row in found)]
-    return merged(parts, columns, scenario, version=tables.version, seed=seed)
+    return merge_tallies(parts, columns, scenario, version=tables.version, seed=seed)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ class _Pricing:
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.hospitals is not None
-        return pay(frame if self.grouped is None else self.grouped(frame), self.hospitals, self.rates, threads=1)
+        return price_frame(frame if self.grouped is None else self.grouped(frame), self.hospitals, self.rates, threads=1)
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ class _Mapping:
     def __call__(self, batches: Batches) -> Batches:
         import pyarrow as pa
 
-        for table in in_batches(batches, BATCH):
+        for table in gather_batches(batches, BATCH):
             found = self.answers(_polars(table.select(self.used)))
             plain = found.select(_spoken(found.schema[name], name) for name in self.made)
             answers = plain.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(self.columns))
@@ -245,14 +252,16 @@ class _Simulating:
     def told(self, admissions: pl.DataFrame) -> dict[str, pl.DataFrame]:
         tables = self.tables.load()
         assert tables is not None
-        return simulated(admissions, self.scenario, self.columns, tables=tables, hospitals=self.hospitals, **self.how)
+        return simulate_tally(
+            admissions, self.scenario, self.columns, tables=tables, hospitals=self.hospitals, **self.how
+        )
 
     def __call__(self, batches: Batches) -> Batches:
         import pyarrow as pa
 
-        parts = (self.told(_polars(table)) for table in in_batches(batches, SIMULATED))
+        parts = (self.told(_polars(table)) for table in gather_batches(batches, SIMULATED))
         if (first := next(parts, None)) is not None:
-            total = added(chain([first], parts), self.columns)
+            total = add_tallies(chain([first], parts), self.columns)
             content = [pa.array([_packed(table)], pa.binary()) for table in total.values()]
             yield pa.RecordBatch.from_arrays(content, names=list(total))
 
@@ -280,7 +289,7 @@ def _sent(work: Callable[[Batches], Batches]) -> Callable[[Batches], Batches]:
     from pyspark import cloudpickle
 
     pickled: Callable[[object], bytes] = cloudpickle.dumps
-    return Sent(pickled(work)).__call__
+    return PickledWork(pickled(work)).__call__
 
 
 def _schema(frame: DataFrame, kept: Sequence[str], fields: Sequence[Any]) -> StructType:

@@ -17,7 +17,7 @@ Work = Callable[[Batches], Batches]
 
 
 @dataclass(frozen=True)
-class Sent:
+class PickledWork:
     """Work as it travels to the workers: its pickle, opened once a worker process, after Polars is told of threads.
 
     Spark runs a worker a core, so Polars gets one thread in each unless POLARS_MAX_THREADS says otherwise; Polars
@@ -40,7 +40,7 @@ def _opened(pickled: bytes) -> Work:
     return work
 
 
-def in_batches(batches: Batches, size: int) -> Iterator[Any]:
+def gather_batches(batches: Batches, size: int) -> Iterator[Any]:
     """Yield tables of at least `size` rows from smaller batches, in order; the last one is what is left."""
     import pyarrow as pa
 

@@ -12,25 +12,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.miscoding.error_draws import Drawn
-from drgsim.numerics.fixed_point import Bools
-from drgsim.numerics.keyed_random import Ints
-from drgsim.numerics.segments import ascending, firsts, owners, ranges
-from drgsim.rebilling.baseline import Billed, Cases
-from drgsim.rebilling.code_changes import Edits
+from drgsim.miscoding.error_draws import DrawnErrors
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.segments import argsort_keys, expand_rows, find_owners, find_run_starts
+from drgsim.rebilling.baseline import Baseline, Rebilled
+from drgsim.rebilling.code_changes import CodeChanges
 
 
 @dataclass(frozen=True, eq=False)
-class Bills:
+class BilledClaims:
     """Bills with at least one error, (b,), by row and replicate; their edits lie end to end.
 
     Edits of bill i are start[i] to start[i + 1]; `error` (place in the scenario) says whose each is.
     """
 
-    replicate: Ints
-    row: Ints
-    start: Ints
-    edits: Edits
+    replicate: Int64Array
+    row: Int64Array
+    start: Int64Array
+    edits: CodeChanges
     error: NDArray[np.uint8]
 
     def __len__(self) -> int:
@@ -38,18 +37,18 @@ class Bills:
         return len(self.row)
 
     @property
-    def bill(self) -> Ints:
+    def bill(self) -> Int64Array:
         """The bill of each edit."""
-        return owners(self.start)
+        return find_owners(self.start)
 
-    def take(self, which: Ints) -> Bills:
+    def take(self, which: Int64Array) -> BilledClaims:
         """Return some of the bills, in that order."""
-        own, nth = ranges(self.start, which)
-        start = np.append(firsts(nth), len(own))
-        return Bills(self.replicate[which], self.row[which], start, self.edits.take(own), self.error[own])
+        own, nth = expand_rows(self.start, which)
+        start = np.append(find_run_starts(nth), len(own))
+        return BilledClaims(self.replicate[which], self.row[which], start, self.edits.take(own), self.error[own])
 
 
-def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
+def combine_errors(found: Sequence[DrawnErrors]) -> tuple[BilledClaims, Int64Array]:
     """Put the errors of several operators together.
 
     Args:
@@ -58,24 +57,24 @@ def billed_together(found: Sequence[Drawn]) -> tuple[Bills, Ints]:
     Returns:
         The bills, and how many errors of each operator gave way to an earlier one.
     """
-    edits = Edits.joined([Edits.none(), *(one.edits for one in found)])
+    edits = CodeChanges.joined([CodeChanges.none(), *(one.edits for one in found)])
     replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
     error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
     begin = int(replicate.min(initial=0))
     several = int(replicate.max(initial=0)) - begin + 1
     key = edits.row * several + (replicate - begin)
-    order = ascending(key)
+    order = argsort_keys(key)
     key, edits, error = key[order], edits.take(order), error[order]
     kept = ~_gives_way(key, edits)
     lost = np.bincount(error[~kept], minlength=len(found))
     if len(key) and not kept.all():
         key, edits, error = key[kept], edits.take(kept), error[kept]
-    first = firsts(key)
+    first = find_run_starts(key)
     row = edits.row[first]
-    return Bills(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
+    return BilledClaims(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
 
 
-def _gives_way(key: Ints, edits: Edits) -> Bools:
+def _gives_way(key: Int64Array, edits: CodeChanges) -> BoolArray:
     """Return which edits would change what an earlier one of their bill changes."""
     lost = np.zeros(len(key), np.bool_)
     same = key[1:] == key[:-1]
@@ -93,7 +92,7 @@ def _gives_way(key: Ints, edits: Edits) -> Bools:
     return lost
 
 
-def changed(bills: Bills, billed: Billed, cases: Cases) -> Bools:
+def find_changed(bills: BilledClaims, billed: Rebilled, cases: Baseline) -> BoolArray:
     """Return which bills have another DRG or payment than the truth, (b,)."""
-    moved: Bools = (billed.drg != cases.truth.drg[bills.row]) | (billed.cents != cases.pricer.cents[bills.row])
+    moved: BoolArray = (billed.drg != cases.truth.drg[bills.row]) | (billed.cents != cases.pricer.cents[bills.row])
     return moved

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from drgsim.numerics.arrays import FloatArray
 
 LEVEL = 0.95
 COLUMNS = ("mean", "standard_error", "low", "high", "sd", "event_low", "event_high")
 
 
-def estimates(values: Mapping[str, tuple[str, Floats]], level: float = LEVEL) -> pl.DataFrame:
+def estimate_measures(values: Mapping[str, tuple[str, FloatArray]], level: float = LEVEL) -> pl.DataFrame:
     """Return mean, Monte-Carlo error and spread of each measure over replicates.
 
     Args:
@@ -26,7 +25,7 @@ def estimates(values: Mapping[str, tuple[str, Floats]], level: float = LEVEL) ->
         with r - 1 degrees), `sd` of a single replicate, and `event_low`, `event_high` between which that share of
         replicates lies. All but the mean are null for a single replicate.
 
-    >>> estimates({"net": ("USD", np.array([1.0, 3.0]))}).row(0)[:4]
+    >>> estimate_measures({"net": ("USD", np.array([1.0, 3.0]))}).row(0)[:4]
     ('net', 'USD', 2.0, 1.0)
     """
     rows = [(name, unit, *_estimate(np.asarray(column, np.float64), level)) for name, (unit, column) in values.items()]
@@ -34,7 +33,7 @@ def estimates(values: Mapping[str, tuple[str, Floats]], level: float = LEVEL) ->
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def controlled(totals: pl.DataFrame) -> Floats:
+def apply_control(totals: pl.DataFrame) -> FloatArray:
     """Return the net change of each replicate less what its control explains, (r,) [USD]; the mean stays the same.
 
     Args:
@@ -42,7 +41,7 @@ def controlled(totals: pl.DataFrame) -> Floats:
 
     Source: linear control variates, coefficient by least squares (Glasserman, Monte Carlo Methods, 4.1).
 
-    >>> controlled(pl.DataFrame({"net": [300, 100, 200], "control": [100.0, -100.0, 0.0]})).tolist()
+    >>> apply_control(pl.DataFrame({"net": [300, 100, 200], "control": [100.0, -100.0, 0.0]})).tolist()
     [2.0, 2.0, 2.0]
     """
     net, control = totals["net"].to_numpy() / 100, totals["control"].to_numpy() / 100
@@ -62,7 +61,7 @@ def t_quantile(degrees: int, level: float = LEVEL) -> float:
     return float(t.ppf(0.5 + level / 2, degrees))
 
 
-def _estimate(column: Floats, level: float) -> tuple[float | None, ...]:
+def _estimate(column: FloatArray, level: float) -> tuple[float | None, ...]:
     n = len(column)
     if not n:
         return (None,) * len(COLUMNS)

@@ -9,16 +9,16 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.miscoding.error_draws import allows_excluded, confined, keyed, outcomes
-from drgsim.miscoding.error_models import Operator
+from drgsim.miscoding.error_draws import allows_excluded, confine_sites, draw_outcomes, key_sites
+from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.error_sites import Sites
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.miscoding.scrubber import refusals
-from drgsim.numerics.keyed_random import Floats, Ints
-from drgsim.numerics.segments import ranges
+from drgsim.miscoding.scrubber import find_refusals
+from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.segments import expand_rows
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Edits, told
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import CodeChanges, describe_changes
 from drgsim.tables.table_set import TableSet
 
 _BILLS = 1 << 21
@@ -52,24 +52,24 @@ class Exposure:
     """
 
     scenario: Scenario
-    cases: Cases = field(repr=False)
+    cases: Baseline = field(repr=False)
     seed: int
     error: np.ndarray = field(repr=False)
-    site: Ints = field(repr=False)
-    edits: Edits = field(repr=False)
-    share: Floats = field(repr=False)
+    site: Int64Array = field(repr=False)
+    edits: CodeChanges = field(repr=False)
+    share: FloatArray = field(repr=False)
     drg: np.ndarray = field(repr=False)
-    weight4: Ints = field(repr=False)
-    cents: Ints = field(repr=False)
+    weight4: Int64Array = field(repr=False)
+    cents: Int64Array = field(repr=False)
     returned: np.ndarray = field(repr=False)
-    rates: tuple[Floats, ...] = field(repr=False)
+    rates: tuple[FloatArray, ...] = field(repr=False)
 
     def __len__(self) -> int:
         """Number of single errors."""
         return len(self.site)
 
     @property
-    def probability(self) -> Floats:
+    def probability(self) -> FloatArray:
         """How likely each single error is, (k,)."""
         found = np.zeros(len(self), np.float64)
         for error, rate in enumerate(self.rates):
@@ -104,7 +104,7 @@ class Exposure:
                 "usd_change": self.cents / 100,
             }
         )
-        whole = start.hstack(told(self.edits, self.cases.tables))
+        whole = start.hstack(describe_changes(self.edits, self.cases.tables))
         first = ("admission_id", "operator", "field", "place", "code_before", "code_after")
         return whole.select(*first, pl.all().exclude(first))
 
@@ -157,7 +157,7 @@ class Exposure:
         """
         if [e.label for e in scenario.errors] != [e.label for e in self.scenario.errors]:
             raise InputError("the scenario has other errors than those exposed; call exposure() for it.")
-        rates = tuple(confined(error, self.cases, seed=self.seed).rate for error in scenario.errors)
+        rates = tuple(confine_sites(error, self.cases, seed=self.seed).rate for error in scenario.errors)
         if [len(rate) for rate in rates] != [len(rate) for rate in self.rates]:
             raise InputError(
                 "the errors of the scenario can happen elsewhere than those exposed; call exposure() for it."
@@ -186,7 +186,7 @@ class Exposure:
         ranked = gains.sort(order, descending=[True, False, False, False, False])
         return ranked.group_by("admission_id", maintain_order=True).head(most).select(gains.columns)
 
-    def site_effects(self) -> list[Floats]:
+    def site_effects(self) -> list[FloatArray]:
         """Return the mean change of payment at each site of each error [cents]: a control for `simulate`."""
         effects = []
         for error, rate in enumerate(self.rates):
@@ -232,24 +232,24 @@ def exposure(
         raise InputError(f"alternatives is {alternatives!r}, expected a whole number from 1, or None for all.")
     if not isinstance(scenario, Scenario):
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
-    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
     scenario.check(tables)
-    return exposed(cases, scenario, alternatives=alternatives, seed=seed)
+    return compute_exposure(cases, scenario, alternatives=alternatives, seed=seed)
 
 
-def exposed(cases: Cases, scenario: Scenario, *, alternatives: int | None = 1, seed: int = 0) -> Exposure:
+def compute_exposure(cases: Baseline, scenario: Scenario, *, alternatives: int | None = 1, seed: int = 0) -> Exposure:
     """Return the exposure of admissions that are encoded, grouped and priced already; arguments as in `exposure`."""
     places, rates, sites_of, shares = [], [], [], [np.zeros(0)]
-    edits = [Edits.none()]
+    edits = [CodeChanges.none()]
     for place, operator in enumerate(scenario.errors):
-        sites = confined(operator, cases, seed=seed)
+        sites = confine_sites(operator, cases, seed=seed)
         site, option, share = _tried(operator, sites, cases, alternatives, seed)
         edits.append(sites.edits(site, option))
         places.append(np.full(len(site), place, np.uint8))
         rates.append(sites.rate)
         sites_of.append(site)
         shares.append(share)
-    whole = Edits.joined(edits)
+    whole = CodeChanges.joined(edits)
     error = np.concatenate([np.zeros(0, np.uint8), *places])
     site = np.concatenate([np.zeros(0, np.int64), *sites_of])
     order = np.lexsort((whole.after, whole.place, whole.kind, cases.ids[whole.row], error))
@@ -276,19 +276,21 @@ def exposed(cases: Cases, scenario: Scenario, *, alternatives: int | None = 1, s
 
 
 def _tried(
-    operator: Operator, sites: Sites, cases: Cases, alternatives: int | None, seed: int
-) -> tuple[Ints, Ints, Floats]:
+    operator: ErrorModel, sites: Sites, cases: Baseline, alternatives: int | None, seed: int
+) -> tuple[Int64Array, Int64Array, FloatArray]:
     """Return the outcomes tried: site, option, and how likely each is among those of its site."""
     if alternatives is None:
-        option, site = ranges(sites.options.start, sites.group.astype(np.int64))
-        legal = refusals(sites.edits(site, option), cases, guarded=operator.guarded, excluded=allows_excluded(operator))
+        option, site = expand_rows(sites.options.start, sites.group.astype(np.int64))
+        legal = find_refusals(
+            sites.edits(site, option), cases, guarded=operator.guarded, excluded=allows_excluded(operator)
+        )
         kept = np.flatnonzero((legal == 0) | operator.CERTAIN)
         site, option = site[kept], option[kept]
         weight = sites.options.weight[option]
         return site, option, weight / np.bincount(site, weight, minlength=len(sites))[site]
-    keys, every = keyed(operator, sites, cases, seed=seed), np.arange(len(sites))
+    keys, every = key_sites(operator, sites, cases, seed=seed), np.arange(len(sites))
     found = [
-        outcomes(operator, sites, every, cases, keys, np.full(len(sites), _ALTERNATIVE + nth))
+        draw_outcomes(operator, sites, every, cases, keys, np.full(len(sites), _ALTERNATIVE + nth))
         for nth in range(alternatives)
     ]
     made = [np.flatnonzero(refusal == 0) for _, refusal in found]
@@ -297,7 +299,7 @@ def _tried(
     return site, option, np.full(len(site), 1 / alternatives)
 
 
-def _shifted(rate: Floats, shift: float) -> Floats:
+def _shifted(rate: FloatArray, shift: float) -> FloatArray:
     inner = (rate > 0) & (rate < 1)
     odds = np.where(inner, rate, 0.5) / (1 - np.where(inner, rate, 0.5)) * np.exp(shift)
     return np.where(inner, odds / (1 + odds), rate)

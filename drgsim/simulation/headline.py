@@ -15,7 +15,7 @@ _SHARES = {
 }
 
 
-def headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Section, ...]:
+def build_headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Section, ...]:
     """Return the sections that say what coding errors did: dollars, rates, and errors with their share.
 
     Args:
@@ -24,7 +24,7 @@ def headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Section, .
 
     >>> summary = pl.DataFrame({"measure": ["net_usd"], "mean": [-1234.5], "standard_error": [56.78]})
     >>> operators = pl.DataFrame({"operator": ["total"], "shapley_usd": [-1234.5], "standard_error": [None]})
-    >>> [section.rows for section in headline(summary, operators)]
+    >>> [section.rows for section in build_headline(summary, operators)]
     [(('net', '-1,234', '57'),), (), (('total', '-1,234', ''),)]
     """
     found = {name: (mean, error) for name, mean, error in summary["measure", "mean", "standard_error"].iter_rows()}

@@ -1,6 +1,6 @@
 """Simulations of parts of the admissions, put together exactly.
 
-What a simulation is told from is whole numbers a replicate: `tally` reduces it to these, and those of parts add up to
+What a simulation is told from is whole numbers a replicate: `tally_run` reduces it to these, and those of parts add up to
 those of the whole. Only the columns named up front can be told apart afterwards.
 """
 
@@ -14,10 +14,10 @@ import polars as pl
 from drgsim.exceptions import InputError
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import joined_digest
-from drgsim.simulation.result_tables import FINE, OPERATOR, Result, Truth
+from drgsim.rebilling.baseline import join_digests
+from drgsim.simulation.result_tables import FINE, OPERATOR, Result, TrueTotals
 from drgsim.simulation.results import Simulation
-from drgsim.simulation.simulator import run_id, started
+from drgsim.simulation.simulator import make_run_id, start_run
 from drgsim.tables.table_set import TableSet
 
 Columns = tuple[str, ...]
@@ -69,8 +69,8 @@ class MergedSimulation(Result):
     applied: pl.DataFrame = field(repr=False)
     _tables: Tables = field(repr=False)
 
-    def _truth(self) -> Truth:
-        return Truth(*self._tables["truth"].row(0))
+    def _truth(self) -> TrueTotals:
+        return TrueTotals(*self._tables["truth"].row(0))
 
     def _by(self, columns: Columns) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         place = next((i for i, named in enumerate(self.columns) if set(named) == set(columns)), None)
@@ -94,10 +94,10 @@ class MergedSimulation(Result):
         return {"totals": self.totals, "applied": self.applied, **told}
 
 
-def told_by(by: Sequence[str | Sequence[str]]) -> tuple[Columns, ...]:
+def list_breakdowns(by: Sequence[str | Sequence[str]]) -> tuple[Columns, ...]:
     """Return columns to tell a result by, each a tuple.
 
-    >>> told_by(["mdc", ("mdc", "operator")])
+    >>> list_breakdowns(["mdc", ("mdc", "operator")])
     (('mdc',), ('mdc', 'operator'))
 
     Raises:
@@ -111,7 +111,7 @@ def told_by(by: Sequence[str | Sequence[str]]) -> tuple[Columns, ...]:
     return columns
 
 
-def tally(simulation: Simulation, columns: Sequence[Columns]) -> dict[str, pl.DataFrame]:
+def tally_run(simulation: Simulation, columns: Sequence[Columns]) -> dict[str, pl.DataFrame]:
     """Return the whole numbers a simulation is told from.
 
     Args:
@@ -124,7 +124,7 @@ def tally(simulation: Simulation, columns: Sequence[Columns]) -> dict[str, pl.Da
     truth = simulation._truth()
     expected = (pl.col("expected") * FINE).cast(pl.Int64)
     tables = {
-        "truth": pl.DataFrame([truth], schema=dict.fromkeys(Truth._fields, pl.Int64), orient="row"),
+        "truth": pl.DataFrame([truth], schema=dict.fromkeys(TrueTotals._fields, pl.Int64), orient="row"),
         "totals": simulation.totals,
         "applied": simulation.applied.with_columns(expected),
         "shares": simulation._by_error(),
@@ -138,7 +138,7 @@ def tally(simulation: Simulation, columns: Sequence[Columns]) -> dict[str, pl.Da
     return {name: _summed([table], _keys(name, columns)) for name, table in tables.items()}
 
 
-def simulated(
+def simulate_tally(
     admissions: pl.DataFrame,
     scenario: Scenario,
     columns: Sequence[Columns],
@@ -154,12 +154,12 @@ def simulated(
     """Simulate some of the admissions and return their tally; arguments and errors as in `simulate`.
 
     Returns:
-        What `tally` returns, `about` the part, and with `ledger` every error made.
+        What `tally_run` returns, `about` the part, and with `ledger` every error made.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; half a part is of no use.
     """
-    run = started(
+    run = start_run(
         admissions,
         scenario,
         tables=tables,
@@ -175,10 +175,10 @@ def simulated(
         raise KeyboardInterrupt
     result = run.result(replicates)
     about = pl.DataFrame({"digest": [run.digest], "priced_by": [result.priced_by]})
-    return {**tally(result, columns), ABOUT: about, **({} if result.ledger is None else {LEDGER: result.ledger})}
+    return {**tally_run(result, columns), ABOUT: about, **({} if result.ledger is None else {LEDGER: result.ledger})}
 
 
-def added(parts: Iterable[Tables], columns: Sequence[Columns]) -> dict[str, pl.DataFrame]:
+def add_tallies(parts: Iterable[Tables], columns: Sequence[Columns]) -> dict[str, pl.DataFrame]:
     """Return the sum of tallies of different admissions.
 
     Raises:
@@ -189,7 +189,7 @@ def added(parts: Iterable[Tables], columns: Sequence[Columns]) -> dict[str, pl.D
         for name in part:
             if name == ABOUT:
                 digests = [one[ABOUT]["digest"].item() for one in (total, part) if ABOUT in one]
-                total[name] = part[name].with_columns(digest=pl.lit(joined_digest(digests)))
+                total[name] = part[name].with_columns(digest=pl.lit(join_digests(digests)))
             elif name != LEDGER:
                 both = [one[name] for one in (total, part) if name in one]
                 total[name] = _summed(both, _keys(name, columns))
@@ -198,14 +198,14 @@ def added(parts: Iterable[Tables], columns: Sequence[Columns]) -> dict[str, pl.D
     return total
 
 
-def merged(
+def merge_tallies(
     parts: Iterable[Tables], columns: Sequence[Columns], scenario: Scenario, *, version: str, seed: int
 ) -> MergedSimulation:
-    """Return the result that all parts together tell; `run_id` is that of the simulation of them all."""
-    total = added(parts, columns)
+    """Return the result that all parts together tell; `make_run_id` is that of the simulation of them all."""
+    total = add_tallies(parts, columns)
     digest, priced_by = total[ABOUT].row(0)
     return MergedSimulation(
-        run_id=run_id(digest, scenario, version, seed),
+        run_id=make_run_id(digest, scenario, version, seed),
         scenario=scenario,
         version=version,
         seed=seed,

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from drgsim.display import Section, as_html, as_text
+from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.keyed_random import uniform
-from drgsim.simulation.estimates import LEVEL, controlled, estimates, t_quantile
-from drgsim.simulation.headline import headline
+from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures, t_quantile
+from drgsim.simulation.headline import build_headline
 
 OPERATOR = "operator"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
@@ -31,7 +31,7 @@ _RESAMPLES = 2000
 _MEASURES = ("net", "over", "under", "gross", "drg_changes")
 
 
-class Truth(NamedTuple):
+class TrueTotals(NamedTuple):
     """The admissions as they should be billed, in whole numbers: how many, payment, weights [1e-4], CCs and MCCs."""
 
     admissions: int
@@ -51,7 +51,7 @@ class Result(ABC):
     applied: pl.DataFrame
 
     @abstractmethod
-    def _truth(self) -> Truth:
+    def _truth(self) -> TrueTotals:
         """Return what the admissions come to as they should be billed."""
 
     @abstractmethod
@@ -79,13 +79,13 @@ class Result(ABC):
 
     def __str__(self) -> str:
         """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
-        return as_text(*self._headline())
+        return render_text(*self._headline())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """Show the same in a notebook."""
-        return as_html(*self._headline())
+        return render_html(*self._headline())
 
     def _headline(self) -> tuple[str, Sequence[Section]]:
         about = self._about()
@@ -94,7 +94,7 @@ class Result(ABC):
             f"{self.scenario.title}: {self._truth().admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
             f"version {about['version']}, {about['priced_by']}, seed {self.seed}, run {about['run_id']}"
         )
-        return heading, headline(self.summary(), self.operators())
+        return heading, build_headline(self.summary(), self.operators())
 
     @property
     def payment_usd(self) -> float:
@@ -134,8 +134,8 @@ class Result(ABC):
             "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
         }
         if "control" in total.columns:
-            values["net_usd_controlled"] = ("USD", controlled(total))
-        return estimates(values, level)
+            values["net_usd_controlled"] = ("USD", apply_control(total))
+        return estimate_measures(values, level)
 
     def mean(self, measure: str) -> float:
         """Return the mean of one measure of `summary`.

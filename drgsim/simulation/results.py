@@ -9,7 +9,7 @@ import polars as pl
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.schema import Severity
-from drgsim.simulation.result_tables import _MEASURES, BILLED, OPERATOR, Result, Truth
+from drgsim.simulation.result_tables import _MEASURES, BILLED, OPERATOR, Result, TrueTotals
 
 ABOUT = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 """What `Simulation.write` says of a run in run.json."""
@@ -70,10 +70,10 @@ class Simulation(Result):
         stored = {name: getattr(self, name) for name in STORED}
         return stored if self.ledger is None else {**stored, "ledger": self.ledger}
 
-    def _truth(self) -> Truth:
+    def _truth(self) -> TrueTotals:
         levels, weight4 = self.admissions["severity"], (self.admissions["weight"] * 1e4).round().cast(pl.Int64)
         cc, mcc = (int((levels == level).sum()) for level in ("CC", "MCC"))
-        return Truth(self.admissions.height, _cents(self.admissions["usd"]), int(weight4.sum()), cc, mcc)
+        return TrueTotals(self.admissions.height, _cents(self.admissions["usd"]), int(weight4.sum()), cc, mcc)
 
     def _by(self, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         own = [name for name in columns if name not in (OPERATOR, *BILLED)]

@@ -15,16 +15,17 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.miscoding.error_draws import Drawn, confined, drawn, keyed
+from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import REFUSALS
-from drgsim.numerics.keyed_random import TOGETHER, Bits, Floats, Ints
-from drgsim.numerics.segments import firsts
+from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
+from drgsim.numerics.keyed_random import TOGETHER
+from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
-from drgsim.simulation.billed_claims import billed_together, changed
-from drgsim.simulation.estimates import controlled
+from drgsim.rebilling.baseline import Baseline
+from drgsim.simulation.billed_claims import combine_errors, find_changed
+from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
 from drgsim.simulation.progress import progress_bar
 from drgsim.simulation.result_tables import FINE
@@ -99,7 +100,7 @@ def simulate(
     """
     if target_se is not None and not target_se > 0:
         raise InputError(f"target_se is {target_se!r}, expected USD above 0.")
-    run = started(
+    run = start_run(
         admissions,
         scenario,
         tables=tables,
@@ -115,7 +116,7 @@ def simulate(
     return run.result(replicates)
 
 
-def started(
+def start_run(
     admissions: pl.DataFrame,
     scenario: Scenario,
     *,
@@ -127,7 +128,7 @@ def started(
     control: Exposure | None = None,
     ledger: bool = False,
     hospital_status: str | None = None,
-) -> Run:
+) -> SimulationRun:
     """Return a simulation ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
         raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
@@ -136,34 +137,34 @@ def started(
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
-    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
-    return Run.of(cases, scenario, seed=seed, ledger=ledger, control=control)
+    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    return SimulationRun.of(cases, scenario, seed=seed, ledger=ledger, control=control)
 
 
 @dataclass(eq=False)
-class Run:
+class SimulationRun:
     """A simulation under way: where errors can happen, and what the replicates so far came to."""
 
-    cases: Cases
+    cases: Baseline
     scenario: Scenario
     seed: int
     sites: list[Sites]
-    keys: list[Bits]
+    keys: list[UInt64Array]
     keeps_ledger: bool
-    effects: list[Floats] | None = None
+    effects: list[FloatArray] | None = None
     interrupted: bool = False
     blocks: list[_Block] = field(default_factory=list)
 
     @classmethod
     def of(
         cls,
-        cases: Cases,
+        cases: Baseline,
         scenario: Scenario,
         *,
         seed: int,
         ledger: bool = False,
         control: Exposure | None = None,
-    ) -> Run:
+    ) -> SimulationRun:
         """Find where each error of the scenario can happen.
 
         Raises:
@@ -175,8 +176,8 @@ class Run:
             or control.seed != seed
         ):
             raise InputError("the control is the exposure of other admissions, another scenario or another seed.")
-        sites = [confined(error, cases, seed=seed) for error in scenario.errors]
-        keys = [keyed(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
+        sites = [confine_sites(error, cases, seed=seed) for error in scenario.errors]
+        keys = [key_sites(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
         effects = None if control is None else control.site_effects()
         run = cls(cases, scenario, seed, sites, keys, ledger, effects)
         run.blocks.append(run._block(range(0)))  # no replicate yet, but the columns of one
@@ -188,7 +189,7 @@ class Run:
         return sum(block.totals.height for block in self.blocks)
 
     @property
-    def counts(self) -> Ints:
+    def counts(self) -> Int64Array:
         """How often each error had each refusal, (errors, refusals); the first says it was made."""
         return np.asarray(np.sum([block.counts for block in self.blocks], axis=0), np.int64)
 
@@ -211,10 +212,10 @@ class Run:
         """Draw, bill and attribute the errors of some replicates."""
         cases, errors = self.cases, self.scenario.errors
         found = [
-            drawn(error, sites, keys, cases, replicates)
+            draw_errors(error, sites, keys, cases, replicates)
             for error, sites, keys in zip(errors, self.sites, self.keys, strict=True)
         ]
-        bills, lost = billed_together(found)
+        bills, lost = combine_errors(found)
         billed = cases.billed(bills.edits, bills.start)
         change = billed.cents - cases.pricer.cents[bills.row]
         returned = cases.returns(bills.row, billed.drg)
@@ -222,7 +223,7 @@ class Run:
         totals = _totals(replicates, bills, billed, change, returned, cases)
         if self.effects is not None:
             totals = totals.with_columns(control=self._surplus(found, replicates))
-        moved = _by_replicate(bills, np.flatnonzero(changed(bills, billed, cases)))
+        moved = _by_replicate(bills, np.flatnonzero(find_changed(bills, billed, cases)))
         return _Block(
             totals=totals,
             bills=_bill_frame(bills, billed, change, returned, moved),
@@ -231,7 +232,7 @@ class Run:
             counts=_counted(found, lost, len(errors)),
         )
 
-    def _surplus(self, found: Sequence[Drawn], replicates: range) -> pl.Series:
+    def _surplus(self, found: Sequence[DrawnErrors], replicates: range) -> pl.Series:
         """Return what the errors of each replicate do on average beyond what is expected of them, (r,) [cents]."""
         assert self.effects is not None
         surplus = np.zeros(len(replicates))
@@ -243,7 +244,7 @@ class Run:
 
     def _standard_error(self) -> float:
         totals = pl.concat(block.totals for block in self.blocks)
-        net = controlled(totals) if self.effects is not None else totals["net"].to_numpy() / 100
+        net = apply_control(totals) if self.effects is not None else totals["net"].to_numpy() / 100
         return float(net.std(ddof=1)) / len(net) ** 0.5 if len(net) > 1 else float("inf")
 
     def result(self, asked: int) -> Simulation:
@@ -271,7 +272,7 @@ class Run:
     @property
     def run_id(self) -> str:
         """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
-        return run_id(self.digest, self.scenario, self.cases.tables.version, self.seed)
+        return make_run_id(self.digest, self.scenario, self.cases.tables.version, self.seed)
 
     @property
     def digest(self) -> str:
@@ -283,7 +284,7 @@ class Run:
         """Return how often each error could be made, was made, and why not, over all replicates."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
-            admissions = len(firsts(sites.row))
+            admissions = len(find_run_starts(sites.row))
             expected = int(np.rint(sites.rate * FINE).astype(np.int64).sum()) / FINE
             rows.append((error.label, admissions, len(sites), expected, sum(count), count[0], *count[1:]))
         names = ("admissions", "sites", "expected", "drawn", "made", *REFUSALS[1:])
@@ -291,6 +292,6 @@ class Run:
         return pl.DataFrame(rows, schema={"operator": pl.String, **kinds}, orient="row")
 
 
-def run_id(digest: str, scenario: Scenario, version: str, seed: int) -> str:
+def make_run_id(digest: str, scenario: Scenario, version: str, seed: int) -> str:
     """Return the id of a run, see `Run.run_id`; `digest` is that of its admissions (`Run.digest`)."""
     return hashlib.sha256("\n".join((digest, scenario.digest, version, str(seed))).encode()).hexdigest()[:20]

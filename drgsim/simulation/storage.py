@@ -1,4 +1,4 @@
-"""Results of simulations in folders: `keep(result, folder)` writes one whole, `kept(folder)` reads it back."""
+"""Results of simulations in folders: `save_simulation(result, folder)` writes one whole, `load_simulation(folder)` reads it back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.files.atomic import synced
+from drgsim.files.atomic import sync_to_disk
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.simulation.result_tables import TOLD
 from drgsim.simulation.results import ABOUT, STORED, Simulation
@@ -20,7 +20,7 @@ from drgsim.simulation.results import ABOUT, STORED, Simulation
 _RUN, _SCENARIO, _LEDGER = "run.json", "scenario.toml", "ledger"
 
 
-def keep(result: Simulation, folder: str | os.PathLike[str]) -> Path:
+def save_simulation(result: Simulation, folder: str | os.PathLike[str]) -> Path:
     """Write a result into a folder of its own, which appears once it is complete and on disk.
 
     Args:
@@ -39,8 +39,8 @@ def keep(result: Simulation, folder: str | os.PathLike[str]) -> Path:
     >>> hospitals, admissions = generate(200, seed=1, tables=tables)
     >>> result = simulate(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals,
     ...                   rates=Rates.load(2026), replicates=2, seed=1)
-    >>> folder = keep(result, Path(tempfile.mkdtemp()) / "result")
-    >>> kept(folder).mean("net_usd") == result.mean("net_usd")
+    >>> folder = save_simulation(result, Path(tempfile.mkdtemp()) / "result")
+    >>> load_simulation(folder).mean("net_usd") == result.mean("net_usd")
     True
     """
     target = Path(folder).resolve()
@@ -50,8 +50,8 @@ def keep(result: Simulation, folder: str | os.PathLike[str]) -> Path:
     try:
         whole = result.write(begun / "whole")
         for file in whole.iterdir():
-            synced(file)
-        synced(whole)
+            sync_to_disk(file)
+        sync_to_disk(whole)
         if target.exists():
             target.rename(earlier)
         try:
@@ -60,17 +60,17 @@ def keep(result: Simulation, folder: str | os.PathLike[str]) -> Path:
             if earlier.exists():
                 earlier.rename(target)
             raise
-        synced(target.parent)
+        sync_to_disk(target.parent)
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return Path(folder)
 
 
 def check_replaceable(folder: str | os.PathLike[str]) -> None:
-    """Hold a folder against what `keep` may replace, before any work is done.
+    """Hold a folder against what `save_simulation` may replace, before any work is done.
 
     Raises:
-        InputError: as `keep`.
+        InputError: as `save_simulation`.
 
     >>> check_replaceable(Path(tempfile.mkdtemp()) / "absent")
     """
@@ -87,13 +87,13 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
         raise InputError(f"{folder}: holds {others[0]}, which is no part of a result; name a folder of its own.")
 
 
-def kept(folder: str | os.PathLike[str]) -> Simulation:
+def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
     """Return a result from the folder it was written into.
 
     Raises:
         InputError: the folder holds no result, or a file of it is missing or damaged.
 
-    >>> kept("absent")
+    >>> load_simulation("absent")
     Traceback (most recent call last):
     drgsim.exceptions.InputError: absent: no result of a simulation there (no run.json).
     """

@@ -9,16 +9,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.miscoding.error_draws import Drawn
+from drgsim.miscoding.error_draws import DrawnErrors
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import REFUSALS
-from drgsim.numerics.fixed_point import Bools
-from drgsim.numerics.keyed_random import Ints
-from drgsim.numerics.segments import ascending
-from drgsim.rebilling.baseline import Billed, Cases
-from drgsim.rebilling.code_changes import told
-from drgsim.simulation.billed_claims import Bills
-from drgsim.simulation.shapley import shared_out
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.segments import argsort_keys
+from drgsim.rebilling.baseline import Baseline, Rebilled
+from drgsim.rebilling.code_changes import describe_changes
+from drgsim.simulation.billed_claims import BilledClaims
+from drgsim.simulation.shapley import attribute_changes
 
 _LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
 
@@ -31,13 +30,13 @@ class _Block:
     bills: pl.DataFrame
     shares: pl.DataFrame
     ledger: pl.DataFrame | None
-    counts: Ints
+    counts: Int64Array
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _counted(found: Sequence[Drawn], lost: Ints, errors: int) -> Ints:
+def _counted(found: Sequence[DrawnErrors], lost: Int64Array, errors: int) -> Int64Array:
     """Return how often each error had each refusal (0: was made), those that gave way included."""
     counts = np.zeros((errors, len(REFUSALS)), np.int64)
     for error, one in enumerate(found):
@@ -47,12 +46,14 @@ def _counted(found: Sequence[Drawn], lost: Ints, errors: int) -> Ints:
     return counts
 
 
-def _by_replicate(bills: Bills, which: Ints) -> Ints:
+def _by_replicate(bills: BilledClaims, which: Int64Array) -> Int64Array:
     """Return some bills ordered by replicate and row."""
-    return which[ascending(bills.replicate[which])]
+    return which[argsort_keys(bills.replicate[which])]
 
 
-def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, moved: Ints) -> pl.DataFrame:
+def _bill_frame(
+    bills: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, moved: Int64Array
+) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "replicate": bills.replicate[moved].astype(np.int32),
@@ -66,11 +67,11 @@ def _bill_frame(bills: Bills, billed: Billed, change: Ints, returned: Bools, mov
     )
 
 
-def _share_frame(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> pl.DataFrame:
+def _share_frame(bills: BilledClaims, change: Int64Array, returned: BoolArray, cases: Baseline) -> pl.DataFrame:
     """Return what each error contributed to each bill; rows that say nothing are left out."""
     some = np.flatnonzero((change != 0) | (np.diff(bills.start) > 1))  # the others have nothing to share
     bills = bills.take(some)
-    shares = shared_out(bills, change[some], returned[some], cases)
+    shares = attribute_changes(bills, change[some], returned[some], cases)
     whole = pl.DataFrame(
         {
             "replicate": bills.replicate[shares.bill].astype(np.int32),
@@ -86,7 +87,7 @@ def _share_frame(bills: Bills, change: Ints, returned: Bools, cases: Cases) -> p
 
 
 def _totals(
-    replicates: range, bills: Bills, billed: Billed, change: Ints, returned: Bools, cases: Cases
+    replicates: range, bills: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, cases: Baseline
 ) -> pl.DataFrame:
     """Return the totals of each replicate, in whole numbers."""
     r, place = len(replicates), bills.replicate - replicates.start
@@ -96,7 +97,7 @@ def _totals(
     at, row, change, returned = place[some], row[some], change[some], returned[some]
     drg, now, was = billed.drg[some], billed.severity[some], truth.severity[row]
 
-    def summed(values: NDArray[np.generic]) -> Ints:
+    def summed(values: NDArray[np.generic]) -> Int64Array:
         whole = np.zeros(r, np.int64)
         np.add.at(whole, at, values.astype(np.int64))
         return whole
@@ -125,7 +126,7 @@ def _totals(
     )
 
 
-def _ledger(bills: Bills, cases: Cases, scenario: Scenario) -> pl.DataFrame:
+def _ledger(bills: BilledClaims, cases: Baseline, scenario: Scenario) -> pl.DataFrame:
     owner = bills.bill
     names = pl.Series([error.label for error in scenario.errors], dtype=pl.String)
     return pl.DataFrame(
@@ -135,4 +136,4 @@ def _ledger(bills: Bills, cases: Cases, scenario: Scenario) -> pl.DataFrame:
             "operator": names.gather(bills.error) if len(names) else pl.Series([], dtype=pl.String),
             "place": bills.edits.place,
         }
-    ).hstack(told(bills.edits, cases.tables))
+    ).hstack(describe_changes(bills.edits, cases.tables))

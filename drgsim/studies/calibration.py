@@ -10,9 +10,9 @@ import polars as pl
 
 from drgsim.exceptions import InputError
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.numerics.keyed_random import Floats
+from drgsim.numerics.arrays import FloatArray
 from drgsim.simulation.exposures import Exposure
-from drgsim.simulation.simulator import Run
+from drgsim.simulation.simulator import SimulationRun
 
 _REACH = 12.0
 """The furthest a logit is shifted, either way."""
@@ -116,8 +116,8 @@ def _labels(scenario: Scenario) -> list[str]:
 
 
 def _fitted(
-    scenario: Scenario, now: Exposure, leaning: Floats, aim: Mapping[str, float], shifts: Floats
-) -> tuple[Floats, Exposure]:
+    scenario: Scenario, now: Exposure, leaning: FloatArray, aim: Mapping[str, float], shifts: FloatArray
+) -> tuple[FloatArray, Exposure]:
     """Return the shifts that bring the expected figures to the aim, and the exposure at them."""
     for _ in range(_ROUNDS):
         found = now.rates_of_change()
@@ -130,7 +130,7 @@ def _fitted(
 
 def _drawn(now: Exposure, replicates: int) -> dict[str, float]:
     """Return the figures that replicates come to."""
-    run = Run.of(now.cases, now.scenario, seed=now.seed)
+    run = SimulationRun.of(now.cases, now.scenario, seed=now.seed)
     run.go(replicates, progress=False)
     table = run.result(replicates).summary()
     return dict(table.select("measure", "mean").iter_rows())
@@ -142,14 +142,14 @@ def _aimed(name: str, aim: float, asked: float, drawn: float) -> float:
     return moved if name == "net_share" else float(np.clip(moved, aim / 2, (1 + aim) / 2))
 
 
-def _leaning(exposed: Exposure) -> Floats:
+def _leaning(exposed: Exposure) -> FloatArray:
     """Return which way each error pays, from -1 (only ever lowers payment) to 1."""
     table = exposed.expected().head(len(exposed.scenario.errors))
     gross = (table["over_usd"] + table["under_usd"]).to_numpy()
     return np.asarray(table["net_usd"].to_numpy() / np.where(gross > 0, gross, 1.0))
 
 
-def _solved(exposed: Exposure, asked: Mapping[str, float], leaning: Floats) -> Floats:
+def _solved(exposed: Exposure, asked: Mapping[str, float], leaning: FloatArray) -> FloatArray:
     """Return the shift of each error that brings the expected figures to what is asked."""
     second = next((name for name in asked if name != "drg_change_rate"), None)
 
@@ -168,7 +168,7 @@ def _solved(exposed: Exposure, asked: Mapping[str, float], leaning: Floats) -> F
     return np.asarray(common(tilt) + tilt * leaning)
 
 
-def _figure(exposed: Exposure, shifts: Floats, name: str) -> float:
+def _figure(exposed: Exposure, shifts: FloatArray, name: str) -> float:
     return exposed.shifted(shifts.tolist()).rates_of_change()[name]
 
 

@@ -1,4 +1,4 @@
-"""Two simulations compared: `impact` says what changed between them, and how sure that is."""
+"""Two simulations compared: `compare_simulations` says what changed between them, and how sure that is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = {"net": "net_usd", "over": "over_usd", "under": "under_usd", "weight4":
           "cc": "cc_admissions"}  # fmt: skip
 
 
-def impact(a: Simulation, b: Simulation, *, level: float = LEVEL) -> pl.DataFrame:
+def compare_simulations(a: Simulation, b: Simulation, *, level: float = LEVEL) -> pl.DataFrame:
     """Return what `b` does beyond `a`, measure by measure, totals of a replicate.
 
     Runs of one seed on the same admissions draw the same events where they have the same errors, so they are compared
@@ -40,7 +40,7 @@ def impact(a: Simulation, b: Simulation, *, level: float = LEVEL) -> pl.DataFram
     >>> full = Scenario.load("illustration")
     >>> runs = [simulate(admissions, scenario, tables=tables, hospitals=hospitals, rates=rates, replicates=4, seed=1)
     ...         for scenario in (full, full.scaled(0.5))]
-    >>> table = impact(*runs)
+    >>> table = compare_simulations(*runs)
     >>> bool(table.filter(pl.col("measure") == "code_changes")["difference"].item() < 0), table["paired"].all()
     (True, True)
     """

@@ -3,7 +3,7 @@
     python -m drgsim.studies.fitted_mixes FOLDER [NAME ...]
 
 reads `mixes/NAME.toml` of a table folder (errors at the rates they are argued to have beside each other), fits them
-to the findings marked `fitted`, writes `scenarios/NAME.toml` with the fitted rates and nothing else changed, seals
+to the findings marked `fit_mix`, writes `scenarios/NAME.toml` with the fitted rates and nothing else changed, seals
 the manifest, and prints, as a Markdown table, what was fitted and what came out unfitted beside what was published.
 The truth is `generate(100_000, seed=1)` of `VERSION` with the `Rates` of its year.
 
@@ -26,16 +26,16 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.miscoding.error_models import Operator
+from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.numerics.keyed_random import Ints
+from drgsim.numerics.arrays import Int64Array
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
-from drgsim.simulation.exposures import exposed
+from drgsim.rebilling.baseline import Baseline
+from drgsim.simulation.exposures import compute_exposure
 from drgsim.studies.calibration import calibrate
-from drgsim.studies.published_findings import beside, figures, frame
+from drgsim.studies.published_findings import compare_baseline_with_findings, find_frame_rows, measure_figures
 from drgsim.synthetic.generator import generate
-from drgsim.tables.manifest import MANIFEST, manifest, read_verified, seal, table_folder
+from drgsim.tables.manifest import MANIFEST, read_manifest, read_verified, seal, table_folder
 from drgsim.tables.table_set import TableSet
 
 VERSION, ADMISSIONS, SEED = "43.1", 100_000, 1
@@ -57,7 +57,7 @@ _DIGITS = 4
 
 
 @dataclass(eq=False)
-class Truth:
+class FittingAdmissions:
     """Synthetic admissions a mix is fitted on, and what they are grouped and priced by."""
 
     admissions: pl.DataFrame = field(repr=False)
@@ -66,7 +66,9 @@ class Truth:
     rates: Rates
 
     @classmethod
-    def of(cls, n: int = ADMISSIONS, *, seed: int = SEED, version: str = VERSION, folder: Path | None = None) -> Truth:
+    def of(
+        cls, n: int = ADMISSIONS, *, seed: int = SEED, version: str = VERSION, folder: Path | None = None
+    ) -> FittingAdmissions:
         """Generate `n` admissions of the default population.
 
         >>> len(Truth.of(500).cases)
@@ -77,16 +79,16 @@ class Truth:
         return cls(admissions, hospitals, tables, Rates.load(tables.fiscal_year, folder=folder))
 
     @cached_property
-    def cases(self) -> Cases:
+    def cases(self) -> Baseline:
         """All of them, encoded, grouped and priced."""
         return self.only(slice(None))
 
-    def only(self, rows: Ints | slice) -> Cases:
+    def only(self, rows: Int64Array | slice) -> Baseline:
         """Return some of them, encoded, grouped and priced."""
-        return Cases.of(self.admissions[rows], tables=self.tables, hospitals=self.hospitals, rates=self.rates)
+        return Baseline.of(self.admissions[rows], tables=self.tables, hospitals=self.hospitals, rates=self.rates)
 
 
-def release(names: Sequence[str], truth: Truth, folder: Path) -> dict[str, pl.DataFrame]:
+def write_scenarios(names: Sequence[str], truth: FittingAdmissions, folder: Path) -> dict[str, pl.DataFrame]:
     """Fit mixes and write them as scenarios; return what was fitted and what came out, by name.
 
     Args:
@@ -105,15 +107,15 @@ def release(names: Sequence[str], truth: Truth, folder: Path) -> dict[str, pl.Da
         text = read_verified(folder, f"{_MIXES}{name}.toml").decode("utf-8")
         mix = Scenario.loads(text, file=f"{_MIXES}{name}.toml")
         mix.check(truth.tables)
-        made = rounded(fitted(mix, truth))
-        (folder / _SCENARIOS / f"{name}.toml").write_text(with_rates(text, mix, made), "utf-8")
+        made = round_rates(fit_mix(mix, truth))
+        (folder / _SCENARIOS / f"{name}.toml").write_text(replace_rates(text, mix, made), "utf-8")
         _list(folder, f"{_SCENARIOS}{name}.toml", mix.source)
         seal(folder)
-        told[name] = beside(made, truth.cases, seed=SEED)
+        told[name] = compare_baseline_with_findings(made, truth.cases, seed=SEED)
     return told
 
 
-def fitted(mix: Scenario, truth: Truth) -> Scenario:
+def fit_mix(mix: Scenario, truth: FittingAdmissions) -> Scenario:
     """Return a mix with its rates fitted to its fitted findings, on the admissions of its frame.
 
     Raises:
@@ -123,13 +125,13 @@ def fitted(mix: Scenario, truth: Truth) -> Scenario:
     if not goals or any(name.startswith(_GIVEN) for name in goals):
         return mix
     if not set(goals) <= set(_CALIBRATED):
-        return scaled_to(mix, truth.cases, goals)
-    own = truth.only(frame(mix, truth.cases, seed=SEED))
-    found = exposed(own, mix, alternatives=_ALTERNATIVES, seed=SEED)
+        return scale_to_figures(mix, truth.cases, goals)
+    own = truth.only(find_frame_rows(mix, truth.cases, seed=SEED))
+    found = compute_exposure(own, mix, alternatives=_ALTERNATIVES, seed=SEED)
     return calibrate(mix, found, **goals, replicates=_REPLICATES).scenario
 
 
-def scaled_to(mix: Scenario, cases: Cases, goals: Mapping[str, float]) -> Scenario:
+def scale_to_figures(mix: Scenario, cases: Baseline, goals: Mapping[str, float]) -> Scenario:
     """Return a mix with its rates scaled until a figure, and the shares of its parts, come out.
 
     Args:
@@ -145,7 +147,7 @@ def scaled_to(mix: Scenario, cases: Cases, goals: Mapping[str, float]) -> Scenar
     if len(whole) != 1:
         raise InputError(f"{mix.title}: expected one figure to scale rates to, found {', '.join(whole) or 'none'}.")
     for _ in range(_ROUNDS):
-        found = {name: mean for name, (mean, _) in figures(mix, cases, [*goals], seed=SEED).items()}
+        found = {name: mean for name, (mean, _) in measure_figures(mix, cases, [*goals], seed=SEED).items()}
         if all(abs(found[name] / value - 1) <= _CLOSE for name, value in goals.items()):
             return mix
         factors = {name: value / found[name] for name, value in goals.items()}
@@ -154,17 +156,17 @@ def scaled_to(mix: Scenario, cases: Cases, goals: Mapping[str, float]) -> Scenar
     raise InputError(f"{mix.title}: after {_ROUNDS} rounds the figures are {found}, asked {dict(goals)}.")
 
 
-def rounded(scenario: Scenario) -> Scenario:
+def round_rates(scenario: Scenario) -> Scenario:
     """Return a scenario with its rates rounded as they are written."""
     return scenario.with_errors([error.with_rates(_rounded) for error in scenario.errors])
 
 
-def with_rates(text: str, mix: Scenario, made: Scenario) -> str:
+def replace_rates(text: str, mix: Scenario, made: Scenario) -> str:
     r"""Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
 
     >>> text = 'title = "a"\n[errors.typo]\nkind = "typo_invalid"\npdx = 0.1\n'
     >>> mix = Scenario.loads(text)
-    >>> with_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
+    >>> replace_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
     'pdx = 0.05'
     """
     for before, after in zip(mix.errors, made.errors, strict=True):
@@ -183,7 +185,7 @@ def with_rates(text: str, mix: Scenario, made: Scenario) -> str:
 
 def _list(folder: Path, name: str, source: str) -> None:
     """List a scenario in the manifest before the others, unless it is there; `seal` writes its sha256."""
-    if name in manifest(folder)["files"]:
+    if name in read_manifest(folder)["files"]:
         return
     path = folder / MANIFEST
     sections = re.split(r"(?m)^(?=\[)", path.read_text("utf-8"))
@@ -194,15 +196,15 @@ def _list(folder: Path, name: str, source: str) -> None:
 
 
 def _mixes(folder: Path) -> list[str]:
-    return sorted(Path(name).stem for name in manifest(folder)["files"] if name.startswith(_MIXES))
+    return sorted(Path(name).stem for name in read_manifest(folder)["files"] if name.startswith(_MIXES))
 
 
-def _of_part(error: Operator, factors: Mapping[str, float]) -> float:
+def _of_part(error: ErrorModel, factors: Mapping[str, float]) -> float:
     """Return the factor of the part an error belongs to, 1 where it belongs to none."""
     return next((f for name, f in factors.items() if error.label.startswith(name.removeprefix(_PART))), 1.0)
 
 
-def _times(error: Operator, factor: float) -> Operator:
+def _times(error: ErrorModel, factor: float) -> ErrorModel:
     return error.with_rates(lambda rate: min(rate * factor, 1.0))
 
 
@@ -230,8 +232,8 @@ def _with_error(value: float, error: float | None) -> str:
 
 if __name__ == "__main__":
     root = table_folder(sys.argv[1])
-    start = Truth.of(folder=root)
+    start = FittingAdmissions.of(folder=root)
     sys.stdout.write(_HEADER)
     for one in sys.argv[2:] or _mixes(root):
-        sys.stdout.write(_told(one, release([one], start, root)[one]))
+        sys.stdout.write(_told(one, write_scenarios([one], start, root)[one]))
         sys.stdout.flush()

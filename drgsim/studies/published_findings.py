@@ -1,4 +1,4 @@
-"""What a study found beside what a scenario comes to: `compared`.
+"""What a study found beside what a scenario comes to: `compare_with_findings`.
 
 A finding of a scenario names one of these figures. All are of the scenario's frame: the admissions on which one of its
 errors can happen, which for a general scenario are all of them. Money is in USD, a claim is an admission of the frame.
@@ -33,15 +33,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.miscoding.error_draws import confined
+from drgsim.miscoding.error_draws import confine_sites
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.numerics.keyed_random import Floats, Ints
+from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.pricing.rates import Rates
-from drgsim.rebilling.baseline import Cases
-from drgsim.simulation.estimates import estimates
+from drgsim.rebilling.baseline import Baseline
+from drgsim.simulation.estimates import estimate_measures
 from drgsim.simulation.results import Simulation
-from drgsim.simulation.simulator import Run
-from drgsim.tables.drg_families import families
+from drgsim.simulation.simulator import SimulationRun
+from drgsim.tables.drg_families import list_families
 from drgsim.tables.table_set import TableSet
 
 _ENOUGH = 200_000
@@ -49,7 +49,7 @@ _ENOUGH = 200_000
 _LEAST, _MOST = 16, 1_000
 
 
-def compared(
+def compare_with_findings(
     scenario: Scenario,
     admissions: pl.DataFrame,
     *,
@@ -78,19 +78,21 @@ def compared(
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> noise = Scenario.load("poa_noise")
-    >>> table = compared(noise, admissions, tables=tables, hospitals=hospitals, rates=rates, replicates=16, seed=1)
+    >>> table = compare_with_findings(noise, admissions, tables=tables, hospitals=hospitals, rates=rates, replicates=16, seed=1)
     >>> table["measure"][0], table["published"][0], round(table["simulated"][0], 2)
     ('error_rate.over_reported', 0.137, 0.14)
     """
     scenario.check(tables)
-    cases = Cases.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    return beside(scenario, cases, replicates=replicates, seed=seed)
+    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    return compare_baseline_with_findings(scenario, cases, replicates=replicates, seed=seed)
 
 
-def beside(scenario: Scenario, cases: Cases, *, replicates: int | None = None, seed: int) -> pl.DataFrame:
-    """Return `compared` of admissions that are encoded, grouped and priced already."""
+def compare_baseline_with_findings(
+    scenario: Scenario, cases: Baseline, *, replicates: int | None = None, seed: int
+) -> pl.DataFrame:
+    """Return `compare_with_findings` of admissions that are encoded, grouped and priced already."""
     names = [finding.measure for finding in scenario.findings]
-    found = figures(scenario, cases, names, replicates=replicates, seed=seed)
+    found = measure_figures(scenario, cases, names, replicates=replicates, seed=seed)
     rows = []
     for finding in scenario.findings:
         mean, error = found[finding.measure]
@@ -111,12 +113,12 @@ def beside(scenario: Scenario, cases: Cases, *, replicates: int | None = None, s
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def figures(
-    scenario: Scenario, cases: Cases, names: Sequence[str], *, replicates: int | None = None, seed: int
+def measure_figures(
+    scenario: Scenario, cases: Baseline, names: Sequence[str], *, replicates: int | None = None, seed: int
 ) -> dict[str, tuple[float, float | None]]:
     """Return mean and Monte-Carlo standard error of some figures by name.
 
-    Arguments, replicates and errors as in `compared`.
+    Arguments, replicates and errors as in `compare_with_findings`.
     """
     for name in names:
         if name not in _FIGURES and name.partition(".")[0] not in _BY_NAME:
@@ -124,7 +126,7 @@ def figures(
             raise InputError(
                 f"no figure is called {name!r}.{did_you_mean(name, known)} See drgsim.studies.published_findings."
             )
-    run = Run.of(cases, scenario, seed=seed)
+    run = SimulationRun.of(cases, scenario, seed=seed)
     if not sum(map(len, run.sites)):
         raise InputError("no error of the scenario can happen to any of the admissions: its frame is empty.")
     expected = max(sum(float(sites.rate.sum()) for sites in run.sites), 1.0)
@@ -136,13 +138,13 @@ def figures(
         kind, _, own = name.partition(".")
         value = _FIGURES[name](measured) if name in _FIGURES else _BY_NAME[kind](measured, own)
         values[name] = ("", value[np.isfinite(value)])
-    table = estimates(values)
+    table = estimate_measures(values)
     return {name: (mean, error) for name, mean, error in table.select("measure", "mean", "standard_error").iter_rows()}
 
 
-def frame(scenario: Scenario, cases: Cases, *, seed: int) -> Ints:
+def find_frame_rows(scenario: Scenario, cases: Baseline, *, seed: int) -> Int64Array:
     """Return the rows of admissions on which an error of the scenario can happen, ascending."""
-    found = [confined(error, cases, seed=seed).row for error in scenario.errors]
+    found = [confine_sites(error, cases, seed=seed).row for error in scenario.errors]
     return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
 
@@ -153,11 +155,11 @@ def frame(scenario: Scenario, cases: Cases, *, seed: int) -> Ints:
 class _Measured:
     """A simulation and its frame; every figure is (r,) one value a replicate."""
 
-    run: Run
+    run: SimulationRun
     result: Simulation
 
     @cached_property
-    def frame(self) -> Ints:
+    def frame(self) -> Int64Array:
         return np.unique(np.concatenate([sites.row for sites in self.run.sites]))
 
     @property
@@ -175,7 +177,7 @@ class _Measured:
         """Payment of the frame [cents]."""
         return int(self.run.cases.pricer.cents[self.frame].sum())
 
-    def total(self, name: str) -> Floats:
+    def total(self, name: str) -> FloatArray:
         return self.result.totals[name].to_numpy().astype(np.float64)
 
     def errors(self, beginning: str) -> list[int]:
@@ -186,13 +188,13 @@ class _Measured:
             raise InputError(f"no error's name begins with {beginning!r}; there are {', '.join(labels)}.")
         return found
 
-    def counted(self, replicate: pl.Series, weights: NDArray[np.generic] | None = None) -> Floats:
+    def counted(self, replicate: pl.Series, weights: NDArray[np.generic] | None = None) -> FloatArray:
         """Return how many rows (or the sum of their weights) each replicate has."""
         count = np.bincount(replicate.to_numpy(), weights, minlength=self.result.replicates)
         return count.astype(np.float64)
 
     @cached_property
-    def overpaid(self) -> tuple[Floats, Floats, Floats]:
+    def overpaid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Count, what is overpaid [cents] and what is paid [cents] on overpaid bills."""
         bills = self.result.bills.filter(pl.col("cents") > 0)
         cents = bills["cents"].to_numpy()
@@ -201,11 +203,11 @@ class _Measured:
         return self.counted(each), self.counted(each, cents), self.counted(each, cents + truth)
 
 
-def _case_mix_change(m: _Measured) -> Floats:
+def _case_mix_change(m: _Measured) -> FloatArray:
     return m.total("weight4") / float(m.run.cases.pricer.weight4[m.frame].sum())
 
 
-def _top_tier_growth(m: _Measured) -> Floats:
+def _top_tier_growth(m: _Measured) -> FloatArray:
     top = _top_tiers(m.run.cases)
     bills = m.result.bills.filter(~pl.col("returned"))
     gained = np.isin(bills["drg"].to_numpy(), top).astype(np.int64)
@@ -213,27 +215,27 @@ def _top_tier_growth(m: _Measured) -> Floats:
     return m.counted(bills["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
 
 
-def _top_tiers(cases: Cases) -> Ints:
+def _top_tiers(cases: Baseline) -> Int64Array:
     """Return the dearest DRG of every family that splits by CC or MCC."""
-    split = families(cases.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
+    split = list_families(cases.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
     weight4 = cases.pricer.weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
     dearest = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
     return dearest.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
 
 
-def _ratio(above: Floats, below: Floats | float) -> Floats:
+def _ratio(above: FloatArray, below: FloatArray | float) -> FloatArray:
     """Return above over below; no number where nothing happened."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above / below)
 
 
-def _share_of_changes(m: _Measured, beginning: str) -> Floats:
+def _share_of_changes(m: _Measured, beginning: str) -> FloatArray:
     shares = m.result.shares.filter(pl.col("cents") != 0)
     own = shares.filter(pl.col("error").is_in(m.errors(beginning)))
     return _ratio(m.counted(own["replicate"]), m.counted(shares["replicate"]))
 
 
-def _error_rate(m: _Measured, beginning: str) -> Floats:
+def _error_rate(m: _Measured, beginning: str) -> FloatArray:
     """Return the mean alone: errors are counted over all replicates."""
     own = m.errors(beginning)
     places = [sites.row << 22 | sites.place for sites in (m.run.sites[place] for place in own)]
@@ -241,7 +243,7 @@ def _error_rate(m: _Measured, beginning: str) -> Floats:
     return np.array([made / len(np.unique(np.concatenate(places))) / m.result.replicates])
 
 
-_FIGURES: Mapping[str, Callable[[_Measured], Floats]] = {
+_FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "drg_change_rate": lambda m: m.total("drg_changes") / m.claims,
     "share_up": lambda m: _ratio(m.total("drg_changes_up"), m.total("drg_changes")),
     "code_change_rate": lambda m: m.total("code_changes") / m.claims,
@@ -261,7 +263,7 @@ _FIGURES: Mapping[str, Callable[[_Measured], Floats]] = {
     "top_tier_growth": _top_tier_growth,
 }
 
-_BY_NAME: Mapping[str, Callable[[_Measured, str], Floats]] = {
+_BY_NAME: Mapping[str, Callable[[_Measured, str], FloatArray]] = {
     "share_of_changes": _share_of_changes,
     "error_rate": _error_rate,
 }

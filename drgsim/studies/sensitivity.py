@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.miscoding.error_models import Operator
+from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.numerics.keyed_random import Floats, uniform
+from drgsim.numerics.arrays import FloatArray
+from drgsim.numerics.keyed_random import uniform
 from drgsim.simulation.estimates import LEVEL
 from drgsim.simulation.exposures import Exposure
 
@@ -28,7 +29,7 @@ _PRIOR = 0.5
 """Jeffreys' prior adds half an event and half a non-event to a study's counts."""
 
 
-def with_rate(scenario: Scenario, name: str, value: float) -> Scenario:
+def replace_rate(scenario: Scenario, name: str, value: float) -> Scenario:
     """Return a scenario with one rate replaced.
 
     Args:
@@ -39,7 +40,7 @@ def with_rate(scenario: Scenario, name: str, value: float) -> Scenario:
     Raises:
         InputError: there is no such error or rate, or the value is no rate.
 
-    >>> with_rate(Scenario.load("illustration"), "missed_comorbidity.cc", 0.2).errors[0].cc
+    >>> replace_rate(Scenario.load("illustration"), "missed_comorbidity.cc", 0.2).errors[0].cc
     0.2
     """
     if name == "*":
@@ -51,7 +52,7 @@ def with_rate(scenario: Scenario, name: str, value: float) -> Scenario:
     if not 0 <= value <= 1:
         raise InputError(f"{name} is {value!r}, expected a rate from 0 to 1.")
 
-    def changed(error: Operator) -> Operator:
+    def changed(error: ErrorModel) -> ErrorModel:
         return error.model_copy(update={field: float(value)}) if error.label == label else error
 
     return scenario.with_errors(changed(error) for error in scenario.errors)
@@ -62,14 +63,14 @@ def sweep(scenario: Scenario, grid: Mapping[str, Sequence[float]], measure: Meas
 
     Args:
         scenario: the errors; other rates stay.
-        grid: values to try, by name of rate (see `with_rate`).
+        grid: values to try, by name of rate (see `replace_rate`).
         measure: what is told of each scenario.
 
     Returns:
         A row a combination: a column a rate, then `measure`.
 
     Raises:
-        InputError: the grid is empty, or as `with_rate`.
+        InputError: the grid is empty, or as `replace_rate`.
 
     >>> table = sweep(Scenario.load("illustration"), {"unsupported_mcc.mcc": [0.0, 0.1]},
     ...               lambda scenario: scenario.errors[1].mcc * 100)
@@ -162,7 +163,7 @@ def sobol(
 
 def parameter_uncertainty(
     exposed: Exposure, *, draws: int = 1000, seed: int = 1, level: float = LEVEL
-) -> tuple[pl.DataFrame, Floats]:
+) -> tuple[pl.DataFrame, FloatArray]:
     """Return how uncertain the expected impact is because studies are small; the noise of events is apart from this.
 
     The rates of an error with a `study` (events of so many) are shifted together, on the logit scale, by what
@@ -214,7 +215,7 @@ def parameter_uncertainty(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _nets(exposed: Exposure, place: int, shifts: Floats) -> Floats:
+def _nets(exposed: Exposure, place: int, shifts: FloatArray) -> FloatArray:
     """Return the expected net change of one error at each shift of its rates, (draws,) [USD]."""
     own = np.flatnonzero(exposed.error == place)
     rate = exposed.rates[place]
@@ -227,14 +228,14 @@ def _nets(exposed: Exposure, place: int, shifts: Floats) -> Floats:
     return np.asarray(np.where(inner, shifted / (1 + shifted), distinct) @ by_rate)
 
 
-def _spread(values: Floats, level: float) -> tuple[float, float, float]:
+def _spread(values: FloatArray, level: float) -> tuple[float, float, float]:
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
     return float(values.std(ddof=1)), float(low), float(high)
 
 
 def _at(scenario: Scenario, names: Sequence[str], values: Sequence[float]) -> Scenario:
     for name, value in zip(names, values, strict=True):
-        scenario = with_rate(scenario, name, value)
+        scenario = replace_rate(scenario, name, value)
     return scenario
 
 
@@ -248,13 +249,13 @@ def _problem(scenario: Scenario, bounds: Mapping[str, tuple[float, float]]) -> t
     except ImportError as error:
         raise InputError("sensitivity needs SALib: pip install 'drgsim[sensitivity]'.") from error
     for name, (low, high) in bounds.items():
-        with_rate(scenario, name, low)
-        with_rate(scenario, name, high)
+        replace_rate(scenario, name, low)
+        replace_rate(scenario, name, high)
         if not low < high:
             raise InputError(f"{name} has bounds {low} and {high}, expected the lower first.")
     return SALib, {"num_vars": len(bounds), "names": list(bounds), "bounds": [list(b) for b in bounds.values()]}
 
 
-def _measured(scenario: Scenario, problem: dict[str, Any], points: Floats, measure: Measure) -> Floats:
+def _measured(scenario: Scenario, problem: dict[str, Any], points: FloatArray, measure: Measure) -> FloatArray:
     names = list(problem["names"])
     return np.array([float(measure(_at(scenario, names, point.tolist()))) for point in points])

@@ -17,11 +17,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.numerics.keyed_random import Choices, Floats, Ints, as_normal, as_poisson, bits, uniform
+from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.keyed_random import Choices, random_bits, to_normal, to_poisson, uniform
 from drgsim.synthetic.population import Population
-from drgsim.tables.code_limits import FEMALE, MALE, OLDEST, legality
-from drgsim.tables.codebook import codebooks
-from drgsim.tables.national_facts import facts
+from drgsim.tables.code_limits import FEMALE, MALE, OLDEST, load_code_limits
+from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
 OTHER, CC, MCC = 0, 1, 2
@@ -43,9 +44,9 @@ class Conditions:
     family: NDArray[np.int16]
     level: NDArray[np.int64]
     is_acute: NDArray[np.bool_]
-    group: Ints
-    onset_share: Floats
-    death_log_odds: Floats
+    group: Int64Array
+    onset_share: FloatArray
+    death_log_odds: FloatArray
     combinations: tuple[tuple[int, tuple[tuple[int, int], ...], int], ...]
     """Conditions that guidelines code as another beside some: (condition, those beside it, what it becomes)."""
     family_of_pdx: NDArray[np.int16]
@@ -57,22 +58,28 @@ class Comorbidity:
     """The compiled model; a segment is (MDC, surgery, age group, sex), a cell a combination of latents."""
 
     conditions: Conditions
-    level_share: Floats
+    level_share: FloatArray
     cells: Choices
-    rates: Floats
-    chronic_share: Floats
+    rates: FloatArray
+    chronic_share: FloatArray
     groups: Choices
     codes: Choices
-    cell_score: Floats
-    score_mean: Floats
-    score_sd: Floats
+    cell_score: FloatArray
+    score_mean: FloatArray
+    score_sd: FloatArray
     profile_count: int
     group_count: int
-    condition_at: Ints
+    condition_at: Int64Array
 
     def draw(
-        self, seed: int, ids: NDArray[np.uint64], attempt: int, segment: Ints, allowed: NDArray[np.uint8], most: int
-    ) -> Drawn:
+        self,
+        seed: int,
+        ids: NDArray[np.uint64],
+        attempt: int,
+        segment: Int64Array,
+        allowed: NDArray[np.uint8],
+        most: int,
+    ) -> DrawnComorbidities:
         """Return comorbidities of admissions whose level must be among `allowed` (bits 1, 2, 4)."""
         stream = f"comorbidity {attempt} "
         share = self.level_share[segment] * ((allowed[:, None] >> np.arange(3, dtype=np.uint8)) & 1)
@@ -81,12 +88,12 @@ class Comorbidity:
         edge = np.cumsum(share, axis=1)
         u = uniform(seed, stream + "level", ids) * edge[:, 2]
         level = (u >= edge[:, 0]).astype(np.int64) + (u >= edge[:, 1])
-        cell = self.cells.pick(segment * 3 + level, bits(seed, stream + "latents", ids)) % len(self.cell_score)
+        cell = self.cells.pick(segment * 3 + level, random_bits(seed, stream + "latents", ids)) % len(self.cell_score)
         counts = []
         for wanted in (MCC, CC, OTHER):
             rate = self.rates[segment, wanted, cell]
             decisive = (level == wanted) & (wanted != OTHER)
-            count = as_poisson(uniform(seed, f"{stream}count {wanted}", ids), rate, at_least_one=decisive)
+            count = to_poisson(uniform(seed, f"{stream}count {wanted}", ids), rate, at_least_one=decisive)
             count[(rate <= 0) | (level < wanted)] = 0
             counts.append(count)
         number = np.minimum(counts[0] + counts[1] + counts[2], most)
@@ -98,41 +105,43 @@ class Comorbidity:
         chronic = self.chronic_share.reshape(-1, len(self.cell_score))[where, cell[owner]]
         row = where * 2 + (uniform(seed, stream + "kind", keys, slot) >= chronic)
         profile = cell[owner] % self.profile_count
-        random = bits(seed, stream + "group", keys, slot)
+        random = random_bits(seed, stream + "group", keys, slot)
         group = self.groups.pick(row * self.profile_count + profile, random) % self.group_count
-        code = self.codes.pick(row * self.group_count + group, bits(seed, stream + "code", keys, slot))
+        code = self.codes.pick(row * self.group_count + group, random_bits(seed, stream + "code", keys, slot))
         score = (self.cell_score[cell] - self.score_mean[segment, level]) / self.score_sd[segment, level]
-        return Drawn(level, score, owner, slot, self.condition_at[code])
+        return DrawnComorbidities(level, score, owner, slot, self.condition_at[code])
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnComorbidities:
     """Comorbidities: level and standardised burden (n,), and end to end owner, slot and condition (codes,)."""
 
-    level: Ints
-    score: Floats
-    owner: Ints
-    slot: Ints
-    condition: Ints
+    level: Int64Array
+    score: FloatArray
+    owner: Int64Array
+    slot: Int64Array
+    condition: Int64Array
 
 
-def segments(mdc: Ints, is_surgical: NDArray[np.bool_], age: Ints, sex: NDArray[np.uint8]) -> Ints:
+def find_segments(
+    mdc: Int64Array, is_surgical: NDArray[np.bool_], age: Int64Array, sex: NDArray[np.uint8]
+) -> Int64Array:
     """Return the segment of each admission."""
     group = np.searchsorted(AGE_GROUPS, age, side="right") - 1
-    found: Ints = ((mdc * 2 + is_surgical) * len(AGE_GROUPS) + group) * _SEXES + (sex == FEMALE)
+    found: Int64Array = ((mdc * 2 + is_surgical) * len(AGE_GROUPS) + group) * _SEXES + (sex == FEMALE)
     return found
 
 
 @lru_cache(maxsize=8)
-def comorbidity(tables: TableSet, population: Population) -> Comorbidity:
+def compile_comorbidity(tables: TableSet, population: Population) -> Comorbidity:
     """Compile the model of a version and a population."""
-    table = facts("conditions", tables.folder)
-    book = codebooks(tables)[0]
+    table = read_facts("conditions", tables.folder)
+    book = load_codebooks(tables)[0]
     table = table.with_columns(pl.Series("number", book.numbers(table["code"]))).join(
         tables.diagnoses.select("code", "severity"), on="code", how="inner", maintain_order="left"
     )
     groups = table["group"].unique(maintain_order=True)
-    conditions = _conditions(table, groups, book.codes, facts("combinations", tables.folder))
+    conditions = _conditions(table, groups, book.codes, read_facts("combinations", tables.folder))
     rates = _rates(table, tables, population)
     profiles, shares = _profiles(tables, groups)
     return _compiled(conditions, rates, profiles, shares, population)
@@ -184,9 +193,9 @@ def _combinations(
     )
 
 
-def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> Floats:
+def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> FloatArray:
     """Return the mean rate of every condition in every segment, (segments, c)."""
-    legal = legality(tables)
+    legal = load_code_limits(tables)
     number = table["number"].to_numpy()
     base = -np.log1p(-table["stay_share"].to_numpy())
     acute = (table["kind"] == "ACUTE").to_numpy()
@@ -201,7 +210,7 @@ def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> Flo
     by_sex = np.stack([2 / (1 + female), 2 * female / (1 + female)])
     by_sex *= np.stack([legal.dx_sex[number] != FEMALE, legal.dx_sex[number] != MALE])
     by_type = np.stack([np.ones(len(table)), table["surgical_ratio"].to_numpy()])
-    affinity = facts("affinity", tables.folder)
+    affinity = read_facts("affinity", tables.folder)
     by_mdc = np.ones((_MDCS, len(table)))
     for group, mdc, ratio in affinity.rows():
         by_mdc[mdc, (table["group"] == group).to_numpy()] = ratio
@@ -212,13 +221,13 @@ def _rates(table: pl.DataFrame, tables: TableSet, population: Population) -> Flo
         * by_age[None, None, :, None, :]
         * by_sex[None, None, None, :, :]
     )
-    found: Floats = rates.reshape(-1, len(table))
+    found: FloatArray = rates.reshape(-1, len(table))
     return found
 
 
-def _profiles(tables: TableSet, groups: pl.Series) -> tuple[Floats, Floats]:
+def _profiles(tables: TableSet, groups: pl.Series) -> tuple[FloatArray, FloatArray]:
     """Return the ratio of each group in each profile, on average 1 over profiles, and the profiles' shares."""
-    table = facts("profiles", tables.folder)
+    table = read_facts("profiles", tables.folder)
     names = table.unique("profile", maintain_order=True)
     shares = (names["share"] / names["share"].sum()).to_numpy()
     ratios = np.full((len(names), len(groups)), np.nan)
@@ -229,14 +238,14 @@ def _profiles(tables: TableSet, groups: pl.Series) -> tuple[Floats, Floats]:
     left = 1 - np.where(listed, ratios, 0).T @ shares
     unlisted = (~listed).T @ shares
     rest = np.maximum(left, 0) / np.where(unlisted > 0, unlisted, 1)
-    complete: Floats = np.where(listed, ratios, rest)
+    complete: FloatArray = np.where(listed, ratios, rest)
     return complete, shares
 
 
-def _gamma_levels(shape: float, count: int) -> tuple[Floats, Floats]:
+def _gamma_levels(shape: float, count: int) -> tuple[FloatArray, FloatArray]:
     """Return the mean within `count` equally likely slices of a gamma distribution of mean 1, and their scores."""
     middle = (np.arange(count * 64) + 0.5) / (count * 64)
-    normal = as_normal(middle)
+    normal = to_normal(middle)
     # Wilson and Hilferty (1931): the cube root of a gamma variable is nearly normal.
     value = np.maximum(1 - 1 / (9 * shape) + normal / (3 * np.sqrt(shape)), 0) ** 3
     means = value.reshape(count, -1).mean(axis=1)
@@ -244,7 +253,7 @@ def _gamma_levels(shape: float, count: int) -> tuple[Floats, Floats]:
 
 
 def _compiled(
-    conditions: Conditions, rates: Floats, profiles: Floats, shares: Floats, population: Population
+    conditions: Conditions, rates: FloatArray, profiles: FloatArray, shares: FloatArray, population: Population
 ) -> Comorbidity:
     burden, burden_score = _gamma_levels(population.burden_shape.value, _BURDENS)
     acuity, acuity_score = _gamma_levels(population.acuity_shape.value, _ACUITIES)
@@ -302,7 +311,7 @@ def _compiled(
     )
 
 
-def _by_row(conditions: Conditions, order: Ints, group_count: int) -> tuple[Ints, Ints]:
+def _by_row(conditions: Conditions, order: Int64Array, group_count: int) -> tuple[Int64Array, Int64Array]:
     """Return where each (level, kind, group) begins among the ordered conditions, and those conditions."""
     row = (conditions.level * 2 + conditions.is_acute) * group_count + conditions.group
     start = np.searchsorted(row[order], np.arange(3 * 2 * group_count + 1))

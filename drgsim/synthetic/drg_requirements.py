@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, combinations_with_replacement, product
 
-from drgsim.tables.formula import alternatives, parse
+from drgsim.tables.formula import expand_alternatives, parse_formula
 
 ANY_STATUS, ALIVE, DIED, AGAINST_ADVICE, TRANSFERRED = range(5)
 _STATUS = {"ALIVE": ALIVE, "DIED": DIED, "AMA": AGAINST_ADVICE, "XFRNBA": TRANSFERRED}
@@ -50,7 +50,7 @@ WORDS: Mapping[str, Sequence[tuple[Need, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Demand:
+class Requirement:
     """What one alternative asks of an admission."""
 
     pdx: frozenset[str] = frozenset()
@@ -61,9 +61,9 @@ class Demand:
     status: int = ANY_STATUS
 
 
-def demands_of(formula: str) -> Iterator[Demand]:
+def list_requirements(formula: str) -> Iterator[Requirement]:
     """Yield what each alternative of a formula asks; counted words and ANY: become their several ways."""
-    for alternative in alternatives(parse(formula)):
+    for alternative in expand_alternatives(parse_formula(formula)):
         pdx, not_pdx, sdx, refused = set[str](), set[str](), list[str](), set[str]()
         needs: list[Need] = []
         status, ways = ANY_STATUS, list[list[tuple[str, object]]]()
@@ -89,7 +89,7 @@ def demands_of(formula: str) -> Iterator[Demand]:
                 needs.append((name,))
             else:
                 refused.add(name)
-        base = Demand(frozenset(pdx), frozenset(not_pdx), tuple(sdx), tuple(needs), frozenset(refused), status)
+        base = Requirement(frozenset(pdx), frozenset(not_pdx), tuple(sdx), tuple(needs), frozenset(refused), status)
         for choice in product(*ways):
             demand = base
             for kind, what in choice:
@@ -102,9 +102,9 @@ def demands_of(formula: str) -> Iterator[Demand]:
             yield demand
 
 
-def both(one: Demand, other: Demand) -> Demand:
+def combine_rows(one: Requirement, other: Requirement) -> Requirement:
     """Return what two rows on one way ask together."""
-    return Demand(
+    return Requirement(
         one.pdx | other.pdx,
         one.not_pdx | other.not_pdx,
         tuple(dict.fromkeys((*one.sdx, *other.sdx))),

@@ -10,16 +10,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.numerics.keyed_random import Choices, Floats, Ints, as_normal
-from drgsim.synthetic.comorbidity import Comorbidity, comorbidity
+from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.keyed_random import Choices, to_normal
+from drgsim.synthetic.comorbidity import Comorbidity, compile_comorbidity
 from drgsim.synthetic.population import AgeBand, Population, volumes
-from drgsim.synthetic.templates import Pool, pool
-from drgsim.tables.code_limits import FEMALE, MALE, Legality, legality
-from drgsim.tables.codebook import codebooks
-from drgsim.tables.national_facts import facts
+from drgsim.synthetic.templates import Templates, compile_templates
+from drgsim.tables.code_limits import FEMALE, MALE, CodeLimits, load_code_limits
+from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
-_QUANTILES = as_normal((np.arange(1001) + 0.5) / 1001)
+_QUANTILES = to_normal((np.arange(1001) + 0.5) / 1001)
 _SMALLEST_SPREAD = 0.25
 _RAKINGS = 128
 
@@ -30,42 +31,42 @@ class Ancillary:
 
     number: NDArray[np.int32]
     min_los_days: NDArray[np.int32]
-    rate: Floats
+    rate: FloatArray
     choices: Choices
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class GenerationPlan:
     """Everything but the draws. By DRG (d,) unless said otherwise."""
 
     tables: TableSet
     population: Population
     drgs: Choices
-    pool: Pool
+    templates: Templates
     comorbidity: Comorbidity
     ancillary: Ancillary
-    legal: Legality
-    reach: Floats
+    legal: CodeLimits
+    reach: FloatArray
     is_surgical: NDArray[np.bool_]
-    weight: Floats
-    los_location: Floats
-    los_spread: Floats
-    los_mean_days: Floats
-    is_postacute_transfer: Floats
-    core_mdc: Ints
+    weight: FloatArray
+    los_location: FloatArray
+    los_spread: FloatArray
+    los_mean_days: FloatArray
+    is_postacute_transfer: FloatArray
+    core_mdc: Int64Array
     """By core: MDC of the PDX."""
-    core_unit: Ints
+    core_unit: Int64Array
     """By core: which row of `age_sexes` it draws from."""
     core_min_los_days: NDArray[np.int32]
     age_sexes: Choices
-    mdc_death_log_odds: Floats
-    mdc_postacute_log_odds: Floats
-    pdx_death_log_odds: Floats
+    mdc_death_log_odds: FloatArray
+    mdc_postacute_log_odds: FloatArray
+    pdx_death_log_odds: FloatArray
     """By codebook number."""
 
 
 @lru_cache(maxsize=4)
-def compiled(tables: TableSet, population: Population, drgs: tuple[int, ...] | None) -> Plan:
+def compile_plan(tables: TableSet, population: Population, drgs: tuple[int, ...] | None) -> GenerationPlan:
     """Return the plan of a version and a population, or of equal numbers of the given DRGs.
 
     Raises:
@@ -78,30 +79,30 @@ def compiled(tables: TableSet, population: Population, drgs: tuple[int, ...] | N
             hint = did_you_mean(str(unknown[0]), map(str, mix["drg"].to_list()))
             raise InputError(f"version {tables.version} has no DRG {', '.join(map(str, unknown))} to generate.{hint}")
         mix = mix.filter(pl.col("drg").is_in(drgs)).with_columns(share=1.0 / len(set(drgs)))
-    cores = pool(tables, population, mix.select("drg", "share"))
+    cores = compile_templates(tables, population, mix.select("drg", "share"))
     share = mix["share"].to_numpy()
     location, spread, mean = _los(mix["gmlos_days"].to_numpy(), mix["amlos_days"].to_numpy())
-    mdcs = facts("mdcs", tables.folder)
+    mdcs = read_facts("mdcs", tables.folder)
     core_mdc = _core_mdcs(cores, tables)
     units, unit = _units(cores)
     unit_mdc = np.zeros(len(units), np.int64)
     unit_mdc[unit] = core_mdc
     unit_share = np.bincount(unit, (share / np.diff(cores.start))[cores.place], len(units)).astype(np.float64)
-    model = comorbidity(tables, population)
+    model = compile_comorbidity(tables, population)
     pdx_death = np.zeros(len(model.conditions.family_of_pdx))
     pdx_death[model.conditions.number] = model.conditions.death_log_odds
-    least = np.ones(len(codebooks(tables)[1].codes) + 1, np.int32)
+    least = np.ones(len(load_codebooks(tables)[1].codes) + 1, np.int32)
     for name in ("procedures", "ancillary"):
-        table = facts(name, tables.folder)
-        least[codebooks(tables)[1].numbers(table["code"])] = table["min_los_days"].to_numpy()
-    return Plan(
+        table = read_facts(name, tables.folder)
+        least[load_codebooks(tables)[1].numbers(table["code"])] = table["min_los_days"].to_numpy()
+    return GenerationPlan(
         tables=tables,
         population=population,
         drgs=Choices.of(share, np.array([0, len(share)])),
-        pool=cores,
+        templates=cores,
         comorbidity=model,
         ancillary=_ancillary(tables),
-        legal=legality(tables),
+        legal=load_code_limits(tables),
         reach=mix["reach"].to_numpy(),
         is_surgical=(mix["drg_type"] == "SURGICAL").to_numpy(),
         weight=mix["relative_weight"].to_numpy(),
@@ -119,13 +120,13 @@ def compiled(tables: TableSet, population: Population, drgs: tuple[int, ...] | N
     )
 
 
-def _los(gmlos: Floats, amlos: Floats) -> tuple[Floats, Floats, Floats]:
+def _los(gmlos: FloatArray, amlos: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return location and spread of log length of stay so that whole days of at least 1 have mean AMLOS."""
     spread = np.maximum(np.sqrt(2 * np.log(np.maximum(amlos / gmlos, 1.0))), _SMALLEST_SPREAD)
 
-    def mean(location: Floats) -> Floats:
+    def mean(location: FloatArray) -> FloatArray:
         days = np.exp(location[:, None] + spread[:, None] * _QUANTILES)
-        found: Floats = np.maximum(np.round(days), 1).mean(axis=1)
+        found: FloatArray = np.maximum(np.round(days), 1).mean(axis=1)
         return found
 
     low, high = np.full(len(gmlos), -4.0), np.log(amlos) + 1.0
@@ -136,34 +137,34 @@ def _los(gmlos: Floats, amlos: Floats) -> tuple[Floats, Floats, Floats]:
     return low, spread, mean(low)
 
 
-def _core_mdcs(cores: Pool, tables: TableSet) -> Ints:
-    book = codebooks(tables)[0]
+def _core_mdcs(cores: Templates, tables: TableSet) -> Int64Array:
+    book = load_codebooks(tables)[0]
     mdc = np.zeros(len(book.codes) + 1, np.int64)
     mdc[book.numbers(tables.diagnoses["code"])] = tables.diagnoses["mdc"].to_numpy()
     male = mdc.copy()
     female = mdc.copy()
     routed = book.numbers(tables.sex_mdcs["pdx"])
     male[routed], female[routed] = tables.sex_mdcs["male_mdc"].to_numpy(), tables.sex_mdcs["female_mdc"].to_numpy()
-    found: Ints = np.where(cores.sex == MALE, male[cores.pdx], female[cores.pdx])
+    found: Int64Array = np.where(cores.sex == MALE, male[cores.pdx], female[cores.pdx])
     return found
 
 
-def _units(cores: Pool) -> tuple[NDArray[np.int64], Ints]:
+def _units(cores: Templates) -> tuple[NDArray[np.int64], Int64Array]:
     """Return the distinct (DRG, sex, ages) that cores allow, (u, 4), and each core's place among them."""
     limits = np.stack([cores.place, cores.sex, cores.min_age, cores.max_age], axis=1).astype(np.int64)
     units, unit = np.unique(limits, axis=0, return_inverse=True)
     return units, unit.ravel()
 
 
-def bands_of(population: Population) -> list[AgeBand]:
+def list_age_bands(population: Population) -> list[AgeBand]:
     """Return the age bands of a population, youngest first."""
     return sorted(population.age_bands.value, key=lambda band: band.first)
 
 
 def _age_sexes(
     units: NDArray[np.int64],
-    unit_mdc: Ints,
-    unit_share: Floats,
+    unit_mdc: Int64Array,
+    unit_share: FloatArray,
     population: Population,
     mdcs: pl.DataFrame,
     *,
@@ -174,7 +175,7 @@ def _age_sexes(
     Starts from the population's shares tilted by MDC where a unit's codes allow the patient, then is raked
     (Deming and Stephan, 1940) to the units' volumes, the ages and the sexes in turn.
     """
-    bands = bands_of(population)
+    bands = list_age_bands(population)
     first, last = np.array([band.first for band in bands]), np.array([band.last for band in bands])
     ages = np.array([band.share for band in bands])
     female = population.female_share.value
@@ -207,8 +208,8 @@ def _age_sexes(
 
 
 def _ancillary(tables: TableSet) -> Ancillary:
-    table = facts("ancillary", tables.folder)
-    book = codebooks(tables)[1]
+    table = read_facts("ancillary", tables.folder)
+    book = load_codebooks(tables)[1]
     table = table.filter(pl.col("code").is_in(tables.procedures["code"].implode()))
     share, by_mcc, by_surgery = (table[name].to_numpy() for name in ("stay_share", "mcc_ratio", "surgical_ratio"))
     # Rows: no CC, CC, MCC without surgery, then with; the ratio to a stay with an MCC is relative to the mean.

@@ -13,16 +13,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
-from drgsim.numerics.keyed_random import Floats, Ints, as_normal, uniform
-from drgsim.numerics.parallel import over_spans
+from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
+from drgsim.numerics.keyed_random import to_normal, uniform
+from drgsim.numerics.parallel import run_over_spans
 from drgsim.schema import ADMISSIONS
-from drgsim.synthetic.generation_plan import Plan, compiled
-from drgsim.synthetic.hospital_course import POA_LETTERS, Ids, Stays, pdx_poa
-from drgsim.synthetic.hospitals import synthetic_hospitals
-from drgsim.synthetic.pilot import PILOT_SEED, drawn, pilot
+from drgsim.synthetic.generation_plan import GenerationPlan, compile_plan
+from drgsim.synthetic.hospital_course import POA_LETTERS, DrawnStays, find_pdx_poa
+from drgsim.synthetic.hospitals import make_hospitals
+from drgsim.synthetic.pilot import PILOT_SEED, draw_confirmed_stays, draw_pilot
 from drgsim.synthetic.population import Population
 from drgsim.tables.code_limits import FEMALE
-from drgsim.tables.codebook import codebooks
+from drgsim.tables.codebook import load_codebooks
 from drgsim.tables.table_set import TableSet
 
 FIRST_ID = 1
@@ -99,7 +100,7 @@ def _prepared(
     tables: TableSet,
     population: Population | str | os.PathLike[str],
     drgs: Sequence[int] | None,
-) -> tuple[Plan, pl.DataFrame]:
+) -> tuple[GenerationPlan, pl.DataFrame]:
     if not isinstance(n, Integral) or n < 0:
         raise InputError(f"n is {n!r}; expected a whole number, 0 or more.")
     if not isinstance(tables, TableSet):
@@ -108,26 +109,26 @@ def _prepared(
         raise InputError("drgs is empty; leave it out for the population's mix.")
     chosen = population if isinstance(population, Population) else Population.load(population, folder=tables.folder)
     asked = None if drgs is None else tuple(sorted(set(drgs)))
-    return compiled(tables, chosen, asked), synthetic_hospitals(seed=seed, population=chosen)
+    return compile_plan(tables, chosen, asked), make_hospitals(seed=seed, population=chosen)
 
 
-def _ids(start: int, stop: int) -> Ids:
+def _ids(start: int, stop: int) -> UInt64Array:
     return np.arange(start + FIRST_ID, stop + FIRST_ID, dtype=np.uint64)
 
 
-def _admissions(ids: Ids, seed: int, plan: Plan, hospitals: pl.DataFrame) -> pl.DataFrame:
+def _admissions(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
     _charge_level(plan)  # compiled once, before threads ask for it
 
     def span(start: int, stop: int) -> list[pl.DataFrame]:
         pieces = range(start, stop, _CHUNK)
         return [_chunk(ids[a : min(a + _CHUNK, stop)], seed, plan, hospitals) for a in pieces]
 
-    frames = [frame for frames in over_spans(len(ids), span) for frame in frames]
+    frames = [frame for frames in run_over_spans(len(ids), span) for frame in frames]
     return pl.concat(frames) if frames else _chunk(ids, seed, plan, hospitals)
 
 
-def _chunk(ids: Ids, seed: int, plan: Plan, hospitals: pl.DataFrame) -> pl.DataFrame:
-    drg, stays = drawn(ids, seed, plan)
+def _chunk(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
+    drg, stays = draw_confirmed_stays(ids, seed, plan)
     hospital = _hospital(ids, drg, seed, plan, hospitals)
     cost = _cost_index(ids, drg, stays, seed, plan) * _charge_level(plan)
     ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()[hospital]
@@ -141,10 +142,10 @@ def _chunk(ids: Ids, seed: int, plan: Plan, hospitals: pl.DataFrame) -> pl.DataF
         "age": pl.Series(stays.age),
         "sex": pl.Series(["M", "F"]).gather((stays.sex == FEMALE).astype(np.uint32)),
         "discharge_status": pl.Series(stays.discharge_status.astype(np.int32)),
-        "pdx": dx.gather(plan.pool.pdx[stays.core].astype(np.uint32)),
+        "pdx": dx.gather(plan.templates.pdx[stays.core].astype(np.uint32)),
         "sdx": _lists(stays.sdx, dx),
         "procedures": _lists(stays.procedures, procedures),
-        "pdx_poa": pl.Series(POA_LETTERS).gather(pdx_poa(stays, plan).astype(np.uint32)),
+        "pdx_poa": pl.Series(POA_LETTERS).gather(find_pdx_poa(stays, plan).astype(np.uint32)),
         "sdx_poa": _lists(stays.poa, pl.Series(POA_LETTERS)),
         "hospital_id": hospitals["hospital_id"].gather(hospital.astype(np.uint32)),
         "discharge_date": pl.Series(day + (first - dt.date(1970, 1, 1)).days).cast(pl.Date),
@@ -157,7 +158,7 @@ def _chunk(ids: Ids, seed: int, plan: Plan, hospitals: pl.DataFrame) -> pl.DataF
 @lru_cache(maxsize=8)
 def _texts(tables: TableSet) -> tuple[pl.Series, pl.Series]:
     """Return the texts of diagnosis and procedure numbers; number 0 is an empty text."""
-    dx, procedures = codebooks(tables)
+    dx, procedures = load_codebooks(tables)
     return pl.concat([pl.Series([""]), dx.codes]), pl.concat([pl.Series([""]), procedures.codes])
 
 
@@ -169,22 +170,24 @@ def _lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
     return pl.DataFrame({"wide": wide, "count": count}).select(pl.col("wide").list.head("count")).to_series()
 
 
-def _hospital(ids: Ids, drg: Ints, seed: int, plan: Plan, hospitals: pl.DataFrame) -> Ints:
+def _hospital(
+    ids: UInt64Array, drg: Int64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame
+) -> Int64Array:
     """Draw hospitals by size; a DRG that few hospitals report is treated in the largest ones."""
     upto = np.cumsum(hospitals["discharge_share"].to_numpy())
     last = np.maximum(np.ceil(plan.reach**_REACH_POWER * len(upto)).astype(np.int64), 1) - 1
     place = np.searchsorted(upto, uniform(seed, "hospital", ids) * upto[last[drg]], side="right")
-    found: Ints = np.minimum(place, last[drg])
+    found: Int64Array = np.minimum(place, last[drg])
     return found
 
 
-def _cost_index(ids: Ids, drg: Ints, stays: Stays, seed: int, plan: Plan) -> Floats:
+def _cost_index(ids: UInt64Array, drg: Int64Array, stays: DrawnStays, seed: int, plan: GenerationPlan) -> FloatArray:
     """Return cost up to a common factor: weight, length of stay, chance, and now and then a very costly stay."""
     population = plan.population
     longer = np.log(stays.los_days / plan.los_mean_days[drg])
-    chance = population.cost_log_sd.value * as_normal(uniform(seed, "cost", ids))
+    chance = population.cost_log_sd.value * to_normal(uniform(seed, "cost", ids))
     tail = uniform(seed, "cost tail", ids) < population.cost_tail_share.value
-    found: Floats = (
+    found: FloatArray = (
         plan.weight[drg]
         * np.exp(population.cost_los_elasticity.value * longer + chance)
         * np.where(tail, population.cost_tail_ratio.value, 1.0)
@@ -193,10 +196,10 @@ def _cost_index(ids: Ids, drg: Ints, stays: Stays, seed: int, plan: Plan) -> Flo
 
 
 @lru_cache(maxsize=4)
-def _charge_level(plan: Plan) -> float:
+def _charge_level(plan: GenerationPlan) -> float:
     """Return the factor that makes mean charges the population's, from a pilot with a seed of its own [USD]."""
-    first = pilot(plan)
-    hospitals = synthetic_hospitals(seed=PILOT_SEED, population=plan.population)
+    first = draw_pilot(plan)
+    hospitals = make_hospitals(seed=PILOT_SEED, population=plan.population)
     hospital = _hospital(first.ids, first.drg, PILOT_SEED, plan, hospitals)
     cost = _cost_index(first.ids, first.drg, first.stays, PILOT_SEED, plan)
     ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()[hospital]

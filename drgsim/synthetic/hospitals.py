@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from drgsim.numerics.keyed_random import Floats, as_normal, uniform
+from drgsim.numerics.arrays import FloatArray
+from drgsim.numerics.keyed_random import to_normal, uniform
 from drgsim.synthetic.population import Population
 
 _MEDIAN_BEDS, _LARGE_BEDS = 160.0, 500.0
@@ -18,7 +19,7 @@ _MEDIAN_UNCOMPENSATED_USD = 150.0
 _MEDIAN_CCR = 0.205
 
 
-def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
+def make_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
     """Return the hospitals of a population, the largest first.
 
     Shares of teaching, large and rural hospitals are the population's; how the other attributes follow from
@@ -30,17 +31,17 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
         `cbsa_size` (L large urban, O other urban, R rural), `geographic_urban`, `hac_reduction`,
         `uncompensated_care_usd` [USD a claim], and `discharge_share` [share of all admissions] (not paid by).
 
-    >>> synthetic_hospitals(seed=1, population=Population.load("teaching_hospital")).height
+    >>> make_hospitals(seed=1, population=Population.load("teaching_hospital")).height
     1
     """
     count = population.hospitals.value
     ids = np.arange(count)
 
-    def u(what: str) -> Floats:
+    def u(what: str) -> FloatArray:
         return uniform(seed, f"hospital {what}", ids)
 
     spread = population.hospital_spread.value
-    rank = np.sort(as_normal(u("size")))[::-1]
+    rank = np.sort(to_normal(u("size")))[::-1]
     large = np.round(population.large_share.value * count)
     cut = float(rank[int(min(max(large - 1, 0), count - 1))])
     beds = np.exp(np.log(_MEDIAN_BEDS) + 0.75 * spread * rank)
@@ -50,15 +51,15 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
         beds = np.exp(np.log(_LARGE_BEDS * 1.4) + 0.3 * spread * rank)
     beds = np.clip(np.round(beds), _FEWEST_BEDS if large < count else _LARGE_BEDS, _MOST_BEDS)
     size = np.log(beds / _MEDIAN_BEDS)
-    is_teaching = _top(0.9 * size + as_normal(u("teaching")), population.teaching_share.value)
-    is_rural = _top(-0.9 * size - is_teaching + as_normal(u("rural")), population.rural_share.value)
+    is_teaching = _top(0.9 * size + to_normal(u("teaching")), population.teaching_share.value)
+    is_rural = _top(-0.9 * size - is_teaching + to_normal(u("rural")), population.rural_share.value)
     is_large_urban = ~is_rural & (u("metropolis") < 0.55)
-    residents = is_teaching * np.exp(np.log(0.12) + 0.45 * size + 0.7 * as_normal(u("residents")))
-    wage_index = np.exp(-0.05 + 0.10 * is_large_urban - 0.12 * is_rural + 0.14 * as_normal(u("wage")) + 0.02 * size)
-    cost_ratio = np.exp(np.log(_MEDIAN_CCR) + 0.18 * is_rural - 0.07 * size + 0.30 * as_normal(u("cost")))
-    poor = as_normal(u("poor")) + 0.4 * is_teaching
+    residents = is_teaching * np.exp(np.log(0.12) + 0.45 * size + 0.7 * to_normal(u("residents")))
+    wage_index = np.exp(-0.05 + 0.10 * is_large_urban - 0.12 * is_rural + 0.14 * to_normal(u("wage")) + 0.02 * size)
+    cost_ratio = np.exp(np.log(_MEDIAN_CCR) + 0.18 * is_rural - 0.07 * size + 0.30 * to_normal(u("cost")))
+    poor = to_normal(u("poor")) + 0.4 * is_teaching
     medicaid = np.clip(0.22 * np.exp(0.45 * poor), 0.01, 0.8)
-    share = beds**_VOLUME_BY_BEDS * np.exp(0.2 * as_normal(u("volume")))
+    share = beds**_VOLUME_BY_BEDS * np.exp(0.2 * to_normal(u("volume")))
     state = _STATES[(u("state") * len(_STATES)).astype(np.int64)]
     frame = pl.DataFrame(
         {
@@ -72,7 +73,7 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
             "medicaid_ratio": np.round(medicaid, 4),
             "cbsa_size": np.where(is_rural, "R", np.where(is_large_urban, "L", "O")),
             "geographic_urban": ~is_rural,
-            "vbp_factor": np.round(1 + 0.004 * as_normal(u("value")), 6),
+            "vbp_factor": np.round(1 + 0.004 * to_normal(u("value")), 6),
             "hrr_factor": np.round(1 - 0.03 * u("readmissions") ** 3, 4),
             "hac_reduction": u("hac") < 0.25,
             "uncompensated_care_usd": np.round(_MEDIAN_UNCOMPENSATED_USD * np.exp(0.8 * poor), 2),
@@ -82,7 +83,7 @@ def synthetic_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
     return frame.sort("discharge_share", descending=True, maintain_order=True)
 
 
-def _top(score: Floats, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _top(score: FloatArray, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return the given share of hospitals, those with the highest score."""
     chosen = np.zeros(len(score), np.bool_)
     chosen[np.argsort(-score, kind="stable")[: round(share * len(score))]] = True

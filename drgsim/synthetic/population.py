@@ -12,16 +12,14 @@ from typing import Annotated, Generic, TypeVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.files.bounded import MOST_SETTINGS, parsed, whole
-from drgsim.tables.manifest import manifest, read_verified, table_folder
-from drgsim.tables.national_facts import _FOLDER, facts
+from drgsim.files.bounded import MOST_SETTINGS, parse_toml, read_whole
+from drgsim.numerics.arrays import FloatArray
+from drgsim.tables.manifest import read_manifest, read_verified, table_folder
+from drgsim.tables.national_facts import _FOLDER, read_facts
 from drgsim.tables.table_set import TableSet
-
-Floats = NDArray[np.float64]
 
 Value = TypeVar("Value")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -126,7 +124,7 @@ class Population(_Frozen):
         """
         path = Path(name)
         if path.suffix == ".toml":
-            content = whole(path, MOST_SETTINGS, InputError)
+            content = read_whole(path, MOST_SETTINGS, InputError)
         else:
             root, known = table_folder(folder), populations(folder=folder)
             if str(name) not in known:
@@ -134,7 +132,7 @@ class Population(_Frozen):
                 raise InputError(f"no population {str(name)!r}.{hint} Or pass the path of a TOML file.")
             content = read_verified(root, f"{_FOLDER}{name}.toml")
         try:
-            return cls(**parsed(content, name, InputError))
+            return cls(**parse_toml(content, name, InputError))
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'population'}: {e['msg']}" for e in error.errors())
             raise InputError(f"{name}: {error.error_count()} figures cannot be used: {found}") from error
@@ -146,7 +144,7 @@ def populations(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, .
     >>> populations()
     ('all_payer_adult', 'community_hospital', 'medicare_ffs', 'teaching_hospital')
     """
-    files = manifest(table_folder(folder))["files"]
+    files = read_manifest(table_folder(folder))["files"]
     return tuple(sorted(Path(name).stem for name in files if name.startswith(_FOLDER) and name.endswith(".toml")))
 
 
@@ -172,8 +170,8 @@ def volumes(tables: TableSet, population: Population, *, tilted: bool = True) ->
     >>> mix.sort("share", descending=True)["drg"][0], round(mix["share"].sum(), 9)
     (871, 1.0)
     """
-    known = facts("drgs", tables.folder)
-    bridges = facts("bridges", tables.folder).filter(pl.col("version") == tables.version)
+    known = read_facts("drgs", tables.folder)
+    bridges = read_facts("bridges", tables.folder).filter(pl.col("version") == tables.version)
     present = (
         tables.formulas.filter(pl.col("drg") > 0)
         .select("drg", "mdc", pl.col("type").alias("drg_type"))
@@ -221,7 +219,7 @@ def volumes(tables: TableSet, population: Population, *, tilted: bool = True) ->
     return mix.select("drg", "mdc", "drg_type", "share", "reach", *inherited).sort("drg")
 
 
-def _tilted(share: Floats, weight: Floats, wanted: float) -> Floats:
+def _tilted(share: FloatArray, weight: FloatArray, wanted: float) -> FloatArray:
     """Return shares proportional to share * exp(t * weight) whose mean weight is `wanted`.
 
     Of all mixes with that mean it is the nearest in relative entropy (Csiszár, 1975).

@@ -15,12 +15,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.numerics.keyed_random import Floats, Ints, uniform
-from drgsim.synthetic.drg_requirements import Demand, Need, both, demands_of
+from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.keyed_random import uniform
+from drgsim.synthetic.drg_requirements import Need, Requirement, combine_rows, list_requirements
 from drgsim.synthetic.population import Population
-from drgsim.tables.code_limits import EITHER, FEMALE, MALE, Legality, legality
-from drgsim.tables.codebook import codebooks
-from drgsim.tables.national_facts import facts
+from drgsim.tables.code_limits import EITHER, FEMALE, MALE, CodeLimits, load_code_limits
+from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
 _SYSTEMIC = 8.0
@@ -29,7 +30,7 @@ _FEWEST, _MOST, _PER_SHARE = 96, 1_024, 40_000
 
 
 @dataclass(frozen=True)
-class Core:
+class Template:
     """One admission before comorbidity; codes are codebook numbers."""
 
     drg: int
@@ -59,13 +60,13 @@ class Solver:
 
     tables: TableSet
     population: Population
-    legal: Legality = field(init=False)
+    legal: CodeLimits = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the codes by operand."""
         tables = self.tables
-        self.legal = legality(tables)
-        dx_book, procedure_book = codebooks(tables)
+        self.legal = load_code_limits(tables)
+        dx_book, procedure_book = load_codebooks(tables)
         dx = tables.diagnoses.with_columns(pl.Series("number", dx_book.numbers(tables.diagnoses["code"])))
         self._dx_names = _inverted(dx, "operands", "hac_operands", "categories")
         self._has: dict[str, NDArray[np.bool_]] = {}
@@ -108,12 +109,12 @@ class Solver:
 
     def _load_weights(self) -> None:
         folder = self.tables.folder
-        dx_book, procedure_book = codebooks(self.tables)
-        principal = facts("principal", folder)
+        dx_book, procedure_book = load_codebooks(self.tables)
+        principal = read_facts("principal", folder)
         principal = principal.with_columns(pl.Series("number", dx_book.numbers(principal["code"])))
         self._principal = principal.select("first_drg", "last_drg", "number", "weight").rows()
         self._national = self._national_weights(principal)
-        procedures = facts("procedures", folder)
+        procedures = read_facts("procedures", folder)
         self._procedure_weight = dict(
             zip(procedure_book.numbers(procedures["code"]).tolist(), procedures["weight"], strict=True)
         )
@@ -121,21 +122,21 @@ class Solver:
             common = min(max(self._procedure_weight.get(n, 0.0) for n in choice) for choice in choices)
             if common:
                 self._procedure_weight[cluster] = common
-        conditions = facts("conditions", folder)
+        conditions = read_facts("conditions", folder)
         self._sdx_weight = dict(
             zip(dx_book.numbers(conditions["code"]).tolist(), conditions["stay_share"], strict=True)
         )
-        self._pre_mdc = facts("pre_mdc", folder).rows()
-        companions = facts("companions", folder)
+        self._pre_mdc = read_facts("pre_mdc", folder).rows()
+        companions = read_facts("companions", folder)
         companions = companions.with_columns(pl.Series("number", dx_book.numbers(companions["code"])))
         self._companions: dict[str, list[list[tuple[int, float]]]] = {}
         for (prefix, _), rule in companions.group_by("pdx_prefix", "family", maintain_order=True):
             self._companions.setdefault(str(prefix), []).append(rule.select("number", "share").rows())
         self._text = dx_book.codes.to_list()
 
-    def _national_weights(self, principal: pl.DataFrame) -> Floats:
+    def _national_weights(self, principal: pl.DataFrame) -> FloatArray:
         """How common each code is as PDX in the nation: the listed shares within DRGs times their volumes."""
-        drgs = facts("drgs", self.tables.folder).select("drg", "discharges")
+        drgs = read_facts("drgs", self.tables.folder).select("drg", "discharges")
         families = principal.select("first_drg", "last_drg").unique()
         volume = families.join_where(
             drgs, pl.col("drg") >= pl.col("first_drg"), pl.col("drg") <= pl.col("last_drg")
@@ -148,7 +149,7 @@ class Solver:
         np.add.at(weights, common["number"].to_numpy(), common["cases"].to_numpy())
         return weights
 
-    def cores(self, drg: int, share: float) -> list[Core]:
+    def cores(self, drg: int, share: float) -> list[Template]:
         """Return a pool of unconfirmed cores for a DRG; a larger share of admissions gets a larger pool."""
         size = int(np.clip(share * _PER_SHARE, _FEWEST, _MOST))
         weights = self._pdx_weights(drg)
@@ -160,16 +161,16 @@ class Solver:
                 if weight > 0:
                     ways.append((weight, demand, sex, candidates))
         total = sum(way[0] for way in ways)
-        found: list[Core] = []
+        found: list[Template] = []
         for place, (weight, demand, sex, candidates) in enumerate(ways):
             count = max(4, round(size * weight / total))
             found += self._drawn(drg, place, count, demand, sex, candidates, weights)
         return found
 
-    def _demands(self, drg: int) -> Iterator[tuple[int, Demand]]:
+    def _demands(self, drg: int) -> Iterator[tuple[int, Requirement]]:
         """Yield every way to the DRG: the MDC of the PDX and what the rows on the way ask together."""
         for mdc, formula in self._formulas[drg]:
-            for demand in demands_of(formula):
+            for demand in list_requirements(formula):
                 if mdc == 0:
                     listed = {int(m) for first, last, m in self._pre_mdc if first <= drg <= last}
                     yield from ((m, demand) for m in sorted(listed) or self._mdcs)
@@ -178,13 +179,13 @@ class Solver:
                 if not reroutes:
                     yield mdc, demand
                 for origin, door in reroutes:
-                    for more in demands_of(door):
-                        joined = both(demand, more)
+                    for more in list_requirements(door):
+                        joined = combine_rows(demand, more)
                         yield from ((m, joined) for m in ([origin] if origin else self._mdcs))
                 if reroutes and any(m == mdc for m in self._mdcs):
                     yield mdc, demand
 
-    def _pdx_candidates(self, mdc: int, sex: int, demand: Demand) -> Ints:
+    def _pdx_candidates(self, mdc: int, sex: int, demand: Requirement) -> Int64Array:
         numbers = self._by_mdc.get((mdc, sex), np.zeros(0, np.int64)).astype(np.int64)
         keep = np.ones(len(numbers), np.bool_)
         for name in demand.pdx:
@@ -201,7 +202,7 @@ class Solver:
             self._has[name][self._dx_names.get(name, [])] = True
         return self._has[name]
 
-    def _pdx_weights(self, drg: int) -> Floats:
+    def _pdx_weights(self, drg: int) -> FloatArray:
         """Weights of all codes as PDX of a DRG, before asking which can lead there."""
         listed = [(number, weight) for first, last, number, weight in self._principal if first <= drg <= last]
         if not listed:
@@ -211,7 +212,7 @@ class Solver:
             weights[number] = weight
         return weights
 
-    def _ease(self, demand: Demand) -> float:
+    def _ease(self, demand: Requirement) -> float:
         """How likely the procedures of a demand are, on a coarse scale; 0 where no code can bring them."""
         ease = 1.0
         for name in demand.sdx:
@@ -226,11 +227,11 @@ class Solver:
         drg: int,
         way: int,
         count: int,
-        demand: Demand,
+        demand: Requirement,
         sex: int,
-        candidates: Ints,
-        weights: Floats,
-    ) -> Iterator[Core]:
+        candidates: Int64Array,
+        weights: FloatArray,
+    ) -> Iterator[Template]:
         """Draw cores that meet a demand; the PDX systematically, so that a pool holds weights as counts."""
         w = weights[candidates]
         listed = w > 1e-6
@@ -270,7 +271,7 @@ class Solver:
 
     def _limited(
         self, drg: int, pdx: int, sdx: tuple[int, ...], procedures: tuple[int, ...], status: int, sex: int
-    ) -> Core | None:
+    ) -> Template | None:
         """Return the core with the sex and age its codes allow together, or None where they allow nobody."""
         legal = self.legal
         dx = (pdx, *sdx)
@@ -279,9 +280,9 @@ class Solver:
         low, high = max(int(legal.dx_min_age[n]) for n in dx), min(int(legal.dx_max_age[n]) for n in dx)
         if len(sexes) > 1 or low > high:
             return None
-        return Core(drg, pdx, sdx, procedures, status, sexes.pop() if sexes else EITHER, low, high)
+        return Template(drg, pdx, sdx, procedures, status, sexes.pop() if sexes else EITHER, low, high)
 
-    def _procedures(self, demand: Demand, spare: Iterator[float]) -> tuple[int, ...] | None:
+    def _procedures(self, demand: Requirement, spare: Iterator[float]) -> tuple[int, ...] | None:
         """Pick procedures until every need is met; one that meets several needs counts for all of them."""
         chosen: list[int] = []
         left = list(demand.needs)

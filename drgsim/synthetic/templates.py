@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from drgsim.exceptions import InputError
 from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.grouper import group_encoded
-from drgsim.numerics.keyed_random import Ints
+from drgsim.numerics.arrays import Int64Array
 from drgsim.synthetic.drg_requirements import AGAINST_ADVICE, ALIVE, ANY_STATUS, DIED, TRANSFERRED
 from drgsim.synthetic.population import Population
-from drgsim.synthetic.template_solver import Core, Solver
-from drgsim.tables.code_limits import FEMALE, MALE, Legality, legality
-from drgsim.tables.codebook import codebooks
+from drgsim.synthetic.template_solver import Solver, Template
+from drgsim.tables.code_limits import FEMALE, MALE, CodeLimits, load_code_limits
+from drgsim.tables.codebook import load_codebooks
 from drgsim.tables.table_set import TableSet
 
 SEVERITIES = ("NONE", "CC", "MCC")
@@ -28,7 +28,7 @@ _PRESENT = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class Templates:
     """Cores by DRG, (c,) arrays; those of the i-th DRG stand at start[i] to start[i + 1].
 
     `severities` has a bit (1 none, 2 CC, 4 MCC) for every comorbidity level beside which the grouper puts the
@@ -36,7 +36,7 @@ class Pool:
     """
 
     drg: NDArray[np.uint16]
-    start: Ints
+    start: Int64Array
     place: NDArray[np.int32]
     pdx: NDArray[np.int32]
     sdx: NDArray[np.int32]
@@ -48,7 +48,7 @@ class Pool:
     severities: NDArray[np.uint8]
 
 
-def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool:
+def compile_templates(tables: TableSet, population: Population, shares: pl.DataFrame) -> Templates:
     """Return the confirmed cores of the DRGs in `shares` (`drg`, `share`).
 
     Raises:
@@ -56,7 +56,7 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
     """
     solver = Solver(tables, population)
     cores = list(chain.from_iterable(solver.cores(drg, share) for drg, share in shares.rows()))
-    masks, ends = confirmed(cores, tables)
+    masks, ends = check_templates(cores, tables)
     kept = [(core, mask) for core, mask in zip(cores, masks.tolist(), strict=True) if mask]
     order = {drg: place for place, drg in enumerate(shares["drg"].to_list())}
     place = np.array([order[core.drg] for core, _ in kept], np.int32)
@@ -66,7 +66,7 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
         raise InputError(
             f"no admission was found that groups to DRG {', '.join(map(str, missing))} in version {tables.version}."
         )
-    return Pool(
+    return Templates(
         drg=np.array(shares["drg"], np.uint16),
         start=np.concatenate([[0], np.cumsum(count)]),
         place=place,
@@ -81,7 +81,7 @@ def pool(tables: TableSet, population: Population, shares: pl.DataFrame) -> Pool
     )
 
 
-def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def check_templates(cores: Sequence[Template], tables: TableSet) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return where the grouper gives each core its DRG.
 
     A row of the rulebook is reached only when the rows before it fail, which can hang on how the stay ended.
@@ -90,7 +90,7 @@ def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8
     Returns:
         (n,) uint8 bits 1, 2, 4: lands beside no, a CC, an MCC comorbidity; (n,) uint8 the end of stay it needs.
     """
-    legal = legality(tables)
+    legal = load_code_limits(tables)
     pdx = np.array([core.pdx for core in cores], np.int64)
     fillers = [None, _fillers("CC", pdx, tables, legal), _fillers("MCC", pdx, tables, legal)]
     ends = np.array([core.status for core in cores], np.uint8)
@@ -103,7 +103,7 @@ def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8
         some = [cores[row] for row in rows.tolist()]
         for level, filler in enumerate(fillers):
             extra = [()] * len(rows) if filler is None else [(number,) for number in filler[rows].tolist()]
-            encoded = encoded_of(
+            encoded = encode_templates(
                 pdx[rows],
                 np.array([core.sex or (MALE if core.pdx % 2 else FEMALE) for core in some], np.uint8),
                 np.array([_PROBE_STATUS[int(status)] for status in tried], np.int16),
@@ -117,10 +117,10 @@ def confirmed(cores: Sequence[Core], tables: TableSet) -> tuple[NDArray[np.uint8
     return masks, ends
 
 
-def destinations(cores: Sequence[Core], origin: TableSet, other: TableSet) -> dict[int, float]:
+def find_destinations(cores: Sequence[Template], origin: TableSet, other: TableSet) -> dict[int, float]:
     """Return the share of each DRG to which cores confirmed in one version group in another."""
-    masks, ends = confirmed(cores, origin)
-    legal = legality(other)
+    masks, ends = check_templates(cores, origin)
+    legal = load_code_limits(other)
     keep = [
         row
         for row, core in enumerate(cores)
@@ -131,7 +131,7 @@ def destinations(cores: Sequence[Core], origin: TableSet, other: TableSet) -> di
     counts: dict[int, float] = {}
     for level, filler in enumerate(fillers):
         extra = [()] * len(keep) if filler is None else [(number,) for number in filler.tolist()]
-        encoded = encoded_of(
+        encoded = encode_templates(
             pdx,
             np.array([cores[row].sex or FEMALE for row in keep], np.uint8),
             np.array([_PROBE_STATUS[int(ends[row])] for row in keep], np.int16),
@@ -146,8 +146,8 @@ def destinations(cores: Sequence[Core], origin: TableSet, other: TableSet) -> di
     return {drg: count / total for drg, count in sorted(counts.items())}
 
 
-def encoded_of(
-    pdx: Ints,
+def encode_templates(
+    pdx: Int64Array,
     sex: NDArray[np.uint8],
     status: NDArray[np.int16],
     sdx: Sequence[Sequence[int]],
@@ -171,12 +171,12 @@ def encoded_of(
     )
 
 
-def _fillers(severity: str, pdx: Ints, tables: TableSet, legal: Legality) -> NDArray[np.int32]:
+def _fillers(severity: str, pdx: Int64Array, tables: TableSet, legal: CodeLimits) -> NDArray[np.int32]:
     """Return for each PDX a code of this severity that nothing but severity knows and the PDX does not exclude."""
     plain = tables.diagnoses.filter(
         (pl.col("severity") == severity) & pl.col("operands").is_null() & pl.col("hac_operands").is_null()
     )
-    book = codebooks(tables)[0]
+    book = load_codebooks(tables)[0]
     numbers = book.numbers(plain["code"])
     grown_up = (legal.dx_sex[numbers] == 0) & (legal.dx_min_age[numbers] == 0) & (legal.likely[numbers] == 1)
     step = max(1, int(grown_up.sum()) // _FILLERS)
@@ -194,7 +194,7 @@ def _fillers(severity: str, pdx: Ints, tables: TableSet, legal: Legality) -> NDA
     return filler
 
 
-def _ragged(lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], Ints, NDArray[np.int32]]:
+def _ragged(lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], Int64Array, NDArray[np.int32]]:
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     flat = np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum()))
     start = np.concatenate([[0], np.cumsum(lengths)])

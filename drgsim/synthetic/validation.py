@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import polars as pl
 
 from drgsim.grouping.grouper import group
-from drgsim.pricing.pricer import pay
+from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
-from drgsim.schema import ADMISSIONS, checked
+from drgsim.schema import ADMISSIONS, check_frame
 from drgsim.synthetic.population import Population, volumes
-from drgsim.tables.national_facts import facts
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
 _NEEDS = ("sdx_poa", "los_days", "covered_charges_usd")
@@ -77,7 +77,7 @@ def validity(
     1.0
     """
     chosen = population if isinstance(population, Population) else Population.load(population, folder=tables.folder)
-    frame = group(checked(admissions, ADMISSIONS, needs=_NEEDS), tables)
+    frame = group(check_frame(admissions, ADMISSIONS, needs=_NEEDS), tables)
     mix = volumes(tables, chosen, tilted=False)
     rows: list[Row] = [
         *_case_mix(frame, mix, chosen),
@@ -175,7 +175,7 @@ def _secondary(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
 
 
 def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
-    listed = facts("elixhauser", tables.folder)
+    listed = read_facts("elixhauser", tables.folder)
     known = pl.DataFrame({"code": frame["sdx"].explode(empty_as_null=False).unique()})
     found = known.with_columns(groups=pl.lit(None, pl.String))
     for length in range(_SHORTEST, _LONGEST + 1):  # codes newer than the list: their parent's group
@@ -214,7 +214,7 @@ def _hospitals(frame: pl.DataFrame, hospitals: pl.DataFrame, population: Populat
 
 
 def _payments(frame: pl.DataFrame, hospitals: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
-    paid = pay(frame, hospitals, Rates.load(tables.fiscal_year, folder=tables.folder))
+    paid = price(frame, hospitals, Rates.load(tables.fiscal_year, folder=tables.folder))
     outlier = pl.col("operating_outlier_usd") + pl.col("capital_outlier_usd")
     yield "payment", "mean payment [USD]", _mean(paid["total_usd"]), _PROGRAM_PAYMENT_USD, _PROGRAM
     yield "payment", "share of stays that are cost outliers", _share(paid, outlier > 0), None, _NONE

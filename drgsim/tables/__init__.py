@@ -1,1 +1,38 @@
-"""tables."""
+"""The data of the rulebook: one grouper version, its codes and formulas.
+
+manifest        the table folder; every file is read through its checksum
+table_set       TableSet, versions(), version_for()
+formula         the DRG formula language
+drg_families    which DRG families split by CC or MCC
+codebook        code strings to integers
+code_limits     the sex, age and POA rules of each code
+national_facts  tables that populations and coding errors share
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drgsim._lazy import attach
+
+if TYPE_CHECKING:
+    from drgsim.tables.drg_families import list_families as list_families
+    from drgsim.tables.manifest import read_manifest as read_manifest
+    from drgsim.tables.manifest import seal as seal
+    from drgsim.tables.manifest import table_folder as table_folder
+    from drgsim.tables.table_set import TableSet as TableSet
+    from drgsim.tables.table_set import version_for as version_for
+    from drgsim.tables.table_set import versions as versions
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "TableSet": "tables.table_set",
+        "list_families": "tables.drg_families",
+        "read_manifest": "tables.manifest",
+        "seal": "tables.manifest",
+        "table_folder": "tables.manifest",
+        "version_for": "tables.table_set",
+        "versions": "tables.table_set",
+    },
+)

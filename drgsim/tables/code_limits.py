@@ -10,14 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.numerics.keyed_random import Floats
-from drgsim.tables.codebook import codebooks
-from drgsim.tables.national_facts import facts
+from drgsim.numerics.arrays import BoolArray, ByteArray, FloatArray
+from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
 Kind = TypeVar("Kind", bound=np.generic)
-Bools = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
 OLDEST = 120
 EITHER, MALE, FEMALE = 0, 1, 2
 _SEXES = {"M": MALE, "F": FEMALE}
@@ -28,37 +26,37 @@ _TAIL_ENCOUNTER = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Legality:
+class CodeLimits:
     """Limits of every code, indexed by its codebook number (0 is no code, legal nowhere).
 
     `sex` is 0 either, 1 male, 2 female. Ages are in years, both ends allowed. `likely` lowers the weight of
     codes for later encounters (seventh character other than A) where no better weight is known.
     """
 
-    dx_valid: Bools
-    dx_sex: Bytes
-    dx_min_age: Bytes
-    dx_max_age: Bytes
-    may_be_pdx: Bools
-    poa_exempt: Bools
-    likely: Floats
-    procedure_valid: Bools
-    procedure_sex: Bytes
+    dx_valid: BoolArray
+    dx_sex: ByteArray
+    dx_min_age: ByteArray
+    dx_max_age: ByteArray
+    may_be_pdx: BoolArray
+    poa_exempt: BoolArray
+    likely: FloatArray
+    procedure_valid: BoolArray
+    procedure_sex: ByteArray
 
 
 @lru_cache(maxsize=8)
-def legality(tables: TableSet) -> Legality:
+def load_code_limits(tables: TableSet) -> CodeLimits:
     """Return the limits of a version's codes, from `population/limits.csv` and the descriptions.
 
-    >>> from drgsim.tables.codebook import codebooks
+    >>> from drgsim.tables.codebook import load_codebooks
     >>> tables = TableSet.load("43.1")
-    >>> number = codebooks(tables)[0].numbers(pl.Series(["N400"]))
-    >>> legality(tables).dx_sex[number].tolist()
+    >>> number = load_codebooks(tables)[0].numbers(pl.Series(["N400"]))
+    >>> load_code_limits(tables).dx_sex[number].tolist()
     [1]
     """
-    books = codebooks(tables)
+    books = load_codebooks(tables)
     all_dx, all_procedures = books[0].codes, books[1].codes
-    dx = _by_prefix(all_dx, facts("limits", tables.folder))
+    dx = _by_prefix(all_dx, read_facts("limits", tables.folder))
     described = tables.diagnosis_descriptions()
     manifestation = described.filter(pl.col("description").str.contains(_ELSEWHERE))["code"]
     named = tables.diagnoses.select("code", pl.col("operands").fill_null("").str.split(" "))
@@ -66,8 +64,8 @@ def legality(tables: TableSet) -> Legality:
     valid = all_dx.is_in(tables.diagnoses["code"].implode())
     refused = (dx["is_pdx"] == "N").fill_null(value=False) | all_dx.is_in(pl.concat([manifestation, causes]).implode())
     later = (all_dx.str.len_chars() == _LONGEST) & ~all_dx.str.slice(6, 1).is_in(["A", "B"])
-    procedures = _by_prefix(all_procedures, facts("procedure_limits", tables.folder))
-    return Legality(
+    procedures = _by_prefix(all_procedures, read_facts("procedure_limits", tables.folder))
+    return CodeLimits(
         dx_valid=_padded(valid.to_numpy(), first=False),
         dx_sex=_padded(_sex(dx), first=EITHER),
         dx_min_age=_padded(dx["min_age"].fill_null(0).to_numpy().astype(np.uint8), first=0),
@@ -96,7 +94,7 @@ def _by_prefix(codes: pl.Series, limits: pl.DataFrame) -> pl.DataFrame:
     return found
 
 
-def _sex(limits: pl.DataFrame) -> Bytes:
+def _sex(limits: pl.DataFrame) -> ByteArray:
     return limits["sex"].replace_strict(_SEXES, default=EITHER, return_dtype=pl.UInt8).to_numpy()
 
 

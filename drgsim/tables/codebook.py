@@ -10,11 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
-from drgsim.schema import normalised
+from drgsim.numerics.arrays import ByteArray, Int32Array
+from drgsim.schema import normalise_codes
 from drgsim.tables.table_set import TableSet
-
-Ints = NDArray[np.int32]
-Bytes = NDArray[np.uint8]
 
 UNKNOWN_CODE = 0
 _ID_MASK = np.uint64((1 << 24) - 1)
@@ -71,7 +69,7 @@ class Codebook:
                 raise InputError("codes cannot be told apart; are they distinct?")
         return cls(codes, displacements, slots, shift)
 
-    def numbers(self, texts: pl.Series) -> Ints:
+    def numbers(self, texts: pl.Series) -> Int32Array:
         """Return the number of each text, (n,) int32; 0 for null and for what is no code.
 
         Codes are taken with or without the dot, in either case, with blanks around them. Texts are looked
@@ -82,7 +80,7 @@ class Codebook:
         if len(missed):
             dirty = texts.gather(missed)
             distinct = dirty.unique().drop_nulls()
-            numbers = self._exact(normalised(distinct))
+            numbers = self._exact(normalise_codes(distinct))
             repaired = distinct.filter(numbers > 0)
             if len(repaired):
                 found[missed] = dirty.replace_strict(
@@ -90,7 +88,7 @@ class Codebook:
                 ).to_numpy()
         return found
 
-    def _exact(self, texts: pl.Series) -> Ints:
+    def _exact(self, texts: pl.Series) -> Int32Array:
         found = np.empty(len(texts), np.int32)
         for start in range(0, len(texts), _CHUNK):
             hashes = texts.slice(start, _CHUNK).hash().to_numpy()
@@ -124,7 +122,7 @@ class _BySeries:
         return isinstance(other, _BySeries) and other.series is self.series
 
 
-def codebooks(tables: TableSet) -> tuple[Codebook, Codebook]:
+def load_codebooks(tables: TableSet) -> tuple[Codebook, Codebook]:
     """Return the codebooks of diagnoses and procedures that all versions of a table folder share."""
     return _codebook(_BySeries(tables.all_diagnoses)), _codebook(_BySeries(tables.all_procedures))
 
@@ -134,7 +132,7 @@ def _letter_hashes(letters: tuple[tuple[str, int], ...]) -> list[tuple[np.uint64
     return [(pl.Series([letter]).hash().to_numpy()[0], np.uint8(number)) for letter, number in letters]
 
 
-def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> Bytes:
+def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> ByteArray:
     """Return the number of each letter, 0 for null and anything else; `tidy` also reads ' m '."""
     known = _letter_hashes(tuple(letters.items()))
     found = np.zeros(len(texts), np.uint8)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from drgsim.tables.formula import Alternative, alternatives, parse
+from drgsim.tables.formula import Alternative, expand_alternatives, parse_formula
 from drgsim.tables.table_set import TableSet
 
 _LEVELS = ("MCC", "CC", "NONE")
@@ -15,7 +15,7 @@ _SEVERITIES = frozenset({"MCC", "CC"})
 Row = tuple[int, tuple[Alternative, ...]]
 
 
-def families(tables: TableSet) -> pl.DataFrame:
+def list_families(tables: TableSet) -> pl.DataFrame:
     """Return what each DRG's family pays for, a row a DRG, ascending.
 
     A family splits by MCC where, all else equal, an MCC leads to another DRG of it than a CC does; by CC where
@@ -25,14 +25,14 @@ def families(tables: TableSet) -> pl.DataFrame:
     Returns:
         `drg`, `base_drg`, `splits_mcc`, `splits_cc`; DRGs 998 and 999, which have no formula, are not there.
 
-    >>> found = families(TableSet.load("43.1"))
+    >>> found = list_families(TableSet.load("43.1"))
     >>> found.filter(pl.col("drg").is_in([193, 470, 946, 313])).rows()
     [(193, 193, True, True), (313, 313, False, False), (470, 469, True, False), (946, 945, False, True)]
     """
     formulas = tables.formulas.filter(pl.col("drg") > 0).sort("mdc", "order")
     rows: dict[int, list[Row]] = {}
     for drg, base, text in formulas.select("drg", "base_drg", "formula").iter_rows():
-        rows.setdefault(base, []).append((drg, alternatives(parse(text))))
+        rows.setdefault(base, []).append((drg, expand_alternatives(parse_formula(text))))
     splits = [(base, *_splits(family)) for base, family in rows.items()]
     schema = {"base_drg": pl.UInt16, "splits_mcc": pl.Boolean, "splits_cc": pl.Boolean}
     members = formulas.select("drg", "base_drg").unique("drg", keep="first")

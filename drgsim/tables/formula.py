@@ -1,7 +1,7 @@
 """The DRG formula language: operands joined by `&`, `|`, `~` and parentheses, parsed once.
 
-`&` binds tighter than `|`, `~` tightest. A formula is evaluated in two ways: as its `alternatives`
-(a sum of products, which the engine turns into bit masks) and by `trace`, which walks one admission
+`&` binds tighter than `|`, `~` tightest. A formula is evaluated in two ways: as its `expand_alternatives`
+(a sum of products, which the engine turns into bit masks) and by `trace_formula`, which walks one admission
 through it left to right and notes the operands that were found true.
 """
 
@@ -54,13 +54,13 @@ Alternative = frozenset[tuple[str, bool]]
 
 
 @lru_cache(maxsize=8192)
-def parse(text: str) -> Node:
+def parse_formula(text: str) -> Node:
     """Return the parsed formula.
 
     Raises:
         TableError: the text is not a formula; the message says where it stops making sense.
 
-    >>> parse("a & (b | ~c)")
+    >>> parse_formula("a & (b | ~c)")
     And(parts=(Operand(name='a'), Or(parts=(Operand(name='b'), Not(part=Operand(name='c'))))))
     """
     if len(text) > MOST_CHARACTERS or _depth(text) > MOST_NESTED:
@@ -112,31 +112,31 @@ def _single(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
     return Operand(token), at + 1
 
 
-def operands(node: Node) -> Iterator[str]:
+def list_operands(node: Node) -> Iterator[str]:
     """Yield every operand name of a formula, in reading order.
 
-    >>> list(operands(parse("MCC & (a | ~b)")))
+    >>> list(list_operands(parse_formula("MCC & (a | ~b)")))
     ['MCC', 'a', 'b']
     """
     if isinstance(node, Operand):
         yield node.name
     else:
         for part in (node.part,) if isinstance(node, Not) else node.parts:
-            yield from operands(part)
+            yield from list_operands(part)
 
 
 @lru_cache(maxsize=8192)
-def alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
+def expand_alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
     """Return the formula as alternatives, each a set of (operand, truth) that must all hold.
 
-    >>> [sorted(alternative) for alternative in alternatives(parse("a & (b | ~c)"))]
+    >>> [sorted(alternative) for alternative in expand_alternatives(parse_formula("a & (b | ~c)"))]
     [[('a', True), ('b', True)], [('a', True), ('c', False)]]
     """
     if isinstance(node, Operand):
         return (frozenset({(node.name, wanted)}),)
     if isinstance(node, Not):
-        return alternatives(node.part, wanted=not wanted)
-    parts, adds_up = [alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
+        return expand_alternatives(node.part, wanted=not wanted)
+    parts, adds_up = [expand_alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
     if (sum if adds_up else prod)(map(len, parts)) > MOST_ALTERNATIVES:
         raise TableError(f"a formula of more than {MOST_ALTERNATIVES:,} alternatives.")
     if adds_up:
@@ -147,25 +147,25 @@ def alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative, ...]:
     return tuple(a for a in possible if not any(other < a for other in possible))
 
 
-def trace(node: Node, holds: Callable[[str], bool]) -> tuple[bool, tuple[str, ...]]:
+def trace_formula(node: Node, holds: Callable[[str], bool]) -> tuple[bool, tuple[str, ...]]:
     """Evaluate left to right, stopping as soon as the result is known.
 
     Returns:
         Whether the formula is true, and every operand found true on the way, in order, even on a
         branch that failed later.
 
-    >>> trace(parse("(MCC & (a | b)) | c"), {"MCC", "c"}.__contains__)
+    >>> trace_formula(parse_formula("(MCC & (a | b)) | c"), {"MCC", "c"}.__contains__)
     (True, ('MCC', 'c'))
     """
     if isinstance(node, Operand):
         truth = holds(node.name)
         return truth, ((node.name,) if truth else ())
     if isinstance(node, Not):
-        truth, found = trace(node.part, holds)
+        truth, found = trace_formula(node.part, holds)
         return not truth, found
     collected: tuple[str, ...] = ()
     for part in node.parts:
-        truth, found = trace(part, holds)
+        truth, found = trace_formula(part, holds)
         collected += found
         if truth == isinstance(node, Or):
             return truth, collected

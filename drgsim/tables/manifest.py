@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError, did_you_mean
-from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parsed, whole
+from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
 
 _OF_VERSION = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
 
@@ -47,10 +47,10 @@ def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     raise TableError(f"no {MANIFEST} in {' or '.join(str(c) for c in candidates)}. Is it a drgsim table folder?")
 
 
-def manifest(folder: Path) -> Mapping[str, Any]:
+def read_manifest(folder: Path) -> Mapping[str, Any]:
     """Return the parsed manifest of a table folder: `versions`, `files` and whatever else it states.
 
-    >>> list(manifest(table_folder())["versions"])[-1]
+    >>> list(read_manifest(table_folder())["versions"])[-1]
     '44.0'
     """
     path = folder / MANIFEST
@@ -59,7 +59,7 @@ def manifest(folder: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=16)
 def _parsed(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
-    found = parsed(whole(path, MOST_SETTINGS, TableError), path, TableError)
+    found = parse_toml(read_whole(path, MOST_SETTINGS, TableError), path, TableError)
     for section in ("versions", "files"):
         if not isinstance(found.get(section), dict):
             raise TableError(f"{path}: section [{section}] is missing.")
@@ -88,11 +88,11 @@ def read_verified(folder: Path, name: str) -> bytes:
     Raises:
         TableError: the file is not listed, is missing, or is not the file the manifest describes.
     """
-    files = manifest(folder)["files"]
+    files = read_manifest(folder)["files"]
     if name not in files:
         raise TableError(f"{folder / MANIFEST}: no file {name!r} is listed.{did_you_mean(name, files)}")
     path = _inside(folder, name)
-    content = whole(path, MOST_TABLE, _listed)
+    content = read_whole(path, MOST_TABLE, _listed)
     found, expected = hashlib.sha256(content).hexdigest(), files[name].get("sha256")
     if found != expected:
         raise TableError(
@@ -163,11 +163,11 @@ def seal(folder: str | os.PathLike[str]) -> None:
     """
     root = table_folder(folder)
     text = (root / MANIFEST).read_text("utf-8")
-    for name in manifest(root)["files"]:
+    for name in read_manifest(root)["files"]:
         path = _inside(root, name)
         if not path.is_file():
             raise TableError(f"{path}: listed in {MANIFEST} but missing.")
-        digest = hashlib.sha256(whole(path, MOST_TABLE, TableError)).hexdigest()
+        digest = hashlib.sha256(read_whole(path, MOST_TABLE, TableError)).hexdigest()
         entry = re.compile(rf'(\[files\."{re.escape(name)}"\][^\[]*?sha256\s*=\s*")[0-9a-f]*(")')
         text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
         if count != 1:

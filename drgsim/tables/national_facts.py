@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.tables.manifest import read_table
-
-Floats = NDArray[np.float64]
 
 _FOLDER = "population/"
 
@@ -78,7 +74,7 @@ _NULLABLE = (
 )
 
 
-def facts(name: str, folder: Path) -> pl.DataFrame:
+def read_facts(name: str, folder: Path) -> pl.DataFrame:
     """Return one of the tables all populations share, such as "conditions"; see `population/` for them.
 
     Raises:

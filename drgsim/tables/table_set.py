@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError, UnknownVersionError, did_you_mean
-from drgsim.tables.formula import operands, parse
-from drgsim.tables.manifest import manifest, read_table, table_folder
+from drgsim.tables.formula import list_operands, parse_formula
+from drgsim.tables.manifest import read_manifest, read_table, table_folder
 
 COUNTED_WORDS = (
     "BILATERAL",
@@ -188,7 +188,7 @@ def versions(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]
     >>> versions()
     ('40.0', '40.1', '41.0', '41.1', '42.0', '42.1', '43.0', '43.1', '44.0')
     """
-    return tuple(manifest(table_folder(folder))["versions"])
+    return tuple(read_manifest(table_folder(folder))["versions"])
 
 
 def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) -> str:
@@ -202,7 +202,7 @@ def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) 
     """
     if not isinstance(date, dt.date) or isinstance(date, dt.datetime):
         raise UnknownVersionError(f"{date!r} is no date; pass a datetime.date, such as datetime.date(2026, 4, 1).")
-    known = manifest(table_folder(folder))["versions"]
+    known = read_manifest(table_folder(folder))["versions"]
     for version, entry in known.items():
         if entry["effective_from"] <= date <= entry["effective_to"]:
             return str(version)
@@ -214,7 +214,7 @@ def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) 
 
 
 def _known(version: str, root: Path) -> str:
-    known = manifest(root)["versions"]
+    known = read_manifest(root)["versions"]
     if version not in known:
         hint = did_you_mean(version, known) or f" Known: {', '.join(known)}."
         raise UnknownVersionError(f"no grouper version {version!r} in {root}.{hint}")
@@ -230,7 +230,7 @@ def _stamp(root: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=4)
 def _all_versions(root: Path, _stamped: tuple[int, ...]) -> dict[str, pl.DataFrame]:
     """Read every table once, with version ranges as places in the manifest's list of versions."""
-    place = {version: index for index, version in enumerate(manifest(root)["versions"])}
+    place = {version: index for index, version in enumerate(read_manifest(root)["versions"])}
     frames = {}
     for name, columns in _COLUMNS.items():
         file = f"msdrg/{name}.csv"
@@ -248,7 +248,7 @@ def _all_versions(root: Path, _stamped: tuple[int, ...]) -> dict[str, pl.DataFra
 
 @lru_cache(maxsize=16)
 def _load(root: Path, version: str, stamped: tuple[int, ...]) -> TableSet:
-    entries = manifest(root)["versions"]
+    entries = read_manifest(root)["versions"]
     entry, place = entries[version], list(entries).index(version)
     everything = _all_versions(root, stamped)
     frames = {name: _in_force(frame, place) for name, frame in everything.items()}
@@ -301,7 +301,7 @@ def _check_operands(root: Path, frames: dict[str, pl.DataFrame]) -> None:
     procedure = _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
     for name in ("formulas", "hac_formulas"):
         for text in frames[name]["formula"]:
-            for operand in operands(parse(text)):
+            for operand in list_operands(parse_formula(text)):
                 prefix, _, bare = operand.rpartition(":")
                 known = diagnosis if prefix in ("PDX", "SDX", "ANY", "ONLY") else procedure
                 if prefix not in ("", "PDX", "SDX", "ANY", "ONLY") or bare not in known:

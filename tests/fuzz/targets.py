@@ -23,11 +23,11 @@ from drgsim.claims.layouts import LAYOUTS, map_claims
 from drgsim.exceptions import DrgsimError, InputError, TableError
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.table5 import TABLE5, read_table5
-from drgsim.releases.cms_data_file import release_facts
-from drgsim.releases.cms_import import MEMBER, release_content
+from drgsim.releases.cms_data_file import read_release_facts
+from drgsim.releases.cms_import import MEMBER, read_release_content
 from drgsim.schema import ADMISSIONS
 from drgsim.synthetic.population import Population
-from drgsim.tables.formula import alternatives, operands, parse
+from drgsim.tables.formula import expand_alternatives, list_operands, parse_formula
 from tests.releases import release
 
 NAMES = ("a.csv", "a.txt", "a.ndjson", "a.json", "a.edi", "a.csv.gz", "a.ndjson.gz", "a.parquet")
@@ -92,7 +92,7 @@ def population(data: bytes) -> None:
 def wire(data: bytes) -> None:
     """Any bytes are a grouper release's data or refused by a `TableError`."""
     try:
-        facts = release_facts(data, ignore_unknown_fields=True)
+        facts = read_release_facts(data, ignore_unknown_fields=True)
     except TableError:
         return
     assert facts.versions
@@ -104,7 +104,7 @@ def archive(data: bytes) -> None:
     path = _folder() / "a.jar"
     path.write_bytes(data)
     try:
-        release_content(path)
+        read_release_content(path)
     except TableError:
         return
 
@@ -125,11 +125,11 @@ def formula(data: bytes) -> None:
     """Any text is a formula whose alternatives name its operands only, or refused by a `TableError`."""
     text = data.decode("utf-8", "replace")
     try:
-        node = parse(text)
-        names = {name for alternative in alternatives(node) for name, _ in alternative}
+        node = parse_formula(text)
+        names = {name for alternative in expand_alternatives(node) for name, _ in alternative}
     except TableError:
         return
-    assert names <= set(operands(node))
+    assert names <= set(list_operands(node))
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {

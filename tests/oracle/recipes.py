@@ -104,7 +104,7 @@ def pools(rules: tables.TableSet) -> Pools:
     mdc = rules.diagnoses["mdc"].to_numpy().astype(np.int64)
     used: dict[int, set[str]] = {}
     for row in rules.formulas.iter_rows(named=True):
-        used.setdefault(row["mdc"], set()).update(formula.operands(formula.parse(row["formula"])))
+        used.setdefault(row["mdc"], set()).update(formula.list_operands(formula.parse_formula(row["formula"])))
     px_of_mdc = {
         number: np.unique(np.concatenate([px_with.get(name, np.empty(0, np.int64)) for name in sorted(wanted)]))
         for number, wanted in used.items()
@@ -185,11 +185,13 @@ def _uniform(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules:
 def _directed(draft: Draft, rows: Ids, rng: np.random.Generator, p: Pools, rules: tables.TableSet) -> None:
     rerouting: dict[int, list[formula.Alternative]] = {}
     for row in rules.formulas.filter(pl.col("reroute_mdc") > 0).iter_rows(named=True):
-        rerouting.setdefault(row["reroute_mdc"], []).extend(formula.alternatives(formula.parse(row["formula"])))
+        rerouting.setdefault(row["reroute_mdc"], []).extend(
+            formula.expand_alternatives(formula.parse_formula(row["formula"]))
+        )
     targets: list[tuple[int, formula.Alternative]] = []
     for row in rules.formulas.iter_rows(named=True):
         if row["drg"] or row["reroute_mdc"] or row["return_code"]:
-            for alternative in formula.alternatives(formula.parse(row["formula"])):
+            for alternative in formula.expand_alternatives(formula.parse_formula(row["formula"])):
                 targets.append((row["mdc"], alternative))
                 ways = rerouting.get(row["mdc"], [])
                 if ways:

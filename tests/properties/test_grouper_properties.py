@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from drgsim import TableSet, group
 from drgsim.grouping.encoding import encode
 from drgsim.grouping.grouper import group_encoded
-from drgsim.numerics.parallel import over_spans
-from drgsim.numerics.segments import distinct, or_into
-from drgsim.schema import GROUPED, normalised
+from drgsim.numerics.parallel import run_over_spans
+from drgsim.numerics.segments import find_distinct_rows, or_into
+from drgsim.schema import GROUPED, normalise_codes
 from drgsim.tables.codebook import Codebook
 
 TABLES = TableSet.load("43.1")
@@ -157,7 +157,7 @@ def test_a_codebook_numbers_what_it_knows_and_nothing_else(texts: list[str], cod
     book = Codebook.of(pl.Series(codes, dtype=pl.String))
     known = {code: number for number, code in enumerate(codes, start=1)}
     series = pl.Series([*texts, None, *codes], dtype=pl.String)
-    clean = normalised(series).to_list()
+    clean = normalise_codes(series).to_list()
     expected = [known.get(raw, known.get(tidy, 0)) for raw, tidy in zip(series, clean, strict=True)]
     assert book.numbers(series).tolist() == expected
 
@@ -166,7 +166,7 @@ def test_a_codebook_numbers_what_it_knows_and_nothing_else(texts: list[str], cod
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**64 - 1)), min_size=1, max_size=200))
 def test_distinct_is_exact(rows: list[tuple[int, int]]):
     columns = [np.array([row[place] for row in rows], np.uint64) for place in (0, 1)]
-    chosen, of = distinct(columns)
+    chosen, of = find_distinct_rows(columns)
     assert [rows[chosen[place]] for place in of] == rows
     assert len(chosen) == len(set(rows))
 
@@ -183,7 +183,7 @@ def test_or_into_ors_what_belongs_to_each_row(pairs: list[tuple[int, int]]):
 
 @pytest.mark.parametrize("n", [0, 1, 16_383, 40_000, 700_001])
 def test_spans_cover_all_rows_once(n: int):
-    spans = over_spans(n, lambda start, stop: (start, stop))
+    spans = run_over_spans(n, lambda start, stop: (start, stop))
     assert spans[0][0] == 0
     assert spans[-1][1] == n
     assert all(first[1] == second[0] for first, second in pairwise(spans))

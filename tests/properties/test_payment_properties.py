@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from drgsim.numerics import fixed_point as exact
-from drgsim.pricing.parameter_limits import limit_of
-from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
+from drgsim.pricing.parameter_limits import find_limit
+from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price_stays
 from drgsim.pricing.rates import Rates
 
 RATES = {year: Rates.load(year) for year in (2021, 2024, 2025, 2026)}
@@ -33,7 +33,7 @@ def half_up(value: Decimal, places: int = 0) -> Decimal:
 @example(-500_000, 6)
 def test_rounded_is_half_away_from_zero(value: int, drop: int) -> None:
     expected = int(half_up(Decimal(value).scaleb(-drop)))
-    assert exact.rounded(np.array([value]), drop)[0] == expected
+    assert exact.round_digits(np.array([value]), drop)[0] == expected
 
 
 LIMBS = st.sampled_from([(1, 1), (1, 3), (1, 4), (1, 5), (1, 8), (1, 9), (3, 4)])
@@ -67,7 +67,7 @@ def test_quotient_is_half_up(a: int, b: int) -> None:
 
 @given(st.integers(0, 10**13), st.integers(0, 11))
 def test_scaled_reads_the_decimal_a_float_stands_for(value: int, digits: int) -> None:
-    assert exact.scaled([float(Decimal(value).scaleb(-digits))], digits)[0] == value
+    assert exact.to_fixed_point([float(Decimal(value).scaleb(-digits))], digits)[0] == value
 
 
 @given(st.integers(1, 99_999))
@@ -184,7 +184,7 @@ def as_frame(rows: list[dict]) -> pl.DataFrame:
 @given(st.lists(stays(), min_size=1, max_size=8), st.sampled_from([2021, 2024, 2025, 2026]))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_component_equals_the_decimal_peer(decimal_pricer, rows: list[dict], year: int) -> None:
-    paid = price(as_frame(rows), RATES[year])
+    paid = price_stays(as_frame(rows), RATES[year])
     for row, found in zip(rows, paid.iter_rows(named=True), strict=True):
         expected = decimal_pricer.price_one(row, RATES[year])
         for name, value in expected.items():
@@ -194,7 +194,7 @@ def test_every_component_equals_the_decimal_peer(decimal_pricer, rows: list[dict
 @given(st.lists(stays(), min_size=1, max_size=20), st.sampled_from([2021, 2026]))
 @settings(max_examples=100, deadline=None)
 def test_components_add_up_to_the_cent(rows: list[dict], year: int) -> None:
-    paid = price(as_frame(rows), RATES[year])
+    paid = price_stays(as_frame(rows), RATES[year])
     cents = sum((paid[name] * 100).round().cast(pl.Int64) for name in COMPONENTS)
     assert (cents == (paid["total_usd"] * 100).round().cast(pl.Int64)).all()
     for name in (*COMPONENTS, "total_usd"):
@@ -232,7 +232,7 @@ def test_any_stay_is_a_row_with_dollars_and_a_code(rows: list[tuple]) -> None:
     types += (pl.List(pl.Float64), pl.List(pl.Float64))
     frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
     frame = frame.with_columns(post_acute=True, special_pay=False, wage_index=1.1, operating_ccr=0.3)
-    paid = price(frame, RATES[2026])
+    paid = price_stays(frame, RATES[2026])
     assert paid.height == frame.height
     dollars = paid.select(*COMPONENTS, "total_usd")
     assert dollars.null_count().sum_horizontal().item() == 0
@@ -248,7 +248,7 @@ def test_any_stay_is_a_row_with_dollars_and_a_code(rows: list[tuple]) -> None:
 def test_higher_charges_never_pay_less(row: dict, more: Decimal) -> None:
     row = {**row, "covered_days": None, "provider_type": "00"}
     higher = {**row, "covered_charges_usd": min(row["covered_charges_usd"] + more, Decimal("9999999.99"))}
-    less, greater = price(as_frame([row, higher]), RATES[2026])["total_usd"]
+    less, greater = price_stays(as_frame([row, higher]), RATES[2026])["total_usd"]
     # A technology add-on raises the outlier threshold by as much, and rounding may take a cent each.
     assert greater >= less - 0.05
 
@@ -268,7 +268,7 @@ EXTREMES = {
 def highest(rates: Rates) -> Rates:
     """Every number as high as a reform may put it: the widest integers there are."""
     numbers = {name: value for name, value in rates.values.items() if not isinstance(value, bool | tuple)}
-    limits = {name: limit_of(name, rates.parameters[name].unit).high for name in numbers}
+    limits = {name: find_limit(name, rates.parameters[name].unit).high for name in numbers}
     kept = ("adjustments.vbp_lowest", "adjustments.hrr_lowest", "outlier.fixed_loss")
     kept += tuple(name for name in numbers if name.startswith("hospital_specific.neutrality"))
     return rates.reformed({name: high for name, high in limits.items() if name not in kept})
@@ -313,7 +313,7 @@ def test_the_ends_of_every_range_are_exact(decimal_pricer, rates: Rates) -> None
     }
     choices = itertools.product(*EXTREMES.values())
     rows = [fixed | dict(zip(EXTREMES, map(Decimal, choice), strict=True)) for choice in choices]
-    paid = price(as_frame(rows), rates)
+    paid = price_stays(as_frame(rows), rates)
     for row, found in zip(rows, paid.iter_rows(named=True), strict=True):
         for name, value in decimal_pricer.price_one(row, rates).items():
             assert found[name] == float(value), (name, row)

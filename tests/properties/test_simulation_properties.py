@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim.grouping.encoding import encode
-from drgsim.miscoding.claim_field_errors import Demographics, Disposition
+from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
+    InvalidCode,
     PdxResequence,
     PdxSubstitute,
     PoaFlip,
@@ -21,17 +22,28 @@ from drgsim.miscoding.diagnosis_errors import (
     SeverityDowngrade,
     SeverityUpgrade,
     SpecificityLoss,
-    TypoInvalid,
 )
-from drgsim.miscoding.error_draws import Drawn
-from drgsim.miscoding.error_models import Operator, Where
-from drgsim.miscoding.procedure_errors import Duration, PcsAdd, PcsOmit, PcsWrong
+from drgsim.miscoding.error_draws import DrawnErrors
+from drgsim.miscoding.error_models import ErrorModel, Where
+from drgsim.miscoding.procedure_errors import (
+    ProcedureAddUnsupported,
+    ProcedureOmit,
+    ProcedureSubstitute,
+    VentilationHours,
+)
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
-from drgsim.numerics.keyed_random import event_keys, fires
-from drgsim.rebilling.baseline import Cases
-from drgsim.rebilling.code_changes import Edits, Kind, applied, decoded, texts_by_number, told
-from drgsim.simulation.billed_claims import billed_together
+from drgsim.numerics.keyed_random import draw_events, make_event_keys
+from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.code_changes import (
+    ChangeKind,
+    CodeChanges,
+    apply_changes,
+    decode_admissions,
+    describe_changes,
+    list_code_texts,
+)
+from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.simulator import simulate
 from tests.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
 
@@ -77,33 +89,33 @@ def claims(draw: st.DrawFn, least: int = 1) -> pl.DataFrame:
 
 
 @st.composite
-def edited_claims(draw: st.DrawFn) -> tuple[pl.DataFrame, list[tuple[int, Kind, int, str]]]:
+def edited_claims(draw: st.DrawFn) -> tuple[pl.DataFrame, list[tuple[int, ChangeKind, int, str]]]:
     """Claims, and edits of any kind (row, kind, place, code or number after), as wild as they may be."""
     frame = draw(claims())
-    edits: list[tuple[int, Kind, int, str]] = []
+    edits: list[tuple[int, ChangeKind, int, str]] = []
     for row, (sdx, procedures) in enumerate(frame.select("sdx", "procedures").iter_rows()):
-        for kind in draw(st.lists(st.sampled_from(list(Kind)), max_size=4)):
-            listed = procedures if kind == Kind.PROCEDURE else sdx
-            if kind in (Kind.SWAP_PDX, Kind.SDX, Kind.PROCEDURE, Kind.POA) and not listed:
+        for kind in draw(st.lists(st.sampled_from(list(ChangeKind)), max_size=4)):
+            listed = procedures if kind == ChangeKind.PROCEDURE else sdx
+            if kind in (ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.PROCEDURE, ChangeKind.POA) and not listed:
                 continue
             place = draw(st.integers(0, len(listed) - 1)) if listed else 0
             after = {
-                Kind.PDX: st.one_of(st.just(""), DIAGNOSIS),
-                Kind.SDX: st.one_of(st.just(""), DIAGNOSIS),
-                Kind.ADD_SDX: DIAGNOSIS,
-                Kind.PROCEDURE: st.one_of(st.just(""), PROCEDURE),
-                Kind.ADD_PROCEDURE: PROCEDURE,
-                Kind.POA: st.sampled_from(["Y", "N"]),
-                Kind.DISCHARGE_STATUS: st.sampled_from(["1", "2", "6", "20", "255"]),
-                Kind.SEX: st.sampled_from(["M", "F"]),
-                Kind.AGE: st.sampled_from(["0", "77"]),
-                Kind.SWAP_PDX: st.just(""),
+                ChangeKind.PDX: st.one_of(st.just(""), DIAGNOSIS),
+                ChangeKind.SDX: st.one_of(st.just(""), DIAGNOSIS),
+                ChangeKind.ADD_SDX: DIAGNOSIS,
+                ChangeKind.PROCEDURE: st.one_of(st.just(""), PROCEDURE),
+                ChangeKind.ADD_PROCEDURE: PROCEDURE,
+                ChangeKind.POA: st.sampled_from(["Y", "N"]),
+                ChangeKind.DISCHARGE_STATUS: st.sampled_from(["1", "2", "6", "20", "255"]),
+                ChangeKind.SEX: st.sampled_from(["M", "F"]),
+                ChangeKind.AGE: st.sampled_from(["0", "77"]),
+                ChangeKind.SWAP_PDX: st.just(""),
             }[kind]
             edits.append((row, kind, place, draw(after)))
     return frame, edits
 
 
-def as_edits(frame: pl.DataFrame, cases: Cases, edits: list[tuple[int, Kind, int, str]]) -> Edits:
+def as_edits(frame: pl.DataFrame, cases: Baseline, edits: list[tuple[int, ChangeKind, int, str]]) -> CodeChanges:
     dx, procedures = cases.rules.diagnosis_book, cases.rules.procedure_book
     encoded = cases.encoded
 
@@ -113,26 +125,26 @@ def as_edits(frame: pl.DataFrame, cases: Cases, edits: list[tuple[int, Kind, int
     rows = []
     for row, kind, place, after in edits:
         position = encoded.sdx_start[row] + place
-        if kind in (Kind.PDX, Kind.SDX, Kind.ADD_SDX):
-            before = {Kind.PDX: encoded.pdx[row], Kind.ADD_SDX: 0}.get(kind)
+        if kind in (ChangeKind.PDX, ChangeKind.SDX, ChangeKind.ADD_SDX):
+            before = {ChangeKind.PDX: encoded.pdx[row], ChangeKind.ADD_SDX: 0}.get(kind)
             before = encoded.sdx[position] if before is None else before
             value = number(dx, after)
-        elif kind == Kind.SWAP_PDX:
+        elif kind == ChangeKind.SWAP_PDX:
             before, value = encoded.pdx[row], encoded.sdx[position]
-        elif kind in (Kind.PROCEDURE, Kind.ADD_PROCEDURE):
+        elif kind in (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE):
             at = encoded.procedure_start[row] + place
-            before = encoded.procedures[at] if kind == Kind.PROCEDURE else 0
+            before = encoded.procedures[at] if kind == ChangeKind.PROCEDURE else 0
             value = number(procedures, after)
-        elif kind == Kind.POA:
+        elif kind == ChangeKind.POA:
             assert encoded.poa is not None
             before, value = encoded.poa[position], {"Y": 1, "N": 2}[after]
-        elif kind == Kind.SEX:
+        elif kind == ChangeKind.SEX:
             before, value = encoded.sex[row], {"M": 1, "F": 2}[after]
         else:
             before, value = 0, int(after)
         rows.append((row, kind, place, before, value))
     columns = [np.array([one[i] for one in rows], np.int64) for i in range(5)]
-    return Edits(columns[0], columns[1].astype(np.uint8), *(one.astype(np.int32) for one in columns[2:]))
+    return CodeChanges(columns[0], columns[1].astype(np.uint8), *(one.astype(np.int32) for one in columns[2:]))
 
 
 @settings(QUICK, max_examples=30)
@@ -140,15 +152,15 @@ def as_edits(frame: pl.DataFrame, cases: Cases, edits: list[tuple[int, Kind, int
 def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str, year: int):
     """Singly and together: DRG, MDC, severity and cents are those of the edited claim, grouped and priced anew."""
     frame, wild = drawn_claims
-    cases = Cases.of(frame, tables=tables(), hospitals=HOSPITALS, rates=rates(year), hospital_status=status)
+    cases = Baseline.of(frame, tables=tables(), hospitals=HOSPITALS, rates=rates(year), hospital_status=status)
     edits = as_edits(frame, cases, wild)
-    one = Drawn(np.zeros(len(edits), np.int64), np.arange(len(edits)), edits, np.zeros(len(edits), np.uint8))
-    together, _ = billed_together([one])
+    one = DrawnErrors(np.zeros(len(edits), np.int64), np.arange(len(edits)), edits, np.zeros(len(edits), np.uint8))
+    together, _ = combine_errors([one])
     for made, start in ((edits, np.arange(len(edits) + 1)), (together.edits, together.start)):
         billed = cases.billed(made, start)
-        text = told(made, tables()).with_columns(
+        text = describe_changes(made, tables()).with_columns(
             place=pl.Series(made.place),
-            operator=pl.Series([SWAP if kind == Kind.SWAP_PDX else "any" for kind in made.kind], dtype=pl.String),
+            operator=pl.Series([SWAP if kind == ChangeKind.SWAP_PDX else "any" for kind in made.kind], dtype=pl.String),
         )
         rows = text.rows(named=True)
         hand = [edited(frame.row(int(made.row[a]), named=True), rows[a:b]) for a, b in pairwise(start)]
@@ -159,8 +171,8 @@ def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str
         assert billed.cents.tolist() == expected["cents"].to_list()
         bill = np.repeat(np.arange(len(start) - 1), np.diff(start))
         encoded = encode(frame, tables(), hospital_status=status).take(made.row[start[:-1]])
-        changed = applied(encoded, Edits(bill, made.kind, made.place, made.before, made.after))
-        lists = decoded(changed, *texts_by_number(tables()))
+        changed = apply_changes(encoded, CodeChanges(bill, made.kind, made.place, made.before, made.after))
+        lists = decode_admissions(changed, *list_code_texts(tables()))
         assert lists["pdx"].to_list() == [row["pdx"] for row in hand]
         assert lists["sdx"].to_list() == [row["sdx"] for row in hand]
         assert lists["procedures"].to_list() == [row["procedures"] for row in hand]
@@ -176,16 +188,16 @@ def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str
 )
 def test_events_nest_and_blocks_do_not_matter(chances: list[float], seed: int, first: int, count: int, factor: float):
     chance = np.array(chances)
-    keys = event_keys(seed, "any", np.arange(len(chance)))
+    keys = make_event_keys(seed, "any", np.arange(len(chance)))
     replicates = range(first, first + count)
-    events = list(zip(*(part.tolist() for part in fires(chance, keys, replicates)), strict=True))
+    events = list(zip(*(part.tolist() for part in draw_events(chance, keys, replicates)), strict=True))
     assert len(events) == len(set(events))
     assert [place for r in replicates for event, place in events if event == r] == [
         place for _, place in sorted(events)
     ]
-    singly = [(r, place) for r in replicates for place in fires(chance, keys, range(r, r + 1))[1].tolist()]
+    singly = [(r, place) for r in replicates for place in draw_events(chance, keys, range(r, r + 1))[1].tolist()]
     assert sorted(events) == singly
-    fewer = list(zip(*(part.tolist() for part in fires(chance * factor, keys, replicates)), strict=True))
+    fewer = list(zip(*(part.tolist() for part in draw_events(chance * factor, keys, replicates)), strict=True))
     assert set(fewer) <= set(events)
 
 
@@ -201,7 +213,7 @@ WHERE = st.builds(
     decisive=st.booleans(),
 )
 COMMON = {"where": WHERE, "hospital_sd": SD, "coder_sd": SD, "guarded": st.booleans()}
-ERRORS: list[st.SearchStrategy[Operator]] = [
+ERRORS: list[st.SearchStrategy[ErrorModel]] = [
     st.builds(SdxOmit, cc=RATE, mcc=RATE, other=RATE, **COMMON),
     st.builds(SdxAddUnsupported, cc=RATE, mcc=RATE, allow_excluded=st.booleans(), **COMMON),
     st.builds(PdxSubstitute, rate=RATE, within_category=st.floats(0, 1), **COMMON),
@@ -209,13 +221,13 @@ ERRORS: list[st.SearchStrategy[Operator]] = [
     st.builds(SeverityUpgrade, rate=RATE, **COMMON),
     st.builds(SeverityDowngrade, rate=RATE, **COMMON),
     st.builds(SpecificityLoss, sdx=RATE, pdx=RATE, **COMMON),
-    st.builds(TypoInvalid, pdx=RATE, sdx=RATE, procedure=RATE, **COMMON),
+    st.builds(InvalidCode, pdx=RATE, sdx=RATE, procedure=RATE, **COMMON),
     st.builds(PoaFlip, over=RATE, under=RATE, every_code=st.booleans(), **COMMON),
-    st.builds(PcsWrong, rate=RATE, axes=st.lists(st.integers(1, 7), min_size=1).map(tuple), **COMMON),
-    st.builds(PcsOmit, rate=RATE, **COMMON),
-    st.builds(PcsAdd, rate=RATE, **COMMON),
-    st.builds(Duration, over=RATE, under=RATE, **COMMON),
-    st.builds(Disposition, rate=RATE, **COMMON),
+    st.builds(ProcedureSubstitute, rate=RATE, axes=st.lists(st.integers(1, 7), min_size=1).map(tuple), **COMMON),
+    st.builds(ProcedureOmit, rate=RATE, **COMMON),
+    st.builds(ProcedureAddUnsupported, rate=RATE, **COMMON),
+    st.builds(VentilationHours, over=RATE, under=RATE, **COMMON),
+    st.builds(DischargeStatus, rate=RATE, **COMMON),
     st.builds(Demographics, sex=RATE, age=RATE, **COMMON),
     st.builds(StrategicUpcode, ceiling=RATE, detection=RATE, candidates=st.integers(1, 4), **COMMON),
 ]

@@ -58,10 +58,10 @@ def test_another_seed_gives_other_admissions_that_group_as_well(whole, seed):
 
 
 def test_the_grouper_agrees_with_the_drg_that_was_drawn():
-    from drgsim.synthetic.generation_plan import compiled
+    from drgsim.synthetic.generation_plan import compile_plan
     from drgsim.synthetic.population import Population
 
-    plan = compiled(TABLES, Population.load("medicare_ffs"), None)
+    plan = compile_plan(TABLES, Population.load("medicare_ffs"), None)
     ids = generate(WHOLE, seed=9, tables=TABLES)[1]
     place, _ = course.drawn(ids["admission_id"].to_numpy(), 9, plan)
-    assert group(ids, TABLES)["drg"].to_list() == plan.pool.drg[place].tolist()
+    assert group(ids, TABLES)["drg"].to_list() == plan.templates.drg[place].tolist()
