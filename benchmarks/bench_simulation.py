@@ -60,7 +60,7 @@ kind = "severity_upgrade"
 rate = 0.002
 
 [errors.wrong_procedure]
-kind = "pcs_wrong"
+kind = "procedure_substitute"
 rate = 0.005
 """
 
@@ -158,7 +158,10 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     change = np.rint(result["total_usd"].to_numpy() * 100).astype(np.int64) - cases.pricer.cents
     change[cases.returns(np.arange(n), drg)] = 0
     assert (drg != cases.truth.drg).sum() == totals["drg_changes"] + totals["returned"]
-    assert (change.sum(), np.abs(change).sum()) == (totals["net"], totals["over"] + totals["under"])  # to the cent
+    assert (change.sum(), np.abs(change).sum()) == (
+        totals["net"],
+        totals["overpaid"] + totals["underpaid"],
+    )  # to the cent
 
 
 def _totals(run: SimulationRun) -> dict[str, int]:

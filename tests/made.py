@@ -56,10 +56,10 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         },
         orient="row",
     )
-    money = ("cents", "solo", "last")
+    money = ("cents", "first_in", "last_in")
     shares = pl.DataFrame(
         [(rep, row, error, *[100 * usd] * 3) for rep, row, _, _, usd, error in BILLS],
-        schema={"replicate": pl.Int32, "row": pl.UInt32, "error": pl.UInt8, **dict.fromkeys(money, pl.Int64)},
+        schema={"replicate": pl.Int32, "row": pl.UInt32, "error_number": pl.UInt8, **dict.fromkeys(money, pl.Int64)},
         orient="row",
     )
     totals = pl.DataFrame(
@@ -70,8 +70,8 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
             "drg_changes": [2, 3, 3],
             "drg_changes_up": [1, 0, 1],
             "net": [0, -1_300_000, -300_000],
-            "over": [500_000, 0, 500_000],
-            "under": [500_000, 1_300_000, 800_000],
+            "overpaid": [500_000, 0, 500_000],
+            "underpaid": [500_000, 1_300_000, 800_000],
             "weight4": [0, -22_500, -4_500],
             "mcc": [0, -3, -1],
             "cc": [0, 1, 1],
@@ -93,16 +93,16 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         totals=totals,
         bills=bills,
         shares=shares,
-        applied=pl.DataFrame({"operator": ["missed", "added_mcc"], "drawn": [7, 3], "made": [6, 2]}),
+        error_counts=pl.DataFrame({"error": ["missed", "added_mcc"], "drawn": [7, 3], "made": [6, 2]}),
     )
 
 
 def assert_told_alike(result: Result, truth: Simulation, by: Sequence[str | tuple[str, ...]]) -> None:
     """Every table of two results of the same run is equal, number by number."""
     assert result.run_id == truth.run_id
-    for name in ("totals", "applied"):
+    for name in ("totals", "error_counts"):
         assert_frame_equal(getattr(result, name), getattr(truth, name), check_exact=True)
-    for name in ("summary", "operators", "transitions"):
+    for name in ("summary", "errors", "transitions"):
         assert_frame_equal(getattr(result, name)(), getattr(truth, name)(), check_exact=True)
     for columns in by:
         columns = (columns,) if isinstance(columns, str) else columns

@@ -75,10 +75,10 @@ def with_stays(claims: pl.DataFrame) -> pl.DataFrame:
 
 
 def edited(row: Row, edits: Iterable[Mapping[str, Any]], swaps: Sequence[str] = (SWAP,)) -> Row:
-    """Return a claim with edits made on it: `field`, `place`, `code_before`, `code_after` and `operator` each.
+    """Return a claim with edits made on it: `field`, `place`, `code_before`, `code_after` and `error` each.
 
     A place counts in the list as it was; what an operator of `swaps` does to a principal diagnosis is an exchange; an
-    empty code is one taken away, where `operator` starts with "typo" one that does not exist.
+    empty code is one taken away, where `error` starts with "typo" one that does not exist.
     """
     made = dict(row)
     lists = {name: list(row[name] or []) for name in ("sdx", "procedures")}
@@ -86,8 +86,8 @@ def edited(row: Row, edits: Iterable[Mapping[str, Any]], swaps: Sequence[str] = 
     poa += [None] * (len(lists["sdx"]) - len(poa))
     for edit in edits:
         field, place, after = edit["field"], edit["place"], edit["code_after"]
-        after = MISTYPED if not after and edit["operator"].startswith("typo") else after
-        if field == "pdx" and edit["operator"] in swaps:
+        after = MISTYPED if not after and edit["error"].startswith("typo") else after
+        if field == "pdx" and edit["error"] in swaps:
             made["pdx"], lists["sdx"][place], poa[place] = lists["sdx"][place], made["pdx"], "Y"
         elif field == "pdx":
             made["pdx"] = after

@@ -50,7 +50,7 @@ def brute_force(admissions: pl.DataFrame, ledger: pl.DataFrame, hospitals: pl.Da
     bills: dict[tuple, dict[str, list]] = {}
     for edit in ledger.iter_rows(named=True):
         bill = bills.setdefault((edit["replicate"], edit["admission_id"]), {})
-        bill.setdefault(edit["operator"], []).append(edit)
+        bill.setdefault(edit["error"], []).append(edit)
     claims, keys = [], []
     for key, by_operator in bills.items():
         names = list(by_operator)
@@ -90,10 +90,10 @@ def assert_shared_as_by_hand(admissions, hospitals, errors, replicates: int, *, 
     result = simulate(admissions, Scenario(title="t", errors=errors), tables=tables(), hospitals=hospitals,
                       rates=rates(), replicates=replicates, seed=3, ledger=True)  # fmt: skip
     labels = [error.label for error in errors]
-    ids = result.admissions["admission_id"][result.shares["row"]]
+    ids = result.admissions["admission_id"][result.attribution["row"]]
     found = {
         (row["replicate"], row["admission_id"], labels[row["error"]]): (row["cents"], row["solo"], row["last"])
-        for row in result.shares.with_columns(admission_id=ids).iter_rows(named=True)
+        for row in result.attribution.with_columns(admission_id=ids).iter_rows(named=True)
     }
     expected = brute_force(admissions, result.ledger, hospitals)
     sizes = np.bincount([len(each) for each in expected.values()], minlength=8)
@@ -142,14 +142,14 @@ def test_two_mccs_that_hold_each_other_share_evenly():
     plain = pl.DataFrame({"hospital_id": ["A"], "wage_index": [1.0], "operating_ccr": [0.2]})
     result = simulate(one, Scenario(title="t", errors=errors), tables=tables(), hospitals=plain, rates=rates(),
                       replicates=3, seed=1)  # fmt: skip
-    lungs, shock, total = result.operators().rows(named=True)
+    lungs, shock, total = result.errors().rows(named=True)
     loss = 9_938.59 - 17_365.26  # see the order of proof
     assert total["shapley_usd"] == pytest.approx(loss)
     cents = [round(row["shapley_usd"] * 100) for row in (lungs, shock)]
     assert sum(cents) == round(loss * 100)
     assert abs(cents[0] - cents[1]) <= 1
-    assert (lungs["solo_usd"], shock["solo_usd"]) == (0.0, 0.0)
-    assert (lungs["last_usd"], shock["last_usd"]) == (pytest.approx(loss), pytest.approx(loss))
+    assert (lungs["first_in_usd"], shock["first_in_usd"]) == (0.0, 0.0)
+    assert (lungs["last_in_usd"], shock["last_in_usd"]) == (pytest.approx(loss), pytest.approx(loss))
 
 
 def test_what_is_returned_is_nobodys_share():
@@ -158,8 +158,8 @@ def test_what_is_returned_is_nobodys_share():
     result = simulate(admissions.head(100), Scenario(title="t", errors=errors), tables=tables(), hospitals=hospitals,
                       rates=rates(), replicates=2, seed=1)  # fmt: skip
     assert result.totals["returned"].to_list() == [100, 100]
-    assert result.shares.is_empty()
-    assert result.operators()["shapley_usd"].to_list() == [0.0] * 3
+    assert result.attribution.is_empty()
+    assert result.errors()["shapley_usd"].to_list() == [0.0] * 3
     assert result.mean("returned_usd") == pytest.approx(result.payment_usd)
 
 

@@ -96,10 +96,10 @@ def test_simulate_is_simulate_and_comes_back(made: Path):
     for name in ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by"):
         assert getattr(back, name) == getattr(result, name), name
     assert back.scenario.digest == result.scenario.digest
-    for name in ("admissions", "totals", "bills", "shares", "applied", "ledger"):
+    for name in ("admissions", "totals", "changed_claims", "attribution", "error_counts", "ledger"):
         assert_frame_equal(getattr(back, name), getattr(result, name), check_exact=True)
     assert_frame_equal(back.summary(), result.summary(), check_exact=True)
-    assert_frame_equal(back.by("operator", "mdc"), result.by("operator", "mdc"), check_exact=True)
+    assert_frame_equal(back.by("error", "mdc"), result.by("error", "mdc"), check_exact=True)
 
 
 def test_explain_is_explain(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -23,7 +23,7 @@ def test_components_add_up_to_the_payment():
     paid = price(result.simulation.admissions, hospitals, RATES)
     assert paid["total_usd"].to_list() == pytest.approx(result.simulation.admissions["usd"].to_list(), abs=0.005)
     assert result.simulation.payment_usd == pytest.approx(paid.select(pl.sum_horizontal(COMPONENTS)).sum().item())
-    shift = dict(result.simulation.operators().select("operator", "shapley_usd").iter_rows())
+    shift = dict(result.simulation.errors().select("error", "shapley_usd").iter_rows())
     assert shift["missed_comorbidity"] < 0 < shift["unsupported_mcc"]
 
 

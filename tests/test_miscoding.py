@@ -113,7 +113,7 @@ def edits(admissions, *errors, **more) -> list[tuple]:
 
 def refused(admissions, *errors, **more) -> dict[str, int]:
     """What was refused, and why, over all errors."""
-    applied = run(admissions, *errors, **more).applied
+    applied = run(admissions, *errors, **more).error_counts
     why = applied.columns[applied.columns.index("made") + 1 :]
     return {name: count for name in why if (count := applied[name].sum())}
 
@@ -255,7 +255,7 @@ def test_ladders_keep_the_category_and_change_the_severity(world, error, sign: i
         for code in admissions["sdx"].explode()
         if code in level
     ]
-    assert result.applied["sites"].item() == sum(has_rung)
+    assert result.error_counts["sites"].item() == sum(has_rung)
 
 
 def test_the_nearest_rung_is_likeliest():
@@ -308,7 +308,7 @@ def test_a_mistyped_principal_diagnosis_is_returned_not_paid():
     truth = priced(claims(), HOSPITALS, rates())
     assert (row["returned"], row["returned_cents"], row["net"]) == (1, truth["cents"].item(), 0)
     assert (row["drg_changes"], row["code_changes"]) == (0, 1)
-    assert result.bills.select("drg", "returned").row(0) == (999, True)
+    assert result.changed_claims.select("drg", "returned").row(0) == (999, True)
     assert result.transitions().select("drg", "billed_drg", "usd").row(0) == (417, 999, 0.0)
 
 
@@ -390,8 +390,8 @@ def test_operating_room_procedures_alone_are_omitted_or_added(world):
     added = run(admissions, ProcedureAddUnsupported(rate=1.0), hospitals=hospitals)
     none = {row["admission_id"] for row in detail.iter_rows(named=True) if not any(row["proc_is_or"])}
     assert set(added.ledger["admission_id"]) <= none
-    assert added.applied["sites"].item() == len(none)
-    assert added.ledger.height == len(none) - sum(added.applied["no candidate"])
+    assert added.error_counts["sites"].item() == len(none)
+    assert added.ledger.height == len(none) - sum(added.error_counts["no candidate"])
     billed = group(by_hand(admissions, added.ledger), tables(), detail=True)
     assert billed["proc_is_or"].list.last().all()
     assert (billed["drg_type"] == "SURGICAL").mean() > 0.9
@@ -449,7 +449,7 @@ def test_sex_and_age():
     slips = edits(stays, Demographics(age=1.0), replicates=60)
     became = {row: {int(after) for one, *_, after in slips if one == row} for row in range(1, 6)}
     assert became == {1: {60, 80}, 2: {0, 15}, 3: {105, 120}, 4: set(), 5: {20, 40}}
-    assert run(stays, Demographics(age=1.0)).bills.is_empty()  # no MS-DRG looks at age
+    assert run(stays, Demographics(age=1.0)).changed_claims.is_empty()  # no MS-DRG looks at age
 
 
 # ------------------------------------------------------------------------------------ strategic upcoding
@@ -520,7 +520,7 @@ def test_every_refusal_is_counted_with_its_reason():
     ):
         result = run(claims(stay), error, replicates=3)
         assert refused(claims(stay), error, replicates=3) == {expected: 3}, (expected, error)
-        assert result.applied.select("drawn", "made").row(0) == (3, 0)
+        assert result.error_counts.select("drawn", "made").row(0) == (3, 0)
         assert result.ledger.is_empty()
         assert result.totals["net"].to_list() == [0, 0, 0]
 
@@ -529,14 +529,14 @@ def test_two_errors_of_one_code_the_first_counts():
     omit, typo = SdxOmit(mcc=1.0), InvalidCode(sdx=1.0)
     stay = claims({"sdx": ["J96.01", "I10"]})
     first = run(stay, omit, typo)
-    assert first.ledger.select("operator", "code_before").rows() == [("sdx_omit", "J9601"), ("typo_invalid", "I10")]
-    assert first.applied["the same code has another error"].to_list() == [0, 1]
+    assert first.ledger.select("error", "code_before").rows() == [("sdx_omit", "J9601"), ("invalid_code", "I10")]
+    assert first.error_counts["the same code has another error"].to_list() == [0, 1]
     other = run(stay, typo, omit)
-    assert other.applied["the same code has another error"].to_list() == [0, 1]
-    assert set(other.ledger["operator"]) == {"typo_invalid"}
+    assert other.error_counts["the same code has another error"].to_list() == [0, 1]
+    assert set(other.ledger["error"]) == {"invalid_code"}
     swap = run(claims({"sdx": ["J96.01"]}), PdxResequence(rate=1.0), SdxOmit(mcc=1.0), PdxSubstitute(rate=1.0))
-    assert swap.ledger["operator"].to_list() == ["pdx_resequence"]
-    assert swap.applied["the same code has another error"].to_list()[:2] == [0, 1]
+    assert swap.ledger["error"].to_list() == ["pdx_resequence"]
+    assert swap.error_counts["the same code has another error"].to_list()[:2] == [0, 1]
 
 
 def test_unguarded_errors_are_made_all_the_same():
@@ -601,7 +601,7 @@ def test_no_error_makes_a_claim_that_a_scrubber_would_stop(error, source, world,
         if edit["field"] == "sex":
             all_dx = [(one or "").strip().upper().replace(".", "") for one in (row["pdx"], *(row["sdx"] or []))]
             assert all(limit(one, "sex") in (None, code) for one in all_dx if one in dx)
-    applied = result.applied
+    applied = result.error_counts
     reasons = applied.columns[applied.columns.index("made") + 1 :]
     assert applied["drawn"].item() == ledger.height + sum(applied[name].item() for name in reasons)
 

@@ -242,7 +242,9 @@ def test_a_notebook_shows_a_figure_without_pyplot():
 
 
 def test_several_drawings_on_one_figure(tmp_path: Path):
-    path = plots.save_figures(tmp_path / "deep" / "both.svg", [lambda ax: plots.plot_dose(dose(), ax)] * 2, heights=[2, 4])
+    path = plots.save_figures(
+        tmp_path / "deep" / "both.svg", [lambda ax: plots.plot_dose(dose(), ax)] * 2, heights=[2, 4]
+    )
     assert path.read_text("utf-8").count("Dose and response") == 2
 
 
@@ -317,7 +319,7 @@ def test_replicates_are_counted_with_their_interval():
     mean, error = -16 / 3, np.sqrt(139 / 9)
     interval = next(group for group in ax.containers if isinstance(group, ErrorbarContainer))[2][0].get_segments()[0]
     assert np.allclose(interval[:, 0], [mean - T2 * error, mean + T2 * error])
-    assert "overpaid" in plots.plot_replicates(made(), measure="over").get_xlabel()
+    assert "overpaid" in plots.plot_replicates(made(), measure="overpaid").get_xlabel()
     with pytest.raises(InputError, match="Did you mean 'gross'"):
         plots.plot_replicates(made(), measure="grosss")
 

@@ -103,11 +103,11 @@ def test_cited_figures_exist(name: str, shared: Path):
         ("oig_1988", "share_up", "DRG-07", 50.7, 2.6),
         ("pbr_2007_08", "drg_change_rate", "UK-02", 9.4, None),
         ("pbr_2007_08", "code_error_rate", "UK-01", 16.5, None),
-        ("pbr_2007_08", "gross_share", "UK-03", 4.9, None),
+        ("pbr_2007_08", "improper_share", "UK-03", 4.9, None),
         ("pbr_2008_09", "drg_change_rate", "UK-02", 8.1, None),
-        ("pbr_2008_09", "gross_share", "UK-03", 3.9, None),
+        ("pbr_2008_09", "improper_share", "UK-03", 3.9, None),
         ("undercode_surgical", "drg_change_rate", "UND-05", 16, None),
-        ("vent_96h", "under_share", "MV-05", 2.2, None),
+        ("vent_96h", "underpaid_share", "MV-05", 2.2, None),
         ("audited", "drg_change_rate", "UK-02", 7.5, None),
     ],
 )
@@ -208,8 +208,8 @@ def test_cascade_of_the_english_audit():
     # Stages that were not fitted stand in docs/presets.md as they come out; each stage is smaller than the one before.
     told = dict(re.findall(r"\| (codes|gross money) \|[^|]*\|[^|]*\| ([\d.]+) % \|", DOCS.read_text("utf-8")))
     assert found["code_error_rate"] == pytest.approx(float(told["codes"]) / 100, abs=0.002)
-    assert found["gross_share"] == pytest.approx(float(told["gross money"]) / 100, abs=0.002)
-    assert found["drg_change_rate"] > found["gross_share"] > abs(found["net_share"])
+    assert found["improper_share"] == pytest.approx(float(told["gross money"]) / 100, abs=0.002)
+    assert found["drg_change_rate"] > found["improper_share"] > abs(found["net_share"])
 
 
 def test_figures_by_hand(cholecystectomy: pl.DataFrame):
@@ -223,7 +223,7 @@ def test_figures_by_hand(cholecystectomy: pl.DataFrame):
     weight = dict(truth.rates.weights.select("drg", "weight").iter_rows())
     lost = weight[417] - weight[419]
     names = ["drg_change_rate", "share_up", "unchanged_rate", "code_error_rate", "case_mix_change", "net_share",
-             "gross_share", "overpaid_rate", "top_tier_growth", "share_of_changes.lost", "error_rate.lost"]  # fmt: skip
+             "improper_share", "overpaid_rate", "top_tier_growth", "share_of_changes.lost", "error_rate.lost"]  # fmt: skip
     scenario = Scenario(title="Lost", errors=(SdxOmit(name="lost", mcc=1.0),))
     found = {name: mean for name, (mean, _) in measure_figures(scenario, cases, names, replicates=2, seed=1).items()}
     assert found == pytest.approx(
@@ -234,7 +234,7 @@ def test_figures_by_hand(cholecystectomy: pl.DataFrame):
             "code_error_rate": 1 / 3,  # principal, MCC, procedure
             "case_mix_change": -lost / weight[417],
             "net_share": -lost / weight[417],
-            "gross_share": lost / weight[417],
+            "improper_share": lost / weight[417],
             "overpaid_rate": 0.0,
             "top_tier_growth": -1.0,
             "share_of_changes.lost": 1.0,
@@ -387,6 +387,6 @@ def test_release_writes_a_scenario_that_was_not_there(tmp_path: Path):
     before = (folder / name).read_bytes()
     (folder / name).unlink()
     table = write_scenarios(["vent_96h"], FittingAdmissions.of(2_000, folder=folder), folder)["vent_96h"]
-    assert table["measure"].to_list() == ["code_change_rate", "under_share"]
+    assert table["measure"].to_list() == ["code_change_rate", "underpaid_share"]
     assert read_verified(folder, name) == before
     assert Scenario.load("vent_96h", folder=folder).errors == Scenario.load("vent_96h").errors

@@ -151,7 +151,7 @@ def scenario() -> Scenario:
     return Scenario.load("illustration") + Scenario(title="more", errors=(clustered, SdxAddUnsupported(mcc=0.1)))
 
 
-BY = ["mdc", "hospital_id", ("severity", "operator"), ("billed_drg",), "operator"]
+BY = ["mdc", "hospital_id", ("severity", "error"), ("billed_drg",), "error"]
 HOW = {"tables": TABLES, "rates": RATES, "replicates": 12, "seed": 3}
 
 
@@ -173,10 +173,10 @@ def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path:
     assert (result.version, result.seed, result.replicates) == ("43.1", 3, 12)
     assert result.payment_usd == in_memory.payment_usd
     assert_told_alike(result, in_memory, BY)
-    assert_frame_equal(result.by("operator", "severity"), in_memory.by("operator", "severity"), check_exact=True)
+    assert_frame_equal(result.by("error", "severity"), in_memory.by("error", "severity"), check_exact=True)
     assert result.over_hospitals() == in_memory.over_hospitals()
     ledger = pl.read_parquet(tmp_path / "run" / "ledger-*.parquet")
-    order = ["replicate", "admission_id", "field", "place", "operator"]
+    order = ["replicate", "admission_id", "field", "place", "error"]
     assert_frame_equal(ledger.sort(order), in_memory.ledger.sort(order))
 
 

@@ -84,10 +84,10 @@ def rejected(text: str | bytes) -> str:
         ("[errors.x]\nkind = 3", "line 2: errors.x.kind is 3: no such kind of error. Known: demographics, "),
         ('[errors.x]\nkind = ["sdx_omit"]', "line 2: errors.x.kind is ['sdx_omit']: no such kind"),
         ("[errors.x]\ncc = 0.1", "line 1: errors.x.kind is None: no such kind"),
-        ('[errors.x]\nkind = "pcs_wrong"\naxes = [9]', "line 3: errors.x.axes.0 is 9: "),
-        ('[errors.x]\nkind = "pcs_wrong"\naxes = []', "line 3: errors.x.axes is []: "),
+        ('[errors.x]\nkind = "procedure_substitute"\naxes = [9]', "line 3: errors.x.axes.0 is 9: "),
+        ('[errors.x]\nkind = "procedure_substitute"\naxes = []', "line 3: errors.x.axes is []: "),
         ('[errors.x]\nkind = "strategic_upcode"\nscale_usd = 0', "line 3: errors.x.scale_usd is 0: "),
-        ('[errors.x]\nkind = "disposition"\nbecomes = 100', "line 3: errors.x.becomes is 100: "),
+        ('[errors.x]\nkind = "discharge_status"\nbecomes = 100', "line 3: errors.x.becomes is 100: "),
         ('[errors."a.b"]\nkind = "sdx_omit"\ncc = 3', "line 3: errors.a.b.cc is 3: "),
         ('errors.x.kind = "sdx_omit"\nerrors.x.cc = 3', "line 2: errors.x.cc is 3: "),
         ('errors = { x = { kind = "sdx_omit", cc = 3 } }', "line 1: errors.x.cc is 3: "),
@@ -295,7 +295,7 @@ def test_every_shipped_scenario_can_be_used(name: str):
             assert len(said.source) > 5
     hospitals, admissions = generated(600)
     result = simulate(admissions, shipped, tables=tables(), hospitals=hospitals, rates=rates(), seed=1, replicates=2)
-    assert result.applied["operator"].to_list() == [error.label for error in shipped.errors]
+    assert result.error_counts["error"].to_list() == [error.label for error in shipped.errors]
     assert (result.totals["drg_changes"] <= result.totals["code_changes"]).all()
 
 

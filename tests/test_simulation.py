@@ -105,13 +105,16 @@ def test_no_errors_change_exactly_nothing(world):
         assert moving["standard_error"].to_list() == [0.0] * len(moving)
         assert result.totals.drop("replicate").sum().row(0) == (0,) * (result.totals.width - 1)
         by = result.by("hospital_id", "drg")
-        assert by.select("net_usd", "over_usd", "under_usd", "gross_usd", "drg_changes").sum().row(0) == (0,) * 5
+        assert (
+            by.select("net_usd", "overpaid_usd", "underpaid_usd", "improper_usd", "drg_changes").sum().row(0)
+            == (0,) * 5
+        )
         assert by["admissions"].sum() == len(admissions)
         assert result.transitions().is_empty()
-        assert result.bills.is_empty()
+        assert result.changed_claims.is_empty()
         assert result.ledger is not None
         assert result.ledger.is_empty()
-        assert result.operators().rows() == [("total", 0.0, 0.0, 0.0, 0.0)]
+        assert result.errors().rows() == [("total", 0.0, 0.0, 0.0, 0.0)]
 
 
 def test_errors_at_rate_zero_change_exactly_nothing(world):
@@ -130,7 +133,11 @@ def test_one_missed_mcc_is_what_the_price_list_says():
     assert result.mean("net_usd") == pytest.approx(9_938.59 - 17_365.26, abs=1e-9)
     assert result.totals["net"].to_list() == [-742_667] * 3
     assert result.transitions().rows() == [(417, 419, 1.0, pytest.approx(-7426.67, abs=1e-9))]
-    assert (result.mean("drg_change_rate"), result.mean("share_up"), result.totals["under"][0]) == (1.0, 0.0, 742_667)
+    assert (result.mean("drg_change_rate"), result.mean("share_up"), result.totals["underpaid"][0]) == (
+        1.0,
+        0.0,
+        742_667,
+    )
     assert result.mean("case_mix_index_change") == pytest.approx(1.3658 - 2.3864, abs=1e-12)
     assert (result.mean("mcc_capture"), result.mean("cc_capture")) == (0.0, 0.0)
     assert result.ledger is not None
@@ -257,8 +264,8 @@ def test_totals_are_those_of_claims_edited_by_hand(world, mixed):
     assert (found["drg_changes_up"] > 0).all()
     assert (found["drg_changes_down"] > 0).all()
     moved = both.filter((c("drg") != c("drg_was")) | (c("cents") != c("cents_was")))
-    ids = mixed.admissions["admission_id"][mixed.bills["row"]]
-    bills = mixed.bills.select("replicate", "drg", "cents", admission_id=ids).sort("replicate", "admission_id")
+    ids = mixed.admissions["admission_id"][mixed.changed_claims["row"]]
+    bills = mixed.changed_claims.select("replicate", "drg", "cents", admission_id=ids).sort("replicate", "admission_id")
     wanted = moved.select("replicate", "admission_id", "drg", cents="change").sort("replicate", "admission_id")
     assert_frame_equal(bills, wanted, check_column_order=False, check_dtypes=False)
 
@@ -280,7 +287,9 @@ def test_the_summary_is_made_of_the_totals(world, mixed):
     assert mixed.payment_usd == pytest.approx(paid / 100)
     assert mixed.mean("net_usd_per_admission") == pytest.approx(mean / n)
     assert mixed.mean("net_share") == pytest.approx(mean * 100 / paid)
-    assert mixed.mean("gross_usd") == pytest.approx((mixed.totals["over"] + mixed.totals["under"]).mean() / 100)
+    assert mixed.mean("improper_usd") == pytest.approx(
+        (mixed.totals["overpaid"] + mixed.totals["underpaid"]).mean() / 100
+    )
     assert mixed.mean("code_change_rate") == pytest.approx(mixed.totals["code_changes"].mean() / n)
     assert mixed.mean("share_up") == pytest.approx(
         (mixed.totals["drg_changes_up"] / mixed.totals["drg_changes"]).mean()
@@ -299,8 +308,8 @@ def test_drgs_change_no_oftener_than_codes(mixed):
 
 @pytest.mark.parametrize(
     "columns",
-    [["mdc"], ["drg"], ["hospital_id"], ["severity"], ["sex", "discharge_status"], ["operator"], ["operator", "mdc"],
-     ["billed_drg"], ["billed_mdc", "billed_severity"], ["drg", "billed_drg"], ["operator", "billed_drg"],
+    [["mdc"], ["drg"], ["hospital_id"], ["severity"], ["sex", "discharge_status"], ["error"], ["error", "mdc"],
+     ["billed_drg"], ["billed_mdc", "billed_severity"], ["drg", "billed_drg"], ["error", "billed_drg"],
      ["los_days"]],
     ids="+".join,
 )  # fmt: skip
@@ -310,10 +319,13 @@ def test_parts_add_up_to_the_total_to_the_cent(mixed, columns):
     cents = [round(usd * mixed.replicates * 100, 3) for usd in table["net_usd"].to_list()]
     assert cents == [float(round(one)) for one in cents]  # whole cents
     assert sum(map(round, cents)) == mixed.totals["net"].sum()
-    assert (table["over_usd"] - table["under_usd"] - table["net_usd"]).abs().max() < 1e-6
-    assert (table["over_usd"] + table["under_usd"] - table["gross_usd"]).abs().max() < 1e-6
-    if "operator" not in columns:
-        assert sum(map(round, (table["over_usd"] * mixed.replicates * 100).to_list())) == mixed.totals["over"].sum()
+    assert (table["overpaid_usd"] - table["underpaid_usd"] - table["net_usd"]).abs().max() < 1e-6
+    assert (table["overpaid_usd"] + table["underpaid_usd"] - table["improper_usd"]).abs().max() < 1e-6
+    if "error" not in columns:
+        assert (
+            sum(map(round, (table["overpaid_usd"] * mixed.replicates * 100).to_list()))
+            == mixed.totals["overpaid"].sum()
+        )
         assert table["drg_changes"].sum() * mixed.replicates == pytest.approx(mixed.totals["drg_changes"].sum())
     if "payment_usd" in table.columns:
         assert table["payment_usd"].sum() == pytest.approx(mixed.payment_usd, abs=0.005)
@@ -321,13 +333,15 @@ def test_parts_add_up_to_the_total_to_the_cent(mixed, columns):
 
 
 def test_operators_and_transitions_add_up_to_the_total(mixed):
-    table = mixed.operators()
-    assert table["operator"].to_list() == [*(error.label for error in MIXED.errors), "total"]
+    table = mixed.errors()
+    assert table["error"].to_list() == [*(error.label for error in MIXED.errors), "total"]
     cents = [round(usd * mixed.replicates * 100) for usd in table["shapley_usd"].to_list()]
     assert sum(cents[:-1]) == cents[-1] == mixed.totals["net"].sum()
     moves = mixed.transitions()
     assert moves.select("drg", "billed_drg").is_unique().all()
-    stays = mixed.bills.filter(mixed.bills["drg"] == mixed.admissions["drg"][mixed.bills["row"]])
+    stays = mixed.changed_claims.filter(
+        mixed.changed_claims["drg"] == mixed.admissions["drg"][mixed.changed_claims["row"]]
+    )
     within = stays["cents"].sum()
     assert round(moves["usd"].sum() * mixed.replicates * 100) + within == mixed.totals["net"].sum()
     moved = (mixed.totals["drg_changes"] + mixed.totals["returned"]).sum()
@@ -338,15 +352,15 @@ def test_operators_and_transitions_add_up_to_the_total(mixed):
 def test_one_error_alone_owns_its_change(world):
     hospitals, admissions = world
     result = run(admissions, scenario(SdxOmit(mcc=0.3)), hospitals=hospitals)
-    row, total = result.operators().rows(named=True)
-    for name in ("shapley_usd", "solo_usd", "last_usd", "standard_error"):
+    row, total = result.errors().rows(named=True)
+    for name in ("shapley_usd", "first_in_usd", "last_in_usd", "standard_error"):
         assert row[name] == pytest.approx(total[name], abs=1e-9), name
     assert total["shapley_usd"] < 0
 
 
 def test_standard_errors_by_group_are_those_of_the_replicates(mixed):
     per = (
-        mixed.bills.with_columns(mdc_was=mixed.admissions["mdc"][mixed.bills["row"]])
+        mixed.changed_claims.with_columns(mdc_was=mixed.admissions["mdc"][mixed.changed_claims["row"]])
         .group_by("mdc_was", "replicate")
         .agg(pl.col("cents").sum())
     )
@@ -359,7 +373,7 @@ def test_standard_errors_by_group_are_those_of_the_replicates(mixed):
 
 # ------------------------------------------------------------------------------------ invariance
 
-TABLES_OF_A_RUN = ("totals", "applied", "ledger")
+TABLES_OF_A_RUN = ("totals", "error_counts", "ledger")
 
 
 def same(one: Simulation, other: Simulation) -> None:
@@ -369,14 +383,14 @@ def same(one: Simulation, other: Simulation) -> None:
         assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True)
     for told in (
         lambda result: result.summary(),
-        lambda result: result.operators(),
+        lambda result: result.errors(),
         lambda result: result.transitions(),
         lambda result: result.by("hospital_id", "mdc"),
-        lambda result: result.by("operator", "billed_drg"),
+        lambda result: result.by("error", "billed_drg"),
         lambda result: pl.DataFrame(result.over_hospitals()),
     ):
         assert_frame_equal(told(one), told(other), check_exact=True)
-    for name in ("bills", "shares"):
+    for name in ("changed_claims", "attribution"):
         frames = []
         for result in (one, other):
             table = getattr(result, name)
@@ -392,7 +406,7 @@ def test_row_order_changes_nothing(world, mixed):
     same(mixed, run(shuffled, MIXED, hospitals=hospitals.reverse(), replicates=12, ledger=True))
 
 
-@pytest.mark.parametrize(("block", "bills"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
+@pytest.mark.parametrize(("block", "changed_claims"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
 def test_blocks_change_nothing(world, mixed, monkeypatch, block: int, bills: int):
     hospitals, admissions = world
     monkeypatch.setattr(drgsim.simulation, "BLOCK", block)
@@ -407,7 +421,7 @@ def test_a_batch_is_its_share_of_the_whole(world, mixed):
         run(part, MIXED, hospitals=hospitals, replicates=12, ledger=True)
         for part in (admissions[:250], admissions[250:])
     ]
-    order = ["replicate", "admission_id", "field", "place", "operator", "code_after"]
+    order = ["replicate", "admission_id", "field", "place", "error", "code_after"]
     assert_frame_equal(pl.concat([part.ledger for part in parts]).sort(order), mixed.ledger.sort(order))
     counts = [part.totals.drop("replicate") for part in parts]
     assert (counts[0] + counts[1]).equals(mixed.totals.drop("replicate"))
@@ -417,7 +431,7 @@ def test_more_replicates_begin_with_the_fewer(world, mixed):
     hospitals, admissions = world
     few = run(admissions, MIXED, hospitals=hospitals, replicates=5)
     assert few.totals.equals(mixed.totals.head(5))
-    assert few.bills.equals(mixed.bills.filter(pl.col("replicate") < 5))
+    assert few.bills.equals(mixed.changed_claims.filter(pl.col("replicate") < 5))
 
 
 def test_another_seed_draws_otherwise(world, mixed):
@@ -435,7 +449,7 @@ def test_another_error_leaves_the_draws_of_the_others(world):
     beside = run(
         admissions, scenario(SdxOmit(mcc=0.2, cc=0.2), ProcedureOmit(rate=0.2)), hospitals=hospitals, ledger=True
     )
-    assert beside.ledger.filter(pl.col("operator") == "sdx_omit").equals(alone.ledger)
+    assert beside.ledger.filter(pl.col("error") == "sdx_omit").equals(alone.ledger)
     assert beside.ledger.height > alone.ledger.height
 
 
@@ -446,9 +460,9 @@ def test_errors_nest_as_rates_rise(world):
     for factor in (0.5, 0.9):
         fewer = run(admissions, MIXED.scaled(factor), hospitals=hospitals, ledger=True)
         kinds = [error.label for error in MIXED.errors if not (error.hospital_sd or error.coder_sd)]
-        mine, theirs = (one.ledger.filter(pl.col("operator").is_in(kinds)) for one in (fewer, full))
-        keys = ["replicate", "admission_id", "operator", "field", "place"]
-        given_way = full.applied["the same code has another error"].sum()
+        mine, theirs = (one.ledger.filter(pl.col("error").is_in(kinds)) for one in (fewer, full))
+        keys = ["replicate", "admission_id", "error", "field", "place"]
+        given_way = full.error_counts["the same code has another error"].sum()
         assert mine.join(theirs, on=keys, how="anti").height <= given_way
         assert 0 < fewer.ledger.height < full.ledger.height
 
@@ -468,8 +482,8 @@ result = simulate(
     tables=TableSet.load("43.1"), hospitals=pl.read_parquet(f"{folder}/hospitals.parquet"), rates=Rates.load(2026),
     replicates=12, seed=1, ledger=True,
 )
-tables = [result.totals, result.bills, result.shares, result.applied, result.ledger, result.summary(),
-          result.operators(), result.transitions(), result.by("hospital_id", "mdc"), result.by("operator", "drg"),
+tables = [result.totals, result.changed_claims, result.attribution, result.error_counts, result.ledger, result.summary(),
+          result.errors(), result.transitions(), result.by("hospital_id", "mdc"), result.by("error", "drg"),
           pl.DataFrame(result.over_hospitals())]
 print(pl.thread_pool_size(), *(hashlib.sha256(table.write_csv().encode()).hexdigest() for table in tables))
 """
@@ -604,11 +618,11 @@ def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
     result = run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True)
     assert (result.interrupted, result.replicates, result.asked) == (True, 8, 12)
     assert result.totals.equals(mixed.totals.head(8))
-    assert result.bills.equals(mixed.bills.filter(pl.col("replicate") < 8))
+    assert result.changed_claims.equals(mixed.changed_claims.filter(pl.col("replicate") < 8))
     assert result.ledger.equals(mixed.ledger.filter(pl.col("replicate") < 8))
     monkeypatch.undo()
     first = run(admissions, MIXED, hospitals=hospitals, replicates=8)
-    assert_frame_equal(result.applied, first.applied)
+    assert_frame_equal(result.error_counts, first.error_counts)
     assert_frame_equal(result.summary(), first.summary())
 
 
@@ -642,7 +656,7 @@ def test_one_replicate_has_no_standard_error(world):
     table = result.by("mdc")
     for name in ("net_standard_error", "net_low", "net_high"):
         assert table[name].null_count() == table.height
-    assert result.operators()["standard_error"].null_count() == 2
+    assert result.errors()["standard_error"].null_count() == 2
     compared = compare_simulations(result, result)
     assert compared["standard_error"].null_count() == compared.height
 
@@ -653,25 +667,25 @@ def test_no_admissions_are_no_money(world):
     assert result.totals.height == 4
     assert result.totals.drop("replicate").sum().row(0) == (0,) * (result.totals.width - 1)
     assert result.mean("net_usd") == 0.0
-    assert result.applied["sites"].to_list() == [0] * len(MIXED.errors)
-    assert result.applied["operator"].to_list() == [error.label for error in MIXED.errors]
+    assert result.error_counts["sites"].to_list() == [0] * len(MIXED.errors)
+    assert result.error_counts["error"].to_list() == [error.label for error in MIXED.errors]
     assert result.by("mdc").is_empty()
     assert result.transitions().is_empty()
     assert result.ledger.is_empty()
 
 
 def test_the_ledger_counts_what_was_made(mixed):
-    made = dict(mixed.ledger["operator"].value_counts().rows())
-    assert dict(mixed.applied.select("operator", "made").rows()) == {
+    made = dict(mixed.ledger["error"].value_counts().rows())
+    assert dict(mixed.error_counts.select("error", "made").rows()) == {
         error.label: made.get(error.label, 0) for error in MIXED.errors
     }
-    refusals = mixed.applied.columns[mixed.applied.columns.index("made") + 1 :]
+    refusals = mixed.error_counts.columns[mixed.error_counts.columns.index("made") + 1 :]
     assert "no candidate" in refusals
-    counted = mixed.applied.select("made", *refusals).sum_horizontal()
-    assert counted.to_list() == mixed.applied["drawn"].to_list()
-    spread = (mixed.applied["expected"] * mixed.replicates).sqrt()
+    counted = mixed.error_counts.select("made", *refusals).sum_horizontal()
+    assert counted.to_list() == mixed.error_counts["drawn"].to_list()
+    spread = (mixed.error_counts["expected"] * mixed.replicates).sqrt()
     # An error happens as often as its sites and rates say, those of clustered rates included.
-    distance = (mixed.applied["drawn"] - mixed.applied["expected"] * mixed.replicates).abs() / spread
+    distance = (mixed.error_counts["drawn"] - mixed.error_counts["expected"] * mixed.replicates).abs() / spread
     assert distance.max() < 4
 
 
@@ -682,9 +696,9 @@ def test_a_ledger_is_kept_only_when_asked(world):
 
 def test_everything_is_written(mixed, tmp_path: Path):
     folder = mixed.write(tmp_path / "a" / "run")
-    for name in ("admissions", "totals", "bills", "shares", "applied", "ledger"):
+    for name in ("admissions", "totals", "changed_claims", "attribution", "error_counts", "ledger"):
         assert_frame_equal(pl.read_parquet(folder / f"{name}.parquet"), getattr(mixed, name))
-    for name in ("summary", "operators", "transitions"):
+    for name in ("summary", "errors", "transitions"):
         assert_frame_equal(pl.read_parquet(folder / f"{name}.parquet"), getattr(mixed, name)())
     about = json.loads((folder / "run.json").read_text("utf-8"))
     assert about["run_id"] == mixed.run_id
@@ -748,7 +762,7 @@ def test_intervals_over_hospitals_resample_hospitals(mixed):
 
 def test_intervals_over_hospitals_need_hospitals(world):
     _, admissions = world
-    result = run(admissions.drop("hospital_id"), MIXED.only(["pcs_omit"]), hospitals=None)
+    result = run(admissions.drop("hospital_id"), MIXED.only(["procedure_omit"]), hospitals=None)
     with pytest.raises(InputError, match="hospital_id"):
         result.over_hospitals()
 

@@ -39,7 +39,7 @@ ERRORS = Scenario(
     errors=(SdxOmit(mcc=0.3, cc=0.3, hospital_sd=1.0, coder_sd=0.5), SdxAddUnsupported(mcc=0.1)),
 )
 HOW = {"tables": TABLES, "rates": RATES, "replicates": 6, "seed": 5}
-BY = ["mdc", "hospital_id", ("severity", "operator"), "billed_drg"]
+BY = ["mdc", "hospital_id", ("severity", "error"), "billed_drg"]
 
 
 def session() -> SparkSession:

@@ -83,10 +83,10 @@ def describe_demo(result: Demo, titles: Callable[[int], str]) -> str:
             if usd:
                 lines.append(f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD")
     lines += ["", f"{simulation.scenario.title}, {simulation.replicates} replicates, a replicate:"]
-    for measure in ("code_change_rate", "drg_change_rate", "share_up", "gross_share", "net_share"):
+    for measure in ("code_change_rate", "drg_change_rate", "share_up", "improper_share", "net_share"):
         lines.append(f"  {measure.replace('_', ' '):<24}{100 * summary[measure]:>15.2f} %")
     lines += ["", f"{'Payment shift by error':<34}{'USD':>14}{'std. error':>12}{'of payment':>12}"]
-    for name, usd, error in simulation.operators().select("operator", "shapley_usd", "standard_error").iter_rows():
+    for name, usd, error in simulation.errors().select("error", "shapley_usd", "standard_error").iter_rows():
         share = 100 * usd / simulation.payment_usd if simulation.payment_usd else float("nan")
         sure = "" if error is None else f"{error:,.0f}"
         lines.append(f"  {name.replace('_', ' '):<32}{usd:>14,.0f}{sure:>12}{share:>11.2f}%")

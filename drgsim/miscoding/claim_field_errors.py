@@ -36,7 +36,7 @@ class DischargeStatus(ErrorModel):
     [0.05]
     """
 
-    kind: Literal["disposition"] = "disposition"
+    kind: Literal["discharge_status"] = "discharge_status"
     rate: Rate = 0.0
     of: tuple[Status, ...] = (2, 3, 5, 6, 62, 63, 65, 66)
     becomes: Status = 1

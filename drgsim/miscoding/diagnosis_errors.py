@@ -311,7 +311,7 @@ class InvalidCode(ErrorModel):
     [0.001, 0.002, 0.002]
     """
 
-    kind: Literal["typo_invalid"] = "typo_invalid"
+    kind: Literal["invalid_code"] = "invalid_code"
     pdx: Rate = 0.0
     sdx: Rate = 0.0
     procedure: Rate = 0.0

@@ -38,7 +38,7 @@ class ProcedureSubstitute(ErrorModel):
     [0.02]
     """
 
-    kind: Literal["pcs_wrong"] = "pcs_wrong"
+    kind: Literal["procedure_substitute"] = "procedure_substitute"
     rate: Rate = 0.0
     axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
 
@@ -64,7 +64,7 @@ class ProcedureOmit(ErrorModel):
     [0.02]
     """
 
-    kind: Literal["pcs_omit"] = "pcs_omit"
+    kind: Literal["procedure_omit"] = "procedure_omit"
     rate: Rate = 0.0
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
@@ -92,7 +92,7 @@ class ProcedureAddUnsupported(ErrorModel):
     [0.01]
     """
 
-    kind: Literal["pcs_add"] = "pcs_add"
+    kind: Literal["procedure_add_unsupported"] = "procedure_add_unsupported"
     rate: Rate = 0.0
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
@@ -123,7 +123,7 @@ class VentilationHours(ErrorModel):
     [0.05]
     """
 
-    kind: Literal["duration"] = "duration"
+    kind: Literal["ventilation_hours"] = "ventilation_hours"
     over: Rate = 0.0
     under: Rate = 0.0
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")

@@ -122,7 +122,7 @@ class Scenario(BaseModel):
         Raises:
             InputError: as `load`.
 
-        >>> Scenario.loads('title = "a"\n[errors.typo]\nkind = "typo_invalid"\npdx = 1.4')
+        >>> Scenario.loads('title = "a"\n[errors.typo]\nkind = "invalid_code"\npdx = 1.4')
         Traceback (most recent call last):
         drgsim.exceptions.InputError: scenario, line 4: errors.typo.pdx is 1.4: Input should be less than or equal to 1.
         """

@@ -138,7 +138,7 @@ def _what(result: Simulation) -> Iterator[str]:
 
 def _headline(result: Simulation, level: float) -> Iterator[str]:
     told = {row["measure"]: row for row in result.summary(level).iter_rows(named=True)}
-    names = {"net_usd": "Net shift", "over_usd": "Overpaid", "under_usd": "Underpaid"}
+    names = {"net_usd": "Net shift", "overpaid_usd": "Overpaid", "underpaid_usd": "Underpaid"}
     unit, scale = choose_money_unit([abs(told[name]["mean"] or 0.0) for name in names])
     yield heading("Headline")
     found = [(title, *_told(told[name], f" {unit}", scale, sign=name == "net_usd")) for name, title in names.items()]
@@ -177,9 +177,9 @@ def _errors(result: Simulation, level: float) -> Iterator[str]:
     yield heading("Which errors move the money")
     yield _drawn(plot_shift(result, level=level), "Payment shift error by error, ending in the total, with intervals.")
     r = max(result.replicates, 1)
-    counts = {row["operator"]: row for row in result.applied.iter_rows(named=True)}
+    counts = {row["error"]: row for row in result.error_counts.iter_rows(named=True)}
     rows: list[list[Cell]] = []
-    for name, usd, error, solo, last in result.operators().iter_rows():
+    for name, usd, error, solo, last in result.errors().iter_rows():
         made, drawn = (counts[name][what] / r if name in counts else None for what in ("made", "drawn"))
         refused = None if made is None or drawn is None else drawn - made
         rows.append([spell_name(name), *map(_usd, (usd, error, solo, last)), _count(made), _count(refused)])
@@ -217,13 +217,13 @@ def _hospitals(result: Simulation, level: float) -> Iterator[str]:
     shown = everyone.filter(pl.col("admissions") >= _FEWEST)
     if len(everyone) - len(shown) == 1:  # the one would follow from the total
         shown = shown.head(-1)
-    listed = shown.sort("gross_usd", "hospital_id", descending=[True, False]).head(_HOSPITALS)
+    listed = shown.sort("improper_usd", "hospital_id", descending=[True, False]).head(_HOSPITALS)
     rows: list[list[Cell]] = [
         [
             str(row["hospital_id"]),
             _count(row["admissions"], digits=0),
             _usd(row["payment_usd"]),
-            *(_usd(row[name]) for name in ("net_usd", "net_low", "net_high", "over_usd", "under_usd")),
+            *(_usd(row[name]) for name in ("net_usd", "net_low", "net_high", "overpaid_usd", "underpaid_usd")),
             _share(row["net_share"]),
             _withheld(row["drg_changes"]),
         ]

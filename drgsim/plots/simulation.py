@@ -53,7 +53,7 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
     'total'
     """
     ax = ax or make_axes(8, 1.4 + 0.5 * (len(result.scenario.errors) + 1))
-    table = result.operators()
+    table = result.errors()
     shift, total = table["shapley_usd"].to_numpy(), len(table) - 1
     end = np.append(np.cumsum(shift[:-1]), shift[-1])
     start = np.append(0.0, end[:-1])
@@ -74,7 +74,7 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
         ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL + 1, color=INK)
     ax.set_xlim(low - room, high + room)
     ax.axvline(0, color=INK, linewidth=0.8)
-    label_rows(ax, [fill(spell_name(name), 26) for name in table["operator"]])
+    label_rows(ax, [fill(spell_name(name), 26) for name in table["error"]])
     ax.get_yticklabels()[-1].set_fontweight("bold")
     ax.axhline(total - 0.5, color=PALE, linewidth=0.8)
     ax.set_xlabel(f"billed less truth, {unit} a replicate ({_whiskers(result, level)})")
@@ -90,7 +90,7 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
     Args:
         result: of `simulate`.
         ax: where to draw; by default a new figure.
-        measure: "net", "over", "under" or "gross" [USD].
+        measure: "net", "overpaid", "underpaid" or "improper" [USD].
         level: of the interval and of the middle share.
 
     Raises:
@@ -101,21 +101,21 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
-    >>> plot_replicates(result, measure="over").get_ylabel()
+    >>> plot_replicates(result, measure="overpaid").get_ylabel()
     'replicates'
     """
     from matplotlib.ticker import MaxNLocator
 
     total = result.totals
-    values = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
-    values["gross"] = values["over"] + values["under"]
+    values = {name: total[name].to_numpy() / 100 for name in ("net", "overpaid", "underpaid")}
+    values["improper"] = values["overpaid"] + values["underpaid"]
     if measure not in values:
         raise InputError(f"no measure of money is called {measure!r}.{did_you_mean(measure, values)}")
     ax = ax or make_axes(7, 3.6)
     usd = values[measure]
     unit, scale = choose_money_unit(usd.tolist())
     usd = usd / scale
-    colour = {"over": OVER, "under": UNDER}.get(measure, NEUTRAL)
+    colour = {"overpaid": OVER, "underpaid": UNDER}.get(measure, NEUTRAL)
     counts, _, _ = ax.hist(usd, bins=_bins(usd), color=colour, edgecolor="white")
     top, mean = float(max(counts)), float(usd.mean())
     ax.plot(usd, np.full(len(usd), -0.04 * top), "|", color=INK, markersize=8, label="single replicates")
@@ -192,7 +192,7 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
 
 # ---------------------------------------------------------------------------------------------------------
 
-_MONEY = {"net": "net shift", "over": "overpaid", "under": "underpaid", "gross": "overpaid and underpaid"}
+_MONEY = {"net": "net shift", "overpaid": "overpaid", "underpaid": "underpaid", "improper": "overpaid and underpaid"}
 
 
 def _whiskers(result: Simulation, level: float) -> str:

@@ -79,8 +79,8 @@ def plot_transitions(
     sure = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
     _colour(ax, cells, f"{unit} a replicate ({sure})", digits)
     _frame(ax, names, drgs["base_drg"].to_list())
-    moved = float(table["gross_usd"].sum())
-    part = f"{100 * float(shown['gross_usd'].sum()) / moved:.0f} %" if moved else "none"
+    moved = float(table["improper_usd"].sum())
+    part = f"{100 * float(shown['improper_usd'].sum()) / moved:.0f} %" if moved else "none"
     return tidy(ax, title=f"DRG transitions: {part} of the dollars that move")
 
 
@@ -166,7 +166,7 @@ def _largest_families(result: Simulation, most: int, table: pl.DataFrame) -> pl.
     """
     families = _families(result, most)["base_drg"]
     known = result.admissions.select("drg", "base_drg").unique()
-    dollars = pl.col("gross_usd")
+    dollars = pl.col("improper_usd")
     billed = (
         table.join(known, on="drg", how="left")
         .with_columns(share=dollars.sum().over("base_drg", "billed_drg") / dollars.sum().over("base_drg"))
@@ -183,7 +183,7 @@ def _largest_families(result: Simulation, most: int, table: pl.DataFrame) -> pl.
 
 def _families(result: Simulation, most: int, level: float = LEVEL) -> pl.DataFrame:
     table = result.by("base_drg", level=level).filter(pl.col("drg_changes") > 0)
-    return table.sort("gross_usd", "base_drg", descending=[True, False]).head(most)
+    return table.sort("improper_usd", "base_drg", descending=[True, False]).head(most)
 
 
 def _colour(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:

@@ -214,7 +214,9 @@ class _Pricing:
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.hospitals is not None
-        return price_frame(frame if self.grouped is None else self.grouped(frame), self.hospitals, self.rates, threads=1)
+        return price_frame(
+            frame if self.grouped is None else self.grouped(frame), self.hospitals, self.rates, threads=1
+        )
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Exposure:
         """Return a row a single error: admission, operator, what it edits, probability, and its effect alone.
 
         Returns:
-            `admission_id`, `operator`, `field`, `place`, `code_before`, `code_after`, `probability`, `drg`,
+            `admission_id`, `error`, `field`, `place`, `code_before`, `code_after`, `probability`, `drg`,
             `billed_drg`, `weight_change`, `usd_change`.
         """
         row = self.edits.row
@@ -95,7 +95,7 @@ class Exposure:
         start = pl.DataFrame(
             {
                 "admission_id": self.cases.ids[row],
-                "operator": labels.gather(self.error) if len(labels) else pl.Series([], dtype=pl.String),
+                "error": labels.gather(self.error) if len(labels) else pl.Series([], dtype=pl.String),
                 "place": self.edits.place,
                 "probability": self.probability,
                 "drg": self.cases.truth.drg[row],
@@ -105,14 +105,14 @@ class Exposure:
             }
         )
         whole = start.hstack(describe_changes(self.edits, self.cases.tables))
-        first = ("admission_id", "operator", "field", "place", "code_before", "code_after")
+        first = ("admission_id", "error", "field", "place", "code_before", "code_after")
         return whole.select(*first, pl.all().exclude(first))
 
     def expected(self) -> pl.DataFrame:
         """Return the expected impact of each error alone, and their sum; what is left out is how errors interact.
 
         Returns:
-            `operator`, `errors`, `drg_changes`, `over_usd`, `under_usd`, `net_usd`, expected in one replicate; a row
+            `error`, `errors`, `drg_changes`, `overpaid_usd`, `underpaid_usd`, `net_usd`, expected in one replicate; a row
             an error of the scenario, then "total".
         """
         p, usd, moved = self.probability, self.cents / 100, self.moved
@@ -121,9 +121,9 @@ class Exposure:
             own = self.error == error
             over, under = p[own] @ np.maximum(usd[own], 0), p[own] @ np.maximum(-usd[own], 0)
             rows.append((operator.label, p[own].sum(), p[own] @ moved[own], over, under, over - under))
-        names = ("errors", "drg_changes", "over_usd", "under_usd", "net_usd")
-        table = pl.DataFrame(rows, schema={"operator": pl.String, **dict.fromkeys(names, pl.Float64)}, orient="row")
-        total = table.select(pl.lit("total").alias("operator"), pl.col(names).sum())
+        names = ("errors", "drg_changes", "overpaid_usd", "underpaid_usd", "net_usd")
+        table = pl.DataFrame(rows, schema={"error": pl.String, **dict.fromkeys(names, pl.Float64)}, orient="row")
+        total = table.select(pl.lit("total").alias("error"), pl.col(names).sum())
         return table.vstack(total)
 
     def rates_of_change(self) -> dict[str, float]:
@@ -182,7 +182,7 @@ class Exposure:
             Rows of `frame` with a `usd_change` above 0, dearest first, with what the error is called.
         """
         gains = self.frame().filter(pl.col("usd_change") > 0)
-        order = ("usd_change", "admission_id", "operator", "place", "code_after")
+        order = ("usd_change", "admission_id", "error", "place", "code_after")
         ranked = gains.sort(order, descending=[True, False, False, False, False])
         return ranked.group_by("admission_id", maintain_order=True).head(most).select(gains.columns)
 
@@ -226,7 +226,7 @@ def exposure(
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)
     >>> found.expected().columns
-    ['operator', 'errors', 'drg_changes', 'over_usd', 'under_usd', 'net_usd']
+    ['operator', 'errors', 'drg_changes', 'overpaid_usd', 'underpaid_usd', 'net_usd']
     """
     if alternatives is not None and (isinstance(alternatives, bool) or alternatives < 1):
         raise InputError(f"alternatives is {alternatives!r}, expected a whole number from 1, or None for all.")

@@ -6,7 +6,7 @@ import polars as pl
 
 from drgsim.display import Section
 
-_MONEY = {"net_usd": "net", "over_usd": "overpaid", "under_usd": "underpaid", "gross_usd": "gross"}
+_MONEY = {"net_usd": "net", "overpaid_usd": "overpaid", "underpaid_usd": "underpaid", "improper_usd": "improper"}
 _SHARES = {
     "code_change_rate": "admissions with another code",
     "drg_change_rate": "admissions with another DRG",
@@ -23,7 +23,7 @@ def build_headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Sect
         operators: of `results.Simulation.operators`.
 
     >>> summary = pl.DataFrame({"measure": ["net_usd"], "mean": [-1234.5], "standard_error": [56.78]})
-    >>> operators = pl.DataFrame({"operator": ["total"], "shapley_usd": [-1234.5], "standard_error": [None]})
+    >>> operators = pl.DataFrame({"error": ["total"], "shapley_usd": [-1234.5], "standard_error": [None]})
     >>> [section.rows for section in build_headline(summary, operators)]
     [(('net', '-1,234', '57'),), (), (('total', '-1,234', ''),)]
     """
@@ -32,7 +32,7 @@ def build_headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Sect
     shares = [(title, *map(_percent, found[name])) for name, title in _SHARES.items() if name in found]
     errors = [
         (name, _usd(usd), _usd(error))
-        for name, usd, error in operators["operator", "shapley_usd", "standard_error"].iter_rows()
+        for name, usd, error in operators["error", "shapley_usd", "standard_error"].iter_rows()
     ]
     return (
         Section("Billed less truth", (), ("USD a replicate", "mean", "standard error"), tuple(money), numbers=True),

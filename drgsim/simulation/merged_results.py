@@ -15,7 +15,7 @@ from drgsim.exceptions import InputError
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import join_digests
-from drgsim.simulation.result_tables import FINE, OPERATOR, Result, TrueTotals
+from drgsim.simulation.result_tables import ERROR, FINE, Result, TrueTotals
 from drgsim.simulation.results import Simulation
 from drgsim.simulation.simulator import make_run_id, start_run
 from drgsim.tables.table_set import TableSet
@@ -27,8 +27,8 @@ ABOUT, LEDGER = "about", "ledger"
 _KEYS: dict[str, Columns] = {
     "truth": (),
     "totals": ("replicate",),
-    "applied": (OPERATOR,),
-    "shares": ("error", "replicate"),
+    "error_counts": (ERROR,),
+    "attribution": ("error_number", "replicate"),
     "moves": ("drg", "billed_drg"),
 }
 """Tables of a tally, and what tells their rows apart; the other columns are whole numbers that add up."""
@@ -39,10 +39,10 @@ class MergedSimulation(Result):
     """What coding errors did to payment, over parts of the admissions: a `Simulation` without its bills.
 
     Its tables are those of the simulation of all admissions at once, number by number: `summary`, `mean`,
-    `operators`, `transitions`, and `by` for the columns named beforehand.
+    `errors`, `transitions`, and `by` for the columns named beforehand.
 
     Attributes:
-        run_id, scenario, version, seed, replicates, priced_by, totals, applied: as in `Simulation`.
+        run_id, scenario, version, seed, replicates, priced_by, totals, error_counts: as in `Simulation`.
         columns: by what it can be told.
 
     >>> from tempfile import mkdtemp
@@ -66,7 +66,7 @@ class MergedSimulation(Result):
     priced_by: str
     columns: tuple[Columns, ...]
     totals: pl.DataFrame = field(repr=False)
-    applied: pl.DataFrame = field(repr=False)
+    error_counts: pl.DataFrame = field(repr=False)
     _tables: Tables = field(repr=False)
 
     def _truth(self) -> TrueTotals:
@@ -80,7 +80,7 @@ class MergedSimulation(Result):
         return self._tables[f"by_{place}"], self._tables.get(f"truth_{place}")
 
     def _by_error(self) -> pl.DataFrame:
-        return self._tables["shares"]
+        return self._tables["attribution"]
 
     def _moves(self) -> pl.DataFrame:
         return self._tables["moves"]
@@ -91,13 +91,13 @@ class MergedSimulation(Result):
 
     def _stored(self) -> dict[str, pl.DataFrame]:
         told = {f"by_{'_'.join(columns)}": self.by(*columns) for columns in self.columns}
-        return {"totals": self.totals, "applied": self.applied, **told}
+        return {"totals": self.totals, "error_counts": self.error_counts, **told}
 
 
 def list_breakdowns(by: Sequence[str | Sequence[str]]) -> tuple[Columns, ...]:
     """Return columns to tell a result by, each a tuple.
 
-    >>> list_breakdowns(["mdc", ("mdc", "operator")])
+    >>> list_breakdowns(["mdc", ("mdc", "error")])
     (('mdc',), ('mdc', 'operator'))
 
     Raises:
@@ -126,8 +126,8 @@ def tally_run(simulation: Simulation, columns: Sequence[Columns]) -> dict[str, p
     tables = {
         "truth": pl.DataFrame([truth], schema=dict.fromkeys(TrueTotals._fields, pl.Int64), orient="row"),
         "totals": simulation.totals,
-        "applied": simulation.applied.with_columns(expected),
-        "shares": simulation._by_error(),
+        "error_counts": simulation.error_counts.with_columns(expected),
+        "attribution": simulation._by_error(),
         "moves": simulation._moves(),
     }
     for place, one in enumerate(columns):
@@ -213,7 +213,7 @@ def merge_tallies(
         priced_by=priced_by,
         columns=tuple(columns),
         totals=total["totals"].sort("replicate").with_columns(pl.col("replicate").cast(pl.Int32)),
-        applied=total["applied"].with_columns(pl.col("expected") / FINE),
+        error_counts=total["error_counts"].with_columns(pl.col("expected") / FINE),
         _tables=total,
     )
 

@@ -19,16 +19,16 @@ from drgsim.numerics.keyed_random import uniform
 from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures, t_quantile
 from drgsim.simulation.headline import build_headline
 
-OPERATOR = "operator"
+ERROR = "error"
 BILLED = ("billed_drg", "billed_mdc", "billed_severity")
 """Columns of bills, beside those of the admissions, by which a result can be told."""
 FINE = 1 << 32
 """Expected errors are told in whole 2**-32, so that those of parts add up to those of the whole."""
-TOLD = ("summary", "operators", "transitions")
+TOLD = ("summary", "errors", "transitions")
 """Tables it derives from these and writes, too."""
 
 _RESAMPLES = 2000
-_MEASURES = ("net", "over", "under", "gross", "drg_changes")
+_MEASURES = ("net", "overpaid", "underpaid", "improper", "drg_changes")
 
 
 class TrueTotals(NamedTuple):
@@ -48,7 +48,7 @@ class Result(ABC):
     seed: int
     replicates: int
     totals: pl.DataFrame
-    applied: pl.DataFrame
+    error_counts: pl.DataFrame
 
     @abstractmethod
     def _truth(self) -> TrueTotals:
@@ -63,7 +63,7 @@ class Result(ABC):
 
     @abstractmethod
     def _by_error(self) -> pl.DataFrame:
-        """Return `cents`, `solo`, `last` by `error` and `replicate`."""
+        """Return `cents`, `first_in`, `last_in` by `error` and `replicate`."""
 
     @abstractmethod
     def _moves(self) -> pl.DataFrame:
@@ -94,7 +94,7 @@ class Result(ABC):
             f"{self.scenario.title}: {self._truth().admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
             f"version {about['version']}, {about['priced_by']}, seed {self.seed}, run {about['run_id']}"
         )
-        return heading, build_headline(self.summary(), self.operators())
+        return heading, build_headline(self.summary(), self.errors())
 
     @property
     def payment_usd(self) -> float:
@@ -112,8 +112,8 @@ class Result(ABC):
         """
         total, truth = self.totals, self._truth()
         n, paid = max(truth.admissions, 1), truth.cents / 100 or float("nan")
-        money = {name: total[name].to_numpy() / 100 for name in ("net", "over", "under")}
-        money["gross"] = money["over"] + money["under"]
+        money = {name: total[name].to_numpy() / 100 for name in ("net", "overpaid", "underpaid")}
+        money["improper"] = money["overpaid"] + money["underpaid"]
         moved, up = total["drg_changes"].to_numpy(), total["drg_changes_up"].to_numpy()
         with np.errstate(invalid="ignore"):
             share_up = np.where(moved > 0, up / np.maximum(moved, 1), np.nan)
@@ -151,15 +151,15 @@ class Result(ABC):
         return float("nan") if found[0] is None else float(found[0])
 
     def by(self, *columns: str, level: float = LEVEL) -> pl.DataFrame:
-        """Return the result by any columns: of the admissions, of the bills (`BILLED`), or "operator".
+        """Return the result by any columns: of the admissions, of the bills (`BILLED`), or "error".
 
         Args:
-            columns: such as "mdc", "drg", "hospital_id", "severity", "operator", or several.
+            columns: such as "mdc", "drg", "hospital_id", "severity", "error", or several.
             level: of the intervals.
 
         Returns:
             A row a group, sorted by it: `admissions` and `payment_usd` of the truth (not for columns of bills);
-            mean `net_usd` with its standard error and interval, `over_usd`, `under_usd`, `gross_usd`, `drg_changes`
+            mean `net_usd` with its standard error and interval, `overpaid_usd`, `underpaid_usd`, `improper_usd`, `drg_changes`
             (admissions), each a replicate; `net_share` of payment. By operator, what errors contributed
             (Shapley values).
 
@@ -181,42 +181,52 @@ class Result(ABC):
     def _told(self, table: pl.DataFrame, columns: tuple[str, ...], level: float) -> pl.DataFrame:
         r = self.replicates
         each = pl.lit(r or None, pl.Float64)  # the mean of no replicate is not known
-        mean = {f"{name}_usd": pl.col(name) / 100 / each for name in ("net", "over", "under", "gross")}
+        mean = {f"{name}_usd": pl.col(name) / 100 / each for name in ("net", "overpaid", "underpaid", "improper")}
         mean["drg_changes"] = pl.col("drg_changes") / each
         reach = t_quantile(r - 1, level) if r > 1 else float("nan")
         told = table.with_columns(**mean, net_standard_error=_standard_error("net", r)).with_columns(
             net_low=pl.col("net_usd") - reach * pl.col("net_standard_error"),
             net_high=pl.col("net_usd") + reach * pl.col("net_standard_error"),
         )
-        names = ["net_usd", "net_standard_error", "net_low", "net_high", "over_usd", "under_usd", "gross_usd"]
+        names = [
+            "net_usd",
+            "net_standard_error",
+            "net_low",
+            "net_high",
+            "overpaid_usd",
+            "underpaid_usd",
+            "improper_usd",
+        ]
         if "payment_usd" in told.columns:
             paid = pl.col("payment_usd")
             told = told.with_columns(net_share=pl.when(paid != 0).then(pl.col("net_usd") / paid))
             return told.select(*columns, "admissions", "payment_usd", *names, "drg_changes", "net_share").sort(columns)
         return told.select(*columns, *names, "drg_changes").sort(columns)
 
-    def operators(self) -> pl.DataFrame:
+    def errors(self) -> pl.DataFrame:
         """Return what each error contributed, a replicate [USD]; `shapley_usd` add up to `net_usd` to the cent.
 
         Returns:
-            `operator`, `shapley_usd` with its standard error, `solo_usd` (were it the only error), `last_usd` (what
+            `error`, `shapley_usd` with its standard error, `first_in_usd` (were it the only error), `last_in_usd` (what
             would be spared if it alone were mended), in the scenario's order; then a row "total".
         """
         r = self.replicates
-        labels = pl.DataFrame({OPERATOR: [error.label for error in self.scenario.errors]}, schema={OPERATOR: pl.String})
-        names = labels.with_row_index("error").with_columns(pl.col("error").cast(pl.UInt8))
+        labels = pl.DataFrame({ERROR: [error.label for error in self.scenario.errors]}, schema={ERROR: pl.String})
+        names = labels.with_row_index("error_number").with_columns(pl.col("error_number").cast(pl.UInt8))
         per = self._by_error()
-        table = per.group_by("error").agg(pl.col("cents", "solo", "last").sum(), squares=_squares("cents"))
-        table = names.join(table, on="error", how="left", maintain_order="left").fill_null(0)
+        table = per.group_by("error_number").agg(
+            pl.col("cents", "first_in", "last_in").sum(), squares=_squares("cents")
+        )
+        table = names.join(table, on="error_number", how="left", maintain_order="left").fill_null(0)
         told = table.select(
-            OPERATOR,
+            ERROR,
             shapley_usd=pl.col("cents") / 100 / max(r, 1),
             standard_error=_standard_error("cents", r),
-            solo_usd=pl.col("solo") / 100 / max(r, 1),
-            last_usd=pl.col("last") / 100 / max(r, 1),
+            first_in_usd=pl.col("first_in") / 100 / max(r, 1),
+            last_in_usd=pl.col("last_in") / 100 / max(r, 1),
         )
         sure = float(self.totals["net"].to_numpy().std(ddof=1)) / 100 / r**0.5 if r > 1 else None
-        whole = [int(per[name].sum()) / 100 / max(r, 1) for name in ("solo", "last")]
+        whole = [int(per[name].sum()) / 100 / max(r, 1) for name in ("first_in", "last_in")]
         total = ("total", int(self.totals["net"].sum()) / 100 / max(r, 1), sure, *whole)
         return told.vstack(pl.DataFrame([total], schema=told.schema, orient="row"))
 

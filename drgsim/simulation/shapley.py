@@ -18,15 +18,15 @@ from drgsim.simulation.billed_claims import BilledClaims
 class Attribution:
     """What each error contributes to a bill's change of payment, (k,) a row an error of a bill.
 
-    `shapley` [cents] adds up over the errors of a bill to its change; `solo` is the error's effect alone, `last`
+    `shapley` [cents] adds up over the errors of a bill to its change; `first_in` is the error's effect alone, `last_in`
     what its absence would change. For a bill with one error all three are the change.
     """
 
     bill: Int64Array
     error: NDArray[np.uint8]
     shapley: Int64Array
-    solo: Int64Array
-    last: Int64Array
+    first_in: Int64Array
+    last_in: Int64Array
 
 
 def attribute_changes(bills: BilledClaims, change: Int64Array, returned: BoolArray, cases: Baseline) -> Attribution:
@@ -107,8 +107,8 @@ def _share_out(shares: Attribution, first: Int64Array, value: Int64Array, size: 
                 running += orders[part.bit_count()] * (value[part | 1 << error] - value[part])
         upto = (2 * running + total) // (2 * total)  # cents, halves up: the parts add up whatever is rounded
         shares.shapley[first + error] = upto - given
-        shares.solo[first + error] = value[1 << error]
-        shares.last[first + error] = value[-1] - value[((1 << size) - 1) ^ (1 << error)]
+        shares.first_in[first + error] = value[1 << error]
+        shares.last_in[first + error] = value[-1] - value[((1 << size) - 1) ^ (1 << error)]
         given = upto
 
 

@@ -226,8 +226,8 @@ class SimulationRun:
         moved = _by_replicate(bills, np.flatnonzero(find_changed(bills, billed, cases)))
         return _Block(
             totals=totals,
-            bills=_bill_frame(bills, billed, change, returned, moved),
-            shares=_share_frame(bills, change, returned, cases),
+            changed_claims=_bill_frame(bills, billed, change, returned, moved),
+            attribution=_share_frame(bills, change, returned, cases),
             ledger=_ledger(bills, cases, self.scenario) if self.keeps_ledger else None,
             counts=_counted(found, lost, len(errors)),
         )
@@ -263,9 +263,9 @@ class SimulationRun:
                 usd=pl.Series(self.cases.pricer.cents / 100), weight=pl.Series(self.cases.pricer.weight4 / 1e4)
             ),
             totals=pl.concat(block.totals for block in self.blocks),
-            bills=pl.concat(block.bills for block in self.blocks),
-            shares=pl.concat(block.shares for block in self.blocks),
-            applied=self._applied(),
+            changed_claims=pl.concat(block.changed_claims for block in self.blocks),
+            attribution=pl.concat(block.attribution for block in self.blocks),
+            error_counts=self._applied(),
             ledger=pl.concat(ledgers).sort(_LEDGER_ORDER, maintain_order=True) if ledgers else None,
         )
 
@@ -289,7 +289,7 @@ class SimulationRun:
             rows.append((error.label, admissions, len(sites), expected, sum(count), count[0], *count[1:]))
         names = ("admissions", "sites", "expected", "drawn", "made", *REFUSALS[1:])
         kinds = dict.fromkeys(names, pl.Int64) | {"expected": pl.Float64}
-        return pl.DataFrame(rows, schema={"operator": pl.String, **kinds}, orient="row")
+        return pl.DataFrame(rows, schema={"error": pl.String, **kinds}, orient="row")
 
 
 def make_run_id(digest: str, scenario: Scenario, version: str, seed: int) -> str:

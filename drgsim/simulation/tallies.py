@@ -19,7 +19,7 @@ from drgsim.rebilling.code_changes import describe_changes
 from drgsim.simulation.billed_claims import BilledClaims
 from drgsim.simulation.shapley import attribute_changes
 
-_LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "operator")
+_LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class _Block:
     """What some replicates came to: see `results.Simulation`; `counts` are errors by operator and refusal."""
 
     totals: pl.DataFrame
-    bills: pl.DataFrame
-    shares: pl.DataFrame
+    changed_claims: pl.DataFrame
+    attribution: pl.DataFrame
     ledger: pl.DataFrame | None
     counts: Int64Array
 
@@ -76,13 +76,13 @@ def _share_frame(bills: BilledClaims, change: Int64Array, returned: BoolArray, c
         {
             "replicate": bills.replicate[shares.bill].astype(np.int32),
             "row": bills.row[shares.bill].astype(np.uint32),
-            "error": shares.error,
+            "error_number": shares.error,
             "cents": shares.shapley,
-            "solo": shares.solo,
-            "last": shares.last,
+            "first_in": shares.first_in,
+            "last_in": shares.last_in,
         }
     )
-    says = whole.filter((pl.col("cents") != 0) | (pl.col("solo") != 0) | (pl.col("last") != 0))
+    says = whole.filter((pl.col("cents") != 0) | (pl.col("first_in") != 0) | (pl.col("last_in") != 0))
     return says.sort("replicate", maintain_order=True)
 
 
@@ -115,8 +115,8 @@ def _totals(
             "drg_changes_down": summed(other_drg & (change < 0)),
             "payment_changes": summed(change != 0),
             "net": summed(change),
-            "over": summed(np.maximum(change, 0)),
-            "under": summed(np.maximum(-change, 0)),
+            "overpaid": summed(np.maximum(change, 0)),
+            "underpaid": summed(np.maximum(-change, 0)),
             "weight4": summed(np.where(returned, 0, weight)),
             "mcc": summed(np.where(returned, 0, (now == mcc).astype(np.int64) - (was == mcc))),
             "cc": summed(np.where(returned, 0, (now == cc).astype(np.int64) - (was == cc))),
@@ -133,7 +133,7 @@ def _ledger(bills: BilledClaims, cases: Baseline, scenario: Scenario) -> pl.Data
         {
             "replicate": bills.replicate[owner].astype(np.int32),
             "admission_id": cases.ids[bills.edits.row],
-            "operator": names.gather(bills.error) if len(names) else pl.Series([], dtype=pl.String),
+            "error": names.gather(bills.error) if len(names) else pl.Series([], dtype=pl.String),
             "place": bills.edits.place,
         }
     ).hstack(describe_changes(bills.edits, cases.tables))

@@ -145,7 +145,7 @@ def _aimed(name: str, aim: float, asked: float, drawn: float) -> float:
 def _leaning(exposed: Exposure) -> FloatArray:
     """Return which way each error pays, from -1 (only ever lowers payment) to 1."""
     table = exposed.expected().head(len(exposed.scenario.errors))
-    gross = (table["over_usd"] + table["under_usd"]).to_numpy()
+    gross = (table["overpaid_usd"] + table["underpaid_usd"]).to_numpy()
     return np.asarray(table["net_usd"].to_numpy() / np.where(gross > 0, gross, 1.0))
 
 

@@ -9,9 +9,9 @@ from drgsim.exceptions import InputError
 from drgsim.simulation.estimates import LEVEL, t_quantile
 from drgsim.simulation.results import Simulation
 
-_MEASURES = ("net", "over", "under", "drg_changes", "code_changes", "weight4", "mcc", "cc", "returned")
-_UNITS = {"net": 100.0, "over": 100.0, "under": 100.0, "weight4": 1e4}
-_NAMES = {"net": "net_usd", "over": "over_usd", "under": "under_usd", "weight4": "weight", "mcc": "mcc_admissions",
+_MEASURES = ("net", "overpaid", "underpaid", "drg_changes", "code_changes", "weight4", "mcc", "cc", "returned")
+_UNITS = {"net": 100.0, "overpaid": 100.0, "underpaid": 100.0, "weight4": 1e4}
+_NAMES = {"net": "net_usd", "overpaid": "overpaid_usd", "underpaid": "underpaid_usd", "weight4": "weight", "mcc": "mcc_admissions",
           "cc": "cc_admissions"}  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def round_rates(scenario: Scenario) -> Scenario:
 def replace_rates(text: str, mix: Scenario, made: Scenario) -> str:
     r"""Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
 
-    >>> text = 'title = "a"\n[errors.typo]\nkind = "typo_invalid"\npdx = 0.1\n'
+    >>> text = 'title = "a"\n[errors.typo]\nkind = "invalid_code"\npdx = 0.1\n'
     >>> mix = Scenario.loads(text)
     >>> replace_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
     'pdx = 0.05'

@@ -10,9 +10,9 @@ errors can happen, which for a general scenario are all of them. Money is in USD
     code_error_rate          errors a code (principal, secondary, procedures of the truth)
     errors_per_admission     errors a claim
     case_mix_change          change of the case-mix index, relative
-    net_share, gross_share   net and gross change of payment, of the payment of the frame;
-    over_share, under_share  likewise what is over- and underpaid
-    under_usd_per_claim      underpaid a claim
+    net_share, improper_share   net and gross change of payment, of the payment of the frame;
+    overpaid_share, underpaid_share  likewise what is over- and underpaid
+    underpaid_usd_per_claim      underpaid a claim
     overpaid_rate            overpaid claims, of all admissions and not of the frame alone
     overpaid_share           what is overpaid, of what is paid on overpaid claims
     overpaid_usd_per_claim   what is overpaid, an overpaid claim
@@ -196,7 +196,7 @@ class _Measured:
     @cached_property
     def overpaid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Count, what is overpaid [cents] and what is paid [cents] on overpaid bills."""
-        bills = self.result.bills.filter(pl.col("cents") > 0)
+        bills = self.result.changed_claims.filter(pl.col("cents") > 0)
         cents = bills["cents"].to_numpy()
         truth = self.run.cases.pricer.cents[bills["row"].to_numpy()]
         each = bills["replicate"]
@@ -209,7 +209,7 @@ def _case_mix_change(m: _Measured) -> FloatArray:
 
 def _top_tier_growth(m: _Measured) -> FloatArray:
     top = _top_tiers(m.run.cases)
-    bills = m.result.bills.filter(~pl.col("returned"))
+    bills = m.result.changed_claims.filter(~pl.col("returned"))
     gained = np.isin(bills["drg"].to_numpy(), top).astype(np.int64)
     gained -= np.isin(m.run.cases.truth.drg[bills["row"].to_numpy()], top)
     return m.counted(bills["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
@@ -230,7 +230,7 @@ def _ratio(above: FloatArray, below: FloatArray | float) -> FloatArray:
 
 
 def _share_of_changes(m: _Measured, beginning: str) -> FloatArray:
-    shares = m.result.shares.filter(pl.col("cents") != 0)
+    shares = m.result.attribution.filter(pl.col("cents") != 0)
     own = shares.filter(pl.col("error").is_in(m.errors(beginning)))
     return _ratio(m.counted(own["replicate"]), m.counted(shares["replicate"]))
 
@@ -252,10 +252,10 @@ _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "errors_per_admission": lambda m: m.total("errors") / m.claims,
     "case_mix_change": _case_mix_change,
     "net_share": lambda m: m.total("net") / m.paid,
-    "gross_share": lambda m: (m.total("over") + m.total("under")) / m.paid,
-    "over_share": lambda m: m.total("over") / m.paid,
-    "under_share": lambda m: m.total("under") / m.paid,
-    "under_usd_per_claim": lambda m: m.total("under") / 100 / m.claims,
+    "improper_share": lambda m: (m.total("overpaid") + m.total("underpaid")) / m.paid,
+    "overpaid_share": lambda m: m.total("overpaid") / m.paid,
+    "underpaid_share": lambda m: m.total("underpaid") / m.paid,
+    "underpaid_usd_per_claim": lambda m: m.total("underpaid") / 100 / m.claims,
     "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
     "overpaid_share": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
     "overpaid_usd_per_claim": lambda m: _ratio(m.overpaid[1] / 100, m.overpaid[0]),

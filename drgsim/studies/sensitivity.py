@@ -176,7 +176,7 @@ def parameter_uncertainty(
         level: of the interval.
 
     Returns:
-        A row an error with a study, then "total": `operator`, expected `net_usd` at the stated rates, and `sd`, `low`
+        A row an error with a study, then "total": `error`, expected `net_usd` at the stated rates, and `sd`, `low`
         and `high` over the draws; and the total of each draw, (draws,) [USD].
 
     >>> from drgsim import Rates, TableSet, generate
@@ -190,7 +190,7 @@ def parameter_uncertainty(
     ... study = { events = 17, of = 250 }''')
     >>> found = exposure(admissions, scenario, tables=tables, hospitals=hospitals, rates=rates)
     >>> table, totals = parameter_uncertainty(found, draws=200)
-    >>> table["operator"].to_list(), len(totals), bool(table["low"][1] < table["net_usd"][1] < table["high"][1])
+    >>> table["error"].to_list(), len(totals), bool(table["low"][1] < table["net_usd"][1] < table["high"][1])
     (['added', 'total'], 200, True)
     """
     from scipy.special import logit
@@ -209,7 +209,7 @@ def parameter_uncertainty(
         rows.append((error.label, float(stated[place]), *_spread(net, level)))
     rows.append(("total", float(stated[-1]), *_spread(total, level)))
     columns = dict.fromkeys(("net_usd", "sd", "low", "high"), pl.Float64)
-    return pl.DataFrame(rows, schema={"operator": pl.String, **columns}, orient="row"), total
+    return pl.DataFrame(rows, schema={"error": pl.String, **columns}, orient="row"), total
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -263,14 +263,14 @@ def test_any_scenario_keeps_the_sums_and_the_order_of_rows(scenario: Scenario, s
     result = run(some)
     total, net = result.totals, int(result.totals["net"].sum())
     assert (total["drg_changes"] <= total["code_changes"]).all()
-    assert (total["over"] - total["under"] == total["net"]).all()
-    assert int(result.shares["cents"].sum()) == int(result.bills["cents"].sum()) == net
+    assert (total["overpaid"] - total["underpaid"] == total["net"]).all()
+    assert int(result.attribution["cents"].sum()) == int(result.changed_claims["cents"].sum()) == net
     assert result.ledger is not None
-    assert result.applied["made"].sum() == result.ledger.height == total["errors"].sum()
-    reasons = result.applied.columns[result.applied.columns.index("made") :]
-    assert result.applied.select(reasons).sum_horizontal().to_list() == result.applied["drawn"].to_list()
+    assert result.error_counts["made"].sum() == result.ledger.height == total["errors"].sum()
+    reasons = result.error_counts.columns[result.error_counts.columns.index("made") :]
+    assert result.error_counts.select(reasons).sum_horizontal().to_list() == result.error_counts["drawn"].to_list()
     swaps = [error.label for error in scenario.errors if error.kind == SWAP]
-    ledger = result.ledger.with_columns(operator=pl.when(pl.col("operator").is_in(swaps)).then(pl.lit(SWAP))
+    ledger = result.ledger.with_columns(operator=pl.when(pl.col("error").is_in(swaps)).then(pl.lit(SWAP))
                                         .otherwise(pl.lit("any")))  # fmt: skip
     billed = priced(by_hand(some, ledger), hospitals, rates())
     truth = dict(priced(some, hospitals, rates()).select("admission_id", "cents").rows())
