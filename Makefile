@@ -18,7 +18,7 @@ test-all: $(STAMP)
 
 # Spark in local mode, in several partitions; it needs Java.
 test-spark: $(VENV)/.spark
-	$(BIN)/python -m pytest tests/test_spark.py
+	$(BIN)/python -m pytest tests/scale/test_spark.py
 
 $(VENV)/.spark: $(STAMP)
 	command -v java >/dev/null || (apt-get update -qq && apt-get install -y -qq default-jre-headless)
@@ -31,8 +31,8 @@ test-oldest: $(OLDEST)/.ready
 
 # Every example of every module, and the tests that ask most of numpy, polars and pydantic.
 test-oldest-quick:
-	$(MAKE) test-oldest TESTS="drgsim tests/test_golden.py tests/test_files.py tests/test_claims.py \
-	    tests/test_claim_formats.py tests/test_tables.py tests/test_rates.py tests/test_payment.py"
+	$(MAKE) test-oldest TESTS="drgsim tests/golden/test_golden.py tests/cli/test_frame_files.py tests/claims/test_layouts.py \
+	    tests/claims/test_formats.py tests/tables/test_table_set.py tests/pricing/test_rates.py tests/pricing/test_pricer.py"
 
 $(OLDEST)/.ready: pyproject.toml $(STAMP)
 	$(PYTHON) -m venv $(OLDEST)
@@ -51,13 +51,13 @@ check: $(STAMP)
 
 # Runs every notebook and keeps what it prints and draws; tests hold them against it.
 notebooks: $(STAMP)
-	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m tests.support.notebooks
 
 # Known vulnerabilities of the locked packages; fails on findings only, and says where it could not ask.
 audit:
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	.venv-audit/bin/python -m tests.audit_lock
+	.venv-audit/bin/python -m tests.support.audit_lock
 
 # A minute of coverage-guided fuzzing for every target; docs/hostile_input.md says how to run one for longer.
 fuzz: $(STAMP)

@@ -41,7 +41,7 @@ def cholecystectomy() -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def decimal_pricer() -> ModuleType:
     """The plain `decimal` pricer."""
-    path = Path(__file__).with_name("decimal_pricer.py")
+    path = Path(__file__).parent / "support" / "decimal_pricer.py"
     spec = importlib.util.spec_from_file_location("decimal_pricer", path)
     assert spec is not None
     assert spec.loader is not None

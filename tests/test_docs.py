@@ -20,7 +20,7 @@ import drgsim
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-DRAWN = {"figures.md"}  # tests/test_figures_docs.py runs its examples and looks at what they draw
+DRAWN = {"figures.md"}  # tests/plots/test_figures_docs.py runs its examples and looks at what they draw
 TEXTS = {str(page.relative_to(DOCS)): page.read_text("utf-8") for page in PAGES}
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
 DOCUMENTED = re.findall(r"(?m)^::: (drgsim\.[\w.]+)$", "\n".join(TEXTS.values()))

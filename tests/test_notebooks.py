@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 import drgsim
-from tests.notebooks import NOTEBOOKS, ROOT, code_cells, executed, words
+from tests.support.notebooks import NOTEBOOKS, ROOT, code_cells, executed, words
 
 KEPT = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
 REFERENCE = "\n".join(page.read_text("utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md")))

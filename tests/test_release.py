@@ -137,7 +137,12 @@ def test_sdist_holds_what_its_tests_need(dist: Path, tmp_path: Path):
     nowhere = {"DRGSIM_SHARED": str(tmp_path / "none")}
     collected = run([python, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"], root, **nowhere)
     assert re.search(r"\d+ tests? collected|\d+/\d+ tests collected", collected)
-    some = ["tests/test_architecture.py", "tests/test_golden.py", "tests/test_readme.py", "tests/test_release.py"]
+    some = [
+        "tests/test_architecture.py",
+        "tests/golden/test_golden.py",
+        "tests/test_readme.py",
+        "tests/test_release.py",
+    ]
     told = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], root, **nowhere)
     assert re.search(r"\d+ passed", told)
     where = run([python, "-c", "import drgsim; print(drgsim.__file__)"], root, PYTHONPATH=str(root))

@@ -28,7 +28,7 @@ from drgsim.releases.cms_import import MEMBER, read_release_content
 from drgsim.schema import ADMISSIONS
 from drgsim.synthetic.population import Population
 from drgsim.tables.formula import expand_alternatives, list_operands, parse_formula
-from tests.releases import release
+from tests.support.releases import release
 
 NAMES = ("a.csv", "a.txt", "a.ndjson", "a.json", "a.edi", "a.csv.gz", "a.ndjson.gz", "a.parquet")
 """File names of claims; the first byte of an input chooses one, the second a layout or none."""

@@ -45,7 +45,7 @@ from drgsim.rebilling.code_changes import (
 )
 from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.simulator import simulate
-from tests.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
+from tests.support.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
 
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -1,0 +1,33 @@
+"""What the audit of locked packages says, and that every locked package is pinned by hash."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.audit_lock import LOCK, verdict
+
+CLEAN = {"name": "a", "version": "1.0", "vulns": []}
+UNASKED = {"name": "b", "skip_reason": "not found"}
+KNOWN = {"name": "c", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"]}]}
+
+
+def test_a_known_vulnerability_fails():
+    assert verdict([CLEAN, KNOWN]) == (
+        1,
+        "2 of 2 locked packages looked up, 1 vulnerabilities known\nc 2.0: PYSEC-1, fixed in 2.1",
+    )
+
+
+def test_what_could_not_be_asked_is_said_and_does_not_fail():
+    assert verdict([CLEAN, UNASKED]) == (
+        0,
+        "1 of 2 locked packages looked up, 0 vulnerabilities known\nCOULD NOT ASK about 1: b",
+    )
+
+
+def test_every_locked_package_is_pinned_by_hash():
+    entries = re.split(r"\n(?=\S)", LOCK.read_text("utf-8").strip())
+    assert len(entries) > 20
+    for entry in entries:
+        assert re.match(r"[\w.-]+==\S+", entry), entry[:60]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry[:60]
