@@ -18,8 +18,8 @@ from drgsim.cli.console import (
     report_progress,
     whole_number_from,
 )
-from drgsim.cli.demo import Demo, compare_recorded_drgs, demo, describe_demo, save_figure
 from drgsim.cli.frame_files import STREAM, cast_columns, check_writable, open_input, read_frame, write_frame
+from drgsim.cli.main_job import Demo, compare_recorded_drgs, demo, describe_demo, save_figure
 from drgsim.compliance.profiles import profile
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import explain

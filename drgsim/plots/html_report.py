@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from drgsim.exceptions import InputError
-from drgsim.plots import plot_flow, plot_replicates, plot_severity, plot_shift, plot_transitions, plot_validity
+from drgsim.plots.evidence import plot_validity
 from drgsim.plots.html_page import (
     Cell,
     Number,
@@ -24,7 +24,9 @@ from drgsim.plots.html_page import (
     table,
     write_page,
 )
+from drgsim.plots.simulation import plot_replicates, plot_severity, plot_shift
 from drgsim.plots.style import choose_money_unit, format_level, format_signed, spell_name
+from drgsim.plots.transitions import plot_flow, plot_transitions
 from drgsim.simulation.estimates import LEVEL
 from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
@@ -87,7 +89,7 @@ def report(
 
     >>> import tempfile
     >>> from drgsim import Rates, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation

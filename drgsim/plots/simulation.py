@@ -45,7 +45,7 @@ def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEV
         level: of the intervals; a single replicate has none, and the axis says so.
 
     >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
@@ -97,7 +97,7 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
         InputError: there is no such measure.
 
     >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
@@ -157,7 +157,7 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
         level: of the intervals.
 
     >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation

@@ -53,7 +53,7 @@ def plot_transitions(
         level: of the intervals.
 
     >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation
@@ -99,7 +99,7 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
         level: of the intervals.
 
     >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.cli.demo import demo
+    >>> from drgsim.cli.main_job import demo
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> result = demo(admissions, hospitals, tables=tables, rates=Rates.load(2026), replicates=4).simulation

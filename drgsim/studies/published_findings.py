@@ -14,7 +14,7 @@ errors can happen, which for a general scenario are all of them. Money is in USD
     overpaid_share, underpaid_share  likewise what is over- and underpaid
     underpaid_usd_per_claim      underpaid a claim
     overpaid_rate            overpaid claims, of all admissions and not of the frame alone
-    overpaid_share           what is overpaid, of what is paid on overpaid claims
+    share_of_overpaid_claims  what is overpaid, of what is paid on overpaid claims
     overpaid_usd_per_claim   what is overpaid, an overpaid claim
     overpaid_of_wrong        overpaid claims, of those with another code or status
     top_tier_growth          growth of claims in the dearest DRG of a family that splits by CC or MCC
@@ -257,7 +257,7 @@ _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "underpaid_share": lambda m: m.total("underpaid") / m.paid,
     "underpaid_usd_per_claim": lambda m: m.total("underpaid") / 100 / m.claims,
     "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
-    "overpaid_share": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
+    "share_of_overpaid_claims": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
     "overpaid_usd_per_claim": lambda m: _ratio(m.overpaid[1] / 100, m.overpaid[0]),
     "overpaid_of_wrong": lambda m: _ratio(m.overpaid[0], m.total("code_changes")),
     "top_tier_growth": _top_tier_growth,

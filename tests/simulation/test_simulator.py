@@ -483,7 +483,8 @@ result = simulate(
     replicates=12, seed=1, ledger=True,
 )
 tables = [result.totals, result.changed_claims, result.attribution, result.error_counts, result.ledger,
-          result.summary(), result.errors(), result.transitions(), result.by("hospital_id", "mdc"), result.by("error", "drg"),
+          result.summary(), result.errors(), result.transitions(), result.by("hospital_id", "mdc"),
+          result.by("error", "drg"),
           pl.DataFrame(result.over_hospitals())]
 print(pl.thread_pool_size(), *(hashlib.sha256(table.write_csv().encode()).hexdigest() for table in tables))
 """

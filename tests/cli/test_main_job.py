@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, generate
-from drgsim.cli.demo import demo, describe_demo
 from drgsim.cli.main import main
+from drgsim.cli.main_job import demo, describe_demo
 from drgsim.pricing.pricer import COMPONENTS, price
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)

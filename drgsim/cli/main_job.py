@@ -10,7 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.plots import plot_shift, plot_transitions, save_figures
+from drgsim.plots.simulation import plot_shift
+from drgsim.plots.style import save_figures
+from drgsim.plots.transitions import plot_transitions
 from drgsim.pricing.pricer import COMPONENTS, price
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.repricer import base_rate_usd
