@@ -1,17 +1,19 @@
 """Claim files to admissions.
 
-layouts         read_claims(), map_claims(): recognise a layout and read it
-source_files    text tables and JSON documents as they are in the file
-assembly        stays and codes to admissions
-mapping_report  what of a file could not be mapped
-flat            reader: one row an admission
-long            reader: one row a code
-rif             reader: CMS Research Identifiable Files
-hcup            reader: HCUP NIS and SID
-mimic           reader: MIMIC-IV
-fhir            reader: FHIR ExplanationOfBenefit
-x12_837         reader: X12 837 institutional
-json_objects    reader: claims as JSON objects
+Its modules:
+
+    layouts         read_claims(), map_claims(): recognise a layout and read it
+    source_files    text tables and JSON documents as they are in the file
+    assembly        stays and codes to admissions
+    mapping_report  what of a file could not be mapped
+    flat            reader: one row an admission
+    long            reader: one row a code
+    rif             reader: CMS Research Identifiable Files
+    hcup            reader: HCUP NIS and SID
+    mimic           reader: MIMIC-IV
+    fhir            reader: FHIR ExplanationOfBenefit
+    x12_837         reader: X12 837 institutional
+    json_objects    reader: claims as JSON objects
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """Audits, compliance profiles and deterrence.
 
-audits                audit(), simulate_audits(), coverage()
-sampling              audit samples: designs, and claims drawn by them
-extrapolation         from a sample to an overpayment
-sample_sizes          how large a sample must be
-reviewers             reviewers who make mistakes
-deterrence            what upcoding can expect of an audit design
-upcoding_equilibrium  upcoding and audit in answer to each other
-profiles              profile(): hospitals compared with their peers
-target_areas          PEPPER-style measures, from a table
-peers                 percentiles and outliers among peers
-severity_support      how many CCs or MCCs a DRG rests on
+Its modules:
+
+    audits                audit(), simulate_audits(), coverage()
+    sampling              audit samples: designs, and claims drawn by them
+    extrapolation         from a sample to an overpayment
+    sample_sizes          how large a sample must be
+    reviewers             reviewers who make mistakes
+    deterrence            what upcoding can expect of an audit design
+    upcoding_equilibrium  upcoding and audit in answer to each other
+    profiles              profile(): hospitals compared with their peers
+    target_areas          PEPPER-style measures, from a table
+    peers                 percentiles and outliers among peers
+    severity_support      how many CCs or MCCs a DRG rests on
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Why this DRG, these dollars and this case mix.
 
-explanations     explain(): why one admission got its DRG and its dollars
-grouping_path    the steps of the grouper as data
-operand_sources  which codes make an operand true, and what was missing
-code_values      code_value(): what each code is worth
-case_mix         why a case-mix index changed
+Its modules:
+
+    explanations     explain(): why one admission got its DRG and its dollars
+    grouping_path    the steps of the grouper as data
+    operand_sources  which codes make an operand true, and what was missing
+    code_values      code_value(): what each code is worth
+    case_mix         why a case-mix index changed
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Files read within bounds, and written whole or not at all.
 
-bounded      limits on the size and nesting of files of unknown origin
-atomic       files that appear complete or not at all
-text_tables  Parquet and delimited text, read within the same limits
+Its modules:
+
+    bounded      limits on the size and nesting of files of unknown origin
+    atomic       files that appear complete or not at all
+    text_tables  Parquet and delimited text, read within the same limits
 """

@@ -1,14 +1,16 @@
 """Codes to MS-DRGs, in the order of the Definitions Manual.
 
-grouper             group(): the steps in their order
-encoding            admissions as integers
-code_attributes     codes to operand bits, exclusions and severity
-procedure_clusters  procedures that count together
-rulebook            the formulas of a version as bit masks
-operand_bits        an admission reduced to what the formulas read
-mdc_search          the pre-MDC, the MDC of the principal diagnosis, reroutes
-hac                 hospital-acquired conditions and present on admission
-code_reports        what the grouper reports of each code
+Its modules:
+
+    grouper             group(): the steps in their order
+    encoding            admissions as integers
+    code_attributes     codes to operand bits, exclusions and severity
+    procedure_clusters  procedures that count together
+    rulebook            the formulas of a version as bit masks
+    operand_bits        an admission reduced to what the formulas read
+    mdc_search          the pre-MDC, the MDC of the principal diagnosis, reroutes
+    hac                 hospital-acquired conditions and present on admission
+    code_reports        what the grouper reports of each code
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """Coding errors, and scenarios of them.
 
-error_models        ErrorModel: what every kind of error shares
-error_draws         which errors happen, and as what
-error_sites         where an error can happen, and its possible outcomes
-diagnosis_errors    errors of diagnoses
-procedure_errors    errors of procedures
-claim_field_errors  errors of discharge status, sex and age
-strategic_upcoding  upcoding as a choice
-confusable_codes    which code is taken for which
-scrubber            changes that no claim scrubber lets pass
-hospital_variation  how hospitals and coders differ
-scenarios           scenario files, and the shipped ones
+Its modules:
+
+    error_models        ErrorModel: what every kind of error shares
+    error_draws         which errors happen, and as what
+    error_sites         where an error can happen, and its possible outcomes
+    diagnosis_errors    errors of diagnoses
+    procedure_errors    errors of procedures
+    claim_field_errors  errors of discharge status, sex and age
+    strategic_upcoding  upcoding as a choice
+    confusable_codes    which code is taken for which
+    scrubber            changes that no claim scrubber lets pass
+    hospital_variation  how hospitals and coders differ
+    scenarios           scenario files, and the shipped ones
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ of a new figure), and returns the Axes: `plot_shift(result).figure.savefig("shif
 colour-blind readers, signs and series also show as hatches and markers, and what is uncertain is drawn with its
 interval, or the axis says why there is none. The gallery is docs/figures.md.
 
+Its modules:
+
     style        what every figure shares: colours, Axes, units of money
     simulation   figures of a simulation
     transitions  figures of DRG transitions

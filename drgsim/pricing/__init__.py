@@ -1,18 +1,20 @@
 """IPPS payment, in the order of 42 CFR 412.
 
-pricer            price(), price_stays()
-ipps              every component of one stay, in order
-pricer_input      admissions as the pricer takes them; with_weights()
-hospitals         provider inputs, completed and checked
-hospital_factors  what all stays of a hospital share: IME, DSH, wage index, programs
-transfers         acute and post-acute transfers
-outliers          cost outliers
-new_technology    new technology add-ons
-informational     what the pricer reports and does not pay
-cost_sharing      deductible, coinsurance and sequestration, after the pricer
-rates             payment parameters by fiscal year, and changes to them
-parameter_limits  the range and decimals of each parameter
-table5            weights and mean stays as CMS publishes them
+Its modules:
+
+    pricer            price(), price_stays()
+    ipps              every component of one stay, in order
+    pricer_input      admissions as the pricer takes them; with_weights()
+    hospitals         provider inputs, completed and checked
+    hospital_factors  what all stays of a hospital share: IME, DSH, wage index, programs
+    transfers         acute and post-acute transfers
+    outliers          cost outliers
+    new_technology    new technology add-ons
+    informational     what the pricer reports and does not pay
+    cost_sharing      deductible, coinsurance and sequestration, after the pricer
+    rates             payment parameters by fiscal year, and changes to them
+    parameter_limits  the range and decimals of each parameter
+    table5            weights and mean stays as CMS publishes them
 """
 
 from __future__ import annotations

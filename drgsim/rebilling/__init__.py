@@ -1,7 +1,9 @@
 """A claim changed, grouped and priced again; only what changed is worked on.
 
-code_changes     what changes in a claim, and claims with the changes made
-visible_changes  which changes the formulas can read
-repricer         admissions priced once, ready to be priced again
-baseline         admissions as correctly coded; rebill()
+Its modules:
+
+    code_changes     what changes in a claim, and claims with the changes made
+    visible_changes  which changes the formulas can read
+    repricer         admissions priced once, ready to be priced again
+    baseline         admissions as correctly coded; rebill()
 """

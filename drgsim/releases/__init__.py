@@ -1,13 +1,15 @@
 """Published facts to table folders.
 
-cms_import        import_release(): a CMS grouper release to a table folder
-cms_data_file     the data file of a release, decoded
-protobuf_wire     Protocol Buffers wire format, read strictly
-version_diff      table_diff(): two grouper versions compared
-verification      verify(): a table folder against its manifest and rules
-build_grouper     published grouper facts to the project's tables
-build_payment     published payment facts to the project's tables
-build_population  published population facts to the project's tables
+Its modules:
+
+    cms_import        import_release(): a CMS grouper release to a table folder
+    cms_data_file     the data file of a release, decoded
+    protobuf_wire     Protocol Buffers wire format, read strictly
+    version_diff      table_diff(): two grouper versions compared
+    verification      verify(): a table folder against its manifest and rules
+    build_grouper     published grouper facts to the project's tables
+    build_payment     published payment facts to the project's tables
+    build_population  published population facts to the project's tables
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Data larger than memory, and Spark.
 
-parquet         group_parquet(), price_parquet(), simulate_parquet()
-parquet_source  Parquet files read batch by batch
-resumable_run   long runs in parts, continued where they stopped
-spark           group(), price(), simulate() of Spark frames
-spark_worker    what a Spark worker does with its batches
+Its modules:
+
+    parquet         group_parquet(), price_parquet(), simulate_parquet()
+    parquet_source  Parquet files read batch by batch
+    resumable_run   long runs in parts, continued where they stopped
+    spark           group(), price(), simulate() of Spark frames
+    spark_worker    what a Spark worker does with its batches
 """
 
 from __future__ import annotations

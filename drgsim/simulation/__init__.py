@@ -1,17 +1,19 @@
 """Claims billed with coding errors, many times.
 
-simulator       simulate()
-tallies         a block of replicates as whole numbers
-billed_claims   the errors of a claim put together
-shapley         dollars attributed to errors
-exposures       exposure(): every single error, without sampling
-result_tables   tables of a result, from whole numbers
-results         Simulation: the result
-merged_results  results of parts, added exactly
-storage         results saved and loaded
-estimates       means, standard errors and intervals
-headline        a result in a few lines
-progress        the progress bar
+Its modules:
+
+    simulator       simulate()
+    tallies         a block of replicates as whole numbers
+    billed_claims   the errors of a claim put together
+    shapley         dollars attributed to errors
+    exposures       exposure(): every single error, without sampling
+    result_tables   tables of a result, from whole numbers
+    results         Simulation: the result
+    merged_results  results of parts, added exactly
+    storage         results saved and loaded
+    estimates       means, standard errors and intervals
+    headline        a result in a few lines
+    progress        the progress bar
 """
 
 from __future__ import annotations

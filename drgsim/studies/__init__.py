@@ -1,10 +1,12 @@
 """Questions asked of simulations.
 
-comparison          compare_simulations(): two simulations of the same admissions
-calibration         calibrate(): rates fitted to what a study found
-sensitivity         sweeps, Morris, Sobol, small studies
-published_findings  a study's figures compared with a scenario's
-fitted_mixes        mixes of errors fitted to studies, written as scenarios
+Its modules:
+
+    comparison          compare_simulations(): two simulations of the same admissions
+    calibration         calibrate(): rates fitted to what a study found
+    sensitivity         sweeps, Morris, Sobol, small studies
+    published_findings  a study's figures compared with a scenario's
+    fitted_mixes        mixes of errors fitted to studies, written as scenarios
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """Synthetic hospitals and admissions that resemble a population.
 
-generator         generate(), generate_batches()
-population        who is admitted, for what and where; every figure with its source
-hospitals         synthetic hospitals
-drg_requirements  what a DRG formula requires of an admission
-template_solver   principal diagnosis and procedures that reach a DRG
-templates         templates that the grouper has confirmed
-generation_plan   a version and a population compiled to arrays
-comorbidity       secondary diagnoses that go together
-hospital_course   one attempt: patient, comorbidity, procedures, stay, discharge, POA
-pilot             attempts repeated until confirmed; intercepts tuned to the population
-validation        a generated population compared with published figures
+Its modules:
+
+    generator         generate(), generate_batches()
+    population        who is admitted, for what and where; every figure with its source
+    hospitals         synthetic hospitals
+    drg_requirements  what a DRG formula requires of an admission
+    template_solver   principal diagnosis and procedures that reach a DRG
+    templates         templates that the grouper has confirmed
+    generation_plan   a version and a population compiled to arrays
+    comorbidity       secondary diagnoses that go together
+    hospital_course   one attempt: patient, comorbidity, procedures, stay, discharge, POA
+    pilot             attempts repeated until confirmed; intercepts tuned to the population
+    validation        a generated population compared with published figures
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """The data of the rulebook: one grouper version, its codes and formulas.
 
-manifest        the table folder; every file is read through its checksum
-table_set       TableSet, versions(), version_for()
-formula         the DRG formula language
-drg_families    which DRG families split by CC or MCC
-codebook        code strings to integers
-code_limits     the sex, age and POA rules of each code
-national_facts  tables that populations and coding errors share
+Its modules:
+
+    manifest        the table folder; every file is read through its checksum
+    table_set       TableSet, versions(), version_for()
+    formula         the DRG formula language
+    drg_families    which DRG families split by CC or MCC
+    codebook        code strings to integers
+    code_limits     the sex, age and POA rules of each code
+    national_facts  tables that populations and coding errors share
 """
 
 from __future__ import annotations
