@@ -16,6 +16,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
      3   pricing       MS-DRG to IPPS dollars
+     3   editing       claims held against the Medicare Code Editor
      2   tables        grouper versions, codes, manifest
      2   claims        claim files to admissions
      1   schema        columns, types and units of every frame
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from drgsim.claims.layouts import read_claims as read_claims
     from drgsim.compliance.audits import audit as audit
     from drgsim.compliance.profiles import profile as profile
+    from drgsim.editing.code_editor import edit as edit
     from drgsim.exceptions import DrgsimError as DrgsimError
     from drgsim.exceptions import InputError as InputError
     from drgsim.exceptions import MissingRateError as MissingRateError
@@ -79,6 +81,7 @@ __getattr__, __dir__, __all__ = attach(
         "calibrate": "studies.calibration",
         "code_value": "explanation.code_values",
         "compare_simulations": "studies.comparison",
+        "edit": "editing.code_editor",
         "explain": "explanation.explanations",
         "exposure": "simulation.exposures",
         "generate": "synthetic.generator",

@@ -141,6 +141,7 @@ ADMISSIONS = Frame(
         Column("discharge_date", pl.Date(), "", "day of discharge", required=False),
         Column("los_days", pl.Int32(), "days", "length of stay", required=False),
         Column("covered_charges_usd", pl.Float64(), "USD", "covered charges", required=False),
+        Column("admit_dx", pl.String(), "ICD-10-CM", "admitting diagnosis, read by the editor alone", required=False),
     ),
 )
 
@@ -199,6 +200,31 @@ DETAIL = Frame(
         Column("proc_impact", _CODES, "", "NONE, INITIAL, FINAL or BOTH: which DRG each affected"),
         Column("proc_is_or", _FLAGS, "", "each is an O.R. procedure"),
         Column("proc_hac_usage", _CODES, "", "condition met through it, HAC_nn"),
+    ),
+)
+
+EditType = pl.Enum(["NONE", "PREPAYMENT", "POSTPAYMENT", "BOTH", "INVALID_DISCHARGE_DATE"])
+
+EDITED = Frame(
+    "edited",
+    (
+        Column("edit_type", EditType, "", "NONE, PREPAYMENT or INVALID_DISCHARGE_DATE (CMS's names)"),
+        Column("edits", _CODES, "", "edits found, CMS's names"),
+        Column("edit_counts", pl.List(pl.Int32()), "", "codes with each edit, or 1 for the claim, aligned with edits"),
+    ),
+)
+
+_EDITS = pl.List(pl.List(pl.String))
+
+EDIT_DETAIL = Frame(
+    "edit_detail",
+    (
+        Column("pdx_edits", _CODES, "", "edits of the principal diagnosis"),
+        Column("sdx_edits", _EDITS, "", "edits of each secondary diagnosis"),
+        Column("proc_edits", _EDITS, "", "edits of each procedure"),
+        Column("admit_dx_edits", _CODES, "", "edits of the admitting diagnosis; conflicts of age and sex do not count"),
+        Column("pdx_age_conflict", pl.String(), "", "age group that conflicts: NEWBORN, PEDIATRIC, MATERNITY, ADULT"),
+        Column("sdx_age_conflict", _CODES, "", "the same of each secondary diagnosis"),
     ),
 )
 

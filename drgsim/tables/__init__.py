@@ -9,6 +9,8 @@ Its modules:
     codebook        code strings to integers
     code_limits     the sex, age and POA rules of each code
     national_facts  tables that populations and coding errors share
+    edit_tables     valid codes, flags and limits of claim edits, all dates
+    code_conversion  convert_codes(): codes of another version
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from drgsim.tables.manifest import read_table, table_folder
 
 _CODES = {"code": pl.String, "first_version": pl.String, "last_version": pl.String, "flags": pl.String}
 _DATES = {"first_date": pl.Date, "last_date": pl.Date}
-_COLUMNS = {
+_COLUMNS: dict[str, dict[str, type[pl.DataType]]] = {
     "versions": {"version": pl.String, "fiscal_year": pl.Int32, **_DATES},
     "diagnoses": _CODES,
     "procedures": _CODES,
@@ -33,6 +33,7 @@ _COLUMNS = {
     "discharge_statuses": {"discharge_status": pl.UInt8, **_DATES},
 }
 _NULLABLE = ("fiscal_year", "last_date", "flags", "number", "maximum")
+_TABLE_OF = {"diagnosis": "diagnoses", "procedure": "procedures"}
 NO_CODE_VALID = 0
 """Place of the range of dates before ICD-10, in which no code is valid."""
 VALID = np.uint32(1)
@@ -95,7 +96,7 @@ class EditTables:
             codes: (k,) codes, none twice, in the order in which they are numbered from 1.
         """
         bit = self.flag_bits(kind)
-        table = self.diagnoses if kind == "diagnosis" else self.procedures
+        table: pl.DataFrame = getattr(self, _TABLE_OF[kind])
         words = np.zeros((len(self.versions), len(codes) + 1), np.uint32)
         number = pl.DataFrame({"code": codes, "number": np.arange(1, len(codes) + 1)})
         rows = table.join(number, on="code", how="inner")
@@ -128,10 +129,10 @@ def _load(root: Path, _stamped: tuple[int, ...]) -> EditTables:
     for name, columns in _COLUMNS.items():
         frames[name] = read_table(root, f"editing/{name}.csv", columns, nullable=_NULLABLE)
     place = {version: nth for nth, version in enumerate(frames["versions"]["version"])}
-    for name in ("diagnoses", "procedures"):
-        frames[name] = _with_places(root / f"editing/{name}.csv", frames[name], place)
-        known = frames["flags"].filter(code_kind=name.replace("oses", "osis").removesuffix("s"))["flag"]
-        _refuse_unknown_flags(root / f"editing/{name}.csv", frames[name], known.to_list())
+    for kind, name in _TABLE_OF.items():
+        path = root / f"editing/{name}.csv"
+        frames[name] = _with_places(path, frames[name], place)
+        _refuse_unknown_flags(path, frames[name], frames["flags"].filter(code_kind=kind)["flag"].to_list())
     return EditTables(folder=root, **frames)
 
 

@@ -1,0 +1,149 @@
+"""Edits counted by claim, and the edits of each code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from drgsim.editing.edit_names import Edit
+from drgsim.editing.edit_rules import AGE_GROUPS
+from drgsim.editing.encoded_claims import EncodedClaims
+from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.segments import find_run_starts
+from drgsim.schema import EditType
+
+Words = NDArray[np.uint32]
+
+_NAMES = pl.Series([edit.name for edit in Edit])
+_GROUP_NAMES = pl.Series([None, *(name.upper() for name in AGE_GROUPS)], dtype=pl.String)
+_NONE, _PREPAYMENT, _UNDATED = (
+    EditType.categories.to_list().index(name) for name in ("NONE", "PREPAYMENT", "INVALID_DISCHARGE_DATE")
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the editor finds: words of `Edit.bit` for claims and codes.
+
+    `claim_edits` and `admit_dx_edits` (n,) are by claim. The rest is listed: `pdx` holds rows whose principal
+    diagnosis has flags, `sdx` and `procedures` positions; each with its edits, and diagnoses with the age group that
+    conflicts, from 1 (a place in AGE_GROUPS) or 0.
+    """
+
+    claims: EncodedClaims
+    is_dated: BoolArray
+    claim_edits: Words
+    pdx: Int64Array
+    pdx_edits: Words
+    pdx_age_group: NDArray[np.uint8]
+    sdx: Int64Array
+    sdx_edits: Words
+    sdx_age_group: NDArray[np.uint8]
+    procedures: Int64Array
+    procedure_edits: Words
+    admit_dx_edits: Words
+
+    @property
+    def edits(self) -> Words:
+        """All edits of each claim that are counted, (n,)."""
+        found = self.claim_edits | (self.admit_dx_edits & np.uint32(Edit.INVALID_ADMIT_DX.bit))
+        found[self.pdx] |= self.pdx_edits
+        np.bitwise_or.at(found, self.claims.sdx_row[self.sdx], self.sdx_edits)
+        np.bitwise_or.at(found, self.claims.procedure_row[self.procedures], self.procedure_edits)
+        return found
+
+    def counted(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Return row, edit and number of codes (1 for the claim itself) of every edit found, rows and edits ascending."""
+        claims, rows = self.claims, np.arange(len(self.claims))
+        parts: list[tuple[NDArray[np.integer], Words]] = [
+            (rows, self.claim_edits),
+            (rows, self.admit_dx_edits & np.uint32(Edit.INVALID_ADMIT_DX.bit)),
+            (self.pdx, self.pdx_edits),
+            (claims.sdx_row[self.sdx], self.sdx_edits),
+            (claims.procedure_row[self.procedures], self.procedure_edits),
+        ]
+        keys = []
+        for row, words in parts:
+            some = np.flatnonzero(words)
+            row, words = row[some].astype(np.int64), words[some]
+            keys += [row[words & edit.bit > 0] * len(Edit) + int(edit) for edit in Edit] if len(some) else []
+        ordered = np.sort(np.concatenate([*keys, np.zeros(0, np.int64)]))
+        first = find_run_starts(ordered)
+        number = np.diff(np.append(first, len(ordered)))
+        row, edit = np.divmod(ordered[first], len(Edit))
+        return row, edit, number
+
+
+def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
+    """Return the columns of `schema.EDITED`.
+
+    Args:
+        found: the edits.
+        counts_for_payment: the edits, as bits, that make the edit type PREPAYMENT.
+    """
+    row, edit, number = found.counted()
+    prepayment = np.zeros(len(found.claims), np.bool_)
+    prepayment[row[(counts_for_payment >> edit) & 1 > 0]] = True
+    kind = np.where(found.is_dated, np.where(prepayment, _PREPAYMENT, _NONE), _UNDATED)
+    start = np.searchsorted(row, np.arange(len(found.claims) + 1))
+    return pl.DataFrame(
+        [
+            pl.Series("edit_type", EditType.categories, dtype=EditType).gather(kind),
+            to_lists(_NAMES.gather(edit), start).alias("edits"),
+            to_lists(pl.Series(number, dtype=pl.Int32), start).alias("edit_counts"),
+        ]
+    )
+
+
+def report_each_code(found: Findings) -> pl.DataFrame:
+    """Return the columns of `schema.EDIT_DETAIL`, lists aligned with the input."""
+    claims = found.claims
+    pdx, pdx_group = np.zeros(len(claims), np.uint32), np.zeros(len(claims), np.uint8)
+    pdx[found.pdx], pdx_group[found.pdx] = found.pdx_edits, found.pdx_age_group
+    sdx, sdx_group = np.zeros(len(claims.sdx), np.uint32), np.zeros(len(claims.sdx), np.uint8)
+    sdx[found.sdx], sdx_group[found.sdx] = found.sdx_edits, found.sdx_age_group
+    procedures = np.zeros(len(claims.procedures), np.uint32)
+    procedures[found.procedures] = found.procedure_edits
+    moved = np.flatnonzero(claims.is_pdx_missing)
+    first = claims.sdx_start[:-1][moved]
+    sdx[first], sdx_group[first] = pdx[moved], pdx_group[moved]
+    pdx[moved], pdx_group[moved] = 0, 0
+    return pl.DataFrame(
+        [
+            name_edits(pdx).alias("pdx_edits"),
+            to_lists(name_edits(sdx), claims.sdx_start).alias("sdx_edits"),
+            to_lists(name_edits(procedures), claims.procedure_start).alias("proc_edits"),
+            name_edits(found.admit_dx_edits).alias("admit_dx_edits"),
+            _GROUP_NAMES.gather(pdx_group).alias("pdx_age_conflict"),
+            to_lists(_GROUP_NAMES.gather(sdx_group), claims.sdx_start).alias("sdx_age_conflict"),
+        ]
+    )
+
+
+def name_edits(words: Words) -> pl.Series:
+    """Return the names of the edits in each word, in their order; an empty list where there is none.
+
+    >>> name_edits(np.array([0, Edit.UNSPECIFIED.bit | Edit.AGE_CONFLICT.bit], np.uint32)).to_list()
+    [[], ['AGE_CONFLICT', 'UNSPECIFIED']]
+    """
+    distinct, which = np.unique(words, return_inverse=True)
+    lists = [[edit.name for edit in Edit if word & edit.bit] for word in distinct.tolist()]
+    return pl.Series(lists, dtype=pl.List(pl.String)).gather(which)
+
+
+def to_lists(values: pl.Series, start: Int64Array) -> pl.Series:
+    """Return values as one list a row, those from start[i] to start[i + 1]; a row without any has an empty list.
+
+    >>> to_lists(pl.Series([7, 8, 9]), np.array([0, 2, 2, 3])).to_list()
+    [[7, 8], [], [9]]
+    """
+    lengths = np.diff(start)
+    some = np.flatnonzero(lengths)
+    owner = pl.Series("row", np.repeat(np.arange(len(some)), lengths[some]))
+    lists = pl.DataFrame([owner, values.alias("values")]).group_by("row", maintain_order=True).agg("values")["values"]
+    place = np.zeros(len(lengths), np.int64)
+    place[some] = np.arange(1, len(some) + 1)
+    return pl.concat([pl.Series("values", [[]], dtype=lists.dtype), lists]).gather(place)
