@@ -109,7 +109,7 @@ def edit_claims(claims: EncodedClaims, rules: EditRules) -> Findings:
         claims=claims,
         is_dated=rules.is_dated[claims.ranges],
         claim_edits=_edit_claim_fields(claims, rules),
-        pdx=principal.row,
+        pdx=principal.at,
         pdx_edits=principal.edits,
         pdx_age_group=principal.age_group,
         sdx=secondary.at,
@@ -191,7 +191,7 @@ def _conflicts_with_sex(word: Words, sex: NDArray[np.uint8], flags: CodeFlags) -
 def _edit_procedures(
     claims: EncodedClaims, rules: EditRules, version: Int64Array, principal: _Marks, secondary: _Marks
 ) -> _Marks:
-    """Edit procedures, each for itself, beside the diagnoses and procedures of the claim (edits 1, 5, 8, 11, 17, 19)."""
+    """Edit procedures, each for itself, beside the codes of the claim (edits 1, 5, 8, 11, 17, 19)."""
     flags = rules.procedures
     words = flags.look_up(version.take(claims.procedure_row), claims.procedures)
     at = np.flatnonzero(words != VALID)

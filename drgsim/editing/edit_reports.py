@@ -56,7 +56,7 @@ class Findings:
         return found
 
     def counted(self) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """Return row, edit and number of codes (1 for the claim itself) of every edit found, rows and edits ascending."""
+        """Return row, edit and count (codes, or 1 for the claim) of every edit found, rows and edits ascending."""
         claims, rows = self.claims, np.arange(len(self.claims))
         parts: list[tuple[NDArray[np.integer], Words]] = [
             (rows, self.claim_edits),
@@ -72,9 +72,8 @@ class Findings:
             keys += [row[words & edit.bit > 0] * len(Edit) + int(edit) for edit in Edit] if len(some) else []
         ordered = np.sort(np.concatenate([*keys, np.zeros(0, np.int64)]))
         first = find_run_starts(ordered)
-        number = np.diff(np.append(first, len(ordered)))
-        row, edit = np.divmod(ordered[first], len(Edit))
-        return row, edit, number
+        keys_found: Int64Array = ordered[first]
+        return keys_found // len(Edit), keys_found % len(Edit), np.diff(np.append(first, len(ordered)))
 
 
 def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
