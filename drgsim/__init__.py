@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from drgsim.studies.calibration import calibrate as calibrate
     from drgsim.studies.comparison import compare_simulations as compare_simulations
     from drgsim.synthetic.generator import generate as generate
+    from drgsim.tables.code_conversion import convert_codes as convert_codes
     from drgsim.tables.table_set import TableSet as TableSet
     from drgsim.tables.table_set import version_for as version_for
     from drgsim.tables.table_set import versions as versions
@@ -81,6 +82,7 @@ __getattr__, __dir__, __all__ = attach(
         "calibrate": "studies.calibration",
         "code_value": "explanation.code_values",
         "compare_simulations": "studies.comparison",
+        "convert_codes": "tables.code_conversion",
         "edit": "editing.code_editor",
         "explain": "explanation.explanations",
         "exposure": "simulation.exposures",

@@ -203,6 +203,9 @@ DETAIL = Frame(
     ),
 )
 
+ConversionStatus = pl.Enum(["SAME", "ONE", "MANY", "NONE", "INVALID"])
+"""What became of a code in another version: itself, one code, several candidates, none; or it was no code."""
+
 EditType = pl.Enum(["NONE", "PREPAYMENT", "POSTPAYMENT", "BOTH", "INVALID_DISCHARGE_DATE"])
 
 EDITED = Frame(

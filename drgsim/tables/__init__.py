@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.tables.code_conversion import convert_codes as convert_codes
     from drgsim.tables.drg_families import list_families as list_families
     from drgsim.tables.manifest import read_manifest as read_manifest
     from drgsim.tables.manifest import seal as seal
@@ -32,6 +33,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "TableSet": "tables.table_set",
+        "convert_codes": "tables.code_conversion",
         "list_families": "tables.drg_families",
         "read_manifest": "tables.manifest",
         "seal": "tables.manifest",

@@ -20,7 +20,12 @@ from drgsim.exceptions import TableError, UnknownVersionError, did_you_mean
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.tables.manifest import read_table, table_folder
 
-_CODES: dict[str, type[pl.DataType]] = {"code": pl.String, "first_version": pl.String, "last_version": pl.String, "flags": pl.String}
+_CODES: dict[str, type[pl.DataType]] = {
+    "code": pl.String,
+    "first_version": pl.String,
+    "last_version": pl.String,
+    "flags": pl.String,
+}
 _DATES: dict[str, type[pl.DataType]] = {"first_date": pl.Date, "last_date": pl.Date}
 _COLUMNS: dict[str, dict[str, type[pl.DataType]]] = {
     "versions": {"version": pl.String, "fiscal_year": pl.Int32, **_DATES},
