@@ -1,4 +1,4 @@
-"""Claim edits in bulk: `edit()` applies the checks of the Medicare Code Editor in their order.
+"""Claim edits in bulk: `edit()` applies the Medicare Code Editor, check by check.
 
 Source: CMS Medicare Code Editor; the rules are established by runs of release 43.1 and by its tables.
 """
@@ -16,14 +16,12 @@ from drgsim.editing.edit_names import Edit
 from drgsim.editing.edit_reports import Findings, report_claims, report_each_code
 from drgsim.editing.edit_rules import AGE_GROUPS, SEX_NUMBERS, CodeFlags, EditRules, compile_edit_rules
 from drgsim.editing.encoded_claims import EncodedClaims, encode_claims
-from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import or_into
 from drgsim.schema import ADMISSIONS, check_frame
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.edit_tables import VALID, EditTables
-
-Words = NDArray[np.uint32]
 
 # Diagnoses that decide about procedures (edits 8, 11 and 17).
 _ANY_DX = ("islet_failure", "leukemia", "myeloma", "sterilization", "clinical_trial")
@@ -94,9 +92,9 @@ class _Marks:
 
     at: Int64Array
     row: NDArray[np.integer]
-    word: Words
-    edits: Words
-    age_group: NDArray[np.uint8]
+    word: UInt32Array
+    edits: UInt32Array
+    age_group: ByteArray
 
 
 def edit_claims(claims: EncodedClaims, rules: EditRules) -> Findings:
@@ -121,7 +119,7 @@ def edit_claims(claims: EncodedClaims, rules: EditRules) -> Findings:
     )
 
 
-def _edit_claim_fields(claims: EncodedClaims, rules: EditRules) -> Words:
+def _edit_claim_fields(claims: EncodedClaims, rules: EditRules) -> UInt32Array:
     """Edit age, sex and discharge status (edits 14, 15, 16)."""
     ranges, found = claims.ranges, np.zeros(len(claims), np.uint32)
     found[rules.is_outside("claim", ranges, claims.age)] |= Edit.INVALID_AGE.bit
@@ -164,7 +162,7 @@ def _edit_sdx(claims: EncodedClaims, rules: EditRules, version: Int64Array) -> _
 
 
 def _edit_any_diagnosis(
-    at: Int64Array, row: NDArray[np.integer], word: Words, claims: EncodedClaims, rules: EditRules
+    at: Int64Array, row: NDArray[np.integer], word: UInt32Array, claims: EncodedClaims, rules: EditRules
 ) -> _Marks:
     """Apply the edits that principal and secondary diagnoses share (edits 1, 4, 5, 18, 20)."""
     flags = rules.diagnoses
@@ -181,10 +179,10 @@ def _edit_any_diagnosis(
     return _Marks(at, row, word, edits, age_group)
 
 
-def _conflicts_with_sex(word: Words, sex: NDArray[np.uint8], flags: CodeFlags) -> NDArray[np.bool_]:
+def _conflicts_with_sex(word: UInt32Array, sex: ByteArray, flags: CodeFlags) -> BoolArray:
     """Return which codes are for the other sex; a sex that is not known conflicts with both."""
     of_male, of_female = word & flags.bit["male"] > 0, word & flags.bit["female"] > 0
-    conflicts: NDArray[np.bool_] = (of_male & (sex != SEX_NUMBERS["M"])) | (of_female & (sex != SEX_NUMBERS["F"]))
+    conflicts: BoolArray = (of_male & (sex != SEX_NUMBERS["M"])) | (of_female & (sex != SEX_NUMBERS["F"]))
     return conflicts
 
 
@@ -200,12 +198,12 @@ def _edit_procedures(
     edits[_conflicts_with_sex(word, claims.sex[row], flags)] |= np.uint32(Edit.SEX_CONFLICT.bit)
     on_claim = _flags_on_claims(claims, rules, principal, secondary)[row]
 
-    def is_(*names: str) -> NDArray[np.bool_]:
-        carried: NDArray[np.bool_] = word & flags.any_of(*names) > 0
+    def is_(*names: str) -> BoolArray:
+        carried: BoolArray = word & flags.any_of(*names) > 0
         return carried
 
-    def beside(name: str) -> NDArray[np.bool_]:
-        there: NDArray[np.bool_] = on_claim & rules.diagnoses.bit[name] > 0
+    def beside(name: str) -> BoolArray:
+        there: BoolArray = on_claim & rules.diagnoses.bit[name] > 0
         return there
 
     procedures = _or_by_claim(len(claims), row, word & flags.any_of(*_ANY_PROCEDURE))[row]
@@ -234,7 +232,7 @@ def _edit_procedures(
     return _Marks(at, row, word, edits, np.zeros(len(at), np.uint8))
 
 
-def _flags_on_claims(claims: EncodedClaims, rules: EditRules, principal: _Marks, secondary: _Marks) -> Words:
+def _flags_on_claims(claims: EncodedClaims, rules: EditRules, principal: _Marks, secondary: _Marks) -> UInt32Array:
     """Return the flags of a claim's diagnoses that decide about procedures, (n,) words; a PDX is no outcome."""
     flags = rules.diagnoses
     both = np.uint32(flags.any_of(*_ANY_DX))
@@ -243,7 +241,7 @@ def _flags_on_claims(claims: EncodedClaims, rules: EditRules, principal: _Marks,
     return found
 
 
-def _or_by_claim(n: int, row: NDArray[np.integer], word: Words) -> Words:
+def _or_by_claim(n: int, row: NDArray[np.integer], word: UInt32Array) -> UInt32Array:
     """Return the OR of words by row, (n,); rows ascend."""
     some = np.flatnonzero(word)
     found = np.zeros(n, np.uint64)
@@ -251,7 +249,7 @@ def _or_by_claim(n: int, row: NDArray[np.integer], word: Words) -> Words:
     return found.astype(np.uint32)
 
 
-def _edit_admit_dx(claims: EncodedClaims, rules: EditRules, version: Int64Array) -> Words:
+def _edit_admit_dx(claims: EncodedClaims, rules: EditRules, version: Int64Array) -> UInt32Array:
     """Edit admitting diagnoses (edit 1), and mark conflicts of age and sex, which do not count."""
     words = rules.diagnoses.look_up(version, claims.admit_dx)
     at = np.flatnonzero(words != VALID)

@@ -45,7 +45,9 @@ class Edit(IntEnum):
 
 
 def list_edits(*, folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
-    """Return `edit`, `number` (as published), `applies_to` and `edit_type` of every edit, in the order of reports.
+    """Return every edit in the order of reports.
+
+    Its columns are `edit`, `number` (as published), `applies_to` and `edit_type`.
 
     Raises:
         TableError: the table folder names other edits than those the editor knows.

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from drgsim.editing.edit_names import Edit
 from drgsim.editing.edit_rules import AGE_GROUPS
 from drgsim.editing.encoded_claims import EncodedClaims
-from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
 from drgsim.numerics.segments import find_run_starts
 from drgsim.schema import EditType
-
-Words = NDArray[np.uint32]
 
 _NAMES = pl.Series([edit.name for edit in Edit])
 _GROUP_NAMES = pl.Series([None, *(name.upper() for name in AGE_GROUPS)], dtype=pl.String)
@@ -35,19 +33,19 @@ class Findings:
 
     claims: EncodedClaims
     is_dated: BoolArray
-    claim_edits: Words
+    claim_edits: UInt32Array
     pdx: Int64Array
-    pdx_edits: Words
-    pdx_age_group: NDArray[np.uint8]
+    pdx_edits: UInt32Array
+    pdx_age_group: ByteArray
     sdx: Int64Array
-    sdx_edits: Words
-    sdx_age_group: NDArray[np.uint8]
+    sdx_edits: UInt32Array
+    sdx_age_group: ByteArray
     procedures: Int64Array
-    procedure_edits: Words
-    admit_dx_edits: Words
+    procedure_edits: UInt32Array
+    admit_dx_edits: UInt32Array
 
     @property
-    def edits(self) -> Words:
+    def edits(self) -> UInt32Array:
         """All edits of each claim that are counted, (n,)."""
         found = self.claim_edits | (self.admit_dx_edits & np.uint32(Edit.INVALID_ADMIT_DX.bit))
         found[self.pdx] |= self.pdx_edits
@@ -58,7 +56,7 @@ class Findings:
     def counted(self) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return row, edit and count (codes, or 1 for the claim) of every edit found, rows and edits ascending."""
         claims, rows = self.claims, np.arange(len(self.claims))
-        parts: list[tuple[NDArray[np.integer], Words]] = [
+        parts: list[tuple[NDArray[np.integer], UInt32Array]] = [
             (rows, self.claim_edits),
             (rows, self.admit_dx_edits & np.uint32(Edit.INVALID_ADMIT_DX.bit)),
             (self.pdx, self.pdx_edits),
@@ -122,8 +120,8 @@ def report_each_code(found: Findings) -> pl.DataFrame:
     )
 
 
-def name_edits(words: Words) -> pl.Series:
-    """Return the names of the edits in each word, in their order; an empty list where there is none.
+def name_edits(words: UInt32Array) -> pl.Series:
+    """Return the names of the edits in each word, in their order; a list may be empty.
 
     >>> name_edits(np.array([0, Edit.UNSPECIFIED.bit | Edit.AGE_CONFLICT.bit], np.uint32)).to_list()
     [[], ['AGE_CONFLICT', 'UNSPECIFIED']]

@@ -1,4 +1,4 @@
-"""The editor's tables as arrays: what every code is on every date, and what a claim must satisfy."""
+"""The editor's tables as arrays: codes, and what a claim must satisfy, on every date."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.editing.edit_names import Edit, list_edits
-from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
+from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array, UInt32Array
 from drgsim.tables.codebook import Codebook
 from drgsim.tables.edit_tables import VALID, EditTables, find_range, holds_on, list_first_days
 
@@ -32,7 +31,7 @@ class CodeFlags:
     """
 
     book: Codebook
-    words: NDArray[np.uint32]
+    words: UInt32Array
     bit: dict[str, np.uint32]
 
     @property
@@ -44,9 +43,9 @@ class CodeFlags:
         """Return the bits of some flags as one word."""
         return np.uint32(np.bitwise_or.reduce([self.bit[flag] for flag in flags]))
 
-    def look_up(self, version: Int64Array, numbers: Int32Array) -> NDArray[np.uint32]:
+    def look_up(self, version: Int64Array, numbers: Int32Array) -> UInt32Array:
         """Return the word of each code in the version of its claim, (k,)."""
-        found: NDArray[np.uint32] = self.words.ravel().take(version * self.words.shape[1] + numbers)
+        found: UInt32Array = self.words.ravel().take(version * self.words.shape[1] + numbers)
         return found
 
 

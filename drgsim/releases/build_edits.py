@@ -1,4 +1,4 @@
-"""From CMS's editor and conversion tables to the project's own: `build_edit_tables(source, folder)`.
+"""Published claim edits and code conversions to tables: `build_edit_tables(source, folder)`.
 
 A contributor runs `python -m drgsim.releases.build_edits SOURCE FOLDER` when CMS publishes a release. SOURCE holds the
 folders `mce` and `conversion`, with dates; the tables written count in versions, which are what dates stand for: every

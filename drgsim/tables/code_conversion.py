@@ -140,7 +140,7 @@ def _convert(code: str, source: int, target: int, history: CodeHistory) -> tuple
 
 
 def load_code_history(kind: str, *, folder: str | os.PathLike[str] | None = None) -> CodeHistory:
-    """Return the history of "diagnosis" or "procedure" codes, from the tables of edits and of conversion.
+    """Return when codes of a kind ("diagnosis" or "procedure") are valid, and what they become.
 
     Raises:
         InputError: `kind` is neither.

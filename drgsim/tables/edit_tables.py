@@ -1,4 +1,4 @@
-"""The tables of claim edits: which codes are valid when, what is flagged, what a claim must satisfy.
+"""The tables of claim edits: valid codes, their flags, what a claim must satisfy.
 
 Source: CMS Medicare Code Editor, versions 33.0 to 44.0; how each table is known stands in the manifest.
 """
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.exceptions import TableError, UnknownVersionError, did_you_mean
-from drgsim.numerics.arrays import BoolArray, Int64Array
+from drgsim.numerics.arrays import BoolArray, Int64Array, UInt32Array
 from drgsim.tables.manifest import read_table, table_folder
 
 _CODES: dict[str, type[pl.DataType]] = {
@@ -93,7 +92,7 @@ class EditTables:
             raise UnknownVersionError(f"no table of codes is of version {version!r}.{hint}")
         return known.index(version) + NO_CODE_VALID + 1
 
-    def bits(self, kind: str, codes: pl.Series) -> NDArray[np.uint32]:
+    def bits(self, kind: str, codes: pl.Series) -> UInt32Array:
         """Return VALID and the flags of each code in each version, (versions, codes + 1) words; code 0 is no code.
 
         Args:
