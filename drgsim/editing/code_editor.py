@@ -88,7 +88,7 @@ def edit(
 
 @dataclass(frozen=True, eq=False)
 class _Marks:
-    """Codes that have edits or flags: where they are, of which claim, their flags, edits and age group."""
+    """Codes that have edits or flags: position, row, flags, edits, and age group that conflicts."""
 
     at: Int64Array
     row: NDArray[np.integer]

@@ -132,7 +132,7 @@ def name_edits(words: UInt32Array) -> pl.Series:
 
 
 def to_lists(values: pl.Series, start: Int64Array) -> pl.Series:
-    """Return values as one list a row, those from start[i] to start[i + 1]; a row without any has an empty list.
+    """Return values as one list a row, those from start[i] to start[i + 1]; a list may be empty.
 
     >>> to_lists(pl.Series([7, 8, 9]), np.array([0, 2, 2, 3])).to_list()
     [[7, 8], [], [9]]

@@ -51,7 +51,9 @@ class CodeFlags:
 
 @dataclass(frozen=True, eq=False)
 class EditRules:
-    """The rules of all dates. Ranges of dates are numbered from 1, oldest first; 0 is no valid date.
+    """The rules of all dates.
+
+    Ranges of dates are numbered from 1, oldest first; 0 is no valid date.
 
     `version[range]` is a place in the words of codes. `status_valid[range, place]` and `sex_valid[range, number]` say
     what a claim may have, `lowest` and `highest`, by flag, what `limits.csv` allows in each range.

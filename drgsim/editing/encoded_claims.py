@@ -147,7 +147,7 @@ def _find_typed_duplicates(texts: _DiagnosisTexts) -> Int64Array:
 
 
 def _find_duplicates(pdx: Int32Array, sdx: Int32Array, texts: _DiagnosisTexts, blank: int) -> Int64Array:
-    """Return positions of secondary diagnoses that repeat the code, or the strange text, of the PDX."""
+    """Return positions of secondary diagnoses that repeat the principal one."""
     same = np.flatnonzero(sdx == pdx.take(texts.sdx_row))
     number = sdx[same]
     strange = np.flatnonzero((number == UNKNOWN_CODE) | (number == blank))

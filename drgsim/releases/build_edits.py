@@ -53,7 +53,7 @@ SEXES = [("M", FIRST_DISCHARGE, None), ("F", FIRST_DISCHARGE, None), ("U", "2024
 
 
 def build_edit_tables(source: Path, folder: Path) -> None:
-    """Write the tables of claim edits and of code conversion, and their entries, into a table folder.
+    """Write the tables of claim edits and of code conversion into a table folder.
 
     Args:
         source: a folder with `mce/` and `conversion/`, the published facts with dates.
@@ -164,19 +164,17 @@ def _refuse_null(path: Path, table: pl.DataFrame, columns: tuple[str, ...]) -> N
 
 
 def _list_in_manifest(folder: Path, rows: Mapping[str, int]) -> None:
-    """Write our section of the manifest anew, below its heading, and seal the folder."""
+    """Write our entries of the manifest anew, below their heading, and seal the folder."""
     path = folder / MANIFEST
-    before, _, after = path.read_text("utf-8").partition(HEADING)
-    ours = {f'[files."{name}"]' for name in FILES}
-    sections = [part.strip() for part in re.split(r"(?m)^(?=\[|# )", after) if part.strip()]
-    kept = [part for part in sections if part.partition("\n")[0] not in ours]
+    ours = {HEADING, *(f'[files."{name}"]' for name in FILES)}
+    sections = [part.strip() for part in re.split(r"(?m)^(?=\[|# )", path.read_text("utf-8"))]
+    kept = [part for part in sections if part and part.partition("\n")[0] not in ours]
     entries = [
         f'[files."{name}"]\nsha256 = "0"\nrows = {rows[name]}\nsource = "{source}"\nknown = "{known}"\n'
         f'licence = "{PUBLIC_DOMAIN}"'
         for name, (source, known) in FILES.items()
     ]
-    text = "\n\n".join([before.rstrip(), HEADING, *entries, *kept])
-    path.write_text(text + "\n", "utf-8")
+    path.write_text("\n\n".join([*kept, HEADING, *entries]) + "\n", "utf-8")
     seal(folder)
 
 

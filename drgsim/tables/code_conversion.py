@@ -46,7 +46,7 @@ class CodeHistory:
         return bool(self.valid.get(code, 0) >> place & 1)
 
     def follow(self, code: str, source: int, target: int) -> tuple[list[str], set[str]]:
-        """Return the codes in the target that a code of the source becomes, in order, and the kinds of rows used."""
+        """Return what a code becomes in the target, ascending, and the kinds of rows used."""
         first, last = min(source, target), max(source, target)
         throughout = (1 << last + 1) - (1 << first)
         if self.valid.get(code, 0) & throughout == throughout:

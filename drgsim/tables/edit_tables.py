@@ -163,9 +163,9 @@ def _refuse_unknown_flags(path: Path, table: pl.DataFrame, known: Sequence[str])
 
 
 def find_range(first: pl.Series, days: pl.Series) -> Int64Array:
-    """Return the place of the last of ascending `first` days that is not after each day, -1 before all, (n,).
+    """Return the place of the last of ascending `first` days that is not after each day, (n,).
 
-    Null is before all.
+    It is -1 before all of them, and where the day is null.
 
     >>> starts = pl.Series([dt.date(2026, 4, 1), dt.date(2026, 10, 1)])
     >>> find_range(starts, pl.Series([dt.date(2026, 9, 30), None, dt.date(2020, 1, 1)])).tolist()
