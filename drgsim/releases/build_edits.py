@@ -167,14 +167,14 @@ def _list_in_manifest(folder: Path, rows: Mapping[str, int]) -> None:
     """Write our entries of the manifest anew, below their heading, and seal the folder."""
     path = folder / MANIFEST
     ours = {HEADING, *(f'[files."{name}"]' for name in FILES)}
-    sections = [part.strip() for part in re.split(r"(?m)^(?=\[|# )", path.read_text("utf-8"))]
-    kept = [part for part in sections if part and part.partition("\n")[0] not in ours]
+    sections = re.split(r"(?m)^(?=\[|# )", path.read_text("utf-8"))
+    kept = "".join(part for part in sections if part.partition("\n")[0] not in ours)
     entries = [
         f'[files."{name}"]\nsha256 = "0"\nrows = {rows[name]}\nsource = "{source}"\nknown = "{known}"\n'
         f'licence = "{PUBLIC_DOMAIN}"'
         for name, (source, known) in FILES.items()
     ]
-    path.write_text("\n\n".join([*kept, HEADING, *entries]) + "\n", "utf-8")
+    path.write_text("\n\n".join([kept.rstrip(), HEADING, *entries]) + "\n", "utf-8")
     seal(folder)
 
 
