@@ -18,10 +18,13 @@ from drgsim.editing.edit_rules import AGE_GROUPS, SEX_NUMBERS, CodeFlags, EditRu
 from drgsim.editing.encoded_claims import EncodedClaims, encode_claims
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
 from drgsim.numerics.parallel import run_over_spans
-from drgsim.numerics.segments import or_into
+from drgsim.numerics.segments import is_among, or_into
 from drgsim.schema import ADMISSIONS, check_frame
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.edit_tables import VALID, EditTables
+
+_SPAN = 65_536
+"""Rows edited at a time: their codes stay in the cache of a core."""
 
 # Diagnoses that decide about procedures (edits 8, 11 and 17).
 _ANY_DX = ("islet_failure", "leukemia", "myeloma", "sterilization", "clinical_trial")
@@ -83,7 +86,7 @@ def edit(
         report = report_claims(found, rules.counts_for_payment)
         return report.hstack(report_each_code(found)) if detail else report
 
-    return admissions.with_columns(pl.concat(run_over_spans(len(frame), edit_span)))
+    return admissions.with_columns(pl.concat(run_over_spans(len(frame), edit_span, _SPAN), rechunk=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,16 +150,14 @@ def _edit_pdx(claims: EncodedClaims, rules: EditRules, version: Int64Array) -> _
 
 def _edit_sdx(claims: EncodedClaims, rules: EditRules, version: Int64Array) -> _Marks:
     """Edit secondary diagnoses, without those that are edited as the principal one."""
-    flags = rules.diagnoses
-    words = flags.look_up(version.take(claims.sdx_row), claims.sdx)
-    is_duplicate = np.zeros(len(claims.sdx), np.bool_)
-    is_duplicate[claims.duplicates] = True
-    is_marked = is_duplicate | (words != VALID)
+    words = rules.secondary.look_up(version, claims.sdx, claims.sdx_row)
+    is_marked = words != VALID
+    is_marked[claims.duplicates] = True
     is_marked[claims.sdx_start[:-1][claims.is_pdx_missing]] = False
     at = np.flatnonzero(is_marked)
     row = claims.sdx_row[at]
     marks = _edit_any_diagnosis(at, row, words[at], claims, rules)
-    duplicate = is_duplicate[at] & rules.is_dated[claims.ranges[row]]
+    duplicate = is_among(at, claims.duplicates) & rules.is_dated[claims.ranges[row]]
     marks.edits[duplicate] |= np.uint32(Edit.DUPLICATE_OF_PDX.bit)
     return marks
 
@@ -191,7 +192,7 @@ def _edit_procedures(
 ) -> _Marks:
     """Edit procedures, each for itself, beside the codes of the claim (edits 1, 5, 8, 11, 17, 19)."""
     flags = rules.procedures
-    words = flags.look_up(version.take(claims.procedure_row), claims.procedures)
+    words = flags.look_up(version, claims.procedures, claims.procedure_row)
     at = np.flatnonzero(words != VALID)
     row, word = claims.procedure_row[at], words[at]
     edits = np.where(word & VALID > 0, 0, Edit.INVALID_CODE.bit).astype(np.uint32)

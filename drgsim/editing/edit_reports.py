@@ -44,16 +44,7 @@ class Findings:
     procedure_edits: UInt32Array
     admit_dx_edits: UInt32Array
 
-    @property
-    def edits(self) -> UInt32Array:
-        """All edits of each claim that are counted, (n,)."""
-        found = self.claim_edits | (self.admit_dx_edits & np.uint32(Edit.INVALID_ADMIT_DX.bit))
-        found[self.pdx] |= self.pdx_edits
-        np.bitwise_or.at(found, self.claims.sdx_row[self.sdx], self.sdx_edits)
-        np.bitwise_or.at(found, self.claims.procedure_row[self.procedures], self.procedure_edits)
-        return found
-
-    def counted(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+    def count(self) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return row, edit and count (codes, or 1 for the claim) of every edit found, rows and edits ascending."""
         claims, rows = self.claims, np.arange(len(self.claims))
         parts: list[tuple[NDArray[np.integer], UInt32Array]] = [
@@ -70,8 +61,8 @@ class Findings:
             keys += [row[words & edit.bit > 0] * len(Edit) + int(edit) for edit in Edit] if len(some) else []
         ordered = np.sort(np.concatenate([*keys, np.zeros(0, np.int64)]))
         first = find_run_starts(ordered)
-        keys_found: Int64Array = ordered[first]
-        return keys_found // len(Edit), keys_found % len(Edit), np.diff(np.append(first, len(ordered)))
+        found: Int64Array = ordered[first]
+        return found // len(Edit), found % len(Edit), np.diff(np.append(first, len(ordered)))
 
 
 def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
@@ -81,18 +72,18 @@ def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
         found: the edits.
         counts_for_payment: the edits, as bits, that make the edit type PREPAYMENT.
     """
-    row, edit, number = found.counted()
-    prepayment = np.zeros(len(found.claims), np.bool_)
+    row, edit, number = found.count()
+    n = len(found.is_dated)
+    prepayment = np.zeros(n, np.bool_)
     prepayment[row[(counts_for_payment >> edit) & 1 > 0]] = True
-    kind = np.where(found.is_dated, np.where(prepayment, _PREPAYMENT, _NONE), _UNDATED)
-    start = np.searchsorted(row, np.arange(len(found.claims) + 1))
-    return pl.DataFrame(
-        [
-            pl.Series("edit_type", EditType.categories, dtype=EditType).gather(kind),
-            to_lists(_NAMES.gather(edit), start).alias("edits"),
-            to_lists(pl.Series(number, dtype=pl.Int32), start).alias("edit_counts"),
-        ]
-    )
+    kind = np.full(n, _UNDATED, np.uint8)
+    kind[found.is_dated] = _NONE
+    kind[prepayment] = _PREPAYMENT
+    edit_type = pl.Series("edit_type", EditType.categories, dtype=EditType).gather(kind)
+    start = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+    edits = {"edits": _NAMES.gather(edit), "edit_counts": pl.Series(number, dtype=pl.Int32)}
+    return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(edits), start)])
 
 
 def report_each_code(found: Findings) -> pl.DataFrame:
@@ -108,14 +99,17 @@ def report_each_code(found: Findings) -> pl.DataFrame:
     first = claims.sdx_start[:-1][moved]
     sdx[first], sdx_group[first] = pdx[moved], pdx_group[moved]
     pdx[moved], pdx_group[moved] = 0, 0
+    of_sdx = pl.DataFrame({"sdx_edits": name_edits(sdx), "sdx_age_conflict": _GROUP_NAMES.gather(sdx_group)})
+    of_procedures = pl.DataFrame({"proc_edits": name_edits(procedures)})
+    sdx_lists = to_lists(of_sdx, claims.sdx_start)
     return pl.DataFrame(
         [
             name_edits(pdx).alias("pdx_edits"),
-            to_lists(name_edits(sdx), claims.sdx_start).alias("sdx_edits"),
-            to_lists(name_edits(procedures), claims.procedure_start).alias("proc_edits"),
+            sdx_lists["sdx_edits"],
+            to_lists(of_procedures, claims.procedure_start)["proc_edits"],
             name_edits(found.admit_dx_edits).alias("admit_dx_edits"),
             _GROUP_NAMES.gather(pdx_group).alias("pdx_age_conflict"),
-            to_lists(_GROUP_NAMES.gather(sdx_group), claims.sdx_start).alias("sdx_age_conflict"),
+            sdx_lists["sdx_age_conflict"],
         ]
     )
 
@@ -131,16 +125,18 @@ def name_edits(words: UInt32Array) -> pl.Series:
     return pl.Series(lists, dtype=pl.List(pl.String)).gather(which)
 
 
-def to_lists(values: pl.Series, start: Int64Array) -> pl.Series:
+def to_lists(values: pl.DataFrame, start: Int64Array) -> pl.DataFrame:
     """Return values as one list a row, those from start[i] to start[i + 1]; a list may be empty.
 
-    >>> to_lists(pl.Series([7, 8, 9]), np.array([0, 2, 2, 3])).to_list()
+    >>> to_lists(pl.DataFrame({"code": [7, 8, 9]}), np.array([0, 2, 2, 3]))["code"].to_list()
     [[7, 8], [], [9]]
     """
     lengths = np.diff(start)
     some = np.flatnonzero(lengths)
-    owner = pl.Series("row", np.repeat(np.arange(len(some)), lengths[some]))
-    lists = pl.DataFrame([owner, values.alias("values")]).group_by("row", maintain_order=True).agg("values")["values"]
-    place = np.zeros(len(lengths), np.int64)
+    owner = pl.Series("row", np.repeat(np.arange(len(some), dtype=np.int32), lengths[some]))
+    lists = values.with_columns(owner).group_by("row", maintain_order=True).agg(values.columns).drop("row")
+    place = np.zeros(len(lengths), np.int32)
     place[some] = np.arange(1, len(some) + 1)
-    return pl.concat([pl.Series("values", [[]], dtype=lists.dtype), lists]).gather(place)
+    # Lists in one piece are gathered some 20 times as fast as in two.
+    empty = pl.DataFrame({name: [[]] for name in lists.columns}, schema=lists.schema)
+    return pl.concat([empty, lists], rechunk=True)[place]

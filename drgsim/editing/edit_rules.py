@@ -18,8 +18,8 @@ SEX_NUMBERS = {"M": 1, "F": 2, "U": 3}
 STATUS_PLACES = 257
 """Discharge statuses 0 to 255; the last place is for null and for what cannot be a status."""
 AGE_GROUPS = ("newborn", "pediatric", "maternity", "adult")
-NO_RANGE = 0
-"""The range of dates that the editor does not take; a missing date is in it."""
+PDX_FLAGS = ("external_cause", "manifestation", "questionable_admission", "unacceptable", "requires_secondary")
+"""Flags that matter for a principal diagnosis alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,23 @@ class CodeFlags:
         """Return the bits of some flags as one word."""
         return np.uint32(np.bitwise_or.reduce([self.bit[flag] for flag in flags]))
 
-    def look_up(self, version: Int64Array, numbers: Int32Array) -> UInt32Array:
-        """Return the word of each code in the version of its claim, (k,)."""
-        found: UInt32Array = self.words.ravel().take(version * self.words.shape[1] + numbers)
+    def look_up(self, version: Int64Array, numbers: Int32Array, row: Int32Array | None = None) -> UInt32Array:
+        """Return the word of each code in the version of its claim, (k,).
+
+        Args:
+            version: (n,) the version of each claim.
+            numbers: (k,) the codes.
+            row: (k,) the claim of each code; by default code i is of claim i.
+        """
+        first = (version * self.words.shape[1]).astype(np.int32)
+        at = first if row is None else first.take(row, mode="clip")
+        at += numbers
+        found: UInt32Array = self.words.ravel().take(at, mode="clip")
         return found
+
+    def without(self, *flags: str) -> CodeFlags:
+        """Return the same codes without some of their flags."""
+        return CodeFlags(self.book, self.words & ~self.any_of(*flags), self.bit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +69,9 @@ class EditRules:
     Ranges of dates are numbered from 1, oldest first; 0 is no valid date.
 
     `version[range]` is a place in the words of codes. `status_valid[range, place]` and `sex_valid[range, number]` say
-    what a claim may have, `lowest` and `highest`, by flag, what `limits.csv` allows in each range.
+    what a claim may have, `lowest` and `highest`, by flag, what `limits.csv` allows in each range. `secondary` are the
+    diagnoses without the flags that only matter for a principal one: these are common, and nine of ten codes are left
+    without any.
     """
 
     first_days: pl.Series
@@ -67,6 +82,7 @@ class EditRules:
     lowest: dict[str, Int32Array]
     highest: dict[str, Int32Array]
     diagnoses: CodeFlags
+    secondary: CodeFlags
     procedures: CodeFlags
     counts_for_payment: int
 
@@ -102,6 +118,7 @@ def compile_edit_rules(tables: EditTables) -> EditRules:
     for place, rows in enumerate(holds_on(tables.sexes, first_days), start=1):
         sex[place, sexes[rows]] = True
     lowest, highest = _limits(tables, first_days)
+    diagnoses = _code_flags(tables, "diagnosis", tables.diagnoses)
     names = list_edits(folder=tables.folder).filter(edit_type="PREPAYMENT")["edit"]
     return EditRules(
         first_days=first_days,
@@ -111,7 +128,8 @@ def compile_edit_rules(tables: EditTables) -> EditRules:
         sex_valid=sex,
         lowest=lowest,
         highest=highest,
-        diagnoses=_code_flags(tables, "diagnosis", tables.diagnoses),
+        diagnoses=diagnoses,
+        secondary=diagnoses.without(*PDX_FLAGS),
         procedures=_code_flags(tables, "procedure", tables.procedures),
         counts_for_payment=sum(Edit[name].bit for name in names),
     )
