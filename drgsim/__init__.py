@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from drgsim.pricing.pricer import price as price
     from drgsim.pricing.pricer_input import with_weights as with_weights
     from drgsim.pricing.rates import Rates as Rates
+    from drgsim.rebilling.claim_conversion import convert_admissions as convert_admissions
     from drgsim.simulation.exposures import exposure as exposure
     from drgsim.simulation.simulator import simulate as simulate
     from drgsim.studies.calibration import calibrate as calibrate
@@ -82,6 +83,7 @@ __getattr__, __dir__, __all__ = attach(
         "calibrate": "studies.calibration",
         "code_value": "explanation.code_values",
         "compare_simulations": "studies.comparison",
+        "convert_admissions": "rebilling.claim_conversion",
         "convert_codes": "tables.code_conversion",
         "edit": "editing.code_editor",
         "explain": "explanation.explanations",
