@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from drgsim.exceptions import InputError, MissingRateError, TableError, did_you_mean
 from drgsim.files.bounded import parse_toml
+from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.parameter_limits import Value, convert_like, find_problem
 from drgsim.pricing.table5 import TABLE5, check_table5, read_table5
 from drgsim.tables.manifest import read_manifest, read_table, read_verified, table_folder
@@ -185,6 +186,14 @@ class Rates:
         if isinstance(value, tuple):
             raise InputError(f"{name} is a list of {self.parameters[name].unit}, not a number.")
         return float(value)
+
+    def fixed_point(self, name: str, digits: int) -> int:
+        """Return a parameter that is one number as a whole number of units of its last decimal.
+
+        >>> Rates.load(2026).fixed_point("outlier.fixed_loss", 2)
+        4039700
+        """
+        return int(to_fixed_point([self.number(name)], digits)[0])
 
     def listed(self, name: str) -> tuple[int, ...] | tuple[str, ...]:
         """Return a parameter that is a list of codes, DRGs or states."""
