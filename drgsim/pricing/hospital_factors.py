@@ -1,4 +1,4 @@
-"""Factors that every stay of a hospital shares, exact. Each function is a rule of 42 CFR 412."""
+"""Factors that all stays of a hospital share, exact; a function for each rule of 42 CFR 412."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABOVE_1 = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LossShares:
-    """What one USD of fixed loss adds to the outlier thresholds, adjusted by location. (h,) int64 each."""
+    """What one USD of fixed loss adds to each outlier threshold, adjusted by location. (h,)."""
 
     operating17: Int64Array
     capital16: Int64Array
@@ -198,7 +198,10 @@ def capital_ime(frame: pl.DataFrame, rates: Rates) -> Int64Array:
 
 
 def _take_rows(value: Any, rows: Int64Array | slice, left: tuple[str, ...] = ()) -> Any:
-    """Return a frozen value with these rows of its arrays, and of the values in it; `left` stay as they are."""
+    """Return a frozen value with these rows of its arrays and of those of the values in it.
+
+    Fields named in `left` do not change.
+    """
     if isinstance(value, np.ndarray):
         return value[rows]
     columns = {column.name: getattr(value, column.name) for column in fields(value)}
@@ -206,14 +209,20 @@ def _take_rows(value: Any, rows: Int64Array | slice, left: tuple[str, ...] = ())
 
 
 def _locate(frame: pl.DataFrame, rates: Rates) -> tuple[Int64Array, Int64Array]:
-    """Return the wage index, 0 where null, and the cost of living. (h,) [1e-4], [1e-3]. 42 CFR 412.64(h), (k)."""
+    """Return the wage index, 0 where null, and the cost of living. (h,) [1e-4], [1e-3].
+
+    Source: 42 CFR 412.64(h), (k).
+    """
     wage4 = to_fixed_point(frame["wage_index"].fill_null(0.0).to_numpy(), 4)
     has_cola = frame["ccn_state"].is_in(list(rates.listed("operating.cola_states"))).to_numpy()
     return wage4, np.where(has_cola, to_fixed_point(frame["cola"].to_numpy(), 3), 1000)
 
 
 def _standardized_amounts(rates: Rates, wage4: Int64Array, variant: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the labor and nonlabor parts of the standardized amount. (h,) [cents]. 42 CFR 412.64(c), (h)."""
+    """Return the labor and nonlabor parts of the standardized amount. (h,) [cents].
+
+    Source: 42 CFR 412.64(c), (h).
+    """
     column = variant + 4 * (wage4 <= ABOVE_1)
     labor2, nonlabor2 = (
         np.asarray(
@@ -243,14 +252,20 @@ def _loss_location(wage4: Int64Array, cola3: Int64Array, rates: Rates) -> Int64A
 def _loss_shares(
     operating_ccr3: Int64Array, capital_ccr3: Int64Array, location8: Int64Array, capital_location7: Int64Array
 ) -> LossShares:
-    """Return the operating and capital shares of the fixed loss, by cost-to-charge ratio. 42 CFR 412.84(h)."""
+    """Return the operating and capital shares of the fixed loss, by cost-to-charge ratio.
+
+    Source: 42 CFR 412.84(h).
+    """
     both3 = np.maximum(operating_ccr3 + capital_ccr3, 1)  # without any ratio both shares are 0
     operating9, capital9 = (quotient(ccr3 * 10**9, both3) for ccr3 in (operating_ccr3, capital_ccr3))
     return LossShares(location8 * operating9, capital_location7 * capital9)
 
 
 def _hospital_specific_rate(frame: pl.DataFrame, variant: Int64Array, rates: Rates) -> Int64Array:
-    """Return the hospital-specific rate updated to this year. (h,) [1e-7 USD]. 42 CFR 412.92(d), 412.108(c)."""
+    """Return the hospital-specific rate updated to this year. (h,) [1e-7 USD].
+
+    Source: 42 CFR 412.92(d), 412.108(c).
+    """
     has_rate = frame["provider_type"].is_in(list(rates.listed("hospital_specific.types"))).to_numpy()
     rate2 = np.where(has_rate, to_fixed_point(frame["hospital_specific_rate_usd"].to_numpy(), 2), 0)
     factor5 = np.zeros(len(QUALITY), dtype=np.int64)
@@ -260,8 +275,9 @@ def _hospital_specific_rate(frame: pl.DataFrame, variant: Int64Array, rates: Rat
 
 
 def _programs(frame: pl.DataFrame, quality: BoolArray, rates: Rates) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Return the readmissions and value-based factors less 1, and the return code where they are not allowed.
+    """Return the readmissions and value-based factors less 1, and a return code. (h,) each.
 
+    The code is 65, 68 or 53 where a factor is out of range or the hospital is outside a program, else 0.
     Source: 42 CFR 412.154 and 412.162; codes as CMS's pricer 2021.5 sets them.
     """
 

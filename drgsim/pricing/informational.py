@@ -1,4 +1,4 @@
-"""Amounts that CMS's pricer reports and does not pay: none of them changes a dollar of the payment."""
+"""Amounts that CMS's pricer reports and does not pay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def charge_threshold(hospital: HospitalFactors, outlier: Outlier) -> Int64Array:
 def report_amounts(
     stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, outlier: Outlier, paid: Amounts, rates: Rates
 ) -> dict[str, Int64Array | FloatArray]:
-    """Return the informational amounts of stays. (n,) each, see `SCALE`; without the charge threshold."""
+    """Return the informational amounts of stays except the charge threshold. (n,), see `SCALE`."""
     return {
         "operating_threshold_usd": outlier.operating_threshold9,
         "operating_cost_usd": stay.charges2 * hospital.operating_ccr3 * 10**4,

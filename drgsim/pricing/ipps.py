@@ -24,7 +24,9 @@ _MAY_BE_RECONCILED = np.isin(np.arange(256), (0, 3, 10, 12, 14))
 def components(
     stay: PricerInput, hospital: HospitalFactors, year: YearParameters, *, informational: bool
 ) -> dict[str, Int64Array | FloatArray]:
-    """Return every component of the payment, in cents, with `pay_code`, `transfer_fraction` and `weight`.
+    """Return every component of the payment. (n,) each [cents], with the return code.
+
+    `transfer_fraction` is in 1e-4, `weight` is NaN where the DRG has none.
 
     Args:
         stay: (n,) stays.
@@ -114,7 +116,10 @@ def _operating_federal(stay: PricerInput, hospital: HospitalFactors, transfer: T
 
 
 def _capital_federal(stay: PricerInput, hospital: HospitalFactors, transfer: Transfer) -> Int64Array:
-    """Return the capital federal payment. (n,) [1e-9 USD]. 42 CFR 412.308, 412.312, 412.316; transfers 412.312(d)."""
+    """Return the capital federal payment. (n,) [1e-9 USD].
+
+    Source: 42 CFR 412.308, 412.312, 412.316; transfers 412.312(d).
+    """
     full9 = round_digits(stay.weight4 * hospital.capital5 * stay.no_cost2, 2)
     return reduce_for_transfer(full9, transfer)
 
@@ -143,14 +148,20 @@ def _new_technology(stay: PricerInput, hospital: HospitalFactors, base2: Int64Ar
 
 
 def _share_of_base(base2: Int64Array, factor: Int64Array, digits: int) -> Int64Array:
-    """Return the base operating DRG payment times a factor less 1. (n,) [cents]. 42 CFR 412.154(b), 412.162(b)."""
+    """Return the base operating DRG payment times a factor less 1. (n,) [cents].
+
+    Source: 42 CFR 412.154(b), 412.162(b).
+    """
     return np.sign(factor) * product(base2, np.abs(factor), digits, digits=min(digits - 1, 6))
 
 
 def _hospital_specific(
     stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, outlier9: Int64Array, year: YearParameters
 ) -> Int64Array:
-    """Return the hospital-specific payment above the federal one. (n,) [cents]. 42 CFR 412.92(d), 412.108(c)."""
+    """Return the hospital-specific payment above the federal one. (n,) [cents].
+
+    Source: 42 CFR 412.92(d), 412.108(c).
+    """
     specific2 = np.zeros(len(stay), dtype=np.int64)
     rows = np.flatnonzero(hospital.specific7)
     if not len(rows):
@@ -167,7 +178,10 @@ def _hospital_specific(
 
 
 def _pay_code(stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, outlier: Outlier) -> Int64Array:
-    """Return CMS's return code. (n,). CMS pricer 2021.5: 0200-MAINLINE-CONTROL, 3000, 3560, 3600, 6000 to 7000."""
+    """Return CMS's return code. (n,).
+
+    Source: CMS pricer 2021.5: 0200-MAINLINE-CONTROL, 3000, 3560, 3600, 6000 to 7000.
+    """
     is_post_acute = transfer.code >= 10
     is_other_outlier = outlier.is_paid & ~is_post_acute
     code = np.where(is_other_outlier, np.where(stay.review == ACUTE, 5, 2), transfer.code)

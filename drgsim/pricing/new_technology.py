@@ -26,7 +26,7 @@ ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64
 
 @dataclass(frozen=True, slots=True)
 class AddOns:
-    """New technology add-ons of stays, in order of rows, and rows whose given amounts are not valid."""
+    """New technology add-ons of stays, by row, and the rows whose amounts are not valid."""
 
     row: Int64Array
     """(k,) row of the stay."""
@@ -55,7 +55,9 @@ class AddOns:
 
 
 def find_add_ons(stays: pl.DataFrame, rates: Rates) -> AddOns:
-    """Return the add-ons of stays: those of `ntap_max_usd` and `ntap_share` if given, else found by the codes.
+    """Return the new technology add-ons of stays.
+
+    Those of `ntap_max_usd` and `ntap_share` if given, else those that the codes qualify for.
 
     Raises:
         SchemaError: one of the two columns is given without the other.
@@ -125,7 +127,9 @@ def list_add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
 
 def _read_given(stays: pl.DataFrame) -> tuple[pl.DataFrame, Int64Array]:
-    """Return the add-ons of the given columns, and the rows that are not valid. A null list has no add-on.
+    """Return the add-ons of the given columns, and the rows that are not valid.
+
+    A null list has no add-on.
 
     Not valid: lists of unequal length, a value that is null, not finite or negative, a share above 1, or add-ons
     of a stay whose sum is above `MOST_ADD_ON_USD`.
@@ -142,7 +146,7 @@ def _read_given(stays: pl.DataFrame) -> tuple[pl.DataFrame, Int64Array]:
 
 
 def _match_diagnoses(some: pl.DataFrame, rows: pl.Series, codes: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return the code groups that one column of diagnoses meets; `rows` are the numbers of the rows of `some`."""
+    """Return the code groups of one column of diagnoses; `rows` numbers the rows of `some`."""
     if column not in some.columns:
         return pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
     as_list = some.select(pl.col(column) if some.schema[column] == pl.List else pl.concat_list(column))

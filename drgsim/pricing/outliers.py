@@ -1,4 +1,4 @@
-"""Cost outliers: the add-on of a stay whose costs exceed the payment by more than the fixed loss.
+"""Cost outliers: the payment for costs above the other payments and the fixed loss.
 
 Source: 42 CFR 412.80 to 412.84 and 412.312(c).
 """
@@ -89,7 +89,9 @@ def compute_outliers(
 
 
 def fixed_loss(threshold2: int, share4: Int64Array) -> Int64Array:
-    """Return the fixed loss of each stay, reduced for transfers. (n,) [cents]. Source: 42 CFR 412.80(b).
+    """Return the fixed loss of each stay, reduced for transfers. (n,) [cents].
+
+    Source: 42 CFR 412.80(b).
 
     >>> fixed_loss(4039700, np.array([10000, 6250])).tolist()
     [4039700, 2524813]

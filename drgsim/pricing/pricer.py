@@ -285,7 +285,7 @@ class _PaidColumns:
                 self.columns[name][rows] = values if scale == 1.0 else values / scale
 
     def append_to(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame with these columns; the review code and weight that are missing become null."""
+        """Return a frame with these columns; a missing review code or weight is null."""
         added = frame.with_columns(pl.Series(name, values) for name, values in self.columns.items())
         review = pl.col("review_code")
         return added.with_columns(pl.col("weight").fill_nan(None), pl.when(review != 255).then(review))

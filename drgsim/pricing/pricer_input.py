@@ -1,4 +1,4 @@
-"""Admissions as the pricer takes them: weights, how the stay ended, and factors that depend on its codes.
+"""Admissions as the pricer takes them: weights, review codes, and factors by code.
 
 Three steps: `to_stays` gives the columns of STAYS, `fill_missing` turns them into arrays without nulls, and
 `to_pricer_input` turns any rows of these into exact numbers.
@@ -123,7 +123,7 @@ class PricerInput:
 
 
 def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
-    """Return weight, GMLOS and AMLOS at the index of their DRG, NaN where there is none. (1000,) each."""
+    """Return weight, GMLOS and AMLOS at the index of their DRG. (1000,) each; NaN for no value."""
     table = rates.weights.filter(pl.col("weight") > 0)
     found = {}
     for name in _BY_DRG:
@@ -161,7 +161,7 @@ def split_by_fiscal_year(
 
 
 def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:
-    """Return the admissions with the weight and mean lengths of stay of their DRG, without dollars.
+    """Return the admissions with the weight and mean lengths of stay of their DRG.
 
     Args:
         grouped: (n,) with `drg`; and `discharge_date` where rates of several years are given.
@@ -189,7 +189,7 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
 
 
 def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Return admissions as STAYS: Table 5, review code and code-dependent flags, with `hospital_id`.
+    """Return admissions as STAYS with `hospital_id`: Table 5, review code and flags by code.
 
     Columns of STAYS that the frame has (`review_code`, `covid`, `ntap_max_usd`, ...) are kept as they are.
 
@@ -343,7 +343,10 @@ def _factor(applies: BoolArray, name: str, rates: Rates) -> Int64Array:
 
 
 def _islet_add_on(isolations: Int64Array, rates: Rates) -> Int64Array:
-    """Return the add-on for islet isolations. (n,) [cents]. Social Security Act 1881; CMS pricer 2021.5."""
+    """Return the add-on for islet isolations. (n,) [cents].
+
+    Source: Social Security Act 1881; CMS pricer 2021.5.
+    """
     if not (isolations > 0).any():
         return np.zeros(len(isolations), dtype=np.int64)
     amounts2 = np.asarray([0, rates.fixed_point("case.islet_one", 2), rates.fixed_point("case.islet_more", 2)])
@@ -351,7 +354,10 @@ def _islet_add_on(isolations: Int64Array, rates: Rates) -> Int64Array:
 
 
 def _has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Expr:
-    """Return whether a column or list column holds one of these codes; null and an absent column hold none."""
+    """Return whether a column or list column holds one of these codes.
+
+    Null and an absent column hold none.
+    """
     if column not in frame.columns:
         return pl.lit(value=False)
     if frame.schema[column] == pl.List:
@@ -361,14 +367,17 @@ def _has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.E
 
 
 def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
-    """Return whether COVID-19 is among the diagnoses without a condition code that exempts the stay."""
+    """Return whether the COVID-19 factor applies: a diagnosis, and no exempting condition code."""
     codes, exempting = rates.listed("case.covid_diagnoses"), rates.listed("case.covid_exempting_conditions")
     has = _has_code(grouped, "pdx", codes) | _has_code(grouped, "sdx", codes)
     return grouped.with_columns(_has=has & ~_has_code(grouped, "condition_codes", exempting))["_has"]
 
 
 def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
-    """Return whether the immunotherapy product came at no cost: by condition code, or in a trial unless paid for."""
+    """Return whether an immunotherapy product came at no cost.
+
+    By condition code, or in a clinical trial unless a condition code says that it was paid for.
+    """
     rows = np.flatnonzero(_mark_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
     has = np.zeros(len(drg), dtype=np.bool_)
     if len(rows):

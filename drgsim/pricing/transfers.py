@@ -1,4 +1,4 @@
-"""Transfers: the share of the full payment for a stay that ends in another hospital or setting.
+"""Transfers: the share of the payment for a stay that ends in another hospital or setting.
 
 Source: 42 CFR 412.4. A review code is how CMS's pricer names the end of a stay.
 """
@@ -67,7 +67,7 @@ def compute_transfers(stay: PricerInput) -> Transfer:
 
 
 def reduce_for_transfer(full9: Int64Array, transfer: Transfer) -> Int64Array:
-    """Return the payment of stays that may be transfers. (n,) [1e-9 USD]; `full9` is changed in place."""
+    """Return the payment reduced for transfers. (n,) [1e-9 USD]; `full9` is changed in place."""
     rows = np.flatnonzero(transfer.paid4 < ONE4)
     full9[rows] = product(full9[rows], transfer.paid4[rows], 4, digits=3)
     return full9
