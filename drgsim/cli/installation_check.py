@@ -115,7 +115,7 @@ def _prices(root: Path) -> Iterator[Comparison]:
         *(_as(column.name, column.dtype) for frame in (STAYS, HOSPITALS) for column in frame.columns
           if column.name in table.columns),
     )  # fmt: skip
-    priced = price_stays(stays.drop("name"), rates, working=True)
+    priced = price_stays(stays.drop("name"), rates, informational=True)
     for name in (name.removeprefix("expected_") for name in table.columns if name.startswith("expected_")):
         if name in priced.columns:
             expected = table[f"expected_{name}"].cast(pl.Float64)

@@ -11,13 +11,13 @@ import platform
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from drgsim.cli import admission_commands as cli_claims
 from drgsim.cli import table_commands as cli_tables
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.exceptions import DrgsimError
 from drgsim.tables.table_set import versions
+from drgsim.version import __version__
 
 TRACEBACK = "DRGSIM_TRACEBACK"
 """Environment variable that shows where a defect is; its text may hold cells of the input."""
@@ -79,11 +79,7 @@ def describe_installation() -> str:
     True
     """
     known = versions()
-    try:
-        release = version("drgsim")
-    except PackageNotFoundError:
-        release = "(not installed)"
-    return f"drgsim {release}; MS-DRG {known[0]} to {known[-1]}; Python {platform.python_version()}"
+    return f"drgsim {__version__}; MS-DRG {known[0]} to {known[-1]}; Python {platform.python_version()}"
 
 
 # ---------------------------------------------------------------------------------------------------------

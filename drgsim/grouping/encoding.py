@@ -18,7 +18,7 @@ from drgsim.numerics.arrays import ByteArray, Int32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows
 from drgsim.schema import ADMISSIONS, HospitalStatus, check_frame
-from drgsim.tables.codebook import _letters, load_codebooks
+from drgsim.tables.codebook import load_codebooks, number_letters
 from drgsim.tables.table_set import TableSet
 
 SEX = {"M": 1, "F": 2}
@@ -145,7 +145,7 @@ def encode_span(frame: pl.DataFrame, tables: TableSet) -> Encoded:
     discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max)
     return Encoded(
         pdx=diagnoses.numbers(frame["pdx"]),
-        sex=_letters(frame["sex"], SEX, tidy=True),
+        sex=number_letters(frame["sex"], SEX, tidy=True),
         discharge_status=discharge.to_numpy().astype(np.int16),
         hospital_status=frame["hospital_status"].to_numpy(),
         sdx=diagnoses.numbers(flatten_lists(frame["sdx"])),
@@ -220,7 +220,7 @@ def find_list_owners(start: NDArray[np.int64]) -> Int32Array:
 
 def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> ByteArray:
     """Return one POA number a secondary code; a code whose letter is missing has none recognised."""
-    start, letters = find_list_starts(lists), _letters(flatten_lists(lists), POA)
+    start, letters = find_list_starts(lists), number_letters(flatten_lists(lists), POA)
     if np.array_equal(start, sdx_start):
         return letters
     place = np.arange(sdx_start[-1]) - np.repeat(sdx_start[:-1], np.diff(sdx_start))

@@ -109,8 +109,8 @@ def test_a_missing_table_raises(own: Path):
     [
         ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,x,CC", r"row 2: mdc is 'x'"),
         ("diagnoses", "A001,40.0,44.0,6", "A001,40.0,,6", r"row 3: last_version is empty"),
-        ("diagnoses", "A001,40.0,44.0", "A001,40.0,45.0", r"row 3: last_version is no version"),
-        ("diagnoses", "A001,40.0", "A000,40.0", r"A000 stands twice"),
+        ("diagnoses", "A001,40.0,44.0", "A001,40.0,45.0", r"row 3: last_version is not a version"),
+        ("diagnoses", "A001,40.0", "A000,40.0", r"A000 is listed twice"),
         ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,6,BIG", r"severity 'BIG' is not known"),
         ("diagnoses", "code,first", "codes,first", r"columns are codes"),
         ("formulas", "ONLY:incident", "ONLY:incident &", r"an operand is missing"),
@@ -155,6 +155,6 @@ def test_an_edit_of_a_frame_reaches_nobody(cholecystectomy: pl.DataFrame):
 
 
 @pytest.mark.parametrize("day", ["2026-04-01", None, dt.datetime(2026, 4, 1)])
-def test_what_is_no_date_is_told(day: object):
-    with pytest.raises(UnknownVersionError, match="is no date"):
+def test_what_is_not_a_date_is_refused(day: object):
+    with pytest.raises(UnknownVersionError, match="is not a date"):
         version_for(day)  # type: ignore[arg-type]
