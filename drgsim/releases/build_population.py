@@ -18,7 +18,7 @@ import polars as pl
 
 from drgsim.exceptions import TableError
 from drgsim.synthetic.population import Population
-from drgsim.synthetic.template_solver import Solver
+from drgsim.synthetic.template_solver import TemplateSolver
 from drgsim.synthetic.templates import find_destinations
 from drgsim.tables.manifest import MANIFEST
 from drgsim.tables.national_facts import read_facts
@@ -89,14 +89,14 @@ def find_bridges(folder: Path) -> pl.DataFrame:
     every = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
     names = list(every)
     reach = {version: set(tables.formulas["drg"]) for version, tables in every.items()}
-    solvers: dict[str, Solver] = {}
+    solvers: dict[str, TemplateSolver] = {}
     rows = []
     for place, (version, tables) in enumerate(every.items()):
         for drg in sorted(set(known) - reach[version]):
             having = [at for at, name in enumerate(names) if drg in reach[name]]
             nearest = names[min(having, key=lambda at: abs(at - place))]
-            solver = solvers.setdefault(nearest, Solver(every[nearest], population))
-            found = find_destinations(solver.cores(drg, 0.0), every[nearest], tables)
+            solver = solvers.setdefault(nearest, TemplateSolver(every[nearest], population))
+            found = find_destinations(solver.solve(drg, 0.0), every[nearest], tables)
             rows += [(version, drg, to, share) for to, share in found.items() if share >= SMALLEST_SHARE]
     schema = {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
