@@ -94,7 +94,7 @@ def build_grouper_tables(source: Path, folder: Path) -> None:
 def write_tables(
     folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]
 ) -> None:
-    """Write tables into a folder; rewrite their entries and those of the versions in its manifest.
+    """Write tables into a folder; rewrite the entries of tables and versions in its manifest.
 
     Args:
         folder: a table folder; entries of other files are kept.

@@ -63,9 +63,10 @@ NEARLY_NEVER = {14: 30.0, 15: 2.0}
 
 
 def build_population_tables(stats: Path, weights: Path, elixhauser: Path, folder: Path) -> None:
-    """Write the population tables that are built from published facts, and all their manifest entries.
+    """Write the population tables that are built from published facts.
 
-    These are `population/drgs.csv`, `bridges.csv` and `elixhauser.csv`.
+    These are `population/drgs.csv`, `bridges.csv` and `elixhauser.csv`. The manifest entries of all files of
+    `population/` are rewritten.
 
     Raises:
         TableError: a source is missing or lacks a column.

@@ -45,7 +45,7 @@ def verify(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
 
 
 def _list_checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the subject of each check, and a function that raises an error if the subject is wrong."""
+    """Yield the subject of each check, and a function that raises if the subject is wrong."""
     for name in read_manifest(root)["files"]:
         yield name, partial(read_verified, root, name)
     for version in versions(folder=root):

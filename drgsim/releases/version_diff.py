@@ -63,7 +63,7 @@ def _list_drgs(tables: TableSet) -> pl.DataFrame:
 
 
 def _list_formulas(old: TableSet, new: TableSet) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the formulas by MDC, DRG and text, with their place among those that both versions have.
+    """Return the formulas by MDC, DRG and text, with their place among the common ones.
 
     CMS numbers rows in search order; a new row changes the numbers of those after it, but not their places.
     """

@@ -142,7 +142,7 @@ def _measure_replicates(now: Exposure, replicates: int) -> dict[str, float]:
 
 
 def _correct_aim(name: str, aim: float, wanted: float, drawn: float) -> float:
-    """Return the aim moved by the difference of target and replicates; a share stays between 0 and 1."""
+    """Return the aim moved by target minus replicates; a share stays between 0 and 1."""
     moved = aim + wanted - drawn
     return moved if name == "net_share" else float(np.clip(moved, aim / 2, (1 + aim) / 2))
 

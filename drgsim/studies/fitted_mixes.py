@@ -133,7 +133,7 @@ def fit_mix(mix: Scenario, sample: FittingAdmissions) -> Scenario:
 
 
 def scale_to_figures(mix: Scenario, baseline: Baseline, goals: Mapping[str, float]) -> Scenario:
-    """Return a mix with its rates scaled until a figure, and the shares of its parts, are reached.
+    """Return a mix with its rates scaled until a figure and the shares of its parts are reached.
 
     Args:
         mix: the errors.

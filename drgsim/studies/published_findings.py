@@ -92,7 +92,7 @@ def compare_with_findings(
 def compare_baseline_with_findings(
     scenario: Scenario, baseline: Baseline, *, replicates: int | None = None, seed: int
 ) -> pl.DataFrame:
-    """Compare findings as `compare_with_findings` does, on admissions that are grouped and priced."""
+    """Compare findings as `compare_with_findings` does, on admissions that are already priced."""
     names = [finding.measure for finding in scenario.findings]
     found = measure_figures(scenario, baseline, names, replicates=replicates, seed=seed)
     rows = []

@@ -277,9 +277,9 @@ def _read_profiles(tables: TableSet, groups: pl.Series) -> tuple[FloatArray, Flo
 
 
 def _slice_gamma(shape: float, count: int) -> tuple[FloatArray, FloatArray]:
-    """Return the mean and the normal score of each of `count` equally likely slices of a gamma distribution.
+    """Return the mean and the normal score of each of `count` slices of a gamma distribution.
 
-    The distribution has mean 1.
+    The slices are equally likely; the distribution has mean 1.
     """
     middle = (np.arange(count * 64) + 0.5) / (count * 64)
     normal = to_normal(middle)

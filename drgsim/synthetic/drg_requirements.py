@@ -23,7 +23,7 @@ ProcedureOperands = tuple[str, ...]
 
 
 def _list_sums_to_four(name: str, also: str = "") -> list[tuple[ProcedureOperands, ...]]:
-    """Return the ways in which numbered operands such as stent1 to stent4 add up to four or just above."""
+    """Return the ways in which operands such as stent1 to stent4 add up to four or just above."""
     ways: list[tuple[ProcedureOperands, ...]] = []
     for count in range(1, 5):
         sums = (parts for parts in combinations_with_replacement((4, 3, 2, 1), count) if sum(parts) >= 4)

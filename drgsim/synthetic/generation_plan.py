@@ -1,4 +1,4 @@
-"""A grouper version and a population, compiled once to the arrays that `generate` draws from."""
+"""A grouper version and a population, compiled to the arrays from which `generate` draws."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class GenerationPlan:
     """By codebook number of the PDX."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def compile_plan(tables: TableSet, population: Population, drgs: tuple[int, ...] | None) -> GenerationPlan:
     """Return the plan of a version and a population.
 

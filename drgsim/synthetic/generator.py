@@ -179,7 +179,7 @@ def _to_lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
 def _draw_hospitals(
     ids: UInt64Array, drg: Int64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame
 ) -> Int64Array:
-    """Draw a hospital for each admission, by size; the largest treat the DRGs that few hospitals report."""
+    """Draw a hospital for each admission, by size; the largest treat the rarest DRGs."""
     cumulated = np.cumsum(hospitals["discharge_share"].to_numpy())
     last = np.maximum(np.ceil(plan.reach**_REACH_POWER * len(cumulated)).astype(np.int64), 1) - 1
     place = np.searchsorted(cumulated, uniform(seed, "hospital", ids) * cumulated[last[drg]], side="right")
@@ -206,7 +206,7 @@ def _draw_cost_index(
     return index
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _find_charge_level(plan: GenerationPlan) -> float:
     """Return the factor that gives the population's mean charges, from the pilot [USD]."""
     pilot = draw_pilot(plan)

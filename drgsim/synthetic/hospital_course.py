@@ -113,7 +113,7 @@ def encode_stays(stays: DrawnStays, plan: GenerationPlan) -> Encoded:
 
 
 def _flatten(wide: Int32Array) -> tuple[Int32Array, Int64Array, Int32Array, BoolArray]:
-    """Return the codes row by row, where each row starts, the row of each code, and the filled cells."""
+    """Return the codes, the start of each row, the row of each code, and the filled cells."""
     filled = wide > 0
     count = filled.sum(axis=1)
     start = np.concatenate([[0], np.cumsum(count)])
@@ -348,7 +348,7 @@ def find_pdx_poa(stays: DrawnStays, plan: GenerationPlan) -> ByteArray:
     return np.where(exempt, _EXEMPT, _YES).astype(np.uint8)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _onset_shares(plan: GenerationPlan) -> FloatArray:
     """Return how often each diagnosis arises in hospital, by codebook number."""
     onset = np.zeros(len(plan.code_limits.dx_valid))

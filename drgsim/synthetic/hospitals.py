@@ -76,7 +76,7 @@ def make_hospitals(*, seed: int, population: Population) -> pl.DataFrame:
 
 
 def _draw_beds(u: FloatArray, population: Population) -> FloatArray:
-    """Return the beds of each hospital, descending; the population's share of hospitals has 500 beds or more."""
+    """Return the beds of each hospital, descending; the given share has 500 beds or more."""
     count, spread = len(u), population.hospital_spread.value
     rank = np.sort(to_normal(u))[::-1]
     large = np.round(population.large_share.value * count)

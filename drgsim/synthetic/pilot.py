@@ -69,7 +69,7 @@ class Pilot:
     tuning: Tuning
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def draw_pilot(plan: GenerationPlan) -> Pilot:
     """Return a pilot of 50,000 admissions, and intercepts that give it the population's shares.
 

@@ -194,7 +194,7 @@ def volumes(tables: TableSet, population: Population, *, tilted: bool = True) ->
 
 
 def _count_discharges(tables: TableSet) -> pl.DataFrame:
-    """Return national discharges, reach and facts of every DRG that the version's formulas reach."""
+    """Return national discharges, reach and facts of every DRG of the version's formulas."""
     known = read_facts("drgs", tables.folder)
     bridges = read_facts("bridges", tables.folder).filter(pl.col("version") == tables.version)
     present = (

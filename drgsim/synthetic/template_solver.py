@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,8 +37,7 @@ _ROUTE_FEWEST = 4
 _DRAWS_PER_TEMPLATE = 40
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(NamedTuple):
     """An admission without comorbidity; codes are codebook numbers."""
 
     drg: int
@@ -64,7 +64,7 @@ class _Carriers:
 
 @dataclass(eq=False)
 class TemplateSolver:
-    """The formulas of one version, which codes carry their operands, and how common each code is."""
+    """The formulas of a version, the codes that carry their operands, and how common they are."""
 
     tables: TableSet
     population: Population
