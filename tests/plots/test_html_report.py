@@ -1,4 +1,4 @@
-"""The report says what the result says, gives nothing away, runs nothing that is not its own, and opens anywhere."""
+"""The report shows the result, hides small hospitals, runs no foreign script, and opens anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet
-from drgsim.exceptions import InputError, SchemaError
+from drgsim.exceptions import InputError, SchemaError, StorageError
 from drgsim.plots.html_report import report
 from drgsim.simulation.results import Simulation
 from tests.support.made import made
@@ -80,7 +80,7 @@ def test_tells_what_the_result_tells(tmp_path: Path):
     assert "Reckoned on paper." in text
     assert "no estimate of errors that did happen, and none of fraud" in text
     found = parsed(text)
-    errors = table(found, "A replicate. Refused")
+    errors = table(found, "Means per replicate. Refused")
     assert [row[:2] for row in errors] == [["missed", "-8,667"], ["added MCC", "3,333"], ["total", "-5,333"]]
     assert errors[0][5:] == ["2.0", "0.3"]  # 6 made and 7 drawn in 3 replicates
     moved = table(found, "The 3 transitions of 3")
@@ -146,8 +146,8 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
         replicates=1,
         interrupted=True,
         totals=whole.totals.filter(first),
-        bills=whole.bills.filter(first),
-        shares=whole.shares.filter(first),
+        changed_claims=whole.changed_claims.filter(first),
+        attribution=whole.attribution.filter(first),
     )
     text = report(one, tmp_path / "report.html").read_text("utf-8")
     assert "one replicate: no interval" in text
@@ -164,7 +164,7 @@ def test_what_cannot_be_reported_is_told(tmp_path: Path):
         report(made(), tmp_path / "report.html", tables=TableSet.load("42.1"))
     with pytest.raises(InputError, match="is a folder"):
         report(made(), tmp_path)
-    with pytest.raises(SchemaError, match=r"drgsim\.validity\.validity"):
+    with pytest.raises(SchemaError, match=r"drgsim\.synthetic\.validity"):
         report(made(), tmp_path / "report.html", validity=pl.DataFrame({"measure": []}))
     assert not [*tmp_path.iterdir()]
 
@@ -178,7 +178,7 @@ def test_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as broken:
         broken.setattr(Path, "replace", full)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left"):
             report(made(), path)
     assert path.read_text("utf-8") == "before"
     assert [*tmp_path.iterdir()] == [path]
