@@ -263,7 +263,7 @@ def _first_design(design: Design) -> SimpleRandom | Stratified:
 
 
 def _is_extrapolated(first: _Review, design: Design) -> BoolArray:
-    """Return whether each replicate is extrapolated: the dollar error rate of a probe exceeds the trigger."""
+    """Return for each replicate whether the probe exceeds its trigger, or there is no probe."""
     if not isinstance(design, ProbeThenFull):
         return np.ones(len(first.found), np.bool_)
     billed = first.layout.billed[first.drawn_places()].sum(axis=1)

@@ -1,4 +1,4 @@
-"""The expected consequences of wrong claims under an audit design: detection, recoupment, penalty.
+"""Consequences of wrong claims under an audit design: detection, recoupment, penalty.
 
 A hospital that bills a dollar too much keeps it unless it is audited. Strategic upcoding (`StrategicUpcode`) weighs
 these numbers against the gain; `equilibrium` finds the upcoding that expects the audit it causes.
@@ -61,7 +61,7 @@ def consequences(
     level: float = 0.90,
     replicates: int = 1000,
 ) -> Consequences:
-    """Return the expected detection, recoupment and penalty of a population of claims under a design.
+    """Return the expected detection, recoupment and penalty of claims under an audit design.
 
     Args:
         claims, design, seed, estimator, reviewers, level, replicates: as in `coverage`.
@@ -104,7 +104,7 @@ def consequences(
 
 
 def _find_detection(claims: pl.DataFrame, design: Design, extrapolated: float, found: float) -> pl.DataFrame:
-    """Return for each stratum its claims, its overpaid claims and their probability of detection."""
+    """Return for each stratum its claims, overpaid claims and probability of detection."""
     layout = lay_out_claims(claims, design.full if isinstance(design, ProbeThenFull) else design)
     drawn = layout.take / layout.sizes
     if isinstance(design, ProbeThenFull):

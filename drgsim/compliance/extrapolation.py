@@ -53,7 +53,7 @@ class Moments:
 
     @classmethod
     def of(cls, strata: Sequence[tuple[FloatArray, FloatArray]], claims: Sequence[int], billed_total: float) -> Moments:
-        """Return the moments of samples: for each stratum a pair of (..., n) arrays, billed and overpaid [USD]."""
+        """Return the moments of samples: for each stratum (..., n) billed and overpaid [USD]."""
         reviewed = np.array([billed.shape[-1] for billed, _ in strata], np.float64)
         by_stratum = [_moments_of(billed, overpaid) for billed, overpaid in strata]
         columns = [np.stack(column, axis=-1) for column in zip(*by_stratum, strict=True)]
@@ -61,7 +61,7 @@ class Moments:
 
 
 def _moments_of(billed: FloatArray, overpaid: FloatArray) -> tuple[FloatArray, ...]:
-    """Return both means, both variances and the covariance of one stratum, in the order of `Moments`."""
+    """Return means, variances and covariance of one stratum, in the order of `Moments`."""
     mean_billed, mean_overpaid = billed.mean(axis=-1), overpaid.mean(axis=-1)
     from_billed, from_overpaid = billed - mean_billed[..., None], overpaid - mean_overpaid[..., None]
     divisor = max(billed.shape[-1] - 1, 1)
@@ -156,7 +156,7 @@ def _ratio(overpaid: FloatArray, billed: FloatArray) -> FloatArray:
 def estimate_share(
     hits: Sequence[FloatArray], claims: Sequence[int], *, level: float = 0.90
 ) -> tuple[float, float, float, float]:
-    """Return the share of claims with a property: point, standard error, lower and upper limit, 0 to 1.
+    """Return the share of claims with a property: point, standard error, lower and upper limit.
 
     Args:
         hits: for each stratum, (n,) 1 where a reviewed claim has the property, 0 where not.

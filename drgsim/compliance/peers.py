@@ -1,4 +1,4 @@
-"""Hospitals compared with their peers: percentiles, outliers, and new outliers after a change."""
+"""Hospitals compared with their peers: percentiles, outliers, new outliers after a change."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def flag_outliers(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
 def find_new_outliers(
     before: pl.DataFrame, after: pl.DataFrame, *, thresholds: Literal["before", "after"] = "before"
 ) -> pl.DataFrame:
-    """Return the hospitals that are outliers after a change and were not the same outliers before.
+    """Return the hospitals that are outliers after a change and were not before.
+
+    A hospital that was LOW before and is HIGH after, or the reverse, is a new outlier too.
 
     Args:
         before, after: profiles of the same hospitals by the same grouper version, as `drgsim.profile` returns them.

@@ -1,4 +1,4 @@
-"""Compliance profiles: case mix, severity and target areas of hospitals, compared with peers."""
+"""Compliance profiles: case mix, severity and target areas of hospitals among peers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def profile(
     rates: Rates | Sequence[Rates] | None = None,
     hospital_status: str = "NON_EXEMPT",
 ) -> pl.DataFrame:
-    """Profile hospitals: case mix, CC and MCC capture, single CC or MCC, PEPPER-style target areas.
+    """Compare the case mix, severity and target areas of each hospital with its peers.
+
+    Measures of severity are CC and MCC capture and single CC or MCC; target areas are in the style of PEPPER.
 
     Args:
         grouped: (n,) admissions as `drgsim.group` returns them, with `los_days`, and `weight` unless rates are given.

@@ -13,7 +13,7 @@ from drgsim.numerics.keyed_random import to_normal, uniform
 
 @dataclass(frozen=True)
 class Reviewers:
-    """How well reviewers find errors, and the cost of a review. By default they never err and cost nothing.
+    """How well reviewers find errors, and the cost of a review; by default no mistakes, no cost.
 
     Attributes:
         sensitivity: probability that the error of a claim is found.

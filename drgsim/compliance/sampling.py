@@ -1,7 +1,8 @@
-"""Audit samples: designs, and the claims they draw, keyed by seed, kind of design and admission id.
+"""Audit samples: designs, and the claims they draw.
 
-Every claim has its random number; the n lowest of a stratum are its sample. So a sample does not depend on the order
-of rows, and a larger sample contains the smaller sample of the same kind.
+Draws are keyed by seed, kind of design and admission id. Every claim has its random number; the n lowest of a stratum
+are its sample. So a sample does not depend on the order of rows, and a larger sample contains the smaller sample of
+the same kind.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class Stratified:
 
 @dataclass(frozen=True)
 class ProbeThenFull:
-    """A simple random probe, and a full sample if the probe's net dollar error rate exceeds `trigger`.
+    """A simple random probe, and a full sample if the probe exceeds its trigger.
 
+    The full sample is drawn if the net dollar error rate of the probe is above `trigger`.
     A simple random full sample continues the probe; a stratified one is drawn independently of it.
 
     >>> ProbeThenFull(50, SimpleRandom(150), trigger=0.05).full.claims

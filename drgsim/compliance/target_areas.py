@@ -1,4 +1,4 @@
-"""Measures of a compliance profile: definitions from a table, checked against the grouper version."""
+"""Measures of a compliance profile: definitions from a table, checked against a version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class _Frozen(BaseModel):
 
 
 class Condition(_Frozen):
-    """Which discharges count. A field that is not given holds for all; see the head of the table.
+    """Which discharges count. A field that is not given holds for all discharges.
+
+    The head of the table explains the fields.
 
     >>> condition = Condition(drgs="193-195", tier=("MCC",))
     >>> cases = pl.DataFrame({"drg": [193, 194, 871], "tier": ["MCC", "CC", "MCC"], "weight": [1.3, 0.8, 1.9]})
@@ -75,7 +77,7 @@ class Condition(_Frozen):
 
 
 class Definition(_Frozen):
-    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all.
+    """Numerator and denominator from `first_version` to `last_version`, by default in all.
 
     >>> one = Definition(numerator=Condition(drgs="193"), denominator=Condition(drgs="193-195"))
     >>> expand_number_ranges(one.denominator.drgs)

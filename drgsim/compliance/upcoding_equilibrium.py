@@ -1,4 +1,4 @@
-"""Upcoding and audit in equilibrium: hospitals expect the audit risk that their upcoding causes.
+"""Upcoding and audit in equilibrium: hospitals expect the audit risk they cause.
 
 The more is upcoded, the more an audit finds and recoups; the more it recoups, the less upcoding pays. In equilibrium
 the risk that hospitals expect equals the risk that the audit then has for their claims.

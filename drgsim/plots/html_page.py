@@ -148,7 +148,7 @@ def make_page(title: str, parts: Iterable[Html]) -> str:
 
 
 def write_page(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file whole or not at all, and return its path; its folder is made if there is none.
+    """Write a file whole or not at all, and return its path; a missing folder is made.
 
     Raises:
         InputError: the path is a folder.

@@ -1,4 +1,4 @@
-"""Figures of the DRG transitions of a simulation: dollars as a heat map, admissions as flows."""
+"""Figures of DRG transitions: dollars as a heat map, admissions as flows."""
 
 from __future__ import annotations
 
