@@ -69,12 +69,12 @@ def crowded(counts: dict[str, int]) -> Simulation:
     return replace(whole, admissions=pl.concat([first, *more]))
 
 
-def test_tells_what_the_result_tells(tmp_path: Path):
+def test_shows_the_numbers_of_the_result(tmp_path: Path):
     path = report(made(), tmp_path / "deep" / "report.html", tables=TableSet.load("43.1"))
     text = path.read_text("utf-8")
     # Means of the replicates by hand: net -16,000 / 3, overpaid 10,000 / 3, underpaid 26,000 / 3 USD.
-    for told in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
-        assert f"<b>{told}</b>" in text
+    for amount in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
+        assert f"<b>{amount}</b>" in text
     assert "run 0123456789abcdef" in text
     assert "6 admissions in 2 hospitals" in text
     assert "Reckoned on paper." in text
@@ -138,7 +138,7 @@ def test_admissions_without_hospitals(tmp_path: Path):
     assert "<h2>Hospitals</h2>" not in text
 
 
-def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
+def test_says_that_there_is_one_replicate_or_the_run_was_interrupted(tmp_path: Path):
     whole = made()
     first = pl.col("replicate") == 0
     one = replace(
@@ -157,7 +157,7 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
     assert not {"nan", "None", "inf"} & set(cells)
 
 
-def test_what_cannot_be_reported_is_told(tmp_path: Path):
+def test_unusable_arguments_raise(tmp_path: Path):
     with pytest.raises(InputError, match="found DataFrame"):
         report(pl.DataFrame(), tmp_path / "report.html")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"of version 42\.1, the simulation of 43\.1"):

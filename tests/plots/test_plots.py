@@ -53,7 +53,7 @@ def deterrence() -> pl.DataFrame:
 
 def peers() -> pl.DataFrame:
     hits = [10.0, 30.0, 35.0, 40.0, 60.0, None]
-    told = pl.DataFrame(
+    shares = pl.DataFrame(
         {
             "hospital_id": list("abcdef"),
             "measure": ["mcc_capture"] * 6,
@@ -63,8 +63,8 @@ def peers() -> pl.DataFrame:
             "is_suppressed": [hit is None for hit in hits],
         }
     )
-    told = told.with_columns(value=pl.col("numerator") / pl.col("denominator"))
-    return compare_with_peers(told, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    shares = shares.with_columns(value=pl.col("numerator") / pl.col("denominator"))
+    return compare_with_peers(shares, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
 
 
 def code_values() -> pl.DataFrame:
@@ -171,13 +171,15 @@ def test_every_public_figure_is_tested():
 
 
 @each_figure
-def test_looks_as_it_did(name: str, benchmark_file: Path, tmp_path: Path):
+def test_looks_like_the_stored_picture(name: str, benchmark_file: Path, tmp_path: Path):
     expected = GOLDEN / f"{name}.png"
     if os.environ.get(REDRAW):
         drawn(FIGURES[name](benchmark_file, None), expected)
     found = drawn(FIGURES[name](benchmark_file, None), tmp_path / f"{name}.png")
-    told = compare_images(str(expected), str(found), tol=TOLERANCE)
-    assert told is None, f"{told}\nIf the change is meant: {REDRAW}=1 pytest tests/plots/test_plots.py, and look at it."
+    difference = compare_images(str(expected), str(found), tol=TOLERANCE)
+    assert difference is None, (
+        f"{difference}\nIf the change is intended: {REDRAW}=1 pytest tests/plots/test_plots.py, and look at it."
+    )
     assert expected.stat().st_size < 60_000
 
 
@@ -228,7 +230,7 @@ def test_drawing_needs_no_global_state():
     )
 
 
-def test_a_frame_that_is_none_of_ours_is_told():
+def test_a_frame_without_the_columns_raises():
     with pytest.raises(SchemaError, match="lacks 2 column"):
         plots.plot_dose(dose().select("scale"))
     with pytest.raises(SchemaError, match="found dict"):
@@ -345,7 +347,7 @@ def test_map_of_transitions():
     assert np.allclose([cells[2, 3], cells[3, 2]], [-20 / 3, 10 / 3])
     assert np.ma.count(np.ma.masked_invalid(cells)) == 3
     assert "100 % of the dollars" in ax._left_title.get_text()
-    assert any(told.startswith("\N{MINUS SIGN}6.67\n±") for told in texts(ax))
+    assert any(label.startswith("\N{MINUS SIGN}6.67\n±") for label in texts(ax))
     small = plots.plot_transitions(made(), most=1, labelled=1)
     assert [label.get_text() for label in small.get_yticklabels()] == ["871", "872"]
     assert len(texts(small)) == 1
@@ -353,10 +355,10 @@ def test_map_of_transitions():
 
 
 def test_flow_of_admissions():
-    told = texts(plots.plot_flow(made()))
+    labels = texts(plots.plot_flow(made()))
     # A replicate: 871 to 872 4 / 3, 872 to 871 2 / 3, 291 to 292 2 / 3.
-    assert {"871: 1.3", "872: 1.3", "871: 0.7", "872: 0.7", "291: 0.7", "292: 0.7"} <= set(told)
-    assert any(text.startswith("family 871\n\N{MINUS SIGN}3.33 ±") for text in told)
+    assert {"871: 1.3", "872: 1.3", "871: 0.7", "872: 0.7", "291: 0.7", "292: 0.7"} <= set(labels)
+    assert any(text.startswith("family 871\n\N{MINUS SIGN}3.33 ±") for text in labels)
     assert not any("291" in text for text in texts(plots.plot_flow(made(), most=1)))
 
 
