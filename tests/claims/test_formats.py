@@ -587,7 +587,7 @@ def test_admitting_diagnoses(tmp_path: Path) -> None:
     (tmp_path / "eob.ndjson").write_text("\n".join(claim(*case) for case in cases))
     claims = map_claims(tmp_path / "eob.ndjson")
     assert claims.admissions.select("pdx", "sdx").rows() == [("A001", []), ("A000", ["A001"]), ("A001", ["A000"])]
-    assert reasons(claims)[("pdx", "admitting and principal beside a principal diagnosis, taken as secondary")] == [2]
+    assert reasons(claims)[("pdx", "admitting and principal next to another principal diagnosis, taken as secondary")] == [2]
 
 
 def test_lines_that_are_no_claims_are_rows_that_say_so(tmp_path: Path) -> None:
