@@ -32,7 +32,8 @@ test-oldest: $(OLDEST)/.ready
 # Every example of every module, and the tests that ask most of numpy, polars and pydantic.
 test-oldest-quick:
 	$(MAKE) test-oldest TESTS="drgsim tests/golden/test_golden.py tests/cli/test_frame_files.py tests/claims/test_layouts.py \
-	    tests/claims/test_formats.py tests/tables/test_table_set.py tests/pricing/test_rates.py tests/pricing/test_pricer.py"
+	    tests/claims/test_flat.py tests/claims/test_long.py tests/claims/test_rif.py tests/tables/test_table_set.py \
+	    tests/pricing/test_rates.py tests/pricing/test_pricer.py"
 
 $(OLDEST)/.ready: pyproject.toml $(STAMP)
 	$(PYTHON) -m venv $(OLDEST)
