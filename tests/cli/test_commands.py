@@ -333,8 +333,10 @@ def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, mo
 
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     folder = save_simulation(load_simulation(made / "result"), tmp_path / "result")
-    (folder / "bills.parquet").write_bytes(b"no Parquet")
-    assert "bills.parquet: missing or damaged." in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    (folder / "attribution.parquet").write_bytes(b"no Parquet")
+    assert "attribution.parquet: missing or damaged." in told(
+        ["report", str(folder), str(tmp_path / "a.html")], 2, capfd
+    )
     (folder / "run.json").write_text("{}")
     assert "run.json: damaged" in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
 
