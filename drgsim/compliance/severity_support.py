@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.grouping.code_attributes import SEVERITIES, compile_attributes
-from drgsim.grouping.code_reports import Steps
+from drgsim.grouping.grouping_steps import Steps
 from drgsim.grouping.encoding import Encoded, check_admissions, encode_span
 from drgsim.grouping.grouper import run_steps
 from drgsim.numerics.arrays import BoolArray
@@ -68,7 +68,7 @@ def _counts(span: Steps) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     row, kept = observed.severe_row, observed.severe_bits.copy()
     dead = span.rules.died[encoded.status_place][row]
     kept[dead] &= ~diagnoses.death_excluded
-    left = np.bitwise_or.reduce(diagnoses.survives, axis=1)[span.rules.rulebook.suppression[span.final.row]]
+    left = np.bitwise_or.reduce(diagnoses.unsuppressed, axis=1)[span.rules.rulebook.suppression[span.final.row]]
     kept &= left[row]
     acquired = np.zeros(len(encoded.sdx), np.bool_)
     acquired[span.hac.met] = True

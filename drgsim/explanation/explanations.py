@@ -257,11 +257,11 @@ def explain(
         raise InputError("a hospital without rates prices nothing. Pass rates too, such as Rates.load(2026).")
     one = _one(_frame(admission), "admission")
     frame = check_admissions(one, hospital_status)
-    span = run_steps(encode_span(frame, tables), compile_attributes(tables))
+    grouping = run_steps(encode_span(frame, tables), compile_attributes(tables))
     status = frame["discharge_status"].item()
-    told = "no discharge status" if status is None else f"discharge status {status}"
-    path = GroupingPath(span, _texts(frame), _letters(frame), told)
-    grouped = one.with_columns(grouping_of(span).frame())
+    status_in_words = "no discharge status" if status is None else f"discharge status {status}"
+    path = GroupingPath(grouping, _list_codes(frame), _list_poa(frame), status_in_words)
+    grouped = one.with_columns(grouping_of(grouping).frame())
     priced, payment = _priced(grouped, rates, hospital)
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
@@ -311,7 +311,7 @@ def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
     return frame
 
 
-def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
+def _list_codes(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
     """Return the codes of an admission, normalised; a null is an empty text."""
     pdx, sdx, procedures = (
         normalise_codes(values).fill_null("").to_list()
@@ -320,7 +320,7 @@ def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
     return pdx[0], sdx, procedures
 
 
-def _letters(frame: pl.DataFrame) -> list[str | None]:
+def _list_poa(frame: pl.DataFrame) -> list[str | None]:
     """Return the POA letter of each secondary code, as it came; None where there is none."""
     n = len(flatten_lists(frame["sdx"]))
     given = flatten_lists(frame["sdx_poa"]).to_list() if "sdx_poa" in frame.columns else []

@@ -237,12 +237,12 @@ def test_what_failed_was_false_and_lacked_what_is_said(shared: File, name: str):
         frame = check_admissions(pl.DataFrame({k: [v] for k, v in claim.items()}), "NON_EXEMPT")
         span = run_steps(encode_span(frame, tables), compile_attributes(tables))
         path = GroupingPath(span, (claim["pdx"], claim["sdx"], claim["procedures"]), claim["sdx_poa"], "")
-        witness = path.witness(list(path.told)[-1])
+        sources = path.find_sources(list(path.passes)[-1])
         rows = {
             (int(mdc), formula): row for row, (mdc, formula) in enumerate(zip(book.mdc, book.formulas, strict=False))
         }
         for mdc, formula, lacked in path.failed.select("mdc", "formula", "lacked").head(12).rows():
-            holds = witness.truth(rows[mdc, formula])
+            holds = sources.make_truth(rows[mdc, formula])
             truth = {word: holds(word) for word in re.findall(r"[^()&|~\s]+", formula)}
             assert lacked
             assert not evaluated(formula, truth)
