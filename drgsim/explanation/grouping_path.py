@@ -154,7 +154,7 @@ class GroupingPath:
         return report_codes(self.grouping, sdx, procedures).row(0, named=True)
 
     def _explain_lost_severity(self, decision: Decision) -> list[str | None]:
-        """Return what took the severity of each secondary code in a pass, in words; null where nothing did."""
+        """Return what took each secondary code's severity away in a pass, in words, or None."""
         _, lost = find_lost_severity(self.grouping, decision)
         rules = self.grouping.rules
         row = int(decision.row[0])
@@ -260,7 +260,7 @@ class GroupingPath:
         return pl.DataFrame([row for _, row in sorted(found, key=lambda item: item[0])], schema=FAILED, orient="row")
 
     def _list_tried(self, mdc: int, end: int) -> Iterator[int]:
-        """Yield the false rows of an MDC that lead to a DRG or a reroute, up to the row that ended the search."""
+        """Yield the false rows that lead to a DRG or reroute, up to the row that ended the search."""
         book = self.grouping.rules.rulebook
         for row in np.flatnonzero(book.mdc[:-1] == mdc).tolist():
             if row == end:
@@ -322,7 +322,7 @@ class GroupingPath:
 
     @cached_property
     def clusters(self) -> pl.DataFrame:
-        """Every cluster present: its codes, its operands, MDCs that do not see the codes. See CLUSTERS."""
+        """Every cluster present: codes, operands, MDCs that do not see the codes. See CLUSTERS."""
         rules = self.grouping.rules
         used = {name for text in rules.rulebook.formulas for name in list_operands(parse_formula(text))}
         clusters = rules.procedures.clusters

@@ -1,4 +1,4 @@
-"""Which codes of one admission make an operand of a formula true, and what a false formula lacks."""
+"""Which codes of an admission make an operand true, and what a false formula lacks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OperandSources:
         return rules.rulebook.make_truth(row, int(observed.pdx_class[0]), words)
 
     def list_operands(self, row: int) -> pl.DataFrame:
-        """Return each operand of a row's formula, whether it is true, and because of what. See OPERANDS."""
+        """Return each operand of a row's formula, whether it is true, and why. See OPERANDS."""
         holds = self.make_truth(row)
         names = list(dict.fromkeys(list_operands(parse_formula(self.grouping.rules.rulebook.formulas[row]))))
         because = [self.find_codes(name, row) if holds(name) else self.find_obstacles(name, row) for name in names]

@@ -50,7 +50,7 @@ class PdxClass:
 
 @dataclass(frozen=True)
 class BitLayout:
-    """The bits of the claim word, of each MDC's word, and the lists of names that suppress severity."""
+    """The bits of the claim word and of each MDC's word, and the lists that suppress severity."""
 
     claim: dict[str, int]
     mdcs: dict[int, dict[str, int]]
@@ -102,7 +102,7 @@ class BitLayout:
         return sum(1 << bits[_PROCEDURE + name] for name in set(names) if _PROCEDURE + name in bits)
 
     def locate(self, operand: str, mdc: int, suppression: int, pdx: PdxClass) -> tuple[int | None, int]:
-        """Return (word, bit) of an operand in a row of `mdc`, or (None, truth) where the PDX decides it."""
+        """Return (word, bit) of an operand in a row of `mdc`; (None, truth) if the PDX decides it."""
         prefix, _, name = operand.rpartition(":")
         if name == "incident":  # whatever its prefix, it means that all codes of the claim are incident
             return (CLAIM_WORD, self.claim[ONLY_INCIDENT]) if "incident" in pdx.names else (None, 0)

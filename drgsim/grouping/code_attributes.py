@@ -1,4 +1,4 @@
-"""Codes to operand bits: diagnoses, exclusions by the principal diagnosis, severity, procedures.
+"""Codes to operand bits: diagnoses, exclusions by the PDX, severity, procedures.
 
 All tables here are indexed by codebook number. Codes that are the same to the formulas share a small
 number: secondary diagnoses a *kind*, principal diagnoses a *role*, procedures an *operand set*.
@@ -206,7 +206,7 @@ def _split(text: str | None) -> frozenset[str]:
 
 
 def _number_schemes(tables: TableSet, book: Codebook) -> tuple[pl.DataFrame, UInt16Array]:
-    """Return the distinct attributes of diagnoses, and the row of each code (0 is an unknown code)."""
+    """Return the distinct attributes of diagnoses, and the row of each code (0: unknown code)."""
     attributes = ("mdc", "severity", "operands", "hac_operands", "categories")
     schemes = tables.diagnoses.select(attributes).unique(maintain_order=True).with_row_index("scheme", 1)
     joined = tables.diagnoses.join(schemes, on=attributes, nulls_equal=True, maintain_order="left")
@@ -383,7 +383,7 @@ def _pack_names(layout: BitLayout, mdc: int, names: Sequence[frozenset[str]]) ->
 
 
 def _pack_counted_words(layout: BitLayout, mdc: int) -> UInt64Array:
-    """Return the bits of each combination of counted words (bits in their order) in the layout of an MDC."""
+    """Return the bits of each combination of counted words in the layout of an MDC."""
     combinations = np.arange(1 << len(COUNTED_WORDS), dtype=np.uint64)
     words = np.zeros(len(combinations), np.uint64)
     for bit, word in enumerate(_pack_names(layout, mdc, [frozenset({name}) for name in COUNTED_WORDS])):
@@ -392,7 +392,7 @@ def _pack_counted_words(layout: BitLayout, mdc: int) -> UInt64Array:
 
 
 def _list_discharge_words(tables: TableSet) -> list[frozenset[str]]:
-    """Return the claim words of each discharge status; the last is for all that the tables do not list."""
+    """Return the claim words of each discharge status; the last is for all unlisted ones."""
     listed = {status: _split(text) for status, text in tables.discharge_statuses.iter_rows()}
     words = [listed.get(status, frozenset({"INVALID_DSTAT"})) for status in range(_DISCHARGE_STATUSES)]
     return [own if "DIED" in own else own | {"ALIVE"} for own in words]

@@ -1,4 +1,4 @@
-"""What CMS's grouper reports of each code: validity, severity used, HAC status, and its impact on the DRG.
+"""What CMS's grouper reports of each code: validity, severity used, HAC status, impact.
 
 Nothing here changes a DRG. Names and values are CMS's; `report_codes` returns one column a report, with lists
 aligned with the input codes.
@@ -36,7 +36,9 @@ _MOST_MARKED = {"SINGLEFUSIONCTR": 3}
 
 
 def report_codes(steps: Steps, sdx_texts: Sequence[str], procedure_texts: Sequence[str]) -> pl.DataFrame:
-    """Return the per-code reports of grouped admissions, (n,) rows, with lists aligned with the input.
+    """Return the per-code reports of grouped admissions, (n,) rows of lists.
+
+    Lists are aligned with the codes of the input.
 
     Args:
         steps: the grouped admissions.
@@ -240,7 +242,7 @@ class _Codes:
                 yield place
 
     def _find_trauma(self, in_order: list[int]) -> Iterator[int]:
-        """Yield the codes that bring the body regions of multiple trauma, where the pre-MDC rerouted for it."""
+        """Yield the codes of the body regions of multiple trauma, where the pre-MDC rerouted for it."""
         book = self.carriers.rules.rulebook
         reroutes = (book.mdc == PRE_MDC) & (book.reroute_mdc == self.mdc)
         if not self.mdc or not any("MULTST" in book.formulas[row] for row in np.flatnonzero(reroutes[:-1])):
@@ -253,7 +255,7 @@ class _Codes:
                 yield place
 
     def _find_not_incident(self, in_order: list[int]) -> Iterator[int]:
-        """Yield the code that makes a newborn's problem more than incidental, where the last row decided."""
+        """Yield the code that makes a newborn's problem not incidental, where the last row decided."""
         book, carriers = self.carriers.rules.rulebook, self.carriers
         of_mdc = np.flatnonzero(book.mdc[:-1] == self.searched_mdc)
         newborns = ONLY_INCIDENT in (book.formulas[row] for row in of_mdc)
@@ -266,7 +268,8 @@ class _Codes:
         names, clusters = self.carriers.procedure_names, self.carriers.clusters
         groups: list[tuple[tuple[int, ...], frozenset[str]]]
         groups = [((place,), names[place]) for place in self._list_candidates(self.carriers.unrepeated)]
-        groups += [(cluster.places, cluster.names) for cluster in clusters]
+        # A cluster never takes ORPROC here, although the formulas of versions 40 let it carry that word.
+        groups += [(cluster.places, cluster.names - {"ORPROC"}) for cluster in clusters]
         if wanted:
             complete = next((places for places, own in groups if own.issuperset(wanted)), None)
             if complete is not None:
@@ -278,7 +281,10 @@ class _Codes:
             yield from self._find_joined(word) if word in COUNTED_NAMES else self._find_vessels_and_stents(word)
 
     def _list_candidates(self, places: Iterable[int]) -> list[int]:
-        """Return visible procedures: the first if it is an O.R. procedure, the others by code, else the first last."""
+        """Return visible procedures, the first listed first, the others by code.
+
+        If the first listed is a non-O.R. procedure, it is last.
+        """
         non_or = "nonor" in self.carriers.procedure_names[0] if self.procedure_texts else False
 
         def rank(place: int) -> tuple[int, str]:
@@ -297,7 +303,7 @@ class _Codes:
             yield from places
 
     def _find_vessels_and_stents(self, word: str) -> Iterator[int]:
-        """Yield procedures until four vessels or stents are counted, then every arterial stent of one type."""
+        """Yield procedures up to four vessels or stents, then every arterial stent of one type."""
         total, names = 0, self.carriers.procedure_names
         for place in self._list_candidates(range(len(names))):
             added = add_to_count(word, names[place])

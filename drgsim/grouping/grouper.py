@@ -1,4 +1,4 @@
-"""MS-DRG grouping of admissions in bulk: `group`, and the steps of the Definitions Manual in `run_steps`."""
+"""MS-DRG grouping in bulk: `group`, and the Definitions Manual step by step in `run_steps`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from drgsim.tables.table_set import TableSet, version_for, versions
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """The grouper's answer for encoded admissions, (n,) arrays named and typed as `schema.GROUPED`.
+    """The grouper's answer for encoded admissions, (n,) arrays named as in `schema.GROUPED`.
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
     """
@@ -147,7 +147,7 @@ def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
 
 
 def run_steps(encoded: Encoded, rules: Attributes) -> Steps:
-    """Group encoded admissions in the steps of the Definitions Manual; return what each step decided.
+    """Group encoded admissions step by step, as the Definitions Manual does; return every step.
 
     Args:
         encoded: the admissions.
@@ -274,7 +274,7 @@ def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str
 
 
 def find_versions(column: pl.Series) -> pl.Series:
-    """Return the grouper version of each row from names or discharge dates; null where none is in force."""
+    """Return the grouper version of each row from names or dates; null where none is in force."""
     if not (column.dtype in (pl.Date, pl.Null) or isinstance(column.dtype, TEXTS)):
         raise SchemaError(f"column {column.name!r} is {column.dtype}, expected dates (Date) or versions (String).")
     distinct = column.unique().drop_nulls()

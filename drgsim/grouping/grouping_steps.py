@@ -50,9 +50,9 @@ class Steps:
 
 
 def find_lost_severity(steps: Steps, decision: Decision) -> tuple[ByteArray, ByteArray]:
-    """Return the severity of each secondary code as listed, and what takes it away in one grouping pass.
+    """Return the severity of each secondary code as listed, and what takes it away in a pass.
 
-    The second is NOT_LOST, BY_DEATH, BY_PDX or BY_LOGIC. It does not count hospital-acquired conditions.
+    The latter is NOT_LOST, BY_DEATH, BY_PDX or BY_LOGIC. It does not count hospital-acquired conditions.
     """
     encoded, diagnoses = steps.encoded, steps.rules.diagnoses
     level = diagnoses.scheme_severity[diagnoses.scheme[encoded.sdx]]

@@ -1,4 +1,4 @@
-"""Hospital-acquired conditions: which secondary codes lose their severity, and where POA must be known.
+"""Hospital-acquired conditions: which codes lose their severity, by formula and POA.
 
 Source: 42 CFR 412.4 and MS-DRG Definitions Manual, Appendix I (hospital-acquired conditions).
 """
@@ -66,7 +66,7 @@ class HacResult:
 
 @lru_cache(maxsize=16)
 def compile_hac_rules(attributes: Attributes) -> HacRules:
-    """Return the hospital-acquired conditions of a version in the engine's form; made once for each."""
+    """Return the conditions of a version in the engine's form; made once for each."""
     entries = [_list_entries(kind.hac_names) for kind in attributes.diagnoses.kinds]
     flat = [entry for own in entries for entry in own]
     formulas = attributes.tables.hac_formulas
@@ -104,7 +104,10 @@ def compile_hac_rules(attributes: Attributes) -> HacRules:
 
 
 def _list_entries(names: frozenset[str]) -> list[tuple[int, str]]:
-    """Return (condition, label) of a code's conditions, ascending; the label is its special name if it has one."""
+    """Return (condition, label) of a code's conditions, ascending.
+
+    The label is the special name of a code, such as `hac06_show`, if it has one.
+    """
     numbers = sorted(int(found[1]) for found in map(_NUMBERED.fullmatch, names) if found)
     special = {n: {f"hac{n:02}_sdx", f"hac{n:02}_show"} & names for n in numbers}
     return [(n, min(special[n]) if special[n] else f"HAC{n:02}") for n in numbers]
@@ -156,7 +159,7 @@ def assess_hacs(observed: Observed, encoded: Encoded, attributes: Attributes, is
 def _list_conditions(
     observed: Observed, encoded: Encoded, attributes: Attributes, carrying: Int64Array, reports: BoolArray
 ) -> _Conditions:
-    """Return the conditions of codes that are not present on admission, where a hospital `reports`."""
+    """Return the conditions of codes not present on admission, where a hospital `reports`."""
     rules, chosen = compile_hac_rules(attributes), carrying
     if encoded.poa is not None:
         chosen = chosen[encoded.poa.take(observed.named.take(chosen)) != POA_PRESENT]
@@ -185,7 +188,7 @@ def _evaluate(rules: HacRules, found: _Conditions, claims: UInt64Array) -> BoolA
 def observe_whole_claims(
     observed: Observed, encoded: Encoded, attributes: Attributes, carrying: Int64Array, rows: Int64Array
 ) -> UInt64Array:
-    """Return what the formulas of the conditions see of `rows`, (n,) words with bits as in `HacRules`.
+    """Return what the formulas of the conditions see of `rows`, (n,) words of `HacRules`.
 
     They see every code, whatever its POA, and every procedure, hidden or not.
 
@@ -209,7 +212,7 @@ def observe_whole_claims(
 
 
 def _find_unsupported(rules: HacRules, found: _Conditions, met: BoolArray) -> BoolArray:
-    """Return which codes only show a condition of which the claim has no code of its own that is met."""
+    """Return which codes only show a condition that no other code of the claim meets."""
     shows = rules.shows[found.entry]
     showing = np.flatnonzero(shows)
     if len(showing):
@@ -219,7 +222,7 @@ def _find_unsupported(rules: HacRules, found: _Conditions, met: BoolArray) -> Bo
 
 
 def _require_poa(return_code: ByteArray, encoded: Encoded, rules: HacRules, found: _Conditions, met: BoolArray) -> None:
-    """Set the return code where a reporting hospital does not state a POA that a condition depends on."""
+    """Set the return code where a condition depends on POA that the hospital does not state."""
     reporting = encoded.hospital_status[found.row] == HOSPITAL_STATUS["NON_EXEMPT"]
     unstated = reporting & (found.poa == POA_NOT_RECOGNISED)
     has_met = np.zeros(len(return_code), np.bool_)

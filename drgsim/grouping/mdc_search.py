@@ -21,7 +21,7 @@ _OK = 0
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One grouping pass, (n,) each: the deciding formula row, the MDC reported, the severity used.
+    """One grouping pass, (n,) each: deciding formula row, MDC reported, severity used.
 
     `row` is -1 where no row is true. `severity_bits` are the CCs and MCCs that the pass saw.
     """
@@ -50,7 +50,9 @@ def search_mdcs(
     *,
     trail: list[MdcSearch] | None = None,
 ) -> Decision:
-    """Search the pre-MDC and the MDC of the PDX, then follow reroutes (Definitions Manual, pre-MDC).
+    """Search the pre-MDC and the MDC of the PDX, then follow reroutes.
+
+    Source: MS-DRG Definitions Manual, pre-MDC.
 
     Args:
         observed, encoded, rules: the admissions and the version.
@@ -69,7 +71,7 @@ def search_mdcs(
     def search_in(at: Int64Array, mdc: NDArray[np.uint8], visible: UInt64Array) -> tuple[Int64Array, NDArray[np.uint8]]:
         return _find_first_true(rules, pdx_class[at], mdc, claim[at], severity[at], visible)
 
-    # The pre-MDC goes first: where one of its rows is true, what the PDX's MDC found does not count.
+    # The pre-MDC has priority: where one of its rows is true, the row found in the PDX's MDC does not count.
     triggered = (claim & rulebook.pre_mdc_trigger.take(pdx_class) > 0) | rulebook.pre_mdc_always.take(pdx_class)
     at = np.flatnonzero(triggered)
     found, used = search_in(at, np.full(len(at), PRE_MDC, np.uint8), np.zeros(len(at), np.uint64))
@@ -104,7 +106,7 @@ def _find_first_true(
     severity: UInt64Array,
     visible: UInt64Array,
 ) -> tuple[Int64Array, NDArray[np.uint8]]:
-    """Return the first true row and the severity it used; each distinct signature is evaluated once."""
+    """Return the first true row and its severity; each distinct signature is evaluated once."""
     lists = rules.rulebook.list_of[pdx_class, mdc]
     claim = claim & rules.rulebook.list_claim_bits.take(lists)
     severity = _drop_outranked(severity, lists, rules)

@@ -97,7 +97,7 @@ def _set_only_incident(claim: UInt64Array, pdx_class: Int64Array, encoded: Encod
 
 
 def _set_multiple_trauma(claim: UInt64Array, attributes: Attributes) -> None:
-    """Set MULTST where two different body regions have significant trauma (Definitions Manual, MDC 24)."""
+    """Set MULTST where two body regions have significant trauma (Definitions Manual, MDC 24)."""
     layout = attributes.rulebook.layout
     if "MULTST" in layout.claim:
         regions = np.uint64(attributes.rulebook.trauma_mask)

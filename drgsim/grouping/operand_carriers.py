@@ -40,7 +40,7 @@ def add_to_count(word: str, names: frozenset[str]) -> int:
 
 @dataclass(frozen=True)
 class PresentCluster:
-    """A procedure cluster of an admission: its number, its operands, the places of its procedures."""
+    """A procedure cluster of an admission: number, operands, places of its procedures."""
 
     number: int
     names: frozenset[str]
@@ -101,7 +101,7 @@ class OperandCarriers:
         return found
 
     def is_hidden(self, place: int, mdc: int) -> bool:
-        """Return whether the search of an MDC does not see a procedure, because a cluster counts instead."""
+        """Return whether the search of an MDC does not see a procedure, but only its cluster."""
         hidden = self.observed.hidden_mdcs
         return hidden is not None and bool(int(hidden[self.encoded.procedure_start[self.row] + place]) >> mdc & 1)
 

@@ -45,7 +45,7 @@ AlternativeList = tuple[Alternative, ...]
 
 @dataclass(frozen=True, eq=False)
 class Rulebook:
-    """The formula rows, their alternatives as masks, and for each class of PDX the lists to search.
+    """The formula rows, their alternatives as masks, and the lists for each class of PDX.
 
     The last row stands for an admission on which no row is true: it is ungroupable. The alternatives of a
     list are kept by the rarest procedure operand that each needs, its key: those of list l and key k are
@@ -237,7 +237,7 @@ class _ListBuilder:
         return frozenset().union(*(self.layout.suppressions[number] for number in suppressed))
 
     def sort_by_key(self, number: int, carriers: Mapping[str, int]) -> list[list[Alternative]]:
-        """Return the alternatives of a list by the rarest procedure operand each needs; the last need none."""
+        """Return the alternatives of a list by the rarest procedure operand that each needs."""
         names = self.layout.list_bits(self.layout.mdcs.get(self._list_mdc[number], {}))
         by_key: list[list[Alternative]] = [[] for _ in range(_KEYS)]
         for alternative in self.lists[number]:

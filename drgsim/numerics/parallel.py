@@ -1,4 +1,4 @@
-"""Rows split into spans that run on all cores; results never depend on how they were split."""
+"""Rows split into spans that run on all cores; results do not depend on the split."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ LARGEST = 131_072
 def run_over_spans(n: int, work: Callable[[int, int], Result], largest: int = LARGEST) -> list[Result]:
     """Return `work(start, stop)` for consecutive spans that cover rows 0 to n, in order.
 
-    NumPy and Polars release the interpreter lock on such work, so threads share it. As many run as Polars
-    uses (POLARS_MAX_THREADS); spans are at most `largest` rows, so that memory beside the result stays flat.
+    NumPy and Polars release the interpreter lock on such work, so threads share it. There are as many
+    threads as Polars uses (POLARS_MAX_THREADS). A span has at most `largest` rows, so that working memory does not
+    grow with n.
 
     >>> run_over_spans(40_000, lambda start, stop: stop - start) in ([40_000], [20_000, 20_000])
     True
