@@ -60,7 +60,7 @@ class Grouping:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Grouping]) -> Grouping:
+    def join(cls, parts: Sequence[Grouping]) -> Grouping:
         """Return the answers for several parts of the admissions as one."""
         names = [column.name for column in fields(cls)]
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
@@ -141,7 +141,7 @@ def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
     array([419], dtype=uint16)
     """
     rules = compile_attributes(tables)
-    return Grouping.joined(
+    return Grouping.join(
         run_over_spans(len(encoded), lambda start, stop: grouping_of(run_steps(encoded.rows(start, stop), rules)))
     )
 
@@ -249,7 +249,7 @@ def _group_frame(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.D
 
     if detail:
         return pl.concat(run_over_spans(len(frame), report_span))
-    return Grouping.joined(run_over_spans(len(frame), group_span)).frame()
+    return Grouping.join(run_over_spans(len(frame), group_span)).frame()
 
 
 def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str, *, detail: bool) -> pl.DataFrame:

@@ -66,7 +66,7 @@ def random_bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None 
 def uniform(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> FloatArray:
     """Return uniform numbers, (n,) float64 in [0, 1), of 53 random bits each.
 
-    The arguments are those of `random_bits`. An event of probability p happens where ``uniform(...) < p``; the
+    Arguments: those of `random_bits`. An event of probability p happens where ``uniform(...) < p``; the
     events of a lower p are then among those of a higher p.
 
     >>> bool((uniform(1, "age", range(1000)) < 1).all())
@@ -83,7 +83,7 @@ def to_uniform(random: UInt64Array) -> FloatArray:
 def make_event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> UInt64Array:
     """Return the keys of `draw_events`, (n,): computed once, for all replicates.
 
-    The arguments are those of `random_bits`.
+    Arguments: those of `random_bits`.
     """
     return random_bits(seed, stream, ids, slots)
 
