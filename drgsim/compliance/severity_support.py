@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.grouping.code_attributes import SEVERITIES, compile_attributes
-from drgsim.grouping.code_reports import Steps
+from drgsim.grouping.grouping_steps import Steps
 from drgsim.grouping.encoding import Encoded, check_admissions, encode_span
 from drgsim.grouping.grouper import run_steps
 from drgsim.numerics.arrays import BoolArray, UInt16Array
@@ -67,7 +67,7 @@ def _count_levels(span: Steps) -> tuple[UInt16Array, UInt16Array]:
     row, bits = observed.severe_row, observed.severe_bits.copy()
     died = span.rules.died[encoded.status_place][row]
     bits[died] &= ~diagnoses.death_excluded
-    unsuppressed = np.bitwise_or.reduce(diagnoses.survives, axis=1)[span.rules.rulebook.suppression[span.final.row]]
+    unsuppressed = np.bitwise_or.reduce(diagnoses.unsuppressed, axis=1)[span.rules.rulebook.suppression[span.final.row]]
     bits &= unsuppressed[row]
     is_acquired = np.zeros(len(encoded.sdx), np.bool_)
     is_acquired[span.hac.met] = True

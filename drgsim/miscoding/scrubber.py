@@ -56,7 +56,7 @@ def find_refusals(
             if kind != ChangeKind.SWAP_PDX:
                 refuse("already on the claim", (after > 0) & _is_there(row, after, cases), at)
             if kind == ChangeKind.ADD_SDX and not excluded:
-                hit = cases.rules.diagnoses.excluded(cases.encoded.pdx[row], np.arange(len(row)), after)
+                hit = cases.rules.diagnoses.is_excluded(cases.encoded.pdx[row], np.arange(len(row)), after)
                 refuse("excluded by the principal diagnosis", hit, at)
             if guarded:
                 if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX):

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import Attributes, Diagnoses
 from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 from drgsim.grouping.hac import compile_hac_rules
-from drgsim.grouping.rulebook import PRE_MDC
 from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
 from drgsim.numerics.segments import or_into
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
@@ -71,7 +71,7 @@ class Visibility:
         bits = _effective(encoded, rules, row, encoded.sdx[severe])
         severity = np.zeros(len(encoded), np.uint64)
         or_into(severity, row, bits)
-        lasting = np.bincount(row[bits & diagnoses.lasting_mcc > 0], minlength=len(encoded))
+        lasting = np.bincount(row[bits & diagnoses.unsuppressible_mcc > 0], minlength=len(encoded))
         pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex]
         names = _searched_names(rules)[pdx_class]
         acquired, company = _may_be_acquired(encoded, rules), rules.rulebook.class_incident[pdx_class]
@@ -127,7 +127,7 @@ class Visibility:
         which, row, position, gained = which[kept], row[kept], position[kept], gained[kept]
         lost = _BIT[shown[kept]]
         hidden = (lost | gained) == 0
-        others = self.lasting[row] - (lost & self._rules.diagnoses.lasting_mcc > 0) > 0
+        others = self.lasting[row] - (lost & self._rules.diagnoses.unsuppressible_mcc > 0) > 0
         gone = np.flatnonzero(lost)
         lost[gone[self.has_twin[position[gone]]]] = 0
         left = (severity[which] & ~lost) | gained
@@ -146,7 +146,7 @@ class Visibility:
     def _is_silent(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
         """Return which diagnoses carry no operand that the formulas searched for their admission look at."""
         diagnoses = self._rules.diagnoses
-        silent: BoolArray = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.names[row]) == 0
+        silent: BoolArray = (diagnoses.kind_claim_bits[diagnoses.kind[codes]] & self.names[row]) == 0
         return silent
 
     def _is_bare(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
@@ -160,7 +160,7 @@ class Visibility:
         """Return which procedures show nothing, alone or together, to the formulas searched for their admission."""
         procedures = self._rules.procedures
         sets = procedures.operand_set[codes]
-        shows = (procedures.claim[sets] & self.names[row]) | procedures.seen(self.mdc[row], sets)
+        shows = (procedures.claim_bits[sets] & self.names[row]) | procedures.take_mdc_bits(self.mdc[row], sets)
         of_conditions, elsewhere = _seen_beyond(self._rules)
         silent: BoolArray = (shows == 0) & ~elsewhere[codes] & (self.settled[row] | ~of_conditions[codes])
         return silent
@@ -175,10 +175,10 @@ def _seen_beyond(rules: Attributes) -> tuple[BoolArray, BoolArray]:
     """
     procedures, book = rules.procedures, rules.rulebook
     of_conditions = compile_hac_rules(rules).procedure_word > 0
-    rerouted = procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
+    rerouted = procedures.mdc_bits[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
     elsewhere = np.bitwise_or.reduce(rerouted, axis=0) > 0
     sets = procedures.operand_set
-    return of_conditions[sets], elsewhere[sets] | (procedures.part > 0)
+    return of_conditions[sets], elsewhere[sets] | (procedures.combines > 0)
 
 
 def _may_be_acquired(encoded: Encoded, rules: Attributes) -> BoolArray:
@@ -197,19 +197,19 @@ def _searched_names(rules: Attributes) -> UInt64Array:
     book = rules.rulebook
     regions = np.uint64(book.trauma_mask)  # what multiple trauma is told from
     searched = {PRE_MDC, *(int(mdc) for mdc in np.unique(book.reroute_mdc) if mdc)}
-    words = book.list_claim[book.list_of[np.arange(len(book.classes)), book.class_mdc]] | regions
+    words = book.list_claim_bits[book.list_of[np.arange(len(book.classes)), book.class_mdc]] | regions
     for mdc in sorted(searched):
-        words = words | book.list_claim[book.list_of[:, mdc]]
+        words = words | book.list_claim_bits[book.list_of[:, mdc]]
     return np.asarray(words, np.uint64)
 
 
 def _effective(encoded: Encoded, rules: Attributes, row: Int64Array, codes: NDArray[np.int32]) -> UInt64Array:
     """Return the severity bits of codes on admissions, 0 where the PDX or death excludes them."""
     diagnoses = rules.diagnoses
-    bits = diagnoses.kind_severity[diagnoses.kind[codes]]
+    bits = diagnoses.kind_severity_bits[diagnoses.kind[codes]]
     some = np.flatnonzero(bits)
     beside, code = encoded.pdx[row[some]], codes[some]
-    bits[some] *= ~diagnoses.excluded(beside, np.arange(len(some)), code)
+    bits[some] *= ~diagnoses.is_excluded(beside, np.arange(len(some)), code)
     dead = some[rules.died[encoded.status_place[row[some]]]]
     bits[dead] &= ~diagnoses.death_excluded
     return bits
@@ -222,8 +222,8 @@ def _shown(
     shown = np.zeros(len(encoded.sdx), np.uint8)
     some = np.flatnonzero(bits)
     shown[severe[some]] = _place(bits[some]) + 1
-    carries = np.flatnonzero((diagnoses.kind_claim > 0)[diagnoses.kind[encoded.sdx]])
-    claim = diagnoses.kind_claim[diagnoses.kind[encoded.sdx[carries]]]
+    carries = np.flatnonzero((diagnoses.kind_claim_bits > 0)[diagnoses.kind[encoded.sdx]])
+    claim = diagnoses.kind_claim_bits[diagnoses.kind[encoded.sdx[carries]]]
     shown[carries[claim & names[encoded.sdx_row[carries]] > 0]] = LOUD
     return shown
 
