@@ -31,8 +31,8 @@ class DischargeStatus(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [3], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> DischargeStatus(rate=0.05).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> DischargeStatus(rate=0.05).sites(baseline).rate.round(3).tolist()
     [0.05]
     """
 
@@ -43,9 +43,9 @@ class DischargeStatus(ErrorModel):
     ON_CODES: ClassVar[bool] = False
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return one site an admission with one of these statuses."""
-        status = cases.encoded.discharge_status
+        status = baseline.encoded.discharge_status
         row = np.flatnonzero(np.isin(status, self.of) & (status != self.becomes))
         return Sites.of(ChangeKind.DISCHARGE_STATUS, row, self.rate, Options.single(self.becomes), before=status[row])
 
@@ -62,8 +62,8 @@ class Demographics(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> Demographics(sex=0.001).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> Demographics(sex=0.001).sites(baseline).rate.round(3).tolist()
     [0.001]
     """
 
@@ -73,9 +73,9 @@ class Demographics(ErrorModel):
     RATES: ClassVar[tuple[str, ...]] = ("sex", "age")
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return a site an admission of known sex, and one of known age, where each is misreported at all."""
-        sex, age = cases.encoded.sex, cases.age
+        sex, age = baseline.encoded.sex, baseline.age
         row = np.flatnonzero(sex) if self.sex else np.zeros(0, np.int64)
         other = Options.of(np.array([0, 1, 2]), np.array([SEX["F"], SEX["M"]]))
         parts = [Sites.of(ChangeKind.SEX, row, self.sex, other, group=sex[row] - 1, before=sex[row])]
@@ -85,4 +85,4 @@ class Demographics(ErrorModel):
             slipped = np.stack([np.maximum(years - _AGE_SLIP, 0), np.minimum(years + _AGE_SLIP, OLDEST)], axis=1)
             options = Options.of(2 * np.arange(OLDEST + 2), slipped.ravel())
             parts.append(Sites.of(ChangeKind.AGE, row, self.age, options, group=age[row], before=age[row]))
-        return Sites.joined(parts)
+        return Sites.join(parts)

@@ -40,7 +40,7 @@ def list_severity_neighbours(codes: Int32Array, tables: TableSet, *, up: bool, t
         up: whether severity rises.
         to: beginnings of the codes that may come of it; empty allows all.
     """
-    return _options(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
+    return _list_related(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
 
 
 def list_unspecified(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
@@ -48,7 +48,7 @@ def list_unspecified(codes: Int32Array, tables: TableSet, *, to: Sequence[str] =
 
     Arguments as in `list_severity_neighbours`; a diagnosis that is unspecified itself has none.
     """
-    return _options(codes.tobytes(), tables, "unspecified", tuple(to))
+    return _list_related(codes.tobytes(), tables, "unspecified", tuple(to))
 
 
 def list_named_codes(to: Sequence[str], tables: TableSet) -> Options:
@@ -56,13 +56,13 @@ def list_named_codes(to: Sequence[str], tables: TableSet) -> Options:
     begins = [
         pl.col("code").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
     ]
-    found = _book(tables).filter(pl.any_horizontal(begins)).sort("number")
+    found = _tabulate_diagnoses(tables).filter(pl.any_horizontal(begins)).sort("number")
     return Options.of(np.array([0, len(found)]), found["number"].to_numpy(), found["likely"].to_numpy())
 
 
 def list_same_category(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
     """Return, for each of some diagnoses, the others of its category that may be principal."""
-    return _options(codes.tobytes(), tables, "may lead", tuple(to))
+    return _list_related(codes.tobytes(), tables, "may lead", tuple(to))
 
 
 def list_same_chapter(codes: Int32Array, tables: TableSet) -> tuple[Options, Int64Array]:
@@ -72,7 +72,7 @@ def list_same_chapter(codes: Int32Array, tables: TableSet) -> tuple[Options, Int
     """
     chapters = find_chapter_starts(tables)
     common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
-    book = _book(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
+    book = _tabulate_diagnoses(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
     chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
     options = Options.of(
         find_group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy()
@@ -96,7 +96,7 @@ def list_plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()
     if codes:
         listed = pl.DataFrame({"code": normalise_codes(pl.Series(list(codes))), "group": "", "weight": 1.0})
     else:
-        listed = _common(tables)
+        listed = _list_common_sdx(tables)
     listed = listed.join(level, on="code").filter(pl.col("severity") == severity)
     affinity = read_facts("affinity", tables.folder)
     rows = (
@@ -128,7 +128,7 @@ def list_procedure_neighbours(codes: Int32Array, tables: TableSet, axes: Sequenc
         found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
         found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
         parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
-    return _grouped(codes, pl.concat(parts))
+    return _group_pairs(codes, pl.concat(parts))
 
 
 def read_durations(tables: TableSet) -> pl.DataFrame:
@@ -148,7 +148,7 @@ def find_chapter_starts(tables: TableSet) -> pl.Series:
 
 
 @lru_cache(maxsize=4)
-def _book(tables: TableSet) -> pl.DataFrame:
+def _tabulate_diagnoses(tables: TableSet) -> pl.DataFrame:
     """Return the version's diagnoses: number, code, category, level, whether unspecified, may lead, how likely."""
     rules, legal = compile_attributes(tables), load_code_limits(tables)
     codes = rules.diagnosis_book.codes
@@ -177,10 +177,10 @@ _RELATIONS = {
 
 
 @lru_cache(maxsize=32)
-def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
+def _list_related(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
     """Return the options of some diagnoses (codebook numbers, int32); kept, since scenarios are tried at many rates."""
     codes = np.frombuffer(numbers, np.int32)
-    book = _book(tables)
+    book = _tabulate_diagnoses(tables)
     own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
     begins = [
         pl.col("code_right").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
@@ -196,10 +196,10 @@ def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...
         .filter(pl.any_horizontal(begins) if begins else pl.lit(value=True))
         .select("number", other="number_right", weight=pl.lit(_NEARER).pow(shared) * pl.col("likely_right"))
     )
-    return _grouped(codes, pairs)
+    return _group_pairs(codes, pairs)
 
 
-def _grouped(codes: Int32Array, pairs: pl.DataFrame) -> Options:
+def _group_pairs(codes: Int32Array, pairs: pl.DataFrame) -> Options:
     """Return pairs of a code and another as options, group i those of the i-th code."""
     pairs = pairs.sort("number", "other")
     group = np.searchsorted(codes, pairs["number"].to_numpy()).astype(np.int64)
@@ -211,7 +211,7 @@ def find_group_starts(group: Int64Array, groups: int) -> Int64Array:
     return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=groups))]).astype(np.int64)
 
 
-def _common(tables: TableSet) -> pl.DataFrame:
+def _list_common_sdx(tables: TableSet) -> pl.DataFrame:
     """Return common secondary diagnoses with their kind and weight, the often questioned ones as of any kind."""
     conditions = read_facts("conditions", tables.folder).filter(pl.col("stay_share") > 0)
     columns = {"code": pl.String(), "weight": pl.Float64(), "note": pl.String()}

@@ -41,8 +41,8 @@ class PdxResequence(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PdxResequence(rate=0.1).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PdxResequence(rate=0.1).sites(baseline).rate.round(3).tolist()
     [0.1]
     """
 
@@ -50,15 +50,15 @@ class PdxResequence(ErrorModel):
     rate: Rate = 0.0
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return one site an admission with a candidate; its options are its own secondary diagnoses."""
-        encoded, legal = cases.encoded, load_code_limits(cases.tables)
+        encoded, legal = baseline.encoded, load_code_limits(baseline.tables)
         fits = legal.may_be_pdx[encoded.sdx] & (encoded.sdx != encoded.pdx[encoded.sdx_row])
         if encoded.poa is not None:
             fits &= encoded.poa == POA_PRESENT
         at = np.flatnonzero(fits)
         row = encoded.sdx_row[at]
-        count = np.bincount(row, minlength=len(cases))
+        count = np.bincount(row, minlength=len(baseline))
         rows = np.flatnonzero(count)
         start = np.concatenate([[0], np.cumsum(count[rows])])
         options = Options.of(start, encoded.sdx[at], place=at - encoded.sdx_start[row])
@@ -79,8 +79,8 @@ class PdxSubstitute(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PdxSubstitute(rate=0.1).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PdxSubstitute(rate=0.1).sites(baseline).rate.round(3).tolist()
     [0.08, 0.02]
     """
 
@@ -89,15 +89,15 @@ class PdxSubstitute(ErrorModel):
     within_category: Rate = 0.8
     to: tuple[str, ...] = ()
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return two sites an admission, in its category and in its chapter."""
-        pdx = cases.encoded.pdx
+        pdx = baseline.encoded.pdx
         codes, group = rank_distinct(pdx)
         near, (far, chapter) = (
-            list_same_category(codes, cases.tables, to=self.to),
-            list_same_chapter(codes, cases.tables),
+            list_same_category(codes, baseline.tables, to=self.to),
+            list_same_chapter(codes, baseline.tables),
         )
-        row = np.flatnonzero(cases.rules.diagnoses.valid[pdx])
+        row = np.flatnonzero(baseline.rules.diagnoses.valid[pdx])
         inside = Sites.of(
             ChangeKind.PDX, row, self.rate * self.within_category, near, group=group[row], before=pdx[row]
         )
@@ -112,7 +112,7 @@ class PdxSubstitute(ErrorModel):
             before=pdx[row],
             draw=1,
         )
-        return Sites.joined([inside, outside])
+        return Sites.join([inside, outside])
 
 
 class SdxOmit(ErrorModel):
@@ -126,8 +126,8 @@ class SdxOmit(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SdxOmit(mcc=0.04, cc=0.03).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SdxOmit(mcc=0.04, cc=0.03).sites(baseline).rate.round(3).tolist()
     [0.04]
     """
 
@@ -139,10 +139,10 @@ class SdxOmit(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every secondary diagnosis of a severity that is missed at all."""
-        rate = np.array([self.other, self.cc, self.mcc])[_levels(cases)]
-        return _of_sdx(cases, np.flatnonzero((rate > 0) & (cases.encoded.sdx > 0)), rate, Options.single(0))
+        rate = np.array([self.other, self.cc, self.mcc])[_levels(baseline)]
+        return _of_sdx(baseline, np.flatnonzero((rate > 0) & (baseline.encoded.sdx > 0)), rate, Options.single(0))
 
 
 class SdxAddUnsupported(ErrorModel):
@@ -158,8 +158,8 @@ class SdxAddUnsupported(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SdxAddUnsupported(mcc=0.01, cc=0.02).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SdxAddUnsupported(mcc=0.01, cc=0.02).sites(baseline).rate.round(3).tolist()
     [0.01, 0.02]
     """
 
@@ -172,16 +172,16 @@ class SdxAddUnsupported(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return a site an admission and severity."""
-        rows = np.arange(len(cases))
-        group = np.minimum(cases.truth.initial_mdc, MDCS - 1)
+        rows = np.arange(len(baseline))
+        group = np.minimum(baseline.truth.initial_mdc, MDCS - 1)
         parts = []
         for draw, (severity, rate) in enumerate((("MCC", self.mcc), ("CC", self.cc))):
             if rate > 0:
-                options = list_plausible(cases.tables, severity, codes=self.codes)
+                options = list_plausible(baseline.tables, severity, codes=self.codes)
                 parts.append(Sites.of(ChangeKind.ADD_SDX, rows, rate, options, group=group, draw=draw))
-        return Sites.joined(parts) if parts else Sites.of(ChangeKind.ADD_SDX, rows[:0], 0.0, Options.single(0))
+        return Sites.join(parts) if parts else Sites.of(ChangeKind.ADD_SDX, rows[:0], 0.0, Options.single(0))
 
 
 class _Ladder(ErrorModel):
@@ -191,10 +191,10 @@ class _Ladder(ErrorModel):
     to: tuple[str, ...] = ()
     UP: ClassVar[bool]
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every secondary diagnosis whose category has such a rung."""
         return _replaced(
-            cases, self.rate, lambda codes: list_severity_neighbours(codes, cases.tables, up=self.UP, to=self.to)
+            baseline, self.rate, lambda codes: list_severity_neighbours(codes, baseline.tables, up=self.UP, to=self.to)
         )
 
 
@@ -209,8 +209,8 @@ class SeverityUpgrade(_Ladder):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5020", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SeverityUpgrade(rate=0.1).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SeverityUpgrade(rate=0.1).sites(baseline).rate.round(3).tolist()
     [0.1]
     """
 
@@ -230,8 +230,8 @@ class SeverityDowngrade(_Ladder):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SeverityDowngrade(rate=0.1).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SeverityDowngrade(rate=0.1).sites(baseline).rate.round(3).tolist()
     [0.1]
     """
 
@@ -252,8 +252,8 @@ class SpecificityLoss(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SpecificityLoss(sdx=0.1).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> SpecificityLoss(sdx=0.1).sites(baseline).rate.round(3).tolist()
     [0.1]
     """
 
@@ -264,18 +264,20 @@ class SpecificityLoss(ErrorModel):
     RATES: ClassVar[tuple[str, ...]] = ("sdx", "pdx")
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return the principal and secondary diagnoses that are specified and have an unspecified neighbour."""
         parts = []
         if self.pdx:
-            codes, group = rank_distinct(cases.encoded.pdx)
-            options = list_unspecified(codes, cases.tables, to=self.to)
+            codes, group = rank_distinct(baseline.encoded.pdx)
+            options = list_unspecified(codes, baseline.tables, to=self.to)
             row = np.flatnonzero(np.diff(options.start)[group])
-            before = cases.encoded.pdx[row]
+            before = baseline.encoded.pdx[row]
             parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, options, group=group[row], before=before))
         if self.sdx or not parts:
-            parts.append(_replaced(cases, self.sdx, lambda codes: list_unspecified(codes, cases.tables, to=self.to)))
-        return Sites.joined(parts)
+            parts.append(
+                _replaced(baseline, self.sdx, lambda codes: list_unspecified(codes, baseline.tables, to=self.to))
+            )
+        return Sites.join(parts)
 
 
 class SdxSubstitute(ErrorModel):
@@ -289,10 +291,12 @@ class SdxSubstitute(ErrorModel):
     rate: Rate = 0.0
     to: Annotated[tuple[str, ...], Field(min_length=1)]
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every known secondary diagnosis."""
-        at = np.flatnonzero(cases.encoded.sdx)
-        return _of_sdx(cases, at, np.full(len(cases.encoded.sdx), self.rate), list_named_codes(self.to, cases.tables))
+        at = np.flatnonzero(baseline.encoded.sdx)
+        return _of_sdx(
+            baseline, at, np.full(len(baseline.encoded.sdx), self.rate), list_named_codes(self.to, baseline.tables)
+        )
 
 
 class InvalidCode(ErrorModel):
@@ -306,8 +310,8 @@ class InvalidCode(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> InvalidCode(pdx=0.001, sdx=0.002).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> InvalidCode(pdx=0.001, sdx=0.002).sites(baseline).rate.round(3).tolist()
     [0.001, 0.002, 0.002]
     """
 
@@ -319,23 +323,23 @@ class InvalidCode(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every known code that is mistyped at all."""
-        encoded, lost = cases.encoded, Options.single(0)
+        encoded, lost = baseline.encoded, Options.single(0)
         parts = [Sites.of(ChangeKind.PDX, np.zeros(0, np.int64), 0.0, lost)]
         if self.pdx:
             row = np.flatnonzero(encoded.pdx)
             parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, lost, before=encoded.pdx[row]))
         if self.sdx:
             at = np.flatnonzero(encoded.sdx)
-            parts.append(_of_sdx(cases, at, np.full(len(encoded.sdx), self.sdx), lost))
+            parts.append(_of_sdx(baseline, at, np.full(len(encoded.sdx), self.sdx), lost))
         if self.procedure:
             at = np.flatnonzero(encoded.procedures)
             owner = encoded.procedure_row[at]
             place = at - encoded.procedure_start[owner]
             before = encoded.procedures[at]
             parts.append(Sites.of(ChangeKind.PROCEDURE, owner, self.procedure, lost, place=place, before=before))
-        return Sites.joined(parts)
+        return Sites.join(parts)
 
 
 class PoaFlip(ErrorModel):
@@ -349,8 +353,8 @@ class PoaFlip(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "L89154"]], "sdx_poa": [["Y", "N"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PoaFlip(over=0.2).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> PoaFlip(over=0.2).sites(baseline).rate.round(3).tolist()
     [0.2]
     """
 
@@ -360,13 +364,13 @@ class PoaFlip(ErrorModel):
     every_code: bool = False
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every secondary diagnosis with a recognised POA indicator that is misreported at all.
 
         Raises:
             InputError: the admissions have no POA.
         """
-        encoded, diagnoses = cases.encoded, cases.rules.diagnoses
+        encoded, diagnoses = baseline.encoded, baseline.rules.diagnoses
         if encoded.poa is None:
             raise InputError(f"{self.label}: the admissions have no sdx_poa to misreport.")
         rate = np.array([0.0, self.under, self.over])[encoded.poa]
@@ -377,22 +381,22 @@ class PoaFlip(ErrorModel):
         flipped = Options.of(np.array([0, 1, 2]), np.array([POA_NOT_PRESENT, POA_PRESENT]))
         was = encoded.poa[at]
         return _of_sdx(
-            cases, at, rate, flipped, kind=ChangeKind.POA, group=(was != POA_PRESENT).astype(np.int64), before=was
+            baseline, at, rate, flipped, kind=ChangeKind.POA, group=(was != POA_PRESENT).astype(np.int64), before=was
         )
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _levels(cases: Baseline) -> NDArray[np.uint8]:
+def _levels(baseline: Baseline) -> NDArray[np.uint8]:
     """Return the severity of each secondary diagnosis as a place in SEVERITIES, (k,)."""
-    diagnoses = cases.rules.diagnoses
-    levels: NDArray[np.uint8] = diagnoses.scheme_severity[diagnoses.scheme[cases.encoded.sdx]]
+    diagnoses = baseline.rules.diagnoses
+    levels: NDArray[np.uint8] = diagnoses.scheme_severity[diagnoses.scheme[baseline.encoded.sdx]]
     return levels
 
 
 def _of_sdx(
-    cases: Baseline,
+    baseline: Baseline,
     at: Int64Array,
     rate: NDArray[np.float64],
     options: Options,
@@ -402,16 +406,16 @@ def _of_sdx(
     before: NDArray[np.integer] | None = None,
 ) -> Sites:
     """Return sites at positions of secondary diagnoses; `rate` is that of every position."""
-    encoded = cases.encoded
+    encoded = baseline.encoded
     row = encoded.sdx_row[at]
     place = at - encoded.sdx_start[row]
     was: NDArray[np.integer] = encoded.sdx[at] if before is None else before
     return Sites.of(kind, row, rate[at], options, group=group, place=place, before=was)
 
 
-def _replaced(cases: Baseline, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
+def _replaced(baseline: Baseline, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
     """Return the secondary diagnoses for which there are options, each code with its own."""
-    codes, group = rank_distinct(cases.encoded.sdx)
+    codes, group = rank_distinct(baseline.encoded.sdx)
     options = options_of(codes)
     at = np.flatnonzero(np.diff(options.start)[group])
-    return _of_sdx(cases, at, np.full(len(group), rate), options, group=group[at].astype(np.int64))
+    return _of_sdx(baseline, at, np.full(len(group), rate), options, group=group[at].astype(np.int64))

@@ -2,10 +2,10 @@
 
 An `ErrorModel` is a frozen value that says for given admissions where its error can happen and what may come of
 it (`Sites`). Everything else is the same for all of them and stands here: filters, clustering by hospital and
-coder, keyed draws, guards that keep a claim legal, and the count of what could not be applied. An operator of one's
+coder, keyed draws, guards that keep a claim legal, and the count of what could not be applied. An model of one's
 own is a subclass with the one method `sites` (see docs/simulation.md).
 
-A draw is keyed by seed, operator, replicate and admission: an error that happens at a low rate also happens at
+A draw is keyed by seed, model, replicate and admission: an error that happens at a low rate also happens at
 a higher one, and nothing depends on batches, threads or row order.
 """
 
@@ -84,30 +84,30 @@ class Where(_Frozen):
 
     @field_validator("age")
     @classmethod
-    def _ascends(cls, age: tuple[int, int] | None) -> tuple[int, int] | None:
+    def _check_order(cls, age: tuple[int, int] | None) -> tuple[int, int] | None:
         if age is not None and age[0] > age[1]:
             raise ValueError("ends before it begins; give the youngest and the oldest")
         return age
 
-    def rows(self, cases: Baseline) -> BoolArray:
+    def matches(self, baseline: Baseline) -> BoolArray:
         """Return which admissions it admits, (n,), codes aside.
 
         Raises:
             InputError: a column is not there.
         """
-        kept = np.ones(len(cases), np.bool_)
+        kept = np.ones(len(baseline), np.bool_)
         if self.mdc:
-            kept &= np.isin(cases.truth.mdc, self.mdc)
+            kept &= np.isin(baseline.truth.mdc, self.mdc)
         if self.drg:
-            kept &= np.isin(cases.truth.drg, self.drg)
+            kept &= np.isin(baseline.truth.drg, self.drg)
         if self.age is not None:
-            kept &= (cases.age >= self.age[0]) & (cases.age <= self.age[1])
+            kept &= (baseline.age >= self.age[0]) & (baseline.age <= self.age[1])
         named = {**({"hospital_id": self.hospitals} if self.hospitals else {}), **self.columns}
         for column, values in named.items():
-            if column not in cases.grouped.columns:
-                hint = did_you_mean(column, cases.grouped.columns)
+            if column not in baseline.grouped.columns:
+                hint = did_you_mean(column, baseline.grouped.columns)
                 raise InputError(f"an error is confined by column {column!r}, which the admissions lack.{hint}")
-            kept &= cases.grouped[column].cast(pl.String).is_in(list(values)).fill_null(value=False).to_numpy()
+            kept &= baseline.grouped[column].cast(pl.String).is_in(list(values)).fill_null(value=False).to_numpy()
         return kept
 
 
@@ -147,15 +147,15 @@ class ErrorModel(_Frozen, ABC):
         return self.name or self.kind
 
     @abstractmethod
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return where the error can happen among all admissions, whatever `where` says."""
 
     def with_rates(self, change: Callable[[float], float]) -> ErrorModel:
-        """Return the operator with each of its rates passed through `change`."""
+        """Return the model with each of its rates passed through `change`."""
         return self.model_copy(update={name: change(getattr(self, name)) for name in self.RATES})
 
     def shifted(self, shift: float) -> ErrorModel:
-        """Return the operator with its rates shifted on the logit scale; 0 and 1 stay."""
+        """Return the model with its rates shifted on the logit scale; 0 and 1 stay."""
         return self.with_rates(lambda rate: shift_logit(rate, shift)) if shift else self
 
 
@@ -176,7 +176,7 @@ def shift_logit(rate: float, shift: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
+def match_prefixes(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
     """Return which codes begin with one of some texts, however these are written."""
     found = np.zeros(len(codes), np.bool_)
     for prefix in normalise_codes(pl.Series(list(prefixes), dtype=pl.String)):
@@ -184,30 +184,30 @@ def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
     return found
 
 
-def _texts(operator: ErrorModel, field: str) -> tuple[str, ...]:
+def _get_texts(model: ErrorModel, field: str) -> tuple[str, ...]:
     """Return a field of texts, which not every kind of error has."""
-    value = getattr(operator, field, ())
+    value = getattr(model, field, ())
     return value if isinstance(value, tuple) else ()
 
 
-def find_problems(operator: ErrorModel, tables: TableSet) -> list[tuple[str, object, str]]:
-    """Return what of an operator cannot be in a grouper version: (key, value, problem) each."""
+def find_problems(model: ErrorModel, tables: TableSet) -> list[tuple[str, object, str]]:
+    """Return what of an model cannot be in a grouper version: (key, value, problem) each."""
 
     def absent(what: str) -> str:
         return f"no {what} of version {tables.version}"
 
     valid = pl.concat([tables.diagnoses["code"], tables.procedures["code"]])
-    prefixes = [("where.codes", prefix) for prefix in operator.where.codes]
-    prefixes += [("to", to) for to in _texts(operator, "to")]
+    prefixes = [("where.codes", prefix) for prefix in model.where.codes]
+    prefixes += [("to", to) for to in _get_texts(model, "to")]
     found: list[tuple[str, object, str]] = [
         (key, prefix, f"{absent('code')} begins so")
         for key, prefix in prefixes
-        if not _beginning(valid, [prefix]).any()
+        if not match_prefixes(valid, [prefix]).any()
     ]
-    listed = pl.Series(list(_texts(operator, "codes")), dtype=pl.String)
+    listed = pl.Series(list(_get_texts(model, "codes")), dtype=pl.String)
     known = normalise_codes(listed).is_in(tables.diagnoses["code"].implode())
     found += [("codes", code, absent("diagnosis")) for code in listed.filter(~known)]
     drgs, mdcs = set(tables.drg_titles["drg"]), set(tables.formulas["mdc"])
-    found += [("where.drg", drg, absent("DRG")) for drg in operator.where.drg if drg not in drgs]
-    found += [("where.mdc", mdc, absent("MDC")) for mdc in operator.where.mdc if mdc not in mdcs]
+    found += [("where.drg", drg, absent("DRG")) for drg in model.where.drg if drg not in drgs]
+    found += [("where.mdc", mdc, absent("MDC")) for mdc in model.where.mdc if mdc not in mdcs]
     return found

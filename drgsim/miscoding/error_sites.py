@@ -1,4 +1,4 @@
-"""Where an error can happen, and what may come of it: the two things an operator says."""
+"""Where an error can happen, and what may come of it: the two things an model says."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Options:
         return cls(begin, np.asarray(after, np.int32), weights, places.astype(np.int32), choices)
 
     @classmethod
-    def joined(cls, parts: Sequence[Options]) -> Options:
+    def join(cls, parts: Sequence[Options]) -> Options:
         """Return groups of several books, end to end."""
         if len(parts) == 1:
             return parts[0]
@@ -79,12 +79,12 @@ class Options:
 class Sites:
     """Where an error can happen, (s,) each, rows ascending; with its rate and the group of options to draw from.
 
-    `row` is the admission, `kind` what is edited (`edits.Kind`), `place` the position in its list, `before` the
+    `row` is the admission, `kind` what is edited (`changes.Kind`), `place` the position in its list, `before` the
     code there, `rate` the probability, `group` a group of `options`, which may be empty: then the error cannot
     be made and is counted. `draw` tells apart the draws of errors that would edit the same thing.
 
     >>> rows = np.array([0, 0, 4])
-    >>> sites = Sites.of(Kind.SDX, rows, 0.1, Options.single(0), place=np.array([0, 1, 0]))
+    >>> sites = Sites.of(ChangeKind.SDX, rows, 0.1, Options.single(0), place=np.array([0, 1, 0]))
     >>> len(sites), sites.take(rows > 0).rate.tolist()
     (3, [0.1])
     """
@@ -138,7 +138,7 @@ class Sites:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Sites]) -> Sites:
+    def join(cls, parts: Sequence[Sites]) -> Sites:
         """Return sites of several kinds as one, rows ascending; sites of one admission keep the order of the parts."""
         books = list({id(part.options): part.options for part in parts}.values())
         groups = np.cumsum([0, *(len(book.start) - 1 for book in books)])
@@ -146,7 +146,7 @@ class Sites:
         whole = cls(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS},
             group=np.concatenate([part.group + np.int32(first[id(part.options)]) for part in parts]),
-            options=Options.joined(books),
+            options=Options.join(books),
         )
         return whole.take(argsort_keys(whole.row))
 
@@ -154,8 +154,8 @@ class Sites:
         """Return some of the sites."""
         return replace(self, **{name: getattr(self, name)[which] for name in (*_COLUMNS, "group")})
 
-    def edits(self, site: Int64Array, option: Int64Array) -> CodeChanges:
-        """Return the edits that options make at sites, (k,)."""
+    def changes(self, site: Int64Array, option: Int64Array) -> CodeChanges:
+        """Return the changes that options make at sites, (k,)."""
         place, before = self.place[site], self.before[site]
         own = self.options.place[option]
         return CodeChanges(

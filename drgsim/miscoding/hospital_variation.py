@@ -1,6 +1,6 @@
 """Errors cluster: some hospitals and some coders make more of them than others.
 
-The rate of a hospital and coder is logit-normal around the operator's: its logit is shifted by a standard normal
+The rate of a hospital and coder is logit-normal around the model's: its logit is shifted by a standard normal
 number of each times its standard deviation, with the intercept that keeps the mean rate what it was. Published group
 error rates run from 0.3 % to 52 % between hospitals.
 """
@@ -23,21 +23,28 @@ _STEPS = 60
 
 
 def vary_rates(
-    rate: FloatArray, row: Int64Array, cases: Baseline, stream: str, hospital_sd: float, coder_sd: float, *, seed: int
+    rate: FloatArray,
+    row: Int64Array,
+    baseline: Baseline,
+    stream: str,
+    hospital_sd: float,
+    coder_sd: float,
+    *,
+    seed: int,
 ) -> FloatArray:
     """Return the rate at each site as its hospital and coder make it, (s,).
 
     Args:
         rate: (s,) mean rates.
         row: (s,) the admission of each site.
-        cases: the admissions; those without `hospital_id` are one hospital's, those without `coder_id` are
+        baseline: the admissions; those without `hospital_id` are one hospital's, those without `coder_id` are
             dealt to eight coders of their hospital.
-        stream: the operator, so that a hospital careless in one thing need not be in another.
+        stream: the model, so that a hospital careless in one thing need not be in another.
         hospital_sd, coder_sd: standard deviations on the logit scale.
         seed: of the draws; hospitals keep their trait over all replicates.
     """
     sd = float(np.hypot(hospital_sd, coder_sd))
-    hospital, coder = _keys(cases)
+    hospital, coder = _key_hospitals(baseline)
     trait = hospital_sd * to_normal(uniform(seed, f"{stream} hospital", hospital))
     trait += coder_sd * to_normal(uniform(seed, f"{stream} coder", coder))
     distinct, place = np.unique(rate, return_inverse=True)
@@ -62,13 +69,15 @@ def solve_intercept(mean: float, sd: float) -> float:
     return (low + high) / 2
 
 
-def _keys(cases: Baseline) -> tuple[UInt64Array, UInt64Array]:
+def _key_hospitals(baseline: Baseline) -> tuple[UInt64Array, UInt64Array]:
     """Return a number for the hospital and for the coder of each admission, the same on every machine."""
-    named = cases.grouped.columns
-    hospital = number_texts(cases.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(cases), np.uint64)
+    named = baseline.grouped.columns
+    hospital = (
+        number_texts(baseline.grouped["hospital_id"]) if "hospital_id" in named else np.zeros(len(baseline), np.uint64)
+    )
     if "coder_id" in named:
-        return hospital, hospital ^ (number_texts(cases.grouped["coder_id"]) << np.uint64(1))
-    dealt = random_bits(0, "coder", cases.ids) % np.uint64(CODERS)
+        return hospital, hospital ^ (number_texts(baseline.grouped["coder_id"]) << np.uint64(1))
+    dealt = random_bits(0, "coder", baseline.ids) % np.uint64(CODERS)
     return hospital, hospital + dealt + np.uint64(1)
 
 

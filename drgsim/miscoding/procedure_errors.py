@@ -33,8 +33,8 @@ class ProcedureSubstitute(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureSubstitute(rate=0.02).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> ProcedureSubstitute(rate=0.02).sites(baseline).rate.round(3).tolist()
     [0.02]
     """
 
@@ -42,12 +42,12 @@ class ProcedureSubstitute(ErrorModel):
     rate: Rate = 0.0
     axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every known procedure."""
-        at = np.flatnonzero(cases.encoded.procedures)
-        codes, group = rank_distinct(cases.encoded.procedures[at])
-        options = list_procedure_neighbours(codes, cases.tables, self.axes)
-        return _of_procedures(cases, at, self.rate, options, group.astype(np.int64))
+        at = np.flatnonzero(baseline.encoded.procedures)
+        codes, group = rank_distinct(baseline.encoded.procedures[at])
+        options = list_procedure_neighbours(codes, baseline.tables, self.axes)
+        return _of_procedures(baseline, at, self.rate, options, group.astype(np.int64))
 
 
 class ProcedureOmit(ErrorModel):
@@ -59,8 +59,8 @@ class ProcedureOmit(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureOmit(rate=0.02).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> ProcedureOmit(rate=0.02).sites(baseline).rate.round(3).tolist()
     [0.02]
     """
 
@@ -69,10 +69,10 @@ class ProcedureOmit(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every O.R. procedure."""
-        at = np.flatnonzero(_is_or(cases))
-        return _of_procedures(cases, at, self.rate, Options.single(0), np.zeros(len(at), np.int64))
+        at = np.flatnonzero(_is_or(baseline))
+        return _of_procedures(baseline, at, self.rate, Options.single(0), np.zeros(len(at), np.int64))
 
 
 class ProcedureAddUnsupported(ErrorModel):
@@ -87,8 +87,8 @@ class ProcedureAddUnsupported(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [[]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureAddUnsupported(rate=0.01).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> ProcedureAddUnsupported(rate=0.01).sites(baseline).rate.round(3).tolist()
     [0.01]
     """
 
@@ -97,13 +97,13 @@ class ProcedureAddUnsupported(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return one site an admission without an O.R. procedure."""
-        has = np.zeros(len(cases), np.bool_)
-        has[cases.encoded.procedure_row[_is_or(cases)]] = True
+        has = np.zeros(len(baseline), np.bool_)
+        has[baseline.encoded.procedure_row[_is_or(baseline)]] = True
         rows = np.flatnonzero(~has)
-        group = np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)
-        return Sites.of(ChangeKind.ADD_PROCEDURE, rows, self.rate, _common_of_mdc(cases), group=group)
+        group = np.minimum(baseline.truth.initial_mdc[rows], MDCS - 1)
+        return Sites.of(ChangeKind.ADD_PROCEDURE, rows, self.rate, _list_common_procedures(baseline), group=group)
 
 
 class VentilationHours(ErrorModel):
@@ -118,8 +118,8 @@ class VentilationHours(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [6]}
     >>> codes = {"pdx": ["J9601"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["5A1945Z"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> VentilationHours(over=0.05).sites(cases).rate.round(3).tolist()
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> VentilationHours(over=0.05).sites(baseline).rate.round(3).tolist()
     [0.05]
     """
 
@@ -128,11 +128,11 @@ class VentilationHours(ErrorModel):
     under: Rate = 0.0
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every procedure that says how long it lasted, once a direction."""
-        table = read_durations(cases.tables)
-        shorter, longer = (cases.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
-        every = cases.encoded.procedures
+        table = read_durations(baseline.tables)
+        shorter, longer = (baseline.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
+        every = baseline.encoded.procedures
         empty = Sites.of(ChangeKind.PROCEDURE, np.zeros(0, np.int64), 0.0, Options.single(0))
         parts = [empty]
         for draw, (rate, before, after, least) in enumerate(
@@ -144,38 +144,38 @@ class VentilationHours(ErrorModel):
             options = Options.of(np.arange(len(after) + 1), after)
             for group, (code, days) in enumerate(zip(before, least, strict=True)):
                 at = np.flatnonzero(every == code) if rate else np.zeros(0, np.int64)
-                los = cases.los[cases.encoded.procedure_row[at]]
+                los = baseline.los[baseline.encoded.procedure_row[at]]
                 at = at[(los == UNKNOWN_NUMBER) | (los >= days)]
-                parts.append(_of_procedures(cases, at, rate, options, np.full(len(at), group, np.int64), draw))
-        return Sites.joined(parts)
+                parts.append(_of_procedures(baseline, at, rate, options, np.full(len(at), group, np.int64), draw))
+        return Sites.join(parts)
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
 def _of_procedures(
-    cases: Baseline, at: Int64Array, rate: float, options: Options, group: Int64Array, draw: int = 0
+    baseline: Baseline, at: Int64Array, rate: float, options: Options, group: Int64Array, draw: int = 0
 ) -> Sites:
     """Return sites at positions of procedures."""
-    row = cases.encoded.procedure_row[at]
-    place = at - cases.encoded.procedure_start[row]
-    before = cases.encoded.procedures[at]
+    row = baseline.encoded.procedure_row[at]
+    place = at - baseline.encoded.procedure_start[row]
+    before = baseline.encoded.procedures[at]
     return Sites.of(ChangeKind.PROCEDURE, row, rate, options, group=group, place=place, before=before, draw=draw)
 
 
-def _is_or(cases: Baseline) -> NDArray[np.bool_]:
+def _is_or(baseline: Baseline) -> NDArray[np.bool_]:
     """Return which procedures of the admissions are O.R. procedures, (k,)."""
-    procedures = cases.rules.procedures
+    procedures = baseline.rules.procedures
     by_set = np.array([bool(names) and _NO_OR not in names for names in procedures.names])
-    found: NDArray[np.bool_] = by_set[procedures.operand_set[cases.encoded.procedures]]
+    found: NDArray[np.bool_] = by_set[procedures.operand_set[baseline.encoded.procedures]]
     return found
 
 
-def _common_of_mdc(cases: Baseline) -> Options:
+def _list_common_procedures(baseline: Baseline) -> Options:
     """Return common O.R. procedures that the formulas of each MDC look at, group 0 to 25."""
-    procedures = cases.rules.procedures
-    common = read_facts("procedures", cases.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
-    numbers = cases.rules.procedure_book.numbers(common["code"])
+    procedures = baseline.rules.procedures
+    common = read_facts("procedures", baseline.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
+    numbers = baseline.rules.procedure_book.numbers(common["code"])
     sets = procedures.operand_set[numbers]
     is_or = np.array([bool(names) and _NO_OR not in names for names in procedures.names])[sets]
     seen = (procedures.view[:MDCS, :][:, sets] > 0) & is_or

@@ -9,7 +9,7 @@ A scenario is a frozen value read from a TOML file that says only what differs f
     cc = 0.05
     where = { mdc = [4, 5] }
 
-Each table under `errors` is an operator, called by its key. Shipped scenarios (`presets()`) stand in
+Each table under `errors` is an model, called by its key. Shipped scenarios (`presets()`) stand in
 `grouper_tables/scenarios/`; every rate there has population, period and source.
 """
 
@@ -59,7 +59,7 @@ class Finding(BaseModel):
 class Scenario(BaseModel):
     """Coding errors that happen together, in the order in which they take hold of a code.
 
-    `errors` are operators of different names. Two errors of one thing on one claim: the first counts, the other is
+    `errors` are models of different names. Two errors of one thing on one claim: the first counts, the other is
     reported as refused. `population`, `period` and `source` say whom it describes; `findings` what was published.
 
     >>> from drgsim.miscoding.diagnosis_errors import SdxOmit
@@ -127,15 +127,15 @@ class Scenario(BaseModel):
         drgsim.exceptions.InputError: scenario, line 4: errors.typo.pdx is 1.4: Input should be less than or equal to 1.
         """
         values = parse_toml(content, file, InputError)
-        found = _problems(values)
+        found = _find_file_problems(values)
         if found:
             text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
             told = "; ".join(
-                f"line {_line(text, place)}: {'.'.join(map(str, place))} is {_short(value)}: {why}"
+                f"line {_find_line(text, place)}: {'.'.join(map(str, place))} is {_shorten(value)}: {why}"
                 for place, value, why in found
             )
             raise InputError(f"{file}, {told}.")
-        made = cls(**{**values, "errors": tuple(_operators(values))})
+        made = cls(**{**values, "errors": tuple(_build_errors(values))})
         made._file = file
         return made
 
@@ -229,7 +229,7 @@ class Scenario(BaseModel):
         """
         import tomli_w
 
-        return str(tomli_w.dumps(_without_none(self.resolved())))
+        return str(tomli_w.dumps(_drop_none(self.resolved())))
 
     @property
     def digest(self) -> str:
@@ -271,18 +271,18 @@ def kinds() -> dict[str, type[ErrorModel]]:
 Problem = tuple[tuple[str | int, ...], object, str]
 
 
-def _operators(values: Mapping[str, Any]) -> Iterator[ErrorModel]:
+def _build_errors(values: Mapping[str, Any]) -> Iterator[ErrorModel]:
     for name, table in values.get("errors", {}).items():
         yield kinds()[table["kind"]](**{"name": name, **table})
 
 
-def _problems(values: Mapping[str, Any]) -> list[Problem]:
+def _find_file_problems(values: Mapping[str, Any]) -> list[Problem]:
     """Return everything in a parsed file that cannot be used."""
     found: list[Problem] = []
     errors = values.get("errors", {})
     if not isinstance(errors, dict):
         return [(("errors",), errors, "expected tables [errors.NAME]")]
-    found += _invalid(Scenario, {**values, "errors": ()}, ())
+    found += _find_invalid(Scenario, {**values, "errors": ()}, ())
     labels: list[object] = []
     for name, table in errors.items():
         place: tuple[str | int, ...] = ("errors", name)
@@ -298,11 +298,13 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:
-            found += _invalid(kinds()[kind], {"name": name, **table}, place)
+            found += _find_invalid(kinds()[kind], {"name": name, **table}, place)
     return found
 
 
-def _invalid(model: Callable[..., object], values: Mapping[str, Any], place: tuple[str | int, ...]) -> list[Problem]:
+def _find_invalid(
+    model: Callable[..., object], values: Mapping[str, Any], place: tuple[str | int, ...]
+) -> list[Problem]:
     try:
         model(**values)
     except ValidationError as error:
@@ -313,16 +315,16 @@ def _invalid(model: Callable[..., object], values: Mapping[str, Any], place: tup
     return []
 
 
-def _line(text: str, place: Sequence[str | int]) -> int:
+def _find_line(text: str, place: Sequence[str | int]) -> int:
     """Return the line that says what stands at a place: its key, else the table it would be in."""
     lines = text.splitlines()
     names = [part for part in place if isinstance(part, str)]
-    table = r"\s*\.\s*".join(map(_key, names[:2])) if names[:1] == ["errors"] else ""
+    table = r"\s*\.\s*".join(map(_make_key_pattern, names[:2])) if names[:1] == ["errors"] else ""
     header = re.compile(rf"\s*\[+\s*{table}\s*\]+") if table else None
     inner = re.compile(rf"\s*\[+\s*{table}\s*\.") if table else None
     start = next((i for i, line in enumerate(lines) if header and header.match(line)), -1)
     for depth in range(len(names), 0 if not table else 1 if start < 0 else 2, -1):
-        key = re.compile(rf"(^|[\s{{,.\[]){_key(names[depth - 1])}\s*[=.\]]")
+        key = re.compile(rf"(^|[\s{{,.\[]){_make_key_pattern(names[depth - 1])}\s*[=.\]]")
         for i in range(start + 1, len(lines)):
             if key.search(lines[i]) and not lines[i].lstrip().startswith("#"):
                 return i + 1
@@ -331,12 +333,12 @@ def _line(text: str, place: Sequence[str | int]) -> int:
     return max(start, 0) + 1
 
 
-def _key(name: str) -> str:
+def _make_key_pattern(name: str) -> str:
     """Return a pattern for a key, which may stand in quotes."""
     return f"[\"']?{re.escape(name)}[\"']?"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested or long without bound
@@ -344,7 +346,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _without_none(value: Any) -> Any:
+def _drop_none(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_none(one) for key, one in value.items() if one is not None}
-    return [_without_none(one) for one in value] if isinstance(value, list) else value
+        return {key: _drop_none(one) for key, one in value.items() if one is not None}
+    return [_drop_none(one) for one in value] if isinstance(value, list) else value

@@ -51,8 +51,8 @@ class StrategicUpcode(ErrorModel):
     >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
     >>> codes = {"pdx": ["K810"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
     >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(cases)
+    >>> baseline = Baseline.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
+    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(baseline)
     >>> bool(len(sites) == 1 and 0 < sites.rate[0] < 0.2)
     True
     """
@@ -68,27 +68,27 @@ class StrategicUpcode(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return one site an admission on which a candidate pays more, with its probability."""
-        best = self.gains(cases)
+        best = self.find_gains(baseline)
         rate = self.probability(best.cents)
         row = np.flatnonzero(rate > 0)
         options = Options.of(np.arange(len(row) + 1), best.code[row])
         return Sites.of(ChangeKind.ADD_SDX, row, rate[row], options, group=np.arange(len(row)))
 
-    def gains(self, cases: Baseline) -> Gains:
+    def find_gains(self, baseline: Baseline) -> Gains:
         """Try every candidate on every admission the filter admits, and keep the one that pays most."""
-        rows = np.flatnonzero(self.where.rows(cases))
-        code, gain = np.zeros(len(cases), np.int32), np.zeros(len(cases), np.int64)
-        for candidate in self._candidates(cases):
-            after = candidate[np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)]
+        rows = np.flatnonzero(self.where.matches(baseline))
+        code, gain = np.zeros(len(baseline), np.int32), np.zeros(len(baseline), np.int64)
+        for candidate in self._candidates(baseline):
+            after = candidate[np.minimum(baseline.truth.initial_mdc[rows], MDCS - 1)]
             zero = np.zeros(len(rows), np.int32)
-            edits = CodeChanges(rows, np.full(len(rows), ChangeKind.ADD_SDX, np.uint8), zero, zero, after)
-            legal = (after > 0) & (find_refusals(edits, cases, guarded=self.guarded, excluded=False) == 0)
-            edits = edits.take(np.flatnonzero(legal))
-            more = cases.billed(edits, np.arange(len(edits) + 1)).cents - cases.pricer.cents[edits.row]
-            better = np.flatnonzero(more > gain[edits.row])
-            gain[edits.row[better]], code[edits.row[better]] = more[better], edits.after[better]
+            changes = CodeChanges(rows, np.full(len(rows), ChangeKind.ADD_SDX, np.uint8), zero, zero, after)
+            legal = (after > 0) & (find_refusals(changes, baseline, guarded=self.guarded, excluded=False) == 0)
+            changes = changes.take(np.flatnonzero(legal))
+            more = baseline.rebill(changes, np.arange(len(changes) + 1)).cents - baseline.pricer.cents[changes.row]
+            better = np.flatnonzero(more > gain[changes.row])
+            gain[changes.row[better]], code[changes.row[better]] = more[better], changes.after[better]
         return Gains(code, gain)
 
     def probability(self, gain: Int64Array) -> FloatArray:
@@ -96,11 +96,11 @@ class StrategicUpcode(ErrorModel):
         worth = gain / 100 * (1 - self.detection * (1 + self.penalty))
         return np.asarray(self.ceiling * -np.expm1(-np.maximum(worth, 0.0) / self.scale_usd))
 
-    def _candidates(self, cases: Baseline) -> NDArray[np.int32]:
+    def _candidates(self, baseline: Baseline) -> NDArray[np.int32]:
         """Return candidates by rank and MDC, (candidates, 26); 0 is none."""
         ranked: list[list[int]] = [[] for _ in range(MDCS)]
         for severity in ("MCC", "CC"):
-            options = list_plausible(cases.tables, severity, codes=self.codes)
+            options = list_plausible(baseline.tables, severity, codes=self.codes)
             for mdc in range(MDCS):
                 own = slice(options.start[mdc], options.start[mdc + 1])
                 order = np.argsort(-options.weight[own], kind="stable")
@@ -149,8 +149,8 @@ def sweep_detection(
     penalties = [upcoding.penalty] if penalty is None else list(penalty)
     if any(not 0 <= d <= 1 for d in detection) or any(p < 0 for p in penalties):
         raise InputError("detection must lie within 0 and 1, and penalties not below 0.")
-    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    gain = upcoding.gains(cases).cents
+    baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    gain = upcoding.find_gains(baseline).cents
     rows = []
     for multiple in penalties:
         for found in detection:

@@ -1,4 +1,4 @@
-"""Admissions ready for coding errors: encoded, grouped and priced once; `billed` says what edits make of them."""
+"""Admissions ready for coding errors: encoded, grouped and priced once; `billed` says what changes make of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from drgsim.numerics.segments import expand_rows, find_owners, find_run_starts, 
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes
 from drgsim.rebilling.repricer import Repricer
-from drgsim.rebilling.visible_changes import SEEN, SEVERITY, Visibility
+from drgsim.rebilling.visible_changes import VISIBLE, SEVERITY_ONLY, Visibility
 from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.table_set import TableSet
 
@@ -43,14 +43,14 @@ class Rebilled:
     cents: Int64Array
 
     @classmethod
-    def joined(cls, parts: Sequence[Rebilled]) -> Rebilled:
+    def join(cls, parts: Sequence[Rebilled]) -> Rebilled:
         """Return bills end to end."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """Admissions as they should be billed (the truth), (n,), and what edits of them are billed as.
+    """Admissions as they should be billed (the truth), (n,), and what changes of them are billed as.
 
     Attributes:
         grouped: the admissions with the columns of `schema.GROUPED`.
@@ -59,14 +59,14 @@ class Baseline:
         age: [years], `los`: [days]; -1 where not known.
         truth: the grouper's answer.
         pricer: their payment, and what prices them again.
-        observed: what the formulas see of them, and `sight` what they can see of an edit.
+        observed: what the formulas see of them, and `visibility` what they can see of an edit.
 
     >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
     ...                     "sdx": [["J9601"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]})
-    >>> cases = Cases.of(one, tables=TableSet.load("43.1"), hospitals=None, rates=Rates.load(2026))
-    >>> gone = CodeChanges(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), cases.encoded.sdx, np.array([0]))
-    >>> cases.truth.drg.tolist(), cases.billed(gone, np.array([0, 1])).drg.tolist()
+    >>> baseline = Baseline.of(one, tables=TableSet.load("43.1"), hospitals=None, rates=Rates.load(2026))
+    >>> gone = CodeChanges(np.array([0]), np.array([ChangeKind.SDX], np.uint8), np.array([0]), baseline.encoded.sdx, np.array([0]))
+    >>> baseline.truth.drg.tolist(), baseline.rebill(gone, np.array([0, 1])).drg.tolist()
     ([417], [419])
     """
 
@@ -78,7 +78,7 @@ class Baseline:
     truth: Grouping = field(repr=False)
     pricer: Repricer = field(repr=False)
     observed: Observed = field(repr=False)
-    sight: Visibility = field(repr=False)
+    visibility: Visibility = field(repr=False)
 
     def __len__(self) -> int:
         """Number of admissions."""
@@ -91,14 +91,14 @@ class Baseline:
         Raises:
             InputError: an id is missing or comes twice.
         """
-        return _distinct_ids(check_frame(self.grouped, _KEYED)["admission_id"])
+        return _check_ids(check_frame(self.grouped, _KEYED)["admission_id"])
 
     @cached_property
-    def marks(self) -> UInt64Array:
-        """The marks of the secondary diagnoses of each admission, (n,): a code whose mark is not there is not."""
-        marks = np.zeros(len(self), np.uint64)
-        or_into(marks, self.encoded.sdx_row, filter_bit(self.encoded.sdx))
-        return marks
+    def code_filter(self) -> UInt64Array:
+        """The code_filter of the secondary diagnoses of each admission, (n,): a code whose mark is not there is not."""
+        code_filter = np.zeros(len(self), np.uint64)
+        or_into(code_filter, self.encoded.sdx_row, compute_filter_bits(self.encoded.sdx))
+        return code_filter
 
     @property
     def rules(self) -> Attributes:
@@ -139,37 +139,37 @@ class Baseline:
             grouped=grouped,
             tables=tables,
             encoded=encoded,
-            age=_numbers(frame, "age"),
-            los=_numbers(frame, "los_days"),
+            age=_read_numbers(frame, "age"),
+            los=_read_numbers(frame, "los_days"),
             truth=truth,
             pricer=Repricer.of(grouped, encoded, hospitals, rates, tables),
             observed=observe(encoded, compile_attributes(tables)),
-            sight=Visibility.of(encoded, truth.return_code == _OK, compile_attributes(tables)),
+            visibility=Visibility.of(encoded, truth.return_code == _OK, compile_attributes(tables)),
         )
 
-    def billed(self, edits: CodeChanges, start: Int64Array) -> Rebilled:
-        """Return what bills with edits come to.
+    def rebill(self, changes: CodeChanges, start: Int64Array) -> Rebilled:
+        """Return what bills with changes come to.
 
         Args:
-            edits: (k,) of any admissions, those of one bill together.
-            start: (b + 1,) where the edits of each bill begin, and where the last end; none is empty.
+            changes: (k,) of any admissions, those of one bill together.
+            start: (b + 1,) where the changes of each bill begin, and where the last end; none is empty.
 
         Returns:
             (b,) an admission each; the same admission may be billed in several ways.
         """
-        rows = edits.row[start[:-1]]
+        rows = changes.row[start[:-1]]
         drg, mdc, severity = (getattr(self.truth, name)[rows] for name in ("drg", "mdc", "severity"))
         billed = Rebilled(drg, mdc, severity, self.pricer.cents[rows])
-        seen, word = np.full(len(rows), SEEN, np.uint8), np.zeros(len(rows), np.uint64)
+        seen, word = np.full(len(rows), VISIBLE, np.uint8), np.zeros(len(rows), np.uint64)
         alone = np.flatnonzero(np.diff(start) == 1)
-        single = edits.take(start[alone])
-        seen[alone], word[alone] = self.sight.of_edits(single)
-        seen[alone[self.pricer.asks_otherwise(single)]] = SEEN
-        self._regrade(billed, np.flatnonzero(seen == SEVERITY), rows, word)
-        self._regroup(billed, np.flatnonzero(seen == SEEN), rows, edits, start)
+        single = changes.take(start[alone])
+        seen[alone], word[alone] = self.visibility.classify(single)
+        seen[alone[self.pricer.may_change_price(single)]] = VISIBLE
+        self._rebill_severity(billed, np.flatnonzero(seen == SEVERITY_ONLY), rows, word)
+        self._rebill_codes(billed, np.flatnonzero(seen == VISIBLE), rows, changes, start)
         return billed
 
-    def _regrade(self, billed: Rebilled, which: Int64Array, rows: Int64Array, word: UInt64Array) -> None:
+    def _rebill_severity(self, billed: Rebilled, which: Int64Array, rows: Int64Array, word: UInt64Array) -> None:
         """Group and price the bills of which severity alone is another."""
 
         def span(a: int, b: int) -> Int64Array:
@@ -183,14 +183,16 @@ class Baseline:
 
         left = np.concatenate([np.zeros(0, np.int64), *run_over_spans(len(which), span)])
         if len(left):  # codes beside their severity mean nothing here: the text of the truth will do
-            billed.cents[left] = self.pricer.in_full(rows[left], billed.drg[left], self.pricer.texted.take(rows[left]))
+            billed.cents[left] = self.pricer.reprice_in_full(
+                rows[left], billed.drg[left], self.pricer.encoded_texts.take(rows[left])
+            )
 
-    def _regroup(
-        self, billed: Rebilled, which: Int64Array, rows: Int64Array, edits: CodeChanges, start: Int64Array
+    def _rebill_codes(
+        self, billed: Rebilled, which: Int64Array, rows: Int64Array, changes: CodeChanges, start: Int64Array
     ) -> None:
         """Group and price bills from their codes."""
         own, first = expand_rows(start, which)
-        shown, bounds = edits.take(own), np.append(find_run_starts(first), len(own))
+        shown, bounds = changes.take(own), np.append(find_run_starts(first), len(own))
 
         def span(a: int, b: int) -> tuple[Int64Array, Encoded]:
             at = which[a:b]
@@ -200,18 +202,20 @@ class Baseline:
             found = grouping_of(run_steps(changed, self.rules))
             moved = found.drg != self.truth.drg[rows[at]]
             by_text = moved & self.pricer.needs_text(rows[at], found.drg)
-            by_text[bill[self.pricer.asks_otherwise(mine)]] = True
+            by_text[bill[self.pricer.may_change_price(mine)]] = True
             moved[bill[mine.kind == ChangeKind.DISCHARGE_STATUS]] = True
             self._write(billed, at, rows, found, changed.status_place, moved & ~by_text)
             left = np.flatnonzero(by_text)
-            if self.pricer.texted is not self.encoded:
-                changed = apply_changes(self.pricer.texted.take(rows[at]), replace(mine, row=bill))
+            if self.pricer.encoded_texts is not self.encoded:
+                changed = apply_changes(self.pricer.encoded_texts.take(rows[at]), replace(mine, row=bill))
             return at[left], changed.take(left)
 
         parts = [(at, changed) for at, changed in run_over_spans(len(which), span) if len(at)]
         if parts:
             at = np.concatenate([at for at, _ in parts])
-            billed.cents[at] = self.pricer.in_full(rows[at], billed.drg[at], join_encoded([part for _, part in parts]))
+            billed.cents[at] = self.pricer.reprice_in_full(
+                rows[at], billed.drg[at], join_encoded([part for _, part in parts])
+            )
 
     def _write(
         self,
@@ -225,9 +229,9 @@ class Baseline:
         billed.drg[at], billed.mdc[at], billed.severity[at] = found.drg, found.mdc, found.severity
         which = np.flatnonzero(moved)
         own = at[which]
-        billed.cents[own] = self.pricer.again(rows[own], found.drg[which], status[which])
+        billed.cents[own] = self.pricer.reprice(rows[own], found.drg[which], status[which])
 
-    def returns(self, rows: Int64Array, drg: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    def find_returned(self, rows: Int64Array, drg: NDArray[np.uint16]) -> NDArray[np.bool_]:
         """Return which bills cannot be grouped though the truth can: they are returned, not paid, (k,)."""
         returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
         return returned
@@ -251,18 +255,18 @@ class Baseline:
         }
         texts = {name: number_texts(self.grouped[name]) for name in sorted(named) if name in self.grouped.columns}
         columns |= {f"column {name}": values.view(np.int64) for name, values in texts.items()}
-        total = sum(_hashed(name, self.ids, values.astype(np.int64)) for name, values in columns.items())
+        total = sum(_sum_hashes(name, self.ids, values.astype(np.int64)) for name, values in columns.items())
         poa = 0 if encoded.poa is None else encoded.poa.astype(np.int64) << 24
         for name, codes, start, row in (
             ("sdx", encoded.sdx + poa, encoded.sdx_start, encoded.sdx_row),
             ("procedure", encoded.procedures, encoded.procedure_start, encoded.procedure_row),
         ):
             place = np.arange(len(codes)) - start[row]
-            total += _hashed(name, self.ids[row], (place << 32) + codes)
+            total += _sum_hashes(name, self.ids[row], (place << 32) + codes)
         return f"{len(self):x}-{total % 2**64:016x}"
 
 
-def filter_bit(codes: NDArray[np.int32]) -> UInt64Array:
+def compute_filter_bits(codes: NDArray[np.int32]) -> UInt64Array:
     """Return one of 64 bits for each code, by which most codes can be told apart without reading them."""
     place = codes.astype(np.uint64)
     place &= np.uint64(63)
@@ -270,7 +274,7 @@ def filter_bit(codes: NDArray[np.int32]) -> UInt64Array:
 
 
 def join_digests(digests: Iterable[str]) -> str:
-    """Return the digest of admissions that were digested in parts (`Cases.digest`), in any order.
+    """Return the digest of admissions that were digested in parts (`Baseline.digest`), in any order.
 
     >>> join_digests(["a-00000000000000ff", "6-0000000000000001"])
     '10-0000000000000100'
@@ -279,7 +283,7 @@ def join_digests(digests: Iterable[str]) -> str:
     return f"{sum(counts):x}-{sum(sums) % 2**64:016x}"
 
 
-def _hashed(name: str, ids: UInt64Array, values: Int64Array) -> int:
+def _sum_hashes(name: str, ids: UInt64Array, values: Int64Array) -> int:
     """Return a sum of hashes, which no order of the rows can change."""
     return int(random_bits(0, f"digest {name}", ids, values.view(np.uint64)).sum())
 
@@ -293,7 +297,7 @@ def number_texts(texts: pl.Series) -> UInt64Array:
     return found.replace_strict(distinct, known, return_dtype=pl.UInt64).cast(pl.UInt64).to_numpy()
 
 
-def _distinct_ids(ids: pl.Series) -> UInt64Array:
+def _check_ids(ids: pl.Series) -> UInt64Array:
     if ids.null_count():
         raise InputError(
             f"admission_id is missing in {ids.null_count():,} rows, first in row {ids.is_null().arg_max()}."
@@ -308,7 +312,7 @@ def _distinct_ids(ids: pl.Series) -> UInt64Array:
     return ids.to_numpy()
 
 
-def _numbers(frame: pl.DataFrame, name: str) -> Int64Array:
+def _read_numbers(frame: pl.DataFrame, name: str) -> Int64Array:
     if name not in frame.columns:
         return np.full(len(frame), UNKNOWN_NUMBER, np.int64)
     return frame[name].fill_null(UNKNOWN_NUMBER).to_numpy().astype(np.int64)

@@ -1,7 +1,7 @@
-"""Edits of claims: what a coding error changes, and admissions with these changes made.
+"""CodeChanges of claims: what a coding error changes, and admissions with these changes made.
 
 An edit says which admission, what it does (`ChangeKind`), to which code of its list, and the code before and after.
-Errors are edits; a ledger is edits with names. `apply_changes` makes them, on integers.
+Errors are changes; a ledger is changes with names. `apply_changes` makes them, on integers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Value = TypeVar("Value", bound=np.generic)
 class ChangeKind(IntEnum):
     """What an edit does. `place` is a position in the admission's list; code 0 is no code of any version.
 
-    >>> FIELDS[Kind.SWAP_PDX], FIELDS[Kind.POA]
+    >>> FIELDS[ChangeKind.SWAP_PDX], FIELDS[ChangeKind.POA]
     ('pdx', 'sdx_poa')
     """
 
@@ -67,10 +67,10 @@ _SEX_LETTERS = ("U", "M", "F")
 
 @dataclass(frozen=True, eq=False)
 class CodeChanges:
-    """Edits of admissions, (k,) each: row of the admission, kind, place in its list, code before and after.
+    """CodeChanges of admissions, (k,) each: row of the admission, kind, place in its list, code before and after.
 
-    >>> first = CodeChanges(np.array([0]), np.array([Kind.SDX], np.uint8), np.array([0]), np.array([7]), np.array([0]))
-    >>> len(Edits.joined([first, Edits.none()]))
+    >>> first = CodeChanges(np.array([0]), np.array([ChangeKind.SDX], np.uint8), np.array([0]), np.array([7]), np.array([0]))
+    >>> len(CodeChanges.join([first, CodeChanges.none()]))
     1
     """
 
@@ -81,45 +81,45 @@ class CodeChanges:
     after: Int32Array
 
     def __len__(self) -> int:
-        """Number of edits."""
+        """Number of changes."""
         return len(self.row)
 
     def take(self, which: NDArray[np.integer] | NDArray[np.bool_] | slice) -> CodeChanges:
-        """Return some of the edits, in that order."""
+        """Return some of the changes, in that order."""
         return CodeChanges(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
     @classmethod
-    def joined(cls, parts: list[CodeChanges]) -> CodeChanges:
-        """Return edits end to end."""
+    def join(cls, parts: list[CodeChanges]) -> CodeChanges:
+        """Return changes end to end."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     @classmethod
     def none(cls) -> CodeChanges:
-        """Return no edits."""
+        """Return no changes."""
         code = np.zeros(0, np.int32)
         return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8), code, code, code)
 
-    def target(self) -> Int32Array:
-        """Return a number that is the same for edits of one admission which change the same thing.
+    def number_targets(self) -> Int32Array:
+        """Return a number that is the same for changes of one admission which change the same thing.
 
-        >>> one = CodeChanges(np.array([0, 0]), np.array([Kind.PDX, Kind.SWAP_PDX], np.uint8), *np.zeros((3, 2), np.int32))
-        >>> one.target().tolist()
+        >>> one = CodeChanges(np.array([0, 0]), np.array([ChangeKind.PDX, ChangeKind.SWAP_PDX], np.uint8), *np.zeros((3, 2), np.int32))
+        >>> one.number_targets().tolist()
         [0, 0]
         """
         within = np.where(_ADDS[self.kind], self.after, np.where(_LISTED[self.kind], self.place, 0))
         target: Int32Array = _THING[self.kind] * np.int32(1 << 24) + within.astype(np.int32)
         return target
 
-    def second_target(self) -> tuple[Int64Array, Int32Array]:
-        """Return which edits also change a second thing, and its number: a swap changes a secondary diagnosis too."""
+    def number_second_targets(self) -> tuple[Int64Array, Int32Array]:
+        """Return which changes also change a second thing, and its number: a swap changes a secondary diagnosis too."""
         which = np.flatnonzero(self.kind == ChangeKind.SWAP_PDX)
         return which, _THING[ChangeKind.SDX] * np.int32(1 << 24) + self.place[which]
 
 
-def apply_changes(encoded: Encoded, edits: CodeChanges) -> Encoded:
-    """Return admissions with edits made; `edits.row` is their place in `encoded` and ascends.
+def apply_changes(encoded: Encoded, changes: CodeChanges) -> Encoded:
+    """Return admissions with changes made; `changes.row` is their place in `encoded` and ascends.
 
-    No two edits of one admission may change the same thing (`target`, `second_target`). A former principal
+    No two changes of one admission may change the same thing (`number_targets`, `number_second_targets`). A former principal
     diagnosis counts as present on admission.
 
     >>> from drgsim.grouping.encoding import encode
@@ -127,15 +127,15 @@ def apply_changes(encoded: Encoded, edits: CodeChanges) -> Encoded:
     ...                     "pdx": ["K810"], "sdx": [["I10"]], "procedures": [[]]})
     >>> tables = TableSet.load("43.1")
     >>> encoded = encode(one, tables, hospital_status="EXEMPT")
-    >>> swap = CodeChanges(np.array([0]), np.array([Kind.SWAP_PDX], np.uint8), np.array([0]), encoded.pdx, encoded.sdx)
+    >>> swap = CodeChanges(np.array([0]), np.array([ChangeKind.SWAP_PDX], np.uint8), np.array([0]), encoded.pdx, encoded.sdx)
     >>> decode_admissions(apply_changes(encoded, swap), *list_code_texts(tables)).row(0)
     ('I10', ['K810'], [])
     """
-    present = np.bincount(edits.kind, minlength=len(ChangeKind)).astype(bool)
+    present = np.bincount(changes.kind, minlength=len(ChangeKind)).astype(bool)
 
     def of(kind: ChangeKind) -> tuple[Int64Array, Int32Array, Int32Array]:
-        which = np.flatnonzero(edits.kind == kind)
-        return edits.row[which], edits.place[which], edits.after[which]
+        which = np.flatnonzero(changes.kind == kind)
+        return changes.row[which], changes.place[which], changes.after[which]
 
     changed = encoded
     if present[ChangeKind.PDX] or present[ChangeKind.SWAP_PDX]:
@@ -181,25 +181,25 @@ def decode_admissions(encoded: Encoded, dx: pl.Series, procedures: pl.Series) ->
     )
 
 
-def describe_changes(edits: CodeChanges, tables: TableSet) -> pl.DataFrame:
-    """Return edits as text: `field`, `code_before`, `code_after`; an empty text is no code.
+def describe_changes(changes: CodeChanges, tables: TableSet) -> pl.DataFrame:
+    """Return changes as text: `field`, `code_before`, `code_after`; an empty text is no code.
 
     A change of POA names the letters, one of sex or discharge status what it was and became.
     """
     dx, procedures = list_code_texts(tables)
-    field = pl.Series(FIELDS).gather(edits.kind)
+    field = pl.Series(FIELDS).gather(changes.kind)
     texts: dict[str, pl.Series] = {}
-    for name, numbers in (("code_before", edits.before), ("code_after", edits.after)):
-        found = pl.Series([""]).new_from_index(0, len(edits))
+    for name, numbers in (("code_before", changes.before), ("code_after", changes.after)):
+        found = pl.Series([""]).new_from_index(0, len(changes))
         for kinds, words in (
             ((ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX), dx),
             ((ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE), procedures),
             ((ChangeKind.POA,), pl.Series(_POA_LETTERS)),
             ((ChangeKind.SEX,), pl.Series(_SEX_LETTERS)),
         ):
-            at = np.flatnonzero(np.isin(edits.kind, kinds))
+            at = np.flatnonzero(np.isin(changes.kind, kinds))
             found = found.scatter(at, words.gather(numbers[at])) if len(at) else found
-        at = np.flatnonzero(np.isin(edits.kind, (ChangeKind.DISCHARGE_STATUS, ChangeKind.AGE)))
+        at = np.flatnonzero(np.isin(changes.kind, (ChangeKind.DISCHARGE_STATUS, ChangeKind.AGE)))
         found = found.scatter(at, pl.Series(numbers[at]).cast(pl.String)) if len(at) else found
         texts[name] = found
     return pl.DataFrame({"field": field, **texts})

@@ -218,7 +218,7 @@ def _top_tier_growth(m: _Measured) -> FloatArray:
 def _top_tiers(cases: Baseline) -> Int64Array:
     """Return the dearest DRG of every family that splits by CC or MCC."""
     split = list_families(cases.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
-    weight4 = cases.pricer.weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
+    weight4 = cases.pricer.find_weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
     dearest = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
     return dearest.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
 

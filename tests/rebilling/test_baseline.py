@@ -113,7 +113,7 @@ def assert_billed_as_by_hand(
     edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
-    billed = cases.billed(edits, start)
+    billed = cases.rebill(edits, start)
     labels = pl.Series([operator.label if not operator.kind.startswith("typo") else "typo" for operator in operators])
     ledger = describe_changes(edits, tables(version)).with_columns(
         bill=pl.Series(bill),
