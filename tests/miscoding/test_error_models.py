@@ -465,7 +465,7 @@ def test_the_candidate_that_pays_most_is_chosen(world):
     for code in codes:
         plain = code.replace(".", "")
         ledger = head.select("admission_id", field=pl.lit("sdx"), place=pl.lit(0), code_before=pl.lit(""),
-                             code_after=pl.lit(plain), operator=pl.lit("x"), replicate=pl.lit(0))  # fmt: skip
+                             code_after=pl.lit(plain), error=pl.lit("x"), replicate=pl.lit(0))  # fmt: skip
         hand = by_hand(head, ledger)
         detail = group(hand, tables(), detail=True)["sdx_sev_initial"].list.last().to_list()
         for row, old, said in zip(
@@ -670,7 +670,7 @@ def test_only_decisive_codes(world, error, field):
     every, chosen = (run(admissions, one, hospitals=hospitals).ledger for one in (error, decisive))
     keys = ["admission_id", "place"]
     assert 0 < chosen.height < every.height
-    without = every.with_columns(code_after=pl.lit(""), operator=pl.lit("x"), field=pl.lit(field))
+    without = every.with_columns(code_after=pl.lit(""), error=pl.lit("x"), field=pl.lit(field))
     truth = dict(group(admissions, tables()).select("admission_id", "drg").rows())
     drgs = group(by_hand(admissions, without, ("admission_id", "place")), tables())
     moved = drgs.filter(pl.col("drg") != pl.col("admission_id").replace_strict(truth, return_dtype=pl.UInt16))

@@ -114,12 +114,12 @@ def assert_billed_as_by_hand(
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
     billed = cases.rebill(edits, start)
-    labels = pl.Series([operator.label if not operator.kind.startswith("typo") else "typo" for operator in operators])
+    labels = pl.Series([operator.label if operator.kind != "invalid_code" else "typo" for operator in operators])
     ledger = describe_changes(edits, tables(version)).with_columns(
         bill=pl.Series(bill),
         admission_id=pl.Series(cases.ids[edits.row]),
         place=pl.Series(edits.place),
-        operator=labels.gather(error),
+        error=labels.gather(error),
     )
     hand = by_hand(claims, ledger, ("bill", "admission_id"))
     expected = priced(hand, hospitals, prices, of=tables(version), status=status)
