@@ -1,7 +1,7 @@
-"""What keeps a miscoded claim legal: an error that no claim scrubber would let pass is not made.
+"""Guards: an error is refused if a claim scrubber would stop the claim.
 
 Source: Medicare Code Editor (age and sex conflicts, manifestation and external-cause codes as principal
-diagnosis), the CMS list of diagnoses exempt from POA reporting.
+diagnosis); the CMS list of diagnoses exempt from POA reporting.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ REFUSALS = (
     "excluded by the principal diagnosis",
     "the same code has another error",
 )
-"""Why an error was not made; the first is that it was."""
+"""Why an error was not made; the first entry means that it was made."""
 
 
 def find_refusals(
     changes: CodeChanges, baseline: Baseline, *, guarded: bool = True, excluded: bool = True
 ) -> NDArray[np.uint8]:
-    """Return why each edit may not be made, (k,) a place in `REFUSALS`; 0 where it may.
+    """Return why each change is refused, (k,), a place in `REFUSALS`; 0 where it is not.
 
     Args:
-        changes: (k,) changes of the admissions in `baseline`, each by itself.
+        changes: (k,) changes of admissions; each is checked as if it were the only one.
         baseline: the admissions.
-        guarded: False asks only that codes be valid and not on the claim yet.
+        guarded: if False, a code must only be valid and not on the claim yet.
         excluded: whether a code may be added that the principal diagnosis excludes.
     """
     found = np.zeros(len(changes), np.uint8)
@@ -86,7 +86,7 @@ def _conflicts(of_code: NDArray[np.uint8], sex: NDArray[np.uint8]) -> BoolArray:
 
 
 def _is_on_claim(row: Int64Array, code: Int32Array, baseline: Baseline) -> BoolArray:
-    """Return which admissions already have a diagnosis, (k,)."""
+    """Return which admissions already have the diagnosis, (k,)."""
     found: BoolArray = baseline.encoded.pdx[row] == code
     maybe = np.flatnonzero(baseline.code_filter[row] & compute_filter_bits(code))
     position, of = expand_rows(baseline.encoded.sdx_start, row[maybe])
@@ -95,7 +95,7 @@ def _is_on_claim(row: Int64Array, code: Int32Array, baseline: Baseline) -> BoolA
 
 
 def _has_code_of_other_sex(row: Int64Array, sex: Int32Array, baseline: Baseline) -> BoolArray:
-    """Return which admissions have a code that a sex cannot have, (k,)."""
+    """Return which admissions have a code in conflict with a sex, (k,)."""
     legal = load_code_limits(baseline.tables)
     own = legal.dx_sex[baseline.encoded.pdx[row]]
     found: BoolArray = (own != EITHER) & (own != sex)

@@ -1,8 +1,8 @@
-"""Admissions priced once and ready to be priced again: another DRG, discharge status or set of codes.
+"""Admissions priced once, and again under another DRG, discharge status or set of codes.
 
-What does not change (hospital, charges, length of stay, rates) is prepared once; pricing again is the regulation
-on integers. Stays whose price depends on what their codes say (new technologies, immunotherapy at no cost, COVID-19)
-go through `price` as any other.
+What does not change (hospital, charges, length of stay, rates) is prepared once. The payment is then computed again
+from integers. Some payments also depend on the text of the codes (new technologies, immunotherapy at no cost,
+COVID-19): these are priced in full from the text, as `price` does.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.abov
 _BY_DRG = ("weight", "gmlos_days", "post_acute", "special_pay")
 _CODES = Frame("admissions", tuple(ADMISSIONS[name] for name in ("pdx", "sdx", "procedures")))
 _CANNOT_BE = 255
-"""Stands for a review code that is missing, as in `stays.filled`."""
+"""Marks a missing review code, as `pricer_input.fill_missing` does."""
 
 
 @dataclass(frozen=True, eq=False)
 class _YearPart:
-    """The admissions of one fiscal year: where they stand in it (-1 elsewhere) and what their price is made of."""
+    """The admissions of one fiscal year, and the inputs of their price.
+
+    `place` is the place of every admission in the year, -1 where it is of another year.
+    """
 
     rates: Rates
     policy: YearParameters
@@ -60,21 +63,21 @@ class _YearPart:
     review_by_status: NDArray[np.uint8]
     weight4: Int64Array
     add_ons: AddOns
-    """New technologies the admissions ask for as they are."""
+    """New-technology add-ons of the admissions as correctly coded."""
     by_text: BoolArray
-    """DRGs whose price depends on the codes' text."""
+    """(DRGS,) whether the price of a DRG depends on the text of the codes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Repricer:
-    """Admissions with their price, ready to be priced again.
+    """Admissions with their payment, and what prices them again.
 
     Attributes:
-        cents: (n,) payment of each admission as it is [cents].
+        cents: (n,) payment of each admission as correctly coded [cents].
         weight4: (n,) its relative weight [1e-4], 0 where the DRG has none.
-        priced_by: what the dollars are.
-        encoded_texts: (n,) the admissions as integers, where a text that is a code of no version, but begins as one that
-            the price depends on, has a number of its own; usually the very object they were priced from.
+        priced_by: what the payment is.
+        encoded_texts: (n,) the admissions as integers. A text that is a code of no version but on which the price
+            depends has its own number here. Where there is no such text, this is the `encoded` given to `of`.
     """
 
     cents: Int64Array
@@ -103,14 +106,14 @@ class Repricer:
         """Price grouped admissions.
 
         Args:
-            grouped: (n,) as `price` takes them; only `drg` is needed where `hospitals` is None.
+            grouped: (n,) input of `price`; only `drg` is needed if `hospitals` is None.
             encoded: (n,) the same admissions as integers.
-            hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
+            hospitals: `schema.HOSPITALS`; with None the payment is the weight times `base_rate_usd`.
+            rates: one `Rates`, or several, chosen by discharge date; with None every payment is 0.
             tables: the grouper version of the admissions.
 
         Raises:
-            SchemaError, InputError, MissingRateError: as `price`.
+            SchemaError, InputError, MissingRateError: as in `price`.
         """
         parts = []
         for one, rows in () if rates is None else split_by_fiscal_year(grouped, rates):
@@ -151,7 +154,7 @@ class Repricer:
         return made
 
     def find_weights4(self, rows: Int64Array, drg: NDArray[np.integer]) -> Int64Array:
-        """Return the relative weight of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where there is none."""
+        """Return the weights of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where none."""
         found = np.zeros(len(rows), np.int64)
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
@@ -159,7 +162,10 @@ class Repricer:
         return found
 
     def may_change_price(self, changes: CodeChanges) -> BoolArray:
-        """Return which changes may change the price whatever the DRG: technologies, factors by diagnosis, (k,)."""
+        """Return which changes may change the price even if the DRG stays, (k,).
+
+        They concern codes of new technologies, or diagnoses that decide a factor of the payment.
+        """
         procedures = np.isin(changes.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
         diagnoses = np.isin(changes.kind, (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
         before, after = self._resolve_texts(changes) if self._has_other_texts else (changes.before, changes.after)
@@ -174,7 +180,7 @@ class Repricer:
         return found
 
     def _resolve_texts(self, changes: CodeChanges) -> tuple[Int32Array, Int32Array]:
-        """Return the code before and after each edit, texts that are no codes told apart."""
+        """Return the code before and after each change by the numbers of `encoded_texts`, (k,) each."""
         before, after, own = changes.before.copy(), changes.after.copy(), self.encoded_texts
         for kind, codes, start in (
             (ChangeKind.SDX, own.sdx, own.sdx_start),
@@ -189,9 +195,9 @@ class Repricer:
         return before, after
 
     def needs_text(self, rows: Int64Array, drg: NDArray[np.integer]) -> BoolArray:
-        """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
+        """Return which admissions need the text of their codes to be priced under another DRG, (k,).
 
-        What the text says of the price may count in the DRG they leave and not in the one they come to.
+        The text may change the price of the DRG as correctly coded, of the billed DRG, or of both.
         """
         found: BoolArray = np.zeros(len(rows), np.bool_)
         was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
@@ -200,15 +206,14 @@ class Repricer:
         return found
 
     def reprice(self, rows: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Int64Array:
-        """Return the payment of admissions under another DRG or discharge status, codes being as good as the same.
+        """Return the payment of admissions under another DRG or discharge status, (k,) [cents].
+
+        The codes must not change the price in another way (`may_change_price`, `needs_text`).
 
         Args:
-            rows: (k,) which admissions; a row may come several times.
-            drg: (k,) the DRG each is billed under.
+            rows: (k,) the admissions; a row may occur several times.
+            drg: (k,) the billed DRG of each.
             status: (k,) discharge status (`Encoded.status_place`).
-
-        Returns:
-            (k,) payment [cents].
         """
         cents = np.zeros(len(rows), np.int64)
         for part in self._parts:
@@ -224,10 +229,10 @@ class Repricer:
         return cents
 
     def reprice_in_full(self, rows: Int64Array, drg: NDArray[np.integer], changed: Encoded) -> Int64Array:
-        """Return the payment of admissions from their codes' text, as `price` does; arguments as in `again`.
+        """Return the payment of admissions from the text of their codes, (k,) [cents].
 
         Args:
-            rows, drg: as in `again`.
+            rows, drg: as in `reprice`.
             changed: (k,) the admissions as billed, with the numbers of `encoded_texts`.
         """
         if self._hospitals is None:
@@ -250,7 +255,7 @@ class Repricer:
 
 
 def base_rate_usd(rates: Rates) -> float:
-    """Return the stated base rate: operating standardized amount plus capital federal rate [USD].
+    """Return the base rate: operating standardized amount plus capital federal rate [USD].
 
     >>> round(base_rate_usd(Rates.load(2026)), 2)
     7276.76
@@ -280,7 +285,7 @@ def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame
         by_drg[name][table["drg"].to_numpy()] = values
     given = {"covid", "no_cost_product"} & set(some.columns)
     by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
-    # Codes decide for every stay where a COVID-19 factor is in force, and add-ons that are given are lists.
+    # With a COVID-19 factor in force, the codes of every stay decide. Add-ons given as columns are lists.
     by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
     statuses = derive_review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
     return _YearPart(
@@ -327,7 +332,10 @@ def _apply_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
 def _number_price_texts(
     frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_YearPart]
 ) -> tuple[tuple[pl.Series, pl.Series], Encoded]:
-    """Give every text a number that is a code of no version, but that some price looks at; return texts by number."""
+    """Number the texts that are codes of no version but that some price reads.
+
+    Return the texts by number, and the admissions with these numbers.
+    """
     by_kind, numbered = dict(zip(("diagnosis", "procedure"), texts, strict=True)), {}
     for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
         numbers = getattr(encoded, name)
@@ -345,7 +353,10 @@ def _number_price_texts(
 
 
 def _find_listed(texts: pl.Series, kind: str, parts: Sequence[_YearPart]) -> BoolArray:
-    """Return which texts some new technology looks at, (k,); a code that ends in * is a prefix."""
+    """Return which texts are listed for a new technology, (k,).
+
+    A listed code that ends in * is a prefix.
+    """
     found = pl.repeat(value=False, n=len(texts), eager=True)
     for codes in (part.rates.technology_codes for part in parts):
         if codes is not None:
@@ -357,7 +368,7 @@ def _find_listed(texts: pl.Series, kind: str, parts: Sequence[_YearPart]) -> Boo
 
 
 def _find_deciding_diagnoses(texts: pl.Series, parts: Sequence[_YearPart]) -> BoolArray:
-    """Return which diagnoses decide a factor of the price by themselves, (k,)."""
+    """Return which diagnoses alone decide a factor of the payment, (k,)."""
     codes: list[object] = []
     for rates in (part.rates for part in parts):
         codes += rates.listed("case.no_cost_diagnoses")
