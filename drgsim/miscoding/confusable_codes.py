@@ -75,15 +75,9 @@ def list_same_chapter(codes: Int32Array, tables: TableSet) -> tuple[Options, Int
 
     They are those of the shipped population, weighted by how often they are principal there.
     """
-    chapters = find_chapter_starts(tables)
-    common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
-    book = _tabulate_diagnoses(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
-    chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
-    options = Options.of(
-        find_group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy()
-    )
-    texts = compile_attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
-    return options, chapters.search_sorted(texts, side="right").to_numpy().astype(np.int64) - 1
+    options = _list_chapters(tables)
+    texts = compile_attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1)
+    return options, _find_chapters(texts, tables)
 
 
 def list_plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> Options:
@@ -174,6 +168,21 @@ def _tabulate_diagnoses(tables: TableSet) -> pl.DataFrame:
             "likely": legal.likely[1:],
         }
     ).filter(pl.Series(rules.diagnoses.valid[1:]))
+
+
+def _find_chapters(codes: pl.Series, tables: TableSet) -> Int64Array:
+    """Return the ICD-10-CM chapter of each code, (k,), from 0."""
+    found = find_chapter_starts(tables).search_sorted(codes.str.slice(0, CATEGORY), side="right")
+    return found.to_numpy().astype(np.int64) - 1
+
+
+@lru_cache(maxsize=4)
+def _list_chapters(tables: TableSet) -> Options:
+    """Return the common principal diagnoses, grouped by chapter."""
+    common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
+    book = _tabulate_diagnoses(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
+    start = find_group_starts(_find_chapters(book["code"], tables), len(find_chapter_starts(tables)))
+    return Options.of(start, book["number"].to_numpy(), book["weight"].to_numpy())
 
 
 _RELATIONS = {

@@ -65,16 +65,11 @@ class Options:
     @classmethod
     def join(cls, parts: Sequence[Options]) -> Options:
         """Return the groups of all parts, end to end."""
-        if len(parts) == 1:
-            return parts[0]
-        first = np.cumsum([0, *(part.start[-1] for part in parts)])
-        start = [part.start[:-1] + at for part, at in zip(parts, first, strict=False)]
-        return cls.of(
-            np.concatenate([*start, first[-1:]]),
-            np.concatenate([part.after for part in parts]),
-            np.concatenate([part.weight for part in parts]),
-            np.concatenate([part.place for part in parts]),
+        choices = Choices.join([part.choices for part in parts])
+        after, weight, place = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("after", "weight", "place")
         )
+        return cls(choices.start, after, weight, place, choices)
 
     @classmethod
     def single(cls, after: int) -> Options:
