@@ -118,17 +118,7 @@ def list_procedure_neighbours(codes: Int32Array, tables: TableSet, axes: Sequenc
 
     All axes with a neighbour are equally likely. Arguments as in `list_severity_neighbours`.
     """
-    book = compile_attributes(tables).procedure_book.codes
-    every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
-    every = every.filter(pl.Series(load_code_limits(tables).procedure_valid[1:]))
-    own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
-    parts = []
-    for axis in axes:
-        masked = pl.col("code").str.slice(0, axis - 1) + "." + pl.col("code").str.slice(axis)
-        found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
-        found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
-        parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
-    return _group_pairs(codes, pl.concat(parts))
+    return _list_procedure_neighbours(codes.tobytes(), tables, tuple(axes))
 
 
 def read_durations(tables: TableSet) -> pl.DataFrame:
@@ -218,6 +208,23 @@ def _list_related(numbers: bytes, tables: TableSet, relation: str, to: tuple[str
         .select("number", other="number_right", weight=pl.lit(_NEARER).pow(shared) * pl.col("likely_right"))
     )
     return _group_pairs(codes, pairs)
+
+
+@lru_cache(maxsize=32)
+def _list_procedure_neighbours(numbers: bytes, tables: TableSet, axes: tuple[int, ...]) -> Options:
+    """Return the options of procedures (codebook numbers, the bytes of int32); cached as in `_list_related`."""
+    codes = np.frombuffer(numbers, np.int32)
+    book = compile_attributes(tables).procedure_book.codes
+    every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
+    every = every.filter(pl.Series(load_code_limits(tables).procedure_valid[1:]))
+    own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
+    parts = []
+    for axis in axes:
+        masked = pl.col("code").str.slice(0, axis - 1) + "." + pl.col("code").str.slice(axis)
+        found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
+        found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
+        parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
+    return _group_pairs(codes, pl.concat(parts))
 
 
 def _group_pairs(codes: Int32Array, pairs: pl.DataFrame) -> Options:
