@@ -101,7 +101,7 @@ def equilibrium(
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance!r}, expected a number above 0.")
     cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    gain, chance = upcoding.gains(cases).cents, uniform(seed, upcoding.kind, cases.ids)
+    gain, chance = upcoding.find_gains(cases).cents, uniform(seed, upcoding.kind, cases.ids)
 
     def respond(risk: float, penalty: float) -> _Response:
         behaviour = upcoding.model_copy(update={"detection": risk, "penalty": penalty})

@@ -18,7 +18,7 @@ from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
-from drgsim.rebilling.visible_changes import HIDDEN
+from drgsim.rebilling.visible_changes import INVISIBLE
 from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.table_set import TableSet
@@ -218,7 +218,9 @@ def _select_removals(each: CodeChanges, cases: Baseline, *, pairs: bool) -> Int6
 
     def find_visible(start: int, stop: int) -> Int64Array:
         some = each.take(slice(start, stop))
-        return start + np.flatnonzero((cases.sight.of_edits(some)[0] != HIDDEN) | cases.pricer.asks_otherwise(some))
+        return start + np.flatnonzero(
+            (cases.visibility.classify(some)[0] != INVISIBLE) | cases.pricer.may_change_price(some)
+        )
 
     codes = np.concatenate(run_over_spans(len(each), find_visible))
     row = each.row[codes]
@@ -235,9 +237,9 @@ def _rebill(left_out: Int64Array, each: CodeChanges, cases: Baseline) -> Rebille
         some = left_out[start:stop]
         edits = some != some[:, :1]
         edits[:, 0] = True  # of a code twice, once
-        return cases.billed(each.take(some[edits]), compute_starts(edits.sum(axis=1)))
+        return cases.rebill(each.take(some[edits]), compute_starts(edits.sum(axis=1)))
 
-    return Rebilled.joined(run_over_spans(len(left_out), span))
+    return Rebilled.join(run_over_spans(len(left_out), span))
 
 
 def _describe_removals(

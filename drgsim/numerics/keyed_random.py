@@ -318,6 +318,21 @@ class Choices:
         never = np.full(members, 1 << 32, np.uint64)
         return cls(start, np.diff(start).astype(np.uint64), never, np.arange(members, dtype=np.int32))
 
+    @classmethod
+    def join(cls, parts: Sequence[Choices]) -> Choices:
+        """Return the groups of all parts, end to end; each group draws as in its part.
+
+        >>> Choices.join([Choices.even(np.array([0, 1])), Choices.even(np.array([0, 2]))]).start.tolist()
+        [0, 1, 3]
+        """
+        first = np.cumsum([0, *(part.start[-1] for part in parts)])
+        return cls(
+            np.concatenate([*(part.start[:-1] + at for part, at in zip(parts, first, strict=False)), first[-1:]]),
+            np.concatenate([part._size for part in parts]),
+            np.concatenate([part._threshold for part in parts]),
+            np.concatenate([part._other + np.int32(at) for part, at in zip(parts, first, strict=False)]),
+        )
+
     def pick(self, group: NDArray[np.integer], random: UInt64Array) -> Int64Array:
         """Draw a member of each group, as its place among all members; no group may be empty."""
         at = self.start[group] + (((random >> _HALF) * self._size[group]) >> _HALF).view(np.int64)

@@ -222,7 +222,7 @@ def _measure_top_tier_growth(m: _Measured) -> FloatArray:
 def _find_top_tiers(baseline: Baseline) -> Int64Array:
     """Return the DRG with the highest weight of every family that splits by CC or MCC."""
     split = list_families(baseline.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
-    weight4 = baseline.pricer.weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
+    weight4 = baseline.pricer.find_weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
     ordered = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
     return ordered.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
 
