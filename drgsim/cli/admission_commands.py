@@ -30,8 +30,9 @@ from drgsim.plots.html_report import report
 from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, NUMBERS, PAID, STAYS
+from drgsim.simulation.results import load_simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import check_replaceable, load_simulation, save_simulation
+from drgsim.simulation.storage import check_replaceable
 from drgsim.synthetic.generator import generate
 from drgsim.synthetic.population import populations
 from drgsim.tables.table_set import TableSet, version_for, versions
@@ -279,7 +280,7 @@ def _simulate(options: Options) -> int:
     )
     if result.interrupted and not result.replicates:
         raise KeyboardInterrupt
-    save_simulation(result, options.out)
+    result.save(options.out)
     print(describe_demo(Demo(result, None, result.priced_by), _titles(tables)))
     report_progress(options, f"run {result.run_id}, {result.replicates} of {result.asked} replicates, in {options.out}")
     return INTERRUPTED if result.interrupted else DONE

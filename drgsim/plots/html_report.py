@@ -28,6 +28,7 @@ from drgsim.plots.simulation import plot_replicates, plot_severity, plot_shift
 from drgsim.plots.style import choose_money_unit, format_level, format_signed, spell_name
 from drgsim.plots.transitions import plot_flow, plot_transitions
 from drgsim.simulation.estimates import LEVEL
+from drgsim.simulation.headline import ERROR_LABELS, LABELS, MONEY, MONEY_MEASURES
 from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
 
@@ -43,10 +44,11 @@ _HOSPITALS = 500
 _METHOD = (
     "Every admission is grouped to its MS-DRG and priced: the truth. The errors of the scenario are drawn on it, the "
     "changed bill is grouped and priced again, and what it pays more or less than the truth is the shift.",
-    "All of this is repeated with other draws: the replicates. Amounts are means of a replicate. Intervals are "
+    "All of this is repeated with other draws: the replicates. Amounts are means per replicate. Intervals are "
     "Student t intervals of that mean: they hold the noise of the draws, not doubt about the error rates.",
     "What an error contributes when several meet on one bill is shared by Shapley values, so the errors add up to the "
-    "total. “Alone” is the shift were it the only error; “if mended” is what would be spared if it alone were.",
+    "total. “As the only error” is the change if no other error were made; “if it alone were corrected” is the change "
+    "that would be saved.",
     "A bill that cannot be grouped is returned, not paid: it counts as returned, not as underpaid.",
 )
 _LIMITS = (
@@ -140,23 +142,22 @@ def _what(result: Simulation) -> Iterator[str]:
 
 def _headline(result: Simulation, level: float) -> Iterator[str]:
     told = {row["measure"]: row for row in result.summary(level).iter_rows(named=True)}
-    names = {"net_usd": "Net shift", "overpaid_usd": "Overpaid", "underpaid_usd": "Underpaid"}
-    unit, scale = choose_money_unit([abs(told[name]["mean"] or 0.0) for name in names])
+    unit, scale = choose_money_unit([abs(told[name]["mean"] or 0.0) for name in MONEY_MEASURES])
     yield heading("Headline")
-    found = [(title, *_told(told[name], f" {unit}", scale, sign=name == "net_usd")) for name, title in names.items()]
-    found.append(("Net shift, of payment", *_told(told["net_share"], " %", 0.01)))
-    found.append(("Admissions with another DRG", *_told(told["drg_change_rate"], " %", 0.01, sign=False)))
-    found.append(("Change of the case-mix index", *_told(told["case_mix_index_change"], "", 1.0, digits=4)))
+    found = [(LABELS[name], *_told(told[name], f" {unit}", scale, sign=name == "net_usd")) for name in MONEY_MEASURES]
+    found.append((LABELS["net_share"], *_told(told["net_share"], " %", 0.01)))
+    found.append((LABELS["drg_change_rate"], *_told(told["drg_change_rate"], " %", 0.01, sign=False)))
+    found.append((LABELS["case_mix_index_change"], *_told(told["case_mix_index_change"], "", 1.0, digits=4)))
     yield cards(found)
     yield paragraph(
-        f"Means of a replicate, below them their {format_level(level)} interval over draws. The net shift is what is "
-        "overpaid less what is underpaid."
+        f"Means per replicate, below them their {format_level(level)} interval over draws. Net is overpaid less "
+        "underpaid, improper is their sum."
     )
     if "hospital_id" in result.admissions.columns and result.payment_usd:
         share, low, high = result.over_hospitals(level)
         yield paragraph(
-            f"Were other such hospitals simulated, the net shift of {format_signed(100 * share)} % of payment would lie "
-            f"between {format_signed(100 * low)} and {format_signed(100 * high)} % (hospitals resampled, {format_level(level)})."
+            f"With other hospitals of this kind, net ({format_signed(100 * share)} % of payment) would lie between "
+            f"{format_signed(100 * low)} and {format_signed(100 * high)} % (hospitals resampled, {format_level(level)})."
         )
 
 
@@ -186,11 +187,12 @@ def _errors(result: Simulation, level: float) -> Iterator[str]:
         refused = None if made is None or drawn is None else drawn - made
         rows.append([spell_name(name), *map(_usd, (usd, error, solo, last)), _count(made), _count(refused)])
     yield table(
-        ("error", "shift, USD", "standard error, USD", "alone, USD", "if mended, USD", "made", "refused"),
+        ("error", *ERROR_LABELS.values(), "made", "refused"),
         rows,
-        caption="A replicate. Refused: drawn, but the claim would not have been possible.",
+        caption=f"{MONEY}; made and refused errors per replicate. Refused: drawn, but the claim would not have been "
+        "possible.",
     )
-    yield _drawn(plot_replicates(result, level=level), "The net shift of every replicate: what chance alone does.")
+    yield _drawn(plot_replicates(result, level=level), "Net of every replicate: what chance alone does.")
 
 
 def _transitions(result: Simulation, tables: TableSet | None, level: float) -> Iterator[str]:
@@ -204,9 +206,9 @@ def _transitions(result: Simulation, tables: TableSet | None, level: float) -> I
         for drg, billed, cases, usd in moved.head(_TRANSITIONS).iter_rows()
     ]
     yield table(
-        ("true DRG", "billed DRG", *(["title of the billed DRG"] if titles else []), "admissions", "shift, USD"),
+        ("true DRG", "billed DRG", *(["title of the billed DRG"] if titles else []), "admissions", "net, USD"),
         rows,
-        caption=f"The {len(rows):,} transitions of {len(moved):,} that move most dollars; a replicate.",
+        caption=f"The {len(rows):,} transitions of {len(moved):,} that move most dollars; mean per replicate.",
     )
     yield _drawn(plot_severity(result, level=level), "Admissions by severity of their DRG, in truth and as billed.")
 
@@ -232,12 +234,12 @@ def _hospitals(result: Simulation, level: float) -> Iterator[str]:
         for row in listed.iter_rows(named=True)
     ]
     yield table(
-        ("hospital", "admissions", "payment, USD", "net shift, USD", "low", "high", "overpaid, USD",
+        ("hospital", "admissions", "payment, USD", "net, USD", "low", "high", "overpaid, USD",
          "underpaid, USD", "net, % of payment", "changed DRGs"),
         rows,
         caption=f"{len(rows):,} hospitals, those with most dollars moved first; {len(everyone) - len(shown):,} with "
         f"fewer than {_FEWEST} admissions, or which would give one of these away, are not shown, "
-        f"{len(shown) - len(listed):,} others left out. Low to high: {format_level(level)} interval of the net shift.",
+        f"{len(shown) - len(listed):,} others left out. Low to high: {format_level(level)} interval of net. Means per replicate.",
     )  # fmt: skip
 
 
@@ -248,9 +250,7 @@ def _measures(result: Simulation, level: float) -> Iterator[str]:
     for row in result.summary(level).iter_rows(named=True):
         is_share = row["unit"].startswith("of ")
         values = (row[name] if row[name] is None or not is_share else 100 * row[name] for name in columns)
-        rows.append(
-            [spell_name(row["measure"]), f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)]
-        )
+        rows.append([LABELS[row["measure"]], f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)])
     yield table(
         ("measure", "unit", "mean", "standard error", "low", "high", "replicates from", "replicates to"),
         rows,

@@ -23,8 +23,9 @@ from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH, ParquetSource, Where, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
-from drgsim.simulation.merged_results import MergedSimulation, list_breakdowns, merge_tallies, simulate_tally
+from drgsim.simulation.merged_results import list_breakdowns, merge_tallies, simulate_tally
 from drgsim.simulation.progress import progress_bar
+from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
 
 Answer = TypeVar("Answer")
@@ -148,20 +149,20 @@ def simulate_parquet(
     progress: bool | None = None,
     hospital_status: str | None = None,
     batch: int = BATCH,
-) -> MergedSimulation:
+) -> Simulation:
     """Bill the admissions of Parquet files with the errors of a scenario, as `simulate` does, part by part.
 
     Args:
         source: a Parquet file, a folder of them, or a list, of what `simulate` takes.
         folder: for the finished parts and the manifest; a run that died is continued by the same call.
         scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
-        by: what the result can be told by afterwards: columns or tuples of columns, as in `Simulation.by`.
+        by: what the result can be grouped by: columns or tuples of columns, as in `Simulation.by`.
         ledger: whether to keep every error made, in the parts `ledger-*.parquet`.
         progress: as in `simulate`, by parts.
         batch: admissions of a part.
 
     Returns:
-        A `MergedSimulation`, whose tables equal those of `simulate`, number by number.
+        A `Simulation` without single claims, whose tables equal those of `simulate`, number by number.
 
     Raises:
         SchemaError, InputError: as `simulate`; also where a file is damaged, an id comes twice, or another run lies

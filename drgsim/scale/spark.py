@@ -29,14 +29,9 @@ from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH as SIMULATED
 from drgsim.scale.spark_worker import BATCH, Batches, PickledWork, gather_batches
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID
-from drgsim.simulation.merged_results import (
-    Columns,
-    MergedSimulation,
-    add_tallies,
-    list_breakdowns,
-    merge_tallies,
-    simulate_tally,
-)
+from drgsim.simulation.merged_results import add_tallies, list_breakdowns, merge_tallies, simulate_tally
+from drgsim.simulation.result_tables import Columns
+from drgsim.simulation.results import Simulation
 from drgsim.tables.manifest import MANIFEST, table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -127,16 +122,16 @@ def simulate(
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
     hospital_status: str | None = None,
-) -> MergedSimulation:
+) -> Simulation:
     """Bill the admissions of a Spark frame with the errors of a scenario, as `drgsim.simulation.simulator.simulate` does.
 
     Args:
         admissions: a row an admission, of what `simulate` takes; it is read twice, once to hold its ids apart.
         scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
-        by: what the result can be told by afterwards: columns or tuples of columns, as in `Simulation.by`.
+        by: what the result can be grouped by: columns or tuples of columns, as in `Simulation.by`.
 
     Returns:
-        A `MergedSimulation` on the driver, whose tables equal those of `simulate`, number by number, for any
+        A `Simulation` on the driver, without single claims, whose tables equal those of `simulate`, number by number, for any
         partitions.
 
     Raises:

@@ -130,9 +130,9 @@ def _fitted(
 
 def _drawn(now: Exposure, replicates: int) -> dict[str, float]:
     """Return the figures that replicates come to."""
-    run = SimulationRun.of(now.cases, now.scenario, seed=now.seed)
-    run.go(replicates, progress=False)
-    table = run.result(replicates).summary()
+    run = SimulationRun.of(now.baseline, now.scenario, seed=now.seed)
+    run.draw_replicates(replicates, progress=False)
+    table = run.build_result(replicates).summary()
     return dict(table.select("measure", "mean").iter_rows())
 
 

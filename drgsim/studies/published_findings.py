@@ -131,8 +131,8 @@ def measure_figures(
         raise InputError("no error of the scenario can happen to any of the admissions: its frame is empty.")
     expected = max(sum(float(sites.rate.sum()) for sites in run.sites), 1.0)
     asked = replicates or int(np.clip(_ENOUGH / expected, _LEAST, _MOST))
-    run.go(asked, progress=False)
-    measured = _Measured(run, run.result(asked))
+    run.draw_replicates(asked, progress=False)
+    measured = _Measured(run, run.build_result(asked))
     values = {}
     for name in names:
         kind, _, own = name.partition(".")
@@ -168,14 +168,14 @@ class _Measured:
 
     @cached_property
     def codes(self) -> int:
-        encoded = self.run.cases.encoded
+        encoded = self.run.baseline.encoded
         listed = np.diff(encoded.sdx_start) + np.diff(encoded.procedure_start)
         return self.claims + int(listed[self.frame].sum())
 
     @cached_property
     def paid(self) -> int:
         """Payment of the frame [cents]."""
-        return int(self.run.cases.pricer.cents[self.frame].sum())
+        return int(self.run.baseline.pricer.cents[self.frame].sum())
 
     def total(self, name: str) -> FloatArray:
         return self.result.totals[name].to_numpy().astype(np.float64)
@@ -198,21 +198,21 @@ class _Measured:
         """Count, what is overpaid [cents] and what is paid [cents] on overpaid bills."""
         bills = self.result.changed_claims.filter(pl.col("cents") > 0)
         cents = bills["cents"].to_numpy()
-        truth = self.run.cases.pricer.cents[bills["row"].to_numpy()]
+        truth = self.run.baseline.pricer.cents[bills["row"].to_numpy()]
         each = bills["replicate"]
         return self.counted(each), self.counted(each, cents), self.counted(each, cents + truth)
 
 
 def _case_mix_change(m: _Measured) -> FloatArray:
-    return m.total("weight4") / float(m.run.cases.pricer.weight4[m.frame].sum())
+    return m.total("weight4") / float(m.run.baseline.pricer.weight4[m.frame].sum())
 
 
 def _top_tier_growth(m: _Measured) -> FloatArray:
-    top = _top_tiers(m.run.cases)
+    top = _top_tiers(m.run.baseline)
     bills = m.result.changed_claims.filter(~pl.col("returned"))
     gained = np.isin(bills["drg"].to_numpy(), top).astype(np.int64)
-    gained -= np.isin(m.run.cases.truth.drg[bills["row"].to_numpy()], top)
-    return m.counted(bills["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
+    gained -= np.isin(m.run.baseline.truth.drg[bills["row"].to_numpy()], top)
+    return m.counted(bills["replicate"], gained) / float(np.isin(m.run.baseline.truth.drg[m.frame], top).sum())
 
 
 def _top_tiers(cases: Baseline) -> Int64Array:
@@ -231,7 +231,7 @@ def _ratio(above: FloatArray, below: FloatArray | float) -> FloatArray:
 
 def _share_of_changes(m: _Measured, beginning: str) -> FloatArray:
     shares = m.result.attribution.filter(pl.col("cents") != 0)
-    own = shares.filter(pl.col("error").is_in(m.errors(beginning)))
+    own = shares.filter(pl.col("error_number").is_in(m.errors(beginning)))
     return _ratio(m.counted(own["replicate"]), m.counted(shares["replicate"]))
 
 
@@ -256,7 +256,7 @@ _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "overpaid_share": lambda m: m.total("overpaid") / m.paid,
     "underpaid_share": lambda m: m.total("underpaid") / m.paid,
     "underpaid_usd_per_claim": lambda m: m.total("underpaid") / 100 / m.claims,
-    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
+    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.baseline),
     "share_of_overpaid_claims": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
     "overpaid_usd_per_claim": lambda m: _ratio(m.overpaid[1] / 100, m.overpaid[0]),
     "overpaid_of_wrong": lambda m: _ratio(m.overpaid[0], m.total("code_changes")),

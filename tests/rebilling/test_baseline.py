@@ -110,7 +110,7 @@ def assert_billed_as_by_hand(
         keys = key_sites(operator, sites, cases, seed=5)
         found.append(draw_errors(operator, sites, keys, cases, range(replicates)))
     bills, _ = combine_errors(found)
-    edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
+    edits, start, bill, error = bills.changes, bills.start, bills.claim, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
     billed = cases.billed(edits, start)
