@@ -123,7 +123,7 @@ def simulate(
     by: Sequence[str | Sequence[str]] = (),
     hospital_status: str | None = None,
 ) -> Simulation:
-    """Bill the admissions of a Spark frame with the errors of a scenario, as `drgsim.simulation.simulator.simulate` does.
+    """Bill the admissions of a Spark frame with the errors of a scenario, as `simulate` does.
 
     Args:
         admissions: a row an admission, of what `simulate` takes; it is read twice, once to hold its ids apart.
@@ -131,8 +131,8 @@ def simulate(
         by: what the result can be grouped by: columns or tuples of columns, as in `Simulation.by`.
 
     Returns:
-        A `Simulation` on the driver, without single claims, whose tables equal those of `simulate`, number by number, for any
-        partitions.
+        A `Simulation` on the driver, without single claims, whose tables equal those of `simulate`, number by number,
+        for any partitions.
 
     Raises:
         SchemaError, InputError: as `simulate`, at once where the columns tell, otherwise from Spark when it runs.

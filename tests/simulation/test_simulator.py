@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import drgsim.simulation
 from drgsim import InputError, SchemaError
 from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
@@ -31,7 +30,8 @@ from drgsim.miscoding.diagnosis_errors import (
 from drgsim.miscoding.error_models import Where
 from drgsim.miscoding.procedure_errors import ProcedureOmit, ProcedureSubstitute
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.simulation.results import Simulation
+from drgsim.simulation import simulator, tallies
+from drgsim.simulation.results import Simulation, load_simulation
 from drgsim.simulation.simulator import simulate
 from drgsim.studies.comparison import compare_simulations
 from tests.support.rebilling import by_hand, cycled, generated, priced, rates, tables
@@ -247,8 +247,8 @@ def test_totals_are_those_of_claims_edited_by_hand(world, mixed):
         drg_changes_down=(other & (change < 0)).sum(),
         payment_changes=(change != 0).sum(),
         net=change.sum(),
-        over=change.clip(lower_bound=0).sum(),
-        under=-change.clip(upper_bound=0).sum(),
+        overpaid=change.clip(lower_bound=0).sum(),
+        underpaid=-change.clip(upper_bound=0).sum(),
         weight4=((weight4[0] - weight4[1]) * paid).sum(),
         mcc=level("MCC"),
         cc=level("CC"),
@@ -395,7 +395,7 @@ def same(one: Simulation, other: Simulation) -> None:
         for result in (one, other):
             table = getattr(result, name)
             keyed = table.with_columns(row=result.admissions["admission_id"][table["row"]])
-            frames.append(keyed.sort("replicate", "row", *(["error"] if "error" in table.columns else [])))
+            frames.append(keyed.sort("replicate", "row", *(["error_number"] if "error_number" in table.columns else [])))
         assert_frame_equal(*frames, check_exact=True)
 
 
@@ -406,11 +406,11 @@ def test_row_order_changes_nothing(world, mixed):
     same(mixed, run(shuffled, MIXED, hospitals=hospitals.reverse(), replicates=12, ledger=True))
 
 
-@pytest.mark.parametrize(("block", "changed_claims"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
-def test_blocks_change_nothing(world, mixed, monkeypatch, block: int, bills: int):
+@pytest.mark.parametrize(("block", "claims"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
+def test_blocks_change_nothing(world, mixed, monkeypatch, block: int, claims: int):
     hospitals, admissions = world
-    monkeypatch.setattr(drgsim.simulation, "BLOCK", block)
-    monkeypatch.setattr(drgsim.simulation, "_BILLS", bills)
+    monkeypatch.setattr(simulator, "BLOCK", block)
+    monkeypatch.setattr(simulator, "_CLAIMS", claims)
     same(mixed, run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True))
 
 
@@ -431,7 +431,7 @@ def test_more_replicates_begin_with_the_fewer(world, mixed):
     hospitals, admissions = world
     few = run(admissions, MIXED, hospitals=hospitals, replicates=5)
     assert few.totals.equals(mixed.totals.head(5))
-    assert few.bills.equals(mixed.changed_claims.filter(pl.col("replicate") < 5))
+    assert few.changed_claims.equals(mixed.changed_claims.filter(pl.col("replicate") < 5))
 
 
 def test_another_seed_draws_otherwise(world, mixed):
@@ -606,16 +606,16 @@ def test_a_target_stops_the_run_at_a_multiple_of_sixteen(world):
 
 def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
     hospitals, admissions = world
-    monkeypatch.setattr(drgsim.simulation, "_BILLS", 1)
-    monkeypatch.setattr(drgsim.simulation, "BLOCK", 8)
-    real = drgsim.simulation.simulator.shared_out
+    monkeypatch.setattr(simulator, "_CLAIMS", 1)
+    monkeypatch.setattr(simulator, "BLOCK", 8)
+    real = tallies.attribute_changes
 
-    def stops_in_the_second_block(bills, *arguments):
-        if bills.replicate.min(initial=8) >= 8 and len(bills):
+    def stop_in_the_second_block(claims, *arguments):
+        if claims.replicate.min(initial=8) >= 8 and len(claims):
             raise KeyboardInterrupt
-        return real(bills, *arguments)
+        return real(claims, *arguments)
 
-    monkeypatch.setattr(drgsim.simulation, "shared_out", stops_in_the_second_block)
+    monkeypatch.setattr(tallies, "attribute_changes", stop_in_the_second_block)
     result = run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True)
     assert (result.interrupted, result.replicates, result.asked) == (True, 8, 12)
     assert result.totals.equals(mixed.totals.head(8))
@@ -629,22 +629,22 @@ def test_an_interrupt_returns_what_is_finished(world, mixed, monkeypatch):
 
 def test_an_interrupt_at_once_has_no_replicate(world, monkeypatch, tmp_path: Path):
     hospitals, admissions = world
-    real, calls = drgsim.simulation.simulator.drawn, []
+    real, calls = simulator.draw_errors, []
 
-    def stops(*arguments):
+    def stop(*arguments):
         calls.append(1)
         if len(calls) > len(MIXED.errors):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(drgsim.simulation, "drawn", stops)
+    monkeypatch.setattr(simulator, "draw_errors", stop)
     result = run(admissions, MIXED, hospitals=hospitals, ledger=True)
     assert (result.interrupted, result.replicates) == (True, 0)
     assert result.summary()["mean"].null_count() == len(result.summary())
     assert result.totals.is_empty()
     assert result.by("mdc")["net_usd"].null_count() == result.by("mdc").height
     assert result.transitions().is_empty()
-    result.write(tmp_path)
+    result.save(tmp_path)
 
 
 def test_one_replicate_has_no_standard_error(world):
@@ -695,8 +695,8 @@ def test_a_ledger_is_kept_only_when_asked(world):
     assert run(admissions, MIXED, hospitals=hospitals, replicates=1).ledger is None
 
 
-def test_everything_is_written(mixed, tmp_path: Path):
-    folder = mixed.write(tmp_path / "a" / "run")
+def test_everything_is_saved_and_loaded(mixed, tmp_path: Path):
+    folder = mixed.save(tmp_path / "a" / "run")
     for name in ("admissions", "totals", "changed_claims", "attribution", "error_counts", "ledger"):
         assert_frame_equal(pl.read_parquet(folder / f"{name}.parquet"), getattr(mixed, name))
     for name in ("summary", "errors", "transitions"):
@@ -706,7 +706,26 @@ def test_everything_is_written(mixed, tmp_path: Path):
     assert (about["seed"], about["replicates"], about["version"], about["interrupted"]) == (1, 12, "43.1", False)
     assert Scenario.load(folder / "scenario.toml").resolved() == MIXED.resolved()
     assert Scenario.load(folder / "scenario.toml").digest == MIXED.digest
-    assert mixed.write(folder) == folder
+    assert mixed.save(folder) == folder
+    loaded = load_simulation(folder)
+    same(mixed, loaded)
+    assert (loaded.seed, loaded.replicates, loaded.asked, loaded.interrupted) == (1, 12, 12, False)
+    assert str(loaded) == str(mixed)
+
+
+def test_a_damaged_result_is_refused(mixed, tmp_path: Path):
+    folder = mixed.save(tmp_path / "run")
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    for damage, message in (
+        ({"tables": ["../secret"]}, "damaged"),
+        ({"tables": 5}, "damaged"),
+        ({"tables": ["admissions"]}, "not those of a result"),
+        ({"tables": ["admissions", "correct_3"]}, r"correct_3\.parquet: missing"),
+        ({"by": 5}, "not those of a result"),
+    ):
+        (folder / "run.json").write_text(json.dumps({**run, **damage}), "utf-8")
+        with pytest.raises(InputError, match=message):
+            load_simulation(folder)
 
 
 @pytest.mark.parametrize("wanted", [True, False, None])
