@@ -157,7 +157,8 @@ def _headline(result: Simulation, level: float) -> Iterator[str]:
         share, low, high = result.over_hospitals(level)
         yield paragraph(
             f"With other hospitals of this kind, net ({format_signed(100 * share)} % of payment) would lie between "
-            f"{format_signed(100 * low)} and {format_signed(100 * high)} % (hospitals resampled, {format_level(level)})."
+            f"{format_signed(100 * low)} and {format_signed(100 * high)} % "
+            f"(hospitals resampled, {format_level(level)})."
         )
 
 
@@ -239,7 +240,8 @@ def _hospitals(result: Simulation, level: float) -> Iterator[str]:
         rows,
         caption=f"{len(rows):,} hospitals, those with most dollars moved first; {len(everyone) - len(shown):,} with "
         f"fewer than {_FEWEST} admissions, or which would give one of these away, are not shown, "
-        f"{len(shown) - len(listed):,} others left out. Low to high: {format_level(level)} interval of net. Means per replicate.",
+        f"{len(shown) - len(listed):,} others left out. Means per replicate. Low to high: {format_level(level)} "
+        "interval of net.",
     )  # fmt: skip
 
 

@@ -45,12 +45,7 @@ class ClaimTables:
     @property
     def stored(self) -> dict[str, pl.DataFrame]:
         """The tables to save, by name."""
-        tables = {
-            "admissions": self.admissions,
-            "changed_claims": self.changed_claims,
-            "attribution": self.attribution,
-        }
-        return tables if self.ledger is None else {**tables, "ledger": self.ledger}
+        return {name: frame for name, frame in vars(self).items() if isinstance(frame, pl.DataFrame)}
 
     def total_baseline(self) -> BaselineTotals:
         """Return the totals of the admissions as correctly coded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +66,9 @@ class Simulation:
     asked: int
     interrupted: bool
     priced_by: str
-    totals: pl.DataFrame = field(repr=False)
-    error_counts: pl.DataFrame = field(repr=False)
-    tables: ClaimTables | MergedTables = field(repr=False)
+    totals: pl.DataFrame
+    error_counts: pl.DataFrame
+    tables: ClaimTables | MergedTables
 
     @property
     def admissions(self) -> pl.DataFrame:

@@ -209,7 +209,7 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["group", "CLAIMS", "--version", "43.11"], "'43.11' is neither a grouper version"),
         (["price", "GROUPED", "--hospitals", "absent.csv"], "absent.csv: no such file."),
         (["simulate", "CLAIMS", "new", "--scenario", "ilustration"], "Did you mean 'illustration'?"),
-        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "is no part of a result. Name a new or empty folder."),
+        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "no part of a result. Name a new or empty folder."),
         (["simulate", "CLAIMS", "CLAIMS", "--scenario", "empty"], "a file. Name a folder for the result."),
         (["explain", "CLAIMS", "--row", "401"], "--row is 401, but there are 400 admissions."),
         (["explain", "CLAIMS", "--id", "99999"], "0 admissions have the --id asked for; take one by --row."),
@@ -333,9 +333,10 @@ def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, mo
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     folder = load_simulation(made / "result").save(tmp_path / "result")
     (folder / "attribution.parquet").write_bytes(b"no Parquet")
-    assert "attribution.parquet: missing or damaged." in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    command = ["report", str(folder), str(tmp_path / "a.html")]
+    assert "attribution.parquet: missing or damaged." in told(command, 2, capfd)
     (folder / "run.json").write_text("{}")
-    assert "run.json: damaged" in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    assert "run.json: damaged" in told(command, 2, capfd)
 
 
 @pytest.mark.parametrize("finished", [0, 1])

@@ -91,8 +91,9 @@ def assert_attribution_by_hand(admissions, hospitals, errors, replicates: int, *
                       rates=rates(), replicates=replicates, seed=3, ledger=True)  # fmt: skip
     labels = [error.label for error in errors]
     ids = result.admissions["admission_id"][result.attribution["row"]]
+    money = ("cents", "first_in", "last_in")
     found = {
-        (row["replicate"], row["admission_id"], labels[row["error_number"]]): (row["cents"], row["first_in"], row["last_in"])
+        (row["replicate"], row["admission_id"], labels[row["error_number"]]): tuple(row[name] for name in money)
         for row in result.attribution.with_columns(admission_id=ids).iter_rows(named=True)
     }
     expected = brute_force(admissions, result.ledger, hospitals)

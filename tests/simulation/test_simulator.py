@@ -99,8 +99,8 @@ def test_no_errors_change_exactly_nothing(world):
     hospitals, admissions = world
     for prices in (hospitals, None):
         result = run(admissions, Scenario.load("empty"), hospitals=prices, ledger=True)
-        told = result.summary().filter(~pl.col("measure").is_in(["case_mix_index", "mcc_capture", "cc_capture"]))
-        moving = told.filter(pl.col("measure") != "share_up")
+        summary = result.summary().filter(~pl.col("measure").is_in(["case_mix_index", "mcc_capture", "cc_capture"]))
+        moving = summary.filter(pl.col("measure") != "share_up")
         assert moving["mean"].to_list() == [0.0] * len(moving)
         assert moving["standard_error"].to_list() == [0.0] * len(moving)
         assert result.totals.drop("replicate").sum().row(0) == (0,) * (result.totals.width - 1)
@@ -146,11 +146,11 @@ def test_one_missed_mcc_is_what_the_price_list_says():
     assert hand.select("drg", "cents").row(0) == (419, 993_859)
 
 
-@pytest.mark.parametrize("held_by", ["I21.4", "R65.21", "J96.02"])
-def test_a_second_mcc_holds_the_drg(held_by: str):
-    """What is missed costs nothing while another MCC stands; only both together do."""
+@pytest.mark.parametrize("second", ["I21.4", "R65.21", "J96.02"])
+def test_a_second_mcc_keeps_the_drg(second: str):
+    """A missed MCC costs nothing while the claim has another one; only both together do."""
     result = run(
-        stay(sdx=["J96.01", held_by], sdx_poa=["Y", "Y"]), scenario(SdxOmit(mcc=1.0, where=Where(codes=("J96.01",))))
+        stay(sdx=["J96.01", second], sdx_poa=["Y", "Y"]), scenario(SdxOmit(mcc=1.0, where=Where(codes=("J96.01",))))
     )
     assert result.totals["code_changes"].to_list() == [1] * 4
     assert result.totals["net"].to_list() == [0] * 4
@@ -213,7 +213,7 @@ def test_a_swap_and_another_restores(world):
 
 
 def as_billed(admissions: pl.DataFrame, result: Simulation) -> pl.DataFrame:
-    """The admissions that a run changed, as they were billed."""
+    """Return the admissions that a run changed, as they were billed."""
     assert result.ledger is not None
     return by_hand(admissions, result.ledger, ("admission_id",)).select(admissions.columns)
 
@@ -265,9 +265,11 @@ def test_totals_are_those_of_claims_edited_by_hand(world, mixed):
     assert (found["drg_changes_down"] > 0).all()
     moved = both.filter((c("drg") != c("drg_was")) | (c("cents") != c("cents_was")))
     ids = mixed.admissions["admission_id"][mixed.changed_claims["row"]]
-    bills = mixed.changed_claims.select("replicate", "drg", "cents", admission_id=ids).sort("replicate", "admission_id")
+    claims = mixed.changed_claims.select("replicate", "drg", "cents", admission_id=ids).sort(
+        "replicate", "admission_id"
+    )
     wanted = moved.select("replicate", "admission_id", "drg", cents="change").sort("replicate", "admission_id")
-    assert_frame_equal(bills, wanted, check_column_order=False, check_dtypes=False)
+    assert_frame_equal(claims, wanted, check_column_order=False, check_dtypes=False)
 
 
 def test_the_summary_is_made_of_the_totals(world, mixed):
@@ -332,7 +334,7 @@ def test_parts_add_up_to_the_total_to_the_cent(mixed, columns):
         assert table["admissions"].sum() == mixed.admissions.height
 
 
-def test_operators_and_transitions_add_up_to_the_total(mixed):
+def test_errors_and_transitions_add_up_to_the_total(mixed):
     table = mixed.errors()
     assert table["error"].to_list() == [*(error.label for error in MIXED.errors), "total"]
     cents = [round(usd * mixed.replicates * 100) for usd in table["shapley_usd"].to_list()]
@@ -349,7 +351,7 @@ def test_operators_and_transitions_add_up_to_the_total(mixed):
     assert within != 0  # discharge status pays without another DRG
 
 
-def test_one_error_alone_owns_its_change(world):
+def test_the_whole_change_is_attributed_to_a_single_error(world):
     hospitals, admissions = world
     result = run(admissions, scenario(SdxOmit(mcc=0.3)), hospitals=hospitals)
     row, total = result.errors().rows(named=True)
@@ -376,12 +378,12 @@ def test_standard_errors_by_group_are_those_of_the_replicates(mixed):
 TABLES_OF_A_RUN = ("totals", "error_counts", "ledger")
 
 
-def same(one: Simulation, other: Simulation) -> None:
-    """Hold every table of two runs equal, exactly; rows of admissions by their id."""
+def assert_same_run(one: Simulation, other: Simulation) -> None:
+    """Check that every table of two runs is equal, exactly; rows of admissions by their id."""
     assert one.run_id == other.run_id
     for name in TABLES_OF_A_RUN:
         assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True)
-    for told in (
+    for make_table in (
         lambda result: result.summary(),
         lambda result: result.errors(),
         lambda result: result.transitions(),
@@ -389,13 +391,13 @@ def same(one: Simulation, other: Simulation) -> None:
         lambda result: result.by("error", "billed_drg"),
         lambda result: pl.DataFrame(result.over_hospitals()),
     ):
-        assert_frame_equal(told(one), told(other), check_exact=True)
+        assert_frame_equal(make_table(one), make_table(other), check_exact=True)
     for name in ("changed_claims", "attribution"):
         frames = []
         for result in (one, other):
             table = getattr(result, name)
             keyed = table.with_columns(row=result.admissions["admission_id"][table["row"]])
-            frames.append(keyed.sort("replicate", "row", *(["error_number"] if "error_number" in table.columns else [])))
+            frames.append(keyed.sort([name for name in ("replicate", "row", "error_number") if name in table.columns]))
         assert_frame_equal(*frames, check_exact=True)
 
 
@@ -403,7 +405,7 @@ def test_row_order_changes_nothing(world, mixed):
     hospitals, admissions = world
     shuffled = admissions.sample(fraction=1.0, shuffle=True, seed=3)
     assert not shuffled.equals(admissions)
-    same(mixed, run(shuffled, MIXED, hospitals=hospitals.reverse(), replicates=12, ledger=True))
+    assert_same_run(mixed, run(shuffled, MIXED, hospitals=hospitals.reverse(), replicates=12, ledger=True))
 
 
 @pytest.mark.parametrize(("block", "claims"), [(8, 1), (1, 1), (5, 1), (12, 1 << 30)])
@@ -411,7 +413,7 @@ def test_blocks_change_nothing(world, mixed, monkeypatch, block: int, claims: in
     hospitals, admissions = world
     monkeypatch.setattr(simulator, "BLOCK", block)
     monkeypatch.setattr(simulator, "_CLAIMS", claims)
-    same(mixed, run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True))
+    assert_same_run(mixed, run(admissions, MIXED, hospitals=hospitals, replicates=12, ledger=True))
 
 
 def test_a_batch_is_its_share_of_the_whole(world, mixed):
@@ -446,11 +448,11 @@ def test_another_seed_draws_otherwise(world, mixed):
 def test_another_error_leaves_the_draws_of_the_others(world):
     hospitals, admissions = world
     alone = run(admissions, scenario(SdxOmit(mcc=0.2, cc=0.2)), hospitals=hospitals, ledger=True)
-    beside = run(
+    together = run(
         admissions, scenario(SdxOmit(mcc=0.2, cc=0.2), ProcedureOmit(rate=0.2)), hospitals=hospitals, ledger=True
     )
-    assert beside.ledger.filter(pl.col("error") == "sdx_omit").equals(alone.ledger)
-    assert beside.ledger.height > alone.ledger.height
+    assert together.ledger.filter(pl.col("error") == "sdx_omit").equals(alone.ledger)
+    assert together.ledger.height > alone.ledger.height
 
 
 def test_errors_nest_as_rates_rise(world):
@@ -519,8 +521,8 @@ def test_threads_change_nothing(world, mixed, tmp_path: Path):
 # ------------------------------------------------------------------------------------ coverage of a known truth
 
 
-def enumerated(admissions: pl.DataFrame, hospitals: pl.DataFrame, cc: float, mcc: float) -> tuple[float, float]:
-    """Expected net of a replicate and its variance [USD], by billing every subset of missed codes by hand."""
+def enumerate_subsets(admissions: pl.DataFrame, hospitals: pl.DataFrame, cc: float, mcc: float) -> tuple[float, float]:
+    """Return mean and variance of the net change [USD], by billing every subset of missed codes by hand."""
     level = dict(tables().diagnoses.select("code", pl.col("severity").cast(pl.String)).rows())
     rate = {"CC": cc, "MCC": mcc}
     claims, chances = [], []
@@ -542,13 +544,13 @@ def enumerated(admissions: pl.DataFrame, hospitals: pl.DataFrame, cc: float, mcc
     moments = each.group_by("admission_id").agg(
         mean=(pl.col("chance") * pl.col("change")).sum(),
         square=(pl.col("chance") * pl.col("change") ** 2).sum(),
-        whole=pl.col("chance").sum(),
+        total=pl.col("chance").sum(),
     )
-    assert moments["whole"].to_numpy() == pytest.approx(1.0)
+    assert moments["total"].to_numpy() == pytest.approx(1.0)
     return moments["mean"].sum(), (moments["square"] - moments["mean"] ** 2).sum()
 
 
-def small(world) -> tuple[pl.DataFrame, pl.DataFrame]:
+def take_small(world) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Forty admissions with up to five CCs and MCCs."""
     hospitals, admissions = world
     matter = tables().diagnoses.filter(pl.col("severity").cast(pl.String) != "NONE")["code"]
@@ -556,10 +558,10 @@ def small(world) -> tuple[pl.DataFrame, pl.DataFrame]:
     return hospitals, admissions.filter(count.is_between(1, 5)).head(40)
 
 
-def covered(world, runs: int, replicates: int) -> tuple[float, float, float, float]:
-    """Share of runs whose interval holds the truth; mean and variance of all replicates against the truth's."""
-    hospitals, admissions = small(world)
-    truth, variance = enumerated(admissions, hospitals, 0.25, 0.4)
+def measure_coverage(world, runs: int, replicates: int) -> tuple[float, float, float, float]:
+    """Return the share of intervals that contain the true mean; the mean and variance of all replicates compared."""
+    hospitals, admissions = take_small(world)
+    truth, variance = enumerate_subsets(admissions, hospitals, 0.25, 0.4)
     assert truth < -1000
     held, nets = 0, []
     for seed in range(runs):
@@ -573,7 +575,7 @@ def covered(world, runs: int, replicates: int) -> tuple[float, float, float, flo
 
 
 def test_the_mean_and_the_spread_are_those_of_the_enumeration(world):
-    share, error, ratio, _ = covered(world, 60, 40)
+    share, error, ratio, _ = measure_coverage(world, 60, 40)
     assert abs(error) < 3  # standard errors
     assert ratio == pytest.approx(1.0, abs=0.12)
     assert share > 0.86
@@ -581,7 +583,7 @@ def test_the_mean_and_the_spread_are_those_of_the_enumeration(world):
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say(world):
-    share, error, ratio, truth = covered(world, 2000, 40)
+    share, error, ratio, truth = measure_coverage(world, 2000, 40)
     print(
         f"coverage {share:.4f} of 2,000 runs; mean {error:+.2f} standard errors from {truth:,.2f}; spread {ratio:.4f}"
     )
@@ -713,7 +715,7 @@ def test_everything_is_saved_and_loaded(mixed, tmp_path: Path):
     assert Scenario.load(folder / "scenario.toml").digest == MIXED.digest
     assert mixed.save(folder) == folder
     loaded = load_simulation(folder)
-    same(mixed, loaded)
+    assert_same_run(mixed, loaded)
     assert (loaded.seed, loaded.replicates, loaded.asked, loaded.interrupted) == (1, 12, 12, False)
     assert str(loaded) == str(mixed)
 
