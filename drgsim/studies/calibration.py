@@ -135,9 +135,9 @@ def _fit_shifts(
 
 def _measure_replicates(now: Exposure, replicates: int) -> dict[str, float]:
     """Return the mean of every figure over some replicates."""
-    run = SimulationRun.of(now.cases, now.scenario, seed=now.seed)
-    run.go(replicates, progress=False)
-    table = run.result(replicates).summary()
+    run = SimulationRun.of(now.baseline, now.scenario, seed=now.seed)
+    run.draw_replicates(replicates, progress=False)
+    table = run.build_result(replicates).summary()
     return dict(table.select("measure", "mean").iter_rows())
 
 

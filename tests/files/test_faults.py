@@ -194,17 +194,17 @@ def test_a_run_that_dies_at_any_step_of_writing_goes_on(source: Path, tmp_path: 
 
 
 def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, calls = drgsim.simulation.simulator.SimulationRun._block, 0
+    real, calls = drgsim.simulation.simulator.SimulationRun._draw_block, 0
 
     def interrupted(run, replicates):
         nonlocal calls
-        calls += len(replicates) > 0 and len(run.cases) > 0
+        calls += len(replicates) > 0 and len(run.baseline) > 0
         if calls == 3:
             raise KeyboardInterrupt
         return real(run, replicates)
 
     with monkeypatch.context() as patch:
-        patch.setattr(drgsim.simulation.simulator.SimulationRun, "_block", interrupted)
+        patch.setattr(drgsim.simulation.simulator.SimulationRun, "_draw_block", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulated(source, tmp_path / "run", data[0])
     done = assert_sound(tmp_path / "run")
@@ -215,7 +215,7 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
 
 def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Path, truth, data, monkeypatch):
     simulated(source, tmp_path / "run", data[0])
-    monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "go", None)
+    monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "draw_replicates", None)
     with monkeypatch.context() as patch:
         patch.setattr(ParquetSource, "batches", None)
         patch.setattr("drgsim.scale.parquet.simulate_tally", lambda *_args, **_kw: {})
