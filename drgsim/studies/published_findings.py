@@ -243,8 +243,8 @@ def _measure_error_rate(m: _Measured, beginning: str) -> FloatArray:
     """Return the mean only, (1,): errors are counted over all replicates."""
     own = m.find_errors(beginning)
     places = [sites.row << 22 | sites.place for sites in (m.run.sites[place] for place in own)]
-    made = int(m.run.counts[own, 0].sum())
-    return np.array([made / len(np.unique(np.concatenate(places))) / m.result.replicates])
+    errors = int(m.run.counts[own, 0].sum())
+    return np.array([errors / len(np.unique(np.concatenate(places))) / m.result.replicates])
 
 
 _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
