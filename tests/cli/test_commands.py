@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, price, report
-from drgsim.cli.main import build_parser, describe_installation, main
+from drgsim.cli.command_line import build_parser, describe_installation, main
 from drgsim.compliance.profiles import profile
 from drgsim.exceptions import StorageError
 from drgsim.explanation.explanations import explain
