@@ -18,7 +18,7 @@ from drgsim.numerics.keyed_random import uniform
 from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures, t_quantile
 from drgsim.simulation.headline import build_headline
 from drgsim.simulation.result_tables import ERROR, MEASURES, BaselineTotals, ClaimTables, MergedTables
-from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_table, save_folder
+from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_table, save_folder
 
 _RUN_FIELDS = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 _DERIVED = ("summary", "errors", "transitions")
@@ -328,7 +328,7 @@ def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
     """
     run = read_run(folder, _RUN_FIELDS)
     scenario = Scenario.load(Path(folder) / SCENARIO)
-    stored = {name: read_table(folder, name) for name in run["tables"]}
+    stored = {name: read_stored_table(folder, name) for name in run["tables"]}
     tables: ClaimTables | MergedTables
     try:
         if "by" in run:
@@ -339,8 +339,8 @@ def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
         raise InputError(f"{folder}: {RUN} is damaged; its tables are not those of a result.") from error
     return Simulation(
         scenario=scenario,
-        totals=read_table(folder, "totals"),
-        error_counts=read_table(folder, "error_counts"),
+        totals=read_stored_table(folder, "totals"),
+        error_counts=read_stored_table(folder, "error_counts"),
         tables=tables,
         **{name: run[name] for name in _RUN_FIELDS},
     )

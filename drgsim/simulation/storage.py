@@ -96,7 +96,7 @@ def read_run(folder: str | os.PathLike[str], fields: Iterable[str]) -> dict[str,
     raise InputError(f"{path}: damaged, or not written by this release of drgsim. Simulate again.")
 
 
-def read_table(folder: str | os.PathLike[str], name: str) -> pl.DataFrame:
+def read_stored_table(folder: str | os.PathLike[str], name: str) -> pl.DataFrame:
     """Return a table of a result.
 
     Raises:

@@ -30,9 +30,10 @@ from drgsim.miscoding.diagnosis_errors import (
 from drgsim.miscoding.error_models import Where
 from drgsim.miscoding.procedure_errors import ProcedureOmit, ProcedureSubstitute
 from drgsim.miscoding.scenarios import Scenario
+from drgsim.rebilling.baseline import Baseline
 from drgsim.simulation import simulator, tallies
 from drgsim.simulation.results import Simulation, load_simulation
-from drgsim.simulation.simulator import simulate
+from drgsim.simulation.simulator import SimulationRun, simulate
 from drgsim.studies.comparison import compare_simulations
 from tests.support.rebilling import by_hand, cycled, generated, priced, rates, tables
 
@@ -562,11 +563,14 @@ def measure_coverage(world, runs: int, replicates: int) -> tuple[float, float, f
     """Return the share of intervals that contain the true mean; the mean and variance of all replicates compared."""
     hospitals, admissions = take_small(world)
     truth, variance = enumerate_subsets(admissions, hospitals, 0.25, 0.4)
+    # What `simulate` does, but with the admissions encoded, grouped and priced once for all runs.
+    baseline = Baseline.of(admissions, tables=tables(), hospitals=hospitals, rates=rates())
     assert truth < -1000
     held, nets = 0, []
     for seed in range(runs):
-        result = run(admissions, scenario(SdxOmit(cc=0.25, mcc=0.4)), hospitals=hospitals, replicates=replicates,
-                     seed=seed)  # fmt: skip
+        one = SimulationRun.of(baseline, scenario(SdxOmit(cc=0.25, mcc=0.4)), seed=seed)
+        one.draw_replicates(replicates, progress=False)
+        result = one.build_result(replicates)
         row = result.summary().row(by_predicate=pl.col("measure") == "net_usd", named=True)
         held += row["low"] <= truth <= row["high"]
         nets += (result.totals["net"] / 100).to_list()
