@@ -19,7 +19,7 @@ from drgsim import Rates, TableSet, generate
 from drgsim.explanation.code_values import code_value, list_removals
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.rebilling.baseline import Baseline
-from drgsim.rebilling.visible_changes import UNSEEN
+from drgsim.rebilling.visible_changes import NO_EFFECT_ALONE
 
 Builder = Callable[[int], pl.DataFrame]
 
@@ -42,11 +42,11 @@ def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> N
     each = list_removals(cases.encoded)
 
     def run() -> list[int]:
-        spans = run_over_spans(len(each), lambda a, b: cases.billed(each.take(slice(a, b)), np.arange(b - a + 1)).drg)
+        spans = run_over_spans(len(each), lambda a, b: cases.rebill(each.take(slice(a, b)), np.arange(b - a + 1)).drg)
         return [len(drg) for drg in spans]
 
     answered = sum(benchmark.pedantic(run, rounds=ROUNDS[n], warmup_rounds=1))
-    told(benchmark, claims, answered, grouped=int((cases.sight.of_edits(each)[0] > UNSEEN).sum()))
+    told(benchmark, claims, answered, grouped=int((cases.visibility.classify(each)[0] > NO_EFFECT_ALONE).sum()))
     assert answered == len(each)
 
 

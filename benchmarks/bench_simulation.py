@@ -156,7 +156,7 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
                                 seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
     totals, drg = _totals(run), result["drg"].to_numpy()
     change = np.rint(result["total_usd"].to_numpy() * 100).astype(np.int64) - cases.pricer.cents
-    change[cases.returns(np.arange(n), drg)] = 0
+    change[cases.find_returned(np.arange(n), drg)] = 0
     assert (drg != cases.truth.drg).sum() == totals["drg_changes"] + totals["returned"]
     assert (change.sum(), np.abs(change).sum()) == (
         totals["net"],

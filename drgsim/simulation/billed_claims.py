@@ -57,9 +57,9 @@ def combine_errors(found: Sequence[DrawnErrors]) -> tuple[BilledClaims, Int64Arr
     Returns:
         The bills, and how many errors of each operator gave way to an earlier one.
     """
-    edits = CodeChanges.joined([CodeChanges.none(), *(one.edits for one in found)])
+    edits = CodeChanges.join([CodeChanges.none(), *(one.changes for one in found)])
     replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
-    error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
+    error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.changes) for one in found])
     begin = int(replicate.min(initial=0))
     several = int(replicate.max(initial=0)) - begin + 1
     key = edits.row * several + (replicate - begin)
@@ -82,9 +82,9 @@ def _gives_way(key: Int64Array, edits: CodeChanges) -> BoolArray:
     if not len(several):
         return lost
     some = edits.take(several)
-    which, second = some.second_target()
+    which, second = some.number_second_targets()
     at = np.concatenate([np.arange(len(several)), which])
-    target = np.concatenate([some.target(), second]).astype(np.int64)
+    target = np.concatenate([some.number_targets(), second]).astype(np.int64)
     bill = key[several][at]
     order = np.lexsort((at, target, bill))
     again = (bill[order][1:] == bill[order][:-1]) & (target[order][1:] == target[order][:-1])

@@ -244,21 +244,21 @@ def compute_exposure(cases: Baseline, scenario: Scenario, *, alternatives: int |
     for place, operator in enumerate(scenario.errors):
         sites = confine_sites(operator, cases, seed=seed)
         site, option, share = _tried(operator, sites, cases, alternatives, seed)
-        edits.append(sites.edits(site, option))
+        edits.append(sites.changes(site, option))
         places.append(np.full(len(site), place, np.uint8))
         rates.append(sites.rate)
         sites_of.append(site)
         shares.append(share)
-    whole = CodeChanges.joined(edits)
+    whole = CodeChanges.join(edits)
     error = np.concatenate([np.zeros(0, np.uint8), *places])
     site = np.concatenate([np.zeros(0, np.int64), *sites_of])
     order = np.lexsort((whole.after, whole.place, whole.kind, cases.ids[whole.row], error))
     whole, drg, cents = whole.take(order), np.zeros(len(order), np.uint16), np.zeros(len(order), np.int64)
     for start in range(0, len(order), _BILLS):
         part = whole.take(slice(start, start + _BILLS))
-        billed = cases.billed(part, np.arange(len(part) + 1))
+        billed = cases.rebill(part, np.arange(len(part) + 1))
         drg[start : start + _BILLS], cents[start : start + _BILLS] = billed.drg, billed.cents
-    returned = cases.returns(whole.row, drg)
+    returned = cases.find_returned(whole.row, drg)
     return Exposure(
         scenario=scenario,
         cases=cases,
@@ -268,7 +268,7 @@ def compute_exposure(cases: Baseline, scenario: Scenario, *, alternatives: int |
         edits=whole,
         share=np.concatenate(shares)[order],
         drg=drg,
-        weight4=np.where(returned, 0, cases.pricer.weights4(whole.row, drg) - cases.pricer.weight4[whole.row]),
+        weight4=np.where(returned, 0, cases.pricer.find_weights4(whole.row, drg) - cases.pricer.weight4[whole.row]),
         cents=np.where(returned, 0, cents - cases.pricer.cents[whole.row]),
         returned=returned,
         rates=tuple(rates),
@@ -282,7 +282,7 @@ def _tried(
     if alternatives is None:
         option, site = expand_rows(sites.options.start, sites.group.astype(np.int64))
         legal = find_refusals(
-            sites.edits(site, option), cases, guarded=operator.guarded, excluded=allows_excluded(operator)
+            sites.changes(site, option), cases, guarded=operator.guarded, excluded=allows_excluded(operator)
         )
         kept = np.flatnonzero((legal == 0) | operator.CERTAIN)
         site, option = site[kept], option[kept]

@@ -86,8 +86,8 @@ def _values(
     start = [first + at for (_, first, _, _), at in zip(parts, before, strict=False)]
     rows = np.concatenate([bills.row[which] for _, _, which, _ in parts])
     edits = bills.edits.take(np.concatenate([kept for kept, _, _, _ in parts]))
-    billed = cases.billed(edits, np.concatenate([*start, before[-1:]]))
-    more = np.where(cases.returns(rows, billed.drg), 0, billed.cents - cases.pricer.cents[rows])
+    billed = cases.rebill(edits, np.concatenate([*start, before[-1:]]))
+    more = np.where(cases.find_returned(rows, billed.drg), 0, billed.cents - cases.pricer.cents[rows])
     at = 0
     for value in values:
         for part in range(1, len(value) - 1):

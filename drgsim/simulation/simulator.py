@@ -216,9 +216,9 @@ class SimulationRun:
             for error, sites, keys in zip(errors, self.sites, self.keys, strict=True)
         ]
         bills, lost = combine_errors(found)
-        billed = cases.billed(bills.edits, bills.start)
+        billed = cases.rebill(bills.edits, bills.start)
         change = billed.cents - cases.pricer.cents[bills.row]
-        returned = cases.returns(bills.row, billed.drg)
+        returned = cases.find_returned(bills.row, billed.drg)
         change[returned] = 0
         totals = _totals(replicates, bills, billed, change, returned, cases)
         if self.effects is not None:

@@ -103,7 +103,7 @@ def _totals(
         return whole
 
     other_drg = (drg != truth.drg[row]) & ~returned
-    weight = cases.pricer.weights4(row, drg) - cases.pricer.weight4[row]
+    weight = cases.pricer.find_weights4(row, drg) - cases.pricer.weight4[row]
     mcc, cc = (2, 1)
     return pl.DataFrame(
         {

@@ -282,7 +282,7 @@ def test_a_defect_is_one_line_without_what_it_met(
     def breaks(*_args: object, **_kwargs: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("drgsim.cli.admission_commands.group", breaks)
+    monkeypatch.setattr("drgsim.cli.grouping_commands.group", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
     err = told(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
@@ -333,8 +333,10 @@ def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, mo
 
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     folder = save_simulation(load_simulation(made / "result"), tmp_path / "result")
-    (folder / "bills.parquet").write_bytes(b"no Parquet")
-    assert "bills.parquet: missing or damaged." in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    (folder / "attribution.parquet").write_bytes(b"no Parquet")
+    assert "attribution.parquet: missing or damaged." in told(
+        ["report", str(folder), str(tmp_path / "a.html")], 2, capfd
+    )
     (folder / "run.json").write_text("{}")
     assert "run.json: damaged" in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
 
@@ -348,7 +350,7 @@ def test_an_interrupt_keeps_what_is_finished(
         about_it = {"interrupted": True, "replicates": finished, "totals": result.totals.head(finished)}
         return Simulation(**{**vars(result), **about_it})
 
-    monkeypatch.setattr("drgsim.cli.admission_commands.simulate", interrupted)
+    monkeypatch.setattr("drgsim.cli.simulation_commands.simulate", interrupted)
     out = tmp_path / "result"
     assert main(["simulate", str(made / "claims.parquet"), str(out), "--scenario", "illustration", "-q"]) == 130
     assert out.exists() == bool(finished)

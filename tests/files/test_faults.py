@@ -218,7 +218,7 @@ def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Pa
     monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "go", None)
     with monkeypatch.context() as patch:
         patch.setattr(ParquetSource, "batches", None)
-        patch.setattr("drgsim.scale.parquet.simulated", lambda *_args, **_kw: {})
+        patch.setattr("drgsim.scale.parquet.simulate_tally", lambda *_args, **_kw: {})
         assert_whole(simulated(source, tmp_path / "run", data[0]), truth)
 
 

@@ -1,4 +1,4 @@
-"""The report says what the result says, gives nothing away, runs nothing that is not its own, and opens anywhere."""
+"""The report shows the result, hides small hospitals, runs no foreign script, and opens anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet
-from drgsim.exceptions import InputError, SchemaError
+from drgsim.exceptions import InputError, SchemaError, StorageError
 from drgsim.plots.html_report import report
 from drgsim.simulation.results import Simulation
 from tests.support.made import made
@@ -69,18 +69,18 @@ def crowded(counts: dict[str, int]) -> Simulation:
     return replace(whole, admissions=pl.concat([first, *more]))
 
 
-def test_tells_what_the_result_tells(tmp_path: Path):
+def test_shows_the_numbers_of_the_result(tmp_path: Path):
     path = report(made(), tmp_path / "deep" / "report.html", tables=TableSet.load("43.1"))
     text = path.read_text("utf-8")
     # Means of the replicates by hand: net -16,000 / 3, overpaid 10,000 / 3, underpaid 26,000 / 3 USD.
-    for told in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
-        assert f"<b>{told}</b>" in text
+    for amount in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
+        assert f"<b>{amount}</b>" in text
     assert "run 0123456789abcdef" in text
     assert "6 admissions in 2 hospitals" in text
     assert "Reckoned on paper." in text
     assert "no estimate of errors that did happen, and none of fraud" in text
     found = parsed(text)
-    errors = table(found, "A replicate. Refused")
+    errors = table(found, "Means per replicate. Refused")
     assert [row[:2] for row in errors] == [["missed", "-8,667"], ["added MCC", "3,333"], ["total", "-5,333"]]
     assert errors[0][5:] == ["2.0", "0.3"]  # 6 made and 7 drawn in 3 replicates
     moved = table(found, "The 3 transitions of 3")
@@ -138,7 +138,7 @@ def test_admissions_without_hospitals(tmp_path: Path):
     assert "<h2>Hospitals</h2>" not in text
 
 
-def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
+def test_says_that_there_is_one_replicate_or_the_run_was_interrupted(tmp_path: Path):
     whole = made()
     first = pl.col("replicate") == 0
     one = replace(
@@ -146,8 +146,8 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
         replicates=1,
         interrupted=True,
         totals=whole.totals.filter(first),
-        bills=whole.bills.filter(first),
-        shares=whole.shares.filter(first),
+        changed_claims=whole.changed_claims.filter(first),
+        attribution=whole.attribution.filter(first),
     )
     text = report(one, tmp_path / "report.html").read_text("utf-8")
     assert "one replicate: no interval" in text
@@ -157,14 +157,14 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
     assert not {"nan", "None", "inf"} & set(cells)
 
 
-def test_what_cannot_be_reported_is_told(tmp_path: Path):
+def test_unusable_arguments_raise(tmp_path: Path):
     with pytest.raises(InputError, match="found DataFrame"):
         report(pl.DataFrame(), tmp_path / "report.html")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"of version 42\.1, the simulation of 43\.1"):
         report(made(), tmp_path / "report.html", tables=TableSet.load("42.1"))
     with pytest.raises(InputError, match="is a folder"):
         report(made(), tmp_path)
-    with pytest.raises(SchemaError, match=r"drgsim\.validity\.validity"):
+    with pytest.raises(SchemaError, match=r"drgsim\.synthetic\.validity"):
         report(made(), tmp_path / "report.html", validity=pl.DataFrame({"measure": []}))
     assert not [*tmp_path.iterdir()]
 
@@ -178,7 +178,7 @@ def test_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as broken:
         broken.setattr(Path, "replace", full)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left"):
             report(made(), path)
     assert path.read_text("utf-8") == "before"
     assert [*tmp_path.iterdir()] == [path]

@@ -163,9 +163,9 @@ def in_memory(data):
 @pytest.mark.parametrize("batch", [BATCH, 1, ROWS * 2], ids=["some", "one", "all"])
 def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path: Path, in_memory, batch: int):
     source = files
-    if batch == 1:  # admissions one by one: the first sixty
-        data[1].head(60).write_parquet(source := tmp_path / "few.parquet")
-        in_memory = simulate(data[1].head(60), scenario(), hospitals=data[0], ledger=True, **HOW)
+    if batch == 1:  # admissions one by one: the first twenty
+        data[1].head(20).write_parquet(source := tmp_path / "few.parquet")
+        in_memory = simulate(data[1].head(20), scenario(), hospitals=data[0], ledger=True, **HOW)
     given = {"hospitals": data[0], "by": BY, "ledger": True, "batch": batch, **HOW}
     result = simulate_parquet(source, tmp_path / "run", scenario(), **given)
     assert in_memory.totals["drg_changes"].sum() > 0

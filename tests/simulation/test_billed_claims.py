@@ -183,11 +183,11 @@ def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
     kept, gone = [], np.zeros(len(errors), int)
     for error, one in enumerate(found):
         made = np.flatnonzero(one.refusal == 0)
-        text = describe_changes(one.edits, tables())
+        text = describe_changes(one.changes, tables())
         for replicate, row, place, edit in zip(
             one.replicate[made].tolist(),
-            one.edits.row.tolist(),
-            one.edits.place.tolist(),
+            one.changes.row.tolist(),
+            one.changes.place.tolist(),
             text.iter_rows(),
             strict=True,
         ):

@@ -91,8 +91,8 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         priced_by="hand",
         admissions=admissions,
         totals=totals,
-        bills=bills,
-        shares=shares,
+        changed_claims=bills,
+        attribution=shares,
         error_counts=pl.DataFrame({"error": ["missed", "added_mcc"], "drawn": [7, 3], "made": [6, 2]}),
     )
 

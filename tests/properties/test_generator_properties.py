@@ -1,4 +1,4 @@
-"""What cannot change generated admissions: how many are asked for, in which pieces, on how many threads."""
+"""Number, batches, chunks and threads cannot change generated admissions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drgsim.grouping.grouper import group
-from drgsim.numerics import parallel as spans
-from drgsim.synthetic import hospital_course as course
+from drgsim.numerics import parallel
+from drgsim.synthetic.generation_plan import compile_plan
 from drgsim.synthetic.generator import generate, generate_batches
+from drgsim.synthetic.pilot import draw_confirmed_stays
+from drgsim.synthetic.population import Population
 from drgsim.tables.table_set import TableSet
 
 TABLES = TableSet.load("43.1")
@@ -38,8 +40,8 @@ def test_batches_do_not_matter(whole, size):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_threads_do_not_matter(whole, threads, monkeypatch):
-    monkeypatch.setattr(spans, "SMALLEST", 100)
-    monkeypatch.setattr(spans.pl, "thread_pool_size", lambda: threads)
+    monkeypatch.setattr(parallel, "SMALLEST", 100)
+    monkeypatch.setattr(parallel.pl, "thread_pool_size", lambda: threads)
     assert generate(WHOLE, seed=1, tables=TABLES)[1].equals(whole)
 
 
@@ -58,10 +60,7 @@ def test_another_seed_gives_other_admissions_that_group_as_well(whole, seed):
 
 
 def test_the_grouper_agrees_with_the_drg_that_was_drawn():
-    from drgsim.synthetic.generation_plan import compile_plan
-    from drgsim.synthetic.population import Population
-
     plan = compile_plan(TABLES, Population.load("medicare_ffs"), None)
-    ids = generate(WHOLE, seed=9, tables=TABLES)[1]
-    place, _ = course.drawn(ids["admission_id"].to_numpy(), 9, plan)
-    assert group(ids, TABLES)["drg"].to_list() == plan.templates.drg[place].tolist()
+    admissions = generate(WHOLE, seed=9, tables=TABLES)[1]
+    place, _ = draw_confirmed_stays(admissions["admission_id"].to_numpy(), 9, plan)
+    assert group(admissions, TABLES)["drg"].to_list() == plan.templates.drg[place].tolist()
