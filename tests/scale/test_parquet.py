@@ -183,7 +183,7 @@ def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path:
 
 def test_a_merged_result_is_saved_and_refuses_columns_not_named(data, files: Path, tmp_path: Path):
     result = simulate_parquet(files, tmp_path / "run", scenario(), hospitals=None, by=[("mdc", "severity")], **HOW)
-    with pytest.raises(InputError, match="not grouped by hospital_id, but by mdc and severity. Name it in `by`"):
+    with pytest.raises(InputError, match=r"not grouped by hospital_id, but by mdc and severity\. Name it in `by`"):
         result.by("hospital_id")
     for name in ("admissions", "changed_claims", "attribution", "ledger"):
         with pytest.raises(InputError, match="keeps sums, not single claims"):
