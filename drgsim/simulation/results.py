@@ -368,8 +368,8 @@ def _sum_squares(name: str) -> pl.Expr:
 def _standard_error(name: str, replicates: int) -> pl.Expr:
     """Return the standard error of a mean over replicates [USD].
 
-    From a sum and the sum of `squares` [cents]. Null for fewer than two replicates. Replicates in which nothing happened
-    count as 0.
+    From a sum and the sum of `squares` [cents]. Null for fewer than two replicates. Replicates without a change count
+    as 0.
     """
     r = replicates
     if r < 2:

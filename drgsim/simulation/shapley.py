@@ -77,8 +77,8 @@ def _price_subsets(
 ) -> list[Int64Array]:
     """Return the payment change of every subset of each claim's errors [cents].
 
-    For each size, (2 ** size, claims). Subset s contains the errors whose rank within their claim is a bit of s. All are
-    grouped and priced at once.
+    For each size, (2 ** size, claims). Subset s contains the errors whose rank within their claim is a bit of s. All
+    are grouped and priced at once.
     """
     claim, values = claims.claim, [np.zeros((1 << size, len(which)), np.int64) for size, which in by_size]
     subsets: list[tuple[Int64Array, Int64Array, Int64Array]] = []
