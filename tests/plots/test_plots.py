@@ -317,8 +317,8 @@ def test_replicates_are_counted_with_their_interval():
     interval = next(group for group in ax.containers if isinstance(group, ErrorbarContainer))[2][0].get_segments()[0]
     assert np.allclose(interval[:, 0], [mean - T2 * error, mean + T2 * error])
     assert "overpaid" in plots.plot_replicates(made(), measure="overpaid").get_xlabel()
-    with pytest.raises(InputError, match="Did you mean 'gross'"):
-        plots.plot_replicates(made(), measure="grosss")
+    with pytest.raises(InputError, match="Did you mean 'improper'"):
+        plots.plot_replicates(made(), measure="improperr")
 
 
 def test_severity_before_and_after():
