@@ -109,7 +109,7 @@ class Exposure:
         return table.select(*first, pl.all().exclude(first))
 
     def expected(self) -> pl.DataFrame:
-        """Return the expected effect of each error alone, and their sum, without the interaction of errors.
+        """Return the expected effect of each error alone, and their sum, without interaction.
 
         Returns:
             `error`, `errors`, `drg_changes`, `overpaid_usd`, `underpaid_usd`, `net_usd`, expected in one replicate: one
@@ -129,9 +129,10 @@ class Exposure:
         return table.vstack(total)
 
     def rates_of_change(self) -> dict[str, float]:
-        """Return the expected `drg_change_rate` of admissions, `share_up` of these and `net_share` of payment.
+        """Return the expected `drg_change_rate`, `share_up` and `net_share` of all errors together.
 
-        An admission changes if one of its errors changes its DRG; errors count as independent.
+        These are shares of admissions, of changed DRGs and of payment. An admission changes if one of its errors
+        changes its DRG; errors count as independent.
         """
         p, moved = self.probability, self.moved
         log_unchanged = np.log1p(-np.minimum(p[moved], 1 - 1e-12))
@@ -146,13 +147,18 @@ class Exposure:
         }
 
     def decisive(self) -> Exposure:
-        """Return the single errors that change a DRG or a payment: enough for rates and money, and fewer."""
+        """Return only the single errors that change a DRG or a payment.
+
+        They are fewer, and enough for rates and money.
+        """
         kept = np.flatnonzero(self.moved | (self.cents != 0))
         columns = ("error", "site", "share", "drg", "weight4", "cents", "returned")
         return replace(self, changes=self.changes.take(kept), **{name: getattr(self, name)[kept] for name in columns})
 
     def reweighted(self, scenario: Scenario) -> Exposure:
-        """Return the same single errors at the rates of another scenario, which may differ in rates alone.
+        """Return the same single errors at the rates of another scenario.
+
+        The scenarios may differ in rates alone.
 
         Raises:
             InputError: the scenario has other errors, or they can happen elsewhere.
@@ -167,14 +173,18 @@ class Exposure:
         return replace(self, scenario=scenario, rates=rates)
 
     def shifted(self, shifts: Sequence[float]) -> Exposure:
-        """Return the same single errors with the rates of each error shifted on the logit scale; 0 and 1 stay."""
+        """Return the same single errors with the rates of each shifted on the logit scale.
+
+        Rates of 0 and 1 stay.
+        """
         rates = tuple(_shift_rates(rate, shift) for rate, shift in zip(self.rates, shifts, strict=True))
         return replace(self, rates=rates)
 
     def opportunities(self, most: int = 1) -> pl.DataFrame:
-        """Return for each admission the single changes that would be paid most: what documentation might be worth.
+        """Return for each admission the single changes that would be paid most.
 
-        A query about a diagnosis is right only if the record supports it, which is not known here.
+        They show what better documentation might be worth. A query about a diagnosis is right only if the record
+        supports it, which is not known here.
 
         Args:
             most: number of changes per admission.
@@ -188,7 +198,7 @@ class Exposure:
         return ranked.group_by("admission_id", maintain_order=True).head(most).select(gains.columns)
 
     def site_effects(self) -> list[FloatArray]:
-        """Return the mean payment change at each site of each error [cents]: a control for `simulate`."""
+        """Return the mean payment change at each site of each error [cents], as a control."""
         effects = []
         for error, rate in enumerate(self.rates):
             which = np.flatnonzero(self.error == error)
@@ -241,7 +251,10 @@ def exposure(
 def compute_exposure(
     baseline: Baseline, scenario: Scenario, *, alternatives: int | None = 1, seed: int = 0
 ) -> Exposure:
-    """Return the exposure of admissions that are encoded, grouped and priced; arguments as in `exposure`."""
+    """Return the exposure of admissions that are encoded, grouped and priced.
+
+    Arguments as in `exposure`.
+    """
     errors, rates, sites_of, shares = [], [], [], [np.zeros(0)]
     parts = [CodeChanges.none()]
     for place, error in enumerate(scenario.errors):
@@ -284,7 +297,7 @@ def compute_exposure(
 def _choose_outcomes(
     error: ErrorModel, sites: Sites, baseline: Baseline, alternatives: int | None, seed: int
 ) -> tuple[Int64Array, Int64Array, FloatArray]:
-    """Return the outcomes to try: site, option, and the probability of each among those of its site."""
+    """Return the outcomes to try: site, option, and its probability among those of the site."""
     if alternatives is None:
         option, site = expand_rows(sites.options.start, sites.group.astype(np.int64))
         refusal = find_refusals(

@@ -1,4 +1,4 @@
-"""Admissions billed with coding errors in many replicates: `simulate` says what the errors do to payment.
+"""Admissions billed with coding errors in many replicates: `simulate`.
 
 The billed claims and the correctly coded admissions differ only by the errors. Draws are keyed by seed, error,
 replicate and admission. Only admissions with an error are grouped again, and only those with another DRG or discharge
@@ -201,7 +201,7 @@ class SimulationRun:
         return np.asarray(np.sum([block.counts for block in self.blocks], axis=0), np.int64)
 
     def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
-        """Draw replicates until there are as many as asked, or the standard error is not above the target."""
+        """Draw replicates up to the number asked, or until the standard error meets the target."""
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
         block = BLOCK if target_se else BLOCK * max(1, round(_CLAIMS / max(expected, 1) / BLOCK))
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
@@ -272,12 +272,15 @@ class SimulationRun:
 
     @property
     def digest(self) -> str:
-        """Digest of all that decides the result about the admissions; `join_digests` joins those of parts."""
+        """Digest of the admissions and all that is known of them.
+
+        `join_digests` joins those of parts.
+        """
         columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
         return self.baseline.digest(columns)
 
     def _count_errors(self) -> pl.DataFrame:
-        """Return for each error how often it could be made, was made, and was refused, over all replicates."""
+        """Return for each error how often it could be made, was made, and was refused."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
             admissions = len(find_run_starts(sites.row))

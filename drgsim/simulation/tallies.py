@@ -1,4 +1,7 @@
-"""A block of replicates as tables of whole numbers: totals, changed claims, attribution, and the ledger of errors."""
+"""A block of replicates as tables of whole numbers.
+
+These are totals, changed claims, the attribution to errors, and the ledger of errors made.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
 
 @dataclass(frozen=True, eq=False)
 class ReplicateBlock:
-    """The tables of some replicates, as in `Simulation`; `counts` (errors, refusals) as `count_refusals` returns."""
+    """The tables of some replicates, as in `Simulation`.
+
+    `counts` is (errors, refusals), as `count_refusals` returns it.
+    """
 
     totals: pl.DataFrame
     changed_claims: pl.DataFrame
@@ -51,7 +57,9 @@ def tally_block(
 
 
 def count_refusals(found: Sequence[DrawnErrors], lost: Int64Array) -> Int64Array:
-    """Return how many errors of each error model had each refusal, (errors, refusals); refusal 0 means made.
+    """Return how many errors of each error model had each refusal, (errors, refusals).
+
+    Refusal 0 means that the error was made.
 
     Args:
         found: what each error model drew.
@@ -131,7 +139,7 @@ def _total_replicates(
     returned: BoolArray,
     baseline: Baseline,
 ) -> pl.DataFrame:
-    """Return the totals of each replicate, in whole numbers; `net`, `overpaid`, `underpaid` in cents."""
+    """Return the totals of each replicate in whole numbers, money in cents."""
     r, place = len(replicates), claims.replicate - replicates.start
     truth, row = baseline.truth, claims.row
     differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
