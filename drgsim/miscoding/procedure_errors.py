@@ -141,6 +141,6 @@ def _list_common_procedures(baseline: Baseline) -> Options:
     numbers = baseline.rules.procedure_book.numbers(common["code"])
     sets = procedures.operand_set[numbers]
     is_or = np.array([bool(names) and _NO_OR not in names for names in procedures.names])[sets]
-    seen = (procedures.view[:MDCS, :][:, sets] > 0) & is_or
+    seen = (procedures.mdc_bits[:MDCS, :][:, sets] > 0) & is_or
     mdc, which = np.nonzero(seen)
     return Options.of(find_group_starts(mdc, MDCS), numbers[which], common["weight"].to_numpy()[which])

@@ -59,7 +59,7 @@ def find_refusals(
             if kind != ChangeKind.SWAP_PDX:
                 refuse("already on the claim", (after > 0) & _is_on_claim(row, after, baseline), at)
             if kind == ChangeKind.ADD_SDX and not excluded:
-                hit = baseline.rules.diagnoses.excluded(baseline.encoded.pdx[row], np.arange(len(row)), after)
+                hit = baseline.rules.diagnoses.is_excluded(baseline.encoded.pdx[row], np.arange(len(row)), after)
                 refuse("excluded by the principal diagnosis", hit, at)
             if guarded:
                 if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX):

@@ -20,12 +20,12 @@ from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.ipps import YearParameters
 from drgsim.pricing.new_technology import AddOns, find_add_ons
 from drgsim.pricing.pricer import CHUNK, find_hospital_rows, price, price_in_cents
 from drgsim.pricing.pricer_input import (
     DRGS,
     PRICED,
+    YearParameters,
     derive_review_codes,
     fill_missing,
     index_weights_by_drg,
@@ -248,7 +248,7 @@ class Repricer:
             if len(here) and part.hospitals is not None:
                 stays = to_stays(frame[here], part.rates)
                 hospital = part.hospital[part.place[rows[here]]]
-                own, add_ons = part.hospitals.of(hospital, reported=False), find_add_ons(stays, part.rates)
+                own, add_ons = part.hospitals.take(hospital, informational=False), find_add_ons(stays, part.rates)
                 columns = fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False))
                 cents[here] = price_in_cents(columns, own, add_ons, hospital < 0, part.policy)
         return cents
@@ -313,8 +313,8 @@ def _price_part(
     if status is not None:
         columns["review_code"] = part.review_by_status[status]
     hospital = part.hospital[place]
-    own = part.hospitals.of(hospital, reported=False)
-    return price_in_cents(columns, own, part.add_ons.taken(place), hospital < 0, part.policy)
+    own = part.hospitals.take(hospital, informational=False)
+    return price_in_cents(columns, own, part.add_ons.take(place), hospital < 0, part.policy)
 
 
 def _price_by_weight(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import Attributes, Diagnoses
 from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 from drgsim.grouping.hac import compile_hac_rules
-from drgsim.grouping.rulebook import PRE_MDC
 from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
 from drgsim.numerics.segments import or_into
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
@@ -83,7 +83,7 @@ class Visibility:
         bits = _compute_severity_bits(encoded, rules, row, encoded.sdx[severe])
         severity = np.zeros(len(encoded), np.uint64)
         or_into(severity, row, bits)
-        lasting_mccs = np.bincount(row[bits & diagnoses.lasting_mcc > 0], minlength=len(encoded))
+        lasting_mccs = np.bincount(row[bits & diagnoses.unsuppressible_mcc > 0], minlength=len(encoded))
         pdx_class = diagnoses.role_class[diagnoses.role[encoded.pdx], encoded.sex]
         read_operands = _collect_read_operands(rules)[pdx_class]
         acquired, incident_pdx = _find_possible_hacs(encoded, rules), rules.rulebook.class_incident[pdx_class]
@@ -141,7 +141,7 @@ class Visibility:
         which, row, position, gained = which[kept], row[kept], position[kept], gained[kept]
         lost = _BIT[place[kept]]
         hidden = (lost | gained) == 0
-        others = self.lasting_mccs[row] - (lost & self._rules.diagnoses.lasting_mcc > 0) > 0
+        others = self.lasting_mccs[row] - (lost & self._rules.diagnoses.unsuppressible_mcc > 0) > 0
         gone = np.flatnonzero(lost)
         lost[gone[self.has_twin[position[gone]]]] = 0
         left = (severity[which] & ~lost) | gained
@@ -165,7 +165,7 @@ class Visibility:
     def _is_unread(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
         """Return which diagnoses have no operand that a searched formula reads, (k,)."""
         diagnoses = self._rules.diagnoses
-        unread: BoolArray = (diagnoses.kind_claim[diagnoses.kind[codes]] & self.read_operands[row]) == 0
+        unread: BoolArray = (diagnoses.kind_claim_bits[diagnoses.kind[codes]] & self.read_operands[row]) == 0
         return unread
 
     def _is_without_operands(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
@@ -179,7 +179,7 @@ class Visibility:
         """Return which procedures no searched formula reads, alone or in a cluster, (k,)."""
         procedures = self._rules.procedures
         sets = procedures.operand_set[codes]
-        shows = (procedures.claim[sets] & self.read_operands[row]) | procedures.seen(self.mdc[row], sets)
+        shows = (procedures.claim_bits[sets] & self.read_operands[row]) | procedures.take_mdc_bits(self.mdc[row], sets)
         of_conditions, elsewhere = _find_other_readers(self._rules)
         unread: BoolArray = (shows == 0) & ~elsewhere[codes] & (self.stable[row] | ~of_conditions[codes])
         return unread
@@ -194,10 +194,10 @@ def _find_other_readers(rules: Attributes) -> tuple[BoolArray, BoolArray]:
     """
     procedures, book = rules.procedures, rules.rulebook
     of_conditions = compile_hac_rules(rules).procedure_word > 0
-    rerouted = procedures.view[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
+    rerouted = procedures.mdc_bits[np.unique(book.reroute_mdc[book.reroute_mdc > 0])]
     elsewhere = np.bitwise_or.reduce(rerouted, axis=0) > 0
     sets = procedures.operand_set
-    return of_conditions[sets], elsewhere[sets] | (procedures.part > 0)
+    return of_conditions[sets], elsewhere[sets] | (procedures.combines > 0)
 
 
 def _find_possible_hacs(encoded: Encoded, rules: Attributes) -> BoolArray:
@@ -216,9 +216,9 @@ def _collect_read_operands(rules: Attributes) -> UInt64Array:
     book = rules.rulebook
     regions = np.uint64(book.trauma_mask)  # the body regions that decide multiple trauma
     searched = {PRE_MDC, *(int(mdc) for mdc in np.unique(book.reroute_mdc) if mdc)}
-    words = book.list_claim[book.list_of[np.arange(len(book.classes)), book.class_mdc]] | regions
+    words = book.list_claim_bits[book.list_of[np.arange(len(book.classes)), book.class_mdc]] | regions
     for mdc in sorted(searched):
-        words = words | book.list_claim[book.list_of[:, mdc]]
+        words = words | book.list_claim_bits[book.list_of[:, mdc]]
     return np.asarray(words, np.uint64)
 
 
@@ -227,10 +227,10 @@ def _compute_severity_bits(
 ) -> UInt64Array:
     """Return the severity bits of codes, (k,); 0 where the PDX or death excludes them."""
     diagnoses = rules.diagnoses
-    bits = diagnoses.kind_severity[diagnoses.kind[codes]]
+    bits = diagnoses.kind_severity_bits[diagnoses.kind[codes]]
     some = np.flatnonzero(bits)
     beside, code = encoded.pdx[row[some]], codes[some]
-    bits[some] *= ~diagnoses.excluded(beside, np.arange(len(some)), code)
+    bits[some] *= ~diagnoses.is_excluded(beside, np.arange(len(some)), code)
     dead = some[rules.died[encoded.status_place[row[some]]]]
     bits[dead] &= ~diagnoses.death_excluded
     return bits
@@ -243,8 +243,8 @@ def _compute_severity_places(
     place = np.zeros(len(encoded.sdx), np.uint8)
     some = np.flatnonzero(bits)
     place[severe[some]] = _find_bit_place(bits[some]) + 1
-    carries = np.flatnonzero((diagnoses.kind_claim > 0)[diagnoses.kind[encoded.sdx]])
-    claim = diagnoses.kind_claim[diagnoses.kind[encoded.sdx[carries]]]
+    carries = np.flatnonzero((diagnoses.kind_claim_bits > 0)[diagnoses.kind[encoded.sdx]])
+    claim = diagnoses.kind_claim_bits[diagnoses.kind[encoded.sdx[carries]]]
     place[carries[claim & read_operands[encoded.sdx_row[carries]] > 0]] = READ
     return place
 

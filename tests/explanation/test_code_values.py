@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, price
-from drgsim.explanation.code_values import _left_out, code_value, exposed_codes, list_removals, single_severity
+from drgsim.explanation.code_values import _select_removals, code_value, exposed_codes, list_removals, single_severity
 from drgsim.grouping.grouper import group_encoded
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import apply_changes
@@ -339,8 +339,8 @@ def test_pairs_are_of_codes_that_can_be_seen():
         stays({"sdx": ["J9601", "I10"]}), tables=TABLES, hospitals=None, rates=None, hospital_status="EXEMPT"
     )
     each = list_removals(cases.encoded)
-    assert _left_out(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
-    assert _left_out(each, cases, pairs=False).tolist() == [[0], [1], [2]]
+    assert _select_removals(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
+    assert _select_removals(each, cases, pairs=False).tolist() == [[0], [1], [2]]
 
 
 # ------------------------------------------------------------------------------------ tables made of it
