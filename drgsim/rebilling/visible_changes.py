@@ -169,7 +169,7 @@ class Visibility:
         return unread
 
     def _is_without_operands(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
-        """Return which diagnoses have no operand and do not change the MDC of an incident PDX, (k,)."""
+        """Return which diagnoses have no operand and do not affect an incident PDX, (k,)."""
         diagnoses = self._rules.diagnoses
         spoils = self.incident_pdx[row] & diagnoses.valid[codes] & ~diagnoses.incident[codes]
         found: BoolArray = (diagnoses.kind[codes] == 0) & ~spoils
