@@ -28,7 +28,7 @@ NAMES = re.compile(
 )
 """Names of things that were renamed."""
 PROSE = re.compile(
-    r"\b(told|tells?|telling|(comes?|came|coming) to (?!an end|light)|(comes?|came) by|stand(s|ing)? beside"
+    r"\b(told|tells?|telling|(comes?|came|coming) to(?! (an end|light))|(comes?|came) by|stand(s|ing)? beside"
     r"|stood beside|of one's own|a replicate \[|USD a replicate)\b",
     re.IGNORECASE,
 )
