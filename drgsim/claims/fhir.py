@@ -1,4 +1,4 @@
-"""FHIR ExplanationOfBenefit, Blue Button (STU3 and R4) and CARIN for Blue Button: `read_fhir(path)`.
+"""FHIR ExplanationOfBenefit of Blue Button (STU3 and R4) and CARIN: `read_fhir(path)`.
 
 Source: CARIN Consumer Directed Payer Data Exchange, profile C4BB ExplanationOfBenefit Inpatient Institutional; CMS
 Blue Button 2.0 data dictionary, whose elements carry the names of the RIF variables.
@@ -116,7 +116,7 @@ def _to_object(value: object) -> dict[str, Any]:
 
 
 def _to_objects(value: object, name: str) -> list[dict[str, Any]]:
-    """Return the objects of an element; one that does not repeat, as some of STU3, is a list of one."""
+    """Return the objects of an element as a list, also where it does not repeat (some of STU3)."""
     found = _to_object(value).get(name)
     items = found if isinstance(found, list) else [found]
     return [item for item in items if isinstance(item, dict)]
@@ -195,7 +195,7 @@ def _find_provider(resource: Mapping[str, Any]) -> str | None:
 
 
 def _find_total(resource: Mapping[str, Any]) -> float | None:
-    """Return total charges: totalCost (STU3); the total of category submitted, or the only one (R4)."""
+    """Return total charges: totalCost (STU3), or the total submitted or only total (R4)."""
     if "totalCost" in resource:
         return _parse_amount(resource["totalCost"])
     totals = _to_objects(resource, "total")
@@ -216,7 +216,7 @@ def _find_not_covered(information: Mapping[str, Any], extensions: Mapping[str, A
 
 
 def _parse_codes(resource: Mapping[str, Any], row: int, problems: MappingProblems) -> Iterator[tuple[Any, ...]]:
-    """Yield kind, principal, sequence, code, POA and revision of each diagnosis and procedure of the stay."""
+    """Yield kind, principal, sequence, code, POA and revision of each code of the stay."""
     diagnoses = [(item, _list_types(item)) for item in _to_objects(resource, "diagnosis")]
     principals = [types for _, types in diagnoses if types & _PRINCIPAL]
     # Where the admitting diagnosis is listed first and differs from the principal one, Blue Button marks it as both.

@@ -210,7 +210,7 @@ def _code_or_null(name: str) -> pl.Expr:
 
 
 def _indicator_or_null(dx: str, poa: pl.Expr) -> pl.Expr:
-    """Return the POA indicator of a code, blank where it is null and null where there is no code."""
+    """Return the POA indicator of a code, blank where null; null where there is no code."""
     return pl.when(pl.col(dx).str.strip_chars() != "").then(poa.fill_null("")).alias(dx)
 
 
@@ -260,7 +260,7 @@ def _flag_problems(admissions: pl.DataFrame, others: pl.DataFrame, problems: Map
 
 
 def _split_lists(file: Path, table: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
-    """Return the table with lists instead of texts, without blank codes and their POA indicators."""
+    """Return the table with lists instead of texts, without blank codes and their POA."""
     parts = [
         pl.when(pl.col(name).str.contains(r"[;|]"))
         .then(pl.col(name).str.replace_all("|", ";", literal=True))

@@ -86,7 +86,7 @@ def _to_scalar_text(value: object) -> str | None:
 
 
 def _parse_codes(claim: Mapping[str, Any], name: str, row: int, problems: MappingProblems) -> Iterator[tuple[Any, ...]]:
-    """Yield kind, principal, sequence, code, POA and revision (unknown) of each code of one field."""
+    """Yield kind, principal, sequence, code, POA and revision of each code of one field."""
     kind, principal = _CODES[name]
     found = claim.get(name)
     for item in found if isinstance(found, list) else [] if found is None else [found]:

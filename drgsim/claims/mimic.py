@@ -1,4 +1,4 @@
-"""MIMIC-IV: the tables of its hospital module, and its discharge locations: `read_mimic(folder)`."""
+"""Tables of the hospital module of MIMIC-IV, and discharge locations: `read_mimic(folder)`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MEDICARE = ("HCFA", "MS")
 
 
 def find_mimic_tables(folder: Path) -> dict[str, Path]:
-    """Return the files of the hospital module in a folder or its folder `hosp`, if there are any."""
+    """Return the files of the hospital module in a folder or its folder `hosp`, if any."""
     for home in (folder, folder / "hosp"):
         found = {
             name: next((path for suffix in _SUFFIXES if (path := home / f"{name}{suffix}").is_file()), None)

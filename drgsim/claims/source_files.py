@@ -98,7 +98,9 @@ def parse_dates(text: pl.Expr) -> pl.Expr:
 
 
 def years_between(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
-    """Return whole years from birth to a day, Int32; null where a date is missing or birth is later.
+    """Return whole years from birth to a day, Int32; null where a date is missing or wrong.
+
+    A birth after the day is wrong.
 
     >>> birth, day = (pl.lit(text).str.to_date() for text in ("1950-12-31", "2024-12-30"))
     >>> pl.select(years_between(birth, day)).item()
@@ -122,7 +124,7 @@ def to_text(value: object) -> str | None:
 
 
 def _read_bar_table(path: Path, problems: MappingProblems) -> pl.DataFrame:
-    """Return a table separated by bars; a quote is an ordinary character, and a row may end in a bar."""
+    """Return a table separated by bars; quotes are ordinary, and a row may end in a bar."""
     with open_bytes(path) as file:
         text = file.read().decode("utf-8-sig").replace("\r\n", "\n")
     # Not splitlines, which also splits at characters that a field may contain.

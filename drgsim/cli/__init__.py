@@ -2,7 +2,7 @@
 
 Its modules:
 
-    main                  the command line and its exit codes
+    command_line          the command line and its exit codes
     console               how commands are declared, and progress reported
     shared_arguments      arguments that several commands take
     grouping_commands     generate, group, price

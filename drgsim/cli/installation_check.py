@@ -1,4 +1,4 @@
-"""Whether an installation groups, prices, generates and simulates to known answers: `selftest()`.
+"""Compare the answers of an installation with known answers: `selftest()`.
 
 The known answers are in `grouper_tables/selftest/`. They come from CMS's pricer, from other groupers, from plain
 integer arithmetic, or from a calculation by hand. The check needs no network and no other file.

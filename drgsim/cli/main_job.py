@@ -16,6 +16,7 @@ from drgsim.plots.transitions import plot_transitions
 from drgsim.pricing.pricer import COMPONENTS, price
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.repricer import base_rate_usd
+from drgsim.simulation.headline import LABELS, MONEY, RATE_MEASURES
 from drgsim.simulation.results import Simulation
 from drgsim.simulation.simulator import simulate
 from drgsim.tables.table_set import TableSet
@@ -87,15 +88,15 @@ def describe_demo(result: DemoResult, titles: Callable[[int], str]) -> str:
         for name, usd in result.components_usd.row(0, named=True).items():
             if usd:
                 lines.append(f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD")
-    lines += ["", f"{simulation.scenario.title}, {simulation.replicates} replicates, a replicate:"]
-    for measure in ("code_change_rate", "drg_change_rate", "share_up", "improper_share", "net_share"):
-        lines.append(f"  {measure.replace('_', ' '):<24}{100 * summary[measure]:>15.2f} %")
-    lines += ["", f"{'Payment shift by error':<34}{'USD':>14}{'std. error':>12}{'of payment':>12}"]
+    lines += ["", f"{simulation.scenario.title}, mean over {simulation.replicates} replicates"]
+    for measure in RATE_MEASURES:
+        lines.append(f"  {LABELS[measure]:<32}{100 * summary[measure]:>7.2f} %")
+    lines += ["", f"{'Net by error':<31}{MONEY:>17}{'std. error':>12}{'of payment':>12}"]
     for name, usd, error in simulation.errors().select("error", "shapley_usd", "standard_error").iter_rows():
         share = 100 * usd / simulation.payment_usd if simulation.payment_usd else float("nan")
         sure = "" if error is None else f"{error:,.0f}"
         lines.append(f"  {name.replace('_', ' '):<32}{usd:>14,.0f}{sure:>12}{share:>11.2f}%")
-    lines += ["", "Ten largest DRG transitions (a replicate)"]
+    lines += ["", "Ten largest DRG transitions, mean per replicate"]
     for drg, billed, admissions, usd in simulation.transitions().head(10).iter_rows():
         lines.append(f"  {drg:>3} -> {billed:>3} {admissions:>9,.1f} {usd:>14,.0f} USD   {titles(drg)}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What several commands on admissions share: their arguments, and how claims and rates are read."""
+"""Arguments that several commands take, and how they read claims and rates."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.html_report import report
 from drgsim.pricing.rates import Rates
 from drgsim.schema import HOSPITALS
+from drgsim.simulation.results import load_simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import check_replaceable, load_simulation, save_simulation
+from drgsim.simulation.storage import check_replaceable
 from drgsim.synthetic.generator import generate
 from drgsim.tables.table_set import TableSet
 
@@ -76,7 +77,7 @@ def _run_simulate(options: Options) -> int:
     )
     if result.interrupted and not result.replicates:
         raise KeyboardInterrupt
-    save_simulation(result, options.out)
+    result.save(options.out)
     print(describe_demo(DemoResult(result, None, result.priced_by), _title_lookup(tables)))
     report_progress(options, f"run {result.run_id}, {result.replicates} of {result.asked} replicates, in {options.out}")
     return INTERRUPTED if result.interrupted else DONE

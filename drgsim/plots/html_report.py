@@ -17,6 +17,7 @@ from drgsim.plots.simulation import plot_replicates, plot_severity, plot_shift
 from drgsim.plots.style import choose_money_unit, format_level, format_signed, spell_name
 from drgsim.plots.transitions import plot_flow, plot_transitions
 from drgsim.simulation.estimates import LEVEL
+from drgsim.simulation.headline import ERROR_LABELS, LABELS, MONEY, MONEY_MEASURES
 from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
 
@@ -35,8 +36,8 @@ _METHOD = (
     "The same is repeated with other draws: the replicates. Amounts are means per replicate. Intervals are Student t "
     "intervals of that mean: they cover the chance of the draws, not the uncertainty of the error rates.",
     "Where several errors meet on one claim, Shapley values divide the change among them, so that the errors add up to "
-    "the total. “First in” is the change if the error were the only one; “last in” is the change that would disappear "
-    "if this error alone were corrected.",
+    "the total. “As the only error” is the change if no other error were made; “if it alone were corrected” is the "
+    "change that would disappear.",
     "A claim that cannot be grouped is returned and not paid: it counts as returned, not as underpaid.",
 )
 _LIMITS = (
@@ -133,18 +134,17 @@ def _describe_run(result: Simulation) -> Iterator[Html]:
 
 def _show_headline(result: Simulation, level: float) -> Iterator[Html]:
     rows = {row["measure"]: row for row in result.summary(level).iter_rows(named=True)}
-    names = {"net_usd": "Net", "overpaid_usd": "Overpaid", "underpaid_usd": "Underpaid"}
-    unit, scale = choose_money_unit([abs(rows[name]["mean"] or 0.0) for name in names])
+    unit, scale = choose_money_unit([abs(rows[name]["mean"] or 0.0) for name in MONEY_MEASURES])
     yield element("h2", "Headline")
-    cards = [(title, *_words(rows[name], f" {unit}", scale, sign=name == "net_usd")) for name, title in names.items()]
-    cards.append(("Net, of payment", *_words(rows["net_share"], " %", 0.01)))
-    cards.append(("Admissions with another DRG", *_words(rows["drg_change_rate"], " %", 0.01, sign=False)))
-    cards.append(("Change of the case-mix index", *_words(rows["case_mix_index_change"], "", 1.0, digits=4)))
+    cards = [(LABELS[name], *_words(rows[name], f" {unit}", scale, sign=name == "net_usd")) for name in MONEY_MEASURES]
+    cards.append((LABELS["net_share"], *_words(rows["net_share"], " %", 0.01)))
+    cards.append((LABELS["drg_change_rate"], *_words(rows["drg_change_rate"], " %", 0.01, sign=False)))
+    cards.append((LABELS["case_mix_index_change"], *_words(rows["case_mix_index_change"], "", 1.0, digits=4)))
     yield make_cards(cards)
     yield element(
         "p",
         f"Means per replicate, each with its {format_level(level)} interval over draws. Net is overpaid less "
-        "underpaid.",
+        "underpaid, improper is their sum.",
     )
     if "hospital_id" in result.admissions.columns and result.payment_usd:
         share, low, high = result.over_hospitals(level)
@@ -183,9 +183,9 @@ def _show_errors(result: Simulation, level: float) -> Iterator[Html]:
         money = map(_usd, (usd, standard_error, first_in, last_in))
         rows.append([spell_name(name), *money, _count(made), _count(refused)])
     yield make_table(
-        ("error", "net, USD", "standard error, USD", "first in, USD", "last in, USD", "made", "refused"),
+        ("error", *ERROR_LABELS.values(), "made", "refused"),
         rows,
-        caption="Means per replicate. Refused: drawn, but no claim could have been like this.",
+        caption=f"{MONEY}; made and refused errors per replicate. Refused: drawn, but no claim could be like this.",
     )
     yield _picture(plot_replicates(result, level=level), "Net of each replicate: the effect of chance alone.")
 
@@ -245,9 +245,7 @@ def _show_measures(result: Simulation, level: float) -> Iterator[Html]:
     for row in result.summary(level).iter_rows(named=True):
         is_share = row["unit"].startswith("of ")
         values = (row[name] if row[name] is None or not is_share else 100 * row[name] for name in columns)
-        rows.append(
-            [spell_name(row["measure"]), f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)]
-        )
+        rows.append([LABELS[row["measure"]], f"% {row['unit']}" if is_share else row["unit"], *map(_number, values)])
     yield make_table(
         ("measure", "unit", "mean", "standard error", "low", "high", "replicates from", "replicates to"),
         rows,

@@ -243,7 +243,7 @@ def _compute_severity_places(
     place = np.zeros(len(encoded.sdx), np.uint8)
     some = np.flatnonzero(bits)
     place[severe[some]] = _find_bit_place(bits[some]) + 1
-    carries = np.flatnonzero((diagnoses.kind_claim > 0)[diagnoses.kind[encoded.sdx]])
+    carries = np.flatnonzero((diagnoses.kind_claim_bits > 0)[diagnoses.kind[encoded.sdx]])
     claim = diagnoses.kind_claim_bits[diagnoses.kind[encoded.sdx[carries]]]
     place[carries[claim & read_operands[encoded.sdx_row[carries]] > 0]] = READ
     return place

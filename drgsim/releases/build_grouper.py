@@ -67,7 +67,7 @@ def build_grouper_tables(source: Path, folder: Path) -> None:
 
     Args:
         source: folder of the published facts, one CSV file for each subject, with versions such as 431.
-        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries are kept.
+        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries stay.
 
     Raises:
         TableError: a source file is missing, or its rows contradict each other.
@@ -97,7 +97,7 @@ def write_tables(
     """Write tables into a folder; rewrite the entries of tables and versions in its manifest.
 
     Args:
-        folder: a table folder; entries of other files are kept.
+        folder: a table folder; entries of other files stay.
         tables: the tables by file name.
         versions: all versions of the folder, oldest first: fiscal year, first and last day of discharge.
         sources: the source of each table's facts, by file name.
@@ -269,7 +269,7 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], ve
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
     written = {f'[files."{name}"]' for name, *_ in entries}
-    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
+    others = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
     out = [sections[0].rstrip() + "\n\n"]
     for version, (year, first, last) in versions.items():
         out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
@@ -278,8 +278,8 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], ve
     for name, rows, digest, source in entries:
         out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
         out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
-    kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
-    path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
+    others = [s.strip() + "\n\n" for s in others if s.strip() not in ("[versions]", "[files]")]
+    path.write_text("".join([*out, *others]).rstrip() + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def list_in_manifest(root: Path) -> None:
     text = path.read_text("utf-8")
     before, _, after = text.partition(HEADING)
     ours = re.compile(rf'^\[files\."(?:{"|".join(SOURCES)})/')
-    kept = [part for part in re.split(r"(?m)^(?=\[)", after) if part.startswith("[") and not ours.match(part)]
+    others = [part for part in re.split(r"(?m)^(?=\[)", after) if part.startswith("[") and not ours.match(part)]
     entries = [HEADING + "\n"]
     for kind, source in SOURCES.items():
         for file in sorted((root / kind).glob("*.*")):
@@ -198,7 +198,7 @@ def list_in_manifest(root: Path) -> None:
                 + (f"rows = {rows}\n" if rows else "")
                 + f'source = "{source}"\nlicence = "{LICENCE}"\n'
             )
-    path.write_text(before.rstrip() + "\n\n" + "".join(kept) + "\n".join(entries), "utf-8")
+    path.write_text(before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries), "utf-8")
     seal(root)
 
 

@@ -109,7 +109,7 @@ def read_release_facts(content: bytes, *, ignore_unknown_fields: bool = False) -
     """Return the facts of a release's data file. Source: layout of CMS grouper release 43.1.
 
     Args:
-        content: the data file, whole.
+        content: all bytes of the data file.
         ignore_unknown_fields: leave out fields that this layout does not know, instead of refusing the file.
 
     Raises:

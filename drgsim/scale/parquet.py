@@ -24,8 +24,9 @@ from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH, ParquetSource, StrPath, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
-from drgsim.simulation.merged_results import MergedSimulation, list_breakdowns, merge_tallies, simulate_tally
+from drgsim.simulation.merged_results import list_breakdowns, merge_tallies, simulate_tally
 from drgsim.simulation.progress import progress_bar
+from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
 
 Answer = TypeVar("Answer")
@@ -151,7 +152,7 @@ def simulate_parquet(
     progress: bool | None = None,
     hospital_status: str | None = None,
     batch: int = BATCH,
-) -> MergedSimulation:
+) -> Simulation:
     """Bill the admissions of Parquet files with coding errors, as `simulate` does, part by part.
 
     Args:
@@ -164,7 +165,7 @@ def simulate_parquet(
         batch: admissions of a part.
 
     Returns:
-        A `MergedSimulation`; its tables equal those of `simulate`, number by number.
+        A `Simulation` without single claims; its tables equal those of `simulate`, number by number.
 
     Raises:
         SchemaError, InputError: as `simulate`; also where a file is damaged, an id is repeated, or the folder holds

@@ -1,4 +1,4 @@
-"""Long runs in parts: finished parts are on disk, and repeating the call continues a killed run.
+"""Long runs in parts; repeating the call continues a killed run.
 
 A run's folder holds a manifest and the tables of each finished part (`NAME-00000.parquet`). The manifest lists the
 fingerprints of the run's inputs and the sha256 of every finished file. Files and manifest are written whole or not at
@@ -207,7 +207,7 @@ class PartedRun:
 
 
 def fingerprint(value: object) -> str:
-    """Return a short text that identifies a value: the value itself, or the sha256 of its content.
+    """Return a short text that identifies a value: itself, or the sha256 of its content.
 
     Raises:
         InputError: the value has a type without a fingerprint.

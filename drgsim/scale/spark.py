@@ -28,14 +28,9 @@ from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH as SIMULATION_BATCH
 from drgsim.scale.spark_worker import BATCH, Batches, PickledWork, gather_batches
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID
-from drgsim.simulation.merged_results import (
-    Columns,
-    MergedSimulation,
-    add_tallies,
-    list_breakdowns,
-    merge_tallies,
-    simulate_tally,
-)
+from drgsim.simulation.merged_results import add_tallies, list_breakdowns, merge_tallies, simulate_tally
+from drgsim.simulation.result_tables import Columns
+from drgsim.simulation.results import Simulation
 from drgsim.tables.manifest import MANIFEST, table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -131,7 +126,7 @@ def simulate(
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
     hospital_status: str | None = None,
-) -> MergedSimulation:
+) -> Simulation:
     """Bill the admissions of a Spark frame with coding errors, as `drgsim.simulate` does.
 
     Args:
@@ -140,7 +135,8 @@ def simulate(
         by: columns, or tuples of columns, by which the result can be broken down afterwards (`Simulation.by`).
 
     Returns:
-        A `MergedSimulation` on the driver; its tables equal those of `simulate`, number by number, for any partitions.
+        A `Simulation` without single claims, on the driver; its tables equal those of `simulate`, number by number,
+        for any partitions.
 
     Raises:
         SchemaError, InputError: as `simulate`; for columns and arguments at once, for values when Spark runs.

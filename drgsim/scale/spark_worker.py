@@ -21,7 +21,7 @@ Work = Callable[[Batches], Batches]
 
 @dataclass(frozen=True)
 class PickledWork:
-    """Pickled work; each worker process opens the pickle once, after it limits Polars to one thread.
+    """Pickled work; a worker process opens it once, after it limits Polars to one thread.
 
     Spark runs one worker a core, so Polars gets one thread in each unless POLARS_MAX_THREADS is set. Polars reads that
     variable when it is first imported, which happens when the pickle is opened.
@@ -46,7 +46,7 @@ def _open_pickle(pickled: bytes) -> Work:
 
 
 def gather_batches(batches: Batches, size: int) -> Iterator[Any]:
-    """Yield tables of at least `size` rows from smaller batches, in order; the last may be smaller."""
+    """Yield tables of at least `size` rows from smaller batches, in order; the last may be less."""
     import pyarrow as pa
 
     waiting: list[Any] = []

@@ -102,12 +102,12 @@ def calibrate(
     direction, aim = _find_direction(now), dict(wanted)
     shifts, now = _fit_shifts(scenario, now, direction, aim, np.zeros(len(scenario.errors)))
     for _ in range(_CORRECTIONS if replicates else 0):
-        drawn = _measure_replicates(now, replicates)
-        aim = {name: _correct_aim(name, aim[name], value, drawn[name]) for name, value in wanted.items()}
+        means = _measure_replicates(now, replicates)
+        aim = {name: _correct_aim(name, aim[name], value, means[name]) for name, value in wanted.items()}
         shifts, now = _fit_shifts(scenario, now, direction, aim, shifts)
-    drawn = _measure_replicates(now, replicates) if replicates else {}
+    means = _measure_replicates(now, replicates) if replicates else {}
     found = now.rates_of_change()
-    rows = [(name, wanted.get(name), found[name], drawn.get(name)) for name in targets]
+    rows = [(name, wanted.get(name), found[name], means.get(name)) for name in targets]
     columns = dict.fromkeys(("target", "expected", "drawn"), pl.Float64)
     fit = pl.DataFrame(rows, schema={"measure": pl.String, **columns}, orient="row")
     return Calibration(now.scenario, dict(zip(_list_labels(scenario), shifts.tolist(), strict=True)), fit)
@@ -135,9 +135,9 @@ def _fit_shifts(
 
 def _measure_replicates(now: Exposure, replicates: int) -> dict[str, float]:
     """Return the mean of every figure over some replicates."""
-    run = SimulationRun.of(now.cases, now.scenario, seed=now.seed)
-    run.go(replicates, progress=False)
-    table = run.result(replicates).summary()
+    run = SimulationRun.of(now.baseline, now.scenario, seed=now.seed)
+    run.draw_replicates(replicates, progress=False)
+    table = run.build_result(replicates).summary()
     return dict(table.select("measure", "mean").iter_rows())
 
 

@@ -134,8 +134,8 @@ def measure_figures(
         raise InputError("no error of the scenario can happen on any of the admissions: the frame is empty.")
     expected = max(sum(float(sites.rate.sum()) for sites in run.sites), 1.0)
     count = replicates or int(np.clip(_ENOUGH_ERRORS / expected, _FEWEST_REPLICATES, _MOST_REPLICATES))
-    run.go(count, progress=False)
-    measured = _Measured(run, run.result(count))
+    run.draw_replicates(count, progress=False)
+    measured = _Measured(run, run.build_result(count))
     values = {}
     for name in names:
         kind, _, own = name.partition(".")
@@ -171,14 +171,14 @@ class _Measured:
 
     @cached_property
     def codes(self) -> int:
-        encoded = self.run.cases.encoded
+        encoded = self.run.baseline.encoded
         listed = np.diff(encoded.sdx_start) + np.diff(encoded.procedure_start)
         return self.claims + int(listed[self.frame].sum())
 
     @cached_property
     def paid(self) -> int:
         """Payment of the frame [cents]."""
-        return int(self.run.cases.pricer.cents[self.frame].sum())
+        return int(self.run.baseline.pricer.cents[self.frame].sum())
 
     def total(self, name: str) -> FloatArray:
         """Return a total of each replicate."""
@@ -202,21 +202,21 @@ class _Measured:
         """Number of overpaid claims, amount overpaid [cents] and amount paid on them [cents]."""
         claims = self.result.changed_claims.filter(pl.col("cents") > 0)
         cents = claims["cents"].to_numpy()
-        correct = self.run.cases.pricer.cents[claims["row"].to_numpy()]
+        correct = self.run.baseline.pricer.cents[claims["row"].to_numpy()]
         each = claims["replicate"]
         return self.count(each), self.count(each, cents), self.count(each, cents + correct)
 
 
 def _measure_case_mix_change(m: _Measured) -> FloatArray:
-    return m.total("weight4") / float(m.run.cases.pricer.weight4[m.frame].sum())
+    return m.total("weight4") / float(m.run.baseline.pricer.weight4[m.frame].sum())
 
 
 def _measure_top_tier_growth(m: _Measured) -> FloatArray:
-    top = _find_top_tiers(m.run.cases)
+    top = _find_top_tiers(m.run.baseline)
     claims = m.result.changed_claims.filter(~pl.col("returned"))
     gained = np.isin(claims["drg"].to_numpy(), top).astype(np.int64)
-    gained -= np.isin(m.run.cases.truth.drg[claims["row"].to_numpy()], top)
-    return m.count(claims["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
+    gained -= np.isin(m.run.baseline.truth.drg[claims["row"].to_numpy()], top)
+    return m.count(claims["replicate"], gained) / float(np.isin(m.run.baseline.truth.drg[m.frame], top).sum())
 
 
 def _find_top_tiers(baseline: Baseline) -> Int64Array:
@@ -243,8 +243,8 @@ def _measure_error_rate(m: _Measured, beginning: str) -> FloatArray:
     """Return the mean only, (1,): errors are counted over all replicates."""
     own = m.find_errors(beginning)
     places = [sites.row << 22 | sites.place for sites in (m.run.sites[place] for place in own)]
-    made = int(m.run.counts[own, 0].sum())
-    return np.array([made / len(np.unique(np.concatenate(places))) / m.result.replicates])
+    errors = int(m.run.counts[own, 0].sum())
+    return np.array([errors / len(np.unique(np.concatenate(places))) / m.result.replicates])
 
 
 _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
@@ -260,7 +260,7 @@ _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "overpaid_share": lambda m: m.total("overpaid") / m.paid,
     "underpaid_share": lambda m: m.total("underpaid") / m.paid,
     "underpaid_usd_per_claim": lambda m: m.total("underpaid") / 100 / m.claims,
-    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
+    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.baseline),
     "share_of_overpaid_claims": lambda m: _divide(m.overpaid[1], m.overpaid[2]),
     "overpaid_usd_per_claim": lambda m: _divide(m.overpaid[1] / 100, m.overpaid[0]),
     "overpaid_of_wrong": lambda m: _divide(m.overpaid[0], m.total("code_changes")),

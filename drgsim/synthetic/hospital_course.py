@@ -129,14 +129,16 @@ def draw_attempt(attempt: Attempt, tuning: Tuning) -> DrawnStays:
         plan.template_mdc[template], plan.is_surgical[attempt.drg], patients.age.astype(np.int64), patients.sex
     )
     levels = plan.templates.severities[template]
-    drawn = plan.comorbidity.draw(attempt.seed, attempt.ids, attempt.number, segment, levels, _MOST_COMORBIDITIES)
-    owner, condition = _drop_repeats(drawn, template, plan)
+    comorbidities = plan.comorbidity.draw(
+        attempt.seed, attempt.ids, attempt.number, segment, levels, _MOST_COMORBIDITIES
+    )
+    owner, condition = _drop_repeats(comorbidities, template, plan)
     condition = _combine_conditions(owner, condition, template, plan)
     sdx, owner, condition = _list_sdx(owner, condition, template, plan)
-    procedures, least = _add_ancillary(attempt, template, drawn.level)
-    los = _draw_los_days(attempt, drawn.score, least)
+    procedures, least = _add_ancillary(attempt, template, comorbidities.level)
+    los = _draw_los_days(attempt, comorbidities.score, least)
     risk = np.bincount(owner, plan.comorbidity.conditions.death_log_odds[condition], count).astype(np.float64)
-    death, postacute = _discharge_log_odds(attempt, patients, drawn, los, risk)
+    death, postacute = _discharge_log_odds(attempt, patients, comorbidities, los, risk)
     status = _draw_statuses(attempt, template, death + tuning.death, postacute + tuning.postacute)
     return DrawnStays(template, patients.age, patients.sex, status, sdx, _draw_poa(attempt, sdx), procedures, los)
 
@@ -165,10 +167,10 @@ def _draw_patients(attempt: Attempt) -> DrawnPatients:
 
 
 def _drop_repeats(
-    drawn: DrawnComorbidities, template: Int64Array, plan: GenerationPlan
+    comorbidities: DrawnComorbidities, template: Int64Array, plan: GenerationPlan
 ) -> tuple[Int64Array, Int64Array]:
     """Return owner and condition without families that the PDX, the template or an earlier condition has."""
-    owner, slot, condition, count = drawn.owner, drawn.slot, drawn.condition, len(template)
+    owner, slot, condition, count = comorbidities.owner, comorbidities.slot, comorbidities.condition, len(template)
     family_of, family = plan.comorbidity.conditions.family_of_pdx, plan.comorbidity.conditions.family[condition]
     of_template = plan.templates.sdx[template]
     places = of_template.shape[1] + 1
@@ -181,8 +183,8 @@ def _drop_repeats(
     for later in range(places, places + depth):
         for earlier in range(later):
             repeats[later - places] |= grid[later] == grid[earlier]
-    kept = ~repeats[slot, owner]
-    return owner[kept], condition[kept]
+    is_new = ~repeats[slot, owner]
+    return owner[is_new], condition[is_new]
 
 
 def _combine_conditions(
@@ -275,7 +277,7 @@ def _draw_los_days(attempt: Attempt, score: FloatArray, least: Int32Array) -> In
 
 
 def _discharge_log_odds(
-    attempt: Attempt, patients: DrawnPatients, drawn: DrawnComorbidities, los: Int32Array, risk: FloatArray
+    attempt: Attempt, patients: DrawnPatients, comorbidities: DrawnComorbidities, los: Int32Array, risk: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the log odds of death and of post-acute care, without their intercepts."""
     plan, drg, template = attempt.plan, attempt.drg, patients.template
@@ -287,13 +289,13 @@ def _discharge_log_odds(
         + plan.mdc_death_log_odds[mdc]
         + _DEATH_BY_DECADE * decades
         + _DEATH_BY_LOS * np.log(plan.los_mean_days[drg])
-        + _DEATH_BY_MCC * (drawn.level == MCC)
+        + _DEATH_BY_MCC * (comorbidities.level == MCC)
     )
     postacute = (
         plan.mdc_postacute_log_odds[mdc]
         + _POSTACUTE_BY_DECADE * decades
         + _POSTACUTE_BY_LOS * np.log(los)
-        + _POSTACUTE_BY_SCORE * drawn.score
+        + _POSTACUTE_BY_SCORE * comorbidities.score
         + _POSTACUTE_OF_TRANSFER_DRG * plan.is_postacute_transfer[drg]
     )
     return death, postacute

@@ -158,11 +158,11 @@ def populations(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, .
 def volumes(tables: TableSet, population: Population, *, tilted: bool = True) -> pl.DataFrame:
     """Return the DRG mix of a population in a grouper version.
 
-    The mix starts from national volumes. Cases of a DRG that the version does not have go to the DRGs to which
-    they group in the version (`bridges.csv`); a DRG without a published volume keeps a small assumed volume. Then
-    the population's own figures apply: ratios by MDC, volumes of single DRGs, and a preference for DRGs that few
-    hospitals report. Last, the mix changes as little as possible (in relative entropy) to reach the population's
-    case-mix index.
+    The mix starts from national volumes. The discharges of a DRG that the version does not have go to the DRGs
+    to which they group in the version (`bridges.csv`); a DRG without a published volume keeps a small assumed
+    volume. Then the population's own figures apply: ratios by MDC, volumes of single DRGs, and a preference for
+    DRGs that few hospitals report. Last, the mix changes as little as possible (in relative entropy) to reach the
+    population's case-mix index.
 
     Args:
         tables: the grouper version.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drgsim.cli.main import build_parser, main
+from drgsim.cli.command_line import build_parser, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "command_line.md"
 TEXT = PAGE.read_text("utf-8")

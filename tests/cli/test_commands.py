@@ -14,14 +14,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, price, report
-from drgsim.cli.main import build_parser, describe_installation, main
+from drgsim.cli.command_line import build_parser, describe_installation, main
 from drgsim.compliance.profiles import profile
+from drgsim.exceptions import StorageError
 from drgsim.explanation.explanations import explain
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.simulation.results import Simulation
+from drgsim.simulation.results import Simulation, load_simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import load_simulation, save_simulation
+from tests.support.made import with_claims
 from tests.support.releases import release
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -208,8 +209,8 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["group", "CLAIMS", "--version", "43.11"], "'43.11' is neither a grouper version"),
         (["price", "GROUPED", "--hospitals", "absent.csv"], "absent.csv: no such file."),
         (["simulate", "CLAIMS", "new", "--scenario", "ilustration"], "Did you mean 'illustration'?"),
-        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "is no part of a result; name a folder of its own."),
-        (["simulate", "CLAIMS", "CLAIMS", "--scenario", "empty"], "a file; name a folder for the result."),
+        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "no part of a result. Name a new or empty folder."),
+        (["simulate", "CLAIMS", "CLAIMS", "--scenario", "empty"], "a file. Name a folder for the result."),
         (["explain", "CLAIMS", "--row", "401"], "--row is 401, but there are 400 admissions."),
         (["explain", "CLAIMS", "--id", "99999"], "0 admissions have the --id asked for; take one by --row."),
         (["explain", "CLAIMS", "--row", "1", "--html", "why.txt"], "cannot write .txt; use .html."),
@@ -311,34 +312,31 @@ def test_a_full_disk_leaves_what_was_there(made: Path, tmp_path: Path, monkeypat
 
 def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     result, folder = load_simulation(made / "result"), tmp_path / "result"
-    save_simulation(result, folder)
+    result.save(folder)
     assert (folder / "ledger.parquet").exists()
 
-    def fails(self: Simulation, root: Path) -> Path:
-        root.mkdir()
-        (root / "totals.parquet").write_bytes(b"half")
+    def fails(self: pl.DataFrame, path: Path) -> None:
+        Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Simulation, "write", fails)
-        with pytest.raises(OSError, match="No space"):
-            save_simulation(result, folder)
+        patch.setattr(pl.DataFrame, "write_parquet", fails)
+        with pytest.raises(StorageError, match="No space"):
+            result.save(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
     assert load_simulation(folder).run_id == result.run_id
-    without = Simulation(**{**vars(result), "ledger": None})
-    save_simulation(without, folder)
+    with_claims(result, ledger=None).save(folder)
     assert not (folder / "ledger.parquet").exists()  # nothing of the earlier result is left
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    folder = save_simulation(load_simulation(made / "result"), tmp_path / "result")
+    folder = load_simulation(made / "result").save(tmp_path / "result")
     (folder / "attribution.parquet").write_bytes(b"no Parquet")
-    assert "attribution.parquet: missing or damaged." in told(
-        ["report", str(folder), str(tmp_path / "a.html")], 2, capfd
-    )
+    command = ["report", str(folder), str(tmp_path / "a.html")]
+    assert "attribution.parquet: missing or damaged." in told(command, 2, capfd)
     (folder / "run.json").write_text("{}")
-    assert "run.json: damaged" in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    assert "run.json: damaged" in told(command, 2, capfd)
 
 
 @pytest.mark.parametrize("finished", [0, 1])

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from drgsim.cli import installation_check
+from drgsim.cli.command_line import main
 from drgsim.cli.installation_check import selftest
-from drgsim.cli.main import main
 from drgsim.tables.manifest import seal, table_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, generate
-from drgsim.cli.main import main
+from drgsim.cli.command_line import main
 from drgsim.cli.main_job import DemoResult, demo, describe_demo
 from drgsim.pricing.pricer import COMPONENTS, price
 

@@ -194,17 +194,17 @@ def test_a_run_that_dies_at_any_step_of_writing_goes_on(source: Path, tmp_path: 
 
 
 def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, calls = drgsim.simulation.simulator.SimulationRun._block, 0
+    real, calls = drgsim.simulation.simulator.SimulationRun._draw_block, 0
 
     def interrupted(run, replicates):
         nonlocal calls
-        calls += len(replicates) > 0 and len(run.cases) > 0
+        calls += len(replicates) > 0 and len(run.baseline) > 0
         if calls == 3:
             raise KeyboardInterrupt
         return real(run, replicates)
 
     with monkeypatch.context() as patch:
-        patch.setattr(drgsim.simulation.simulator.SimulationRun, "_block", interrupted)
+        patch.setattr(drgsim.simulation.simulator.SimulationRun, "_draw_block", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulated(source, tmp_path / "run", data[0])
     done = assert_sound(tmp_path / "run")
@@ -215,7 +215,7 @@ def test_an_interrupt_keeps_finished_parts(source: Path, tmp_path: Path, truth, 
 
 def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Path, truth, data, monkeypatch):
     simulated(source, tmp_path / "run", data[0])
-    monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "go", None)
+    monkeypatch.setattr(drgsim.simulation.simulator.SimulationRun, "draw_replicates", None)
     with monkeypatch.context() as patch:
         patch.setattr(ParquetSource, "batches", None)
         patch.setattr("drgsim.scale.parquet.simulate_tally", lambda *_args, **_kw: {})
@@ -294,10 +294,10 @@ HOSTILE = {
     "no JSON": "{",
     "a list": "[]",
     "another format": '{"format": 2}',
-    "parts of no number": '{"format": 1, "made_of": {}, "finished": {"x": {}}}',
-    "a path that climbs": '{"format": 1, "made_of": {}, "finished": {"0": {"../../etc/passwd": "0"}}}',
-    "a gigantic number": '{"format": 1, "made_of": {}, "finished": {"' + "9" * 5000 + '": {}}}',
-    "deep nesting": '{"format": 1, "made_of": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    "parts of no number": '{"format": 1, "inputs": {}, "finished": {"x": {}}}',
+    "a path that climbs": '{"format": 1, "inputs": {}, "finished": {"0": {"../../etc/passwd": "0"}}}',
+    "a gigantic number": '{"format": 1, "inputs": {}, "finished": {"' + "9" * 5000 + '": {}}}',
+    "deep nesting": '{"format": 1, "inputs": ' + "[" * 100_000 + "]" * 100_000 + "}",
     "not UTF-8": b"\xff\xfe\x00",
 }
 
@@ -474,7 +474,7 @@ def test_files_of_different_columns(tmp_path: Path, other: pl.DataFrame, told: s
 
 
 def test_ids_that_come_twice_or_not_at_all(data, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("drgsim.scale.parquet_source._IDS", 100)  # ten passes over the ids, some of them held at a time
+    monkeypatch.setattr("drgsim.scale.parquet_source._MOST_IDS", 100)  # ten passes over the ids
     path, ids = tmp_path / "in.parquet", pl.col("admission_id")
     data[1].with_columns(admission_id=pl.when(ids == 900).then(3).otherwise(ids)).write_parquet(path)
     with pytest.raises(InputError, match="an admission_id comes more than once; draws are keyed by it"):

@@ -29,7 +29,7 @@ from drgsim import plots
 from drgsim.compliance.peers import compare_with_peers
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.plots.style import check_columns, choose_money_unit, format_signed, make_axes
-from tests.support.made import made
+from tests.support.made import made, with_claims
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "figures"
 TOLERANCE = 2.0
@@ -289,8 +289,9 @@ def test_one_replicate_has_no_interval():
         whole,
         replicates=1,
         totals=whole.totals.filter(first),
-        changed_claims=whole.changed_claims.filter(first),
-        attribution=whole.attribution.filter(first),
+    )
+    one = with_claims(
+        one, changed_claims=whole.changed_claims.filter(first), attribution=whole.attribution.filter(first)
     )
     ax = plots.plot_shift(one)
     assert "one replicate: no interval" in ax.get_xlabel()
@@ -304,12 +305,8 @@ def test_nothing_moved_is_drawn_too():
     from dataclasses import replace
 
     whole = made()
-    still = replace(
-        whole,
-        totals=whole.totals.with_columns(pl.exclude("replicate") * 0),
-        changed_claims=whole.changed_claims.clear(),
-        attribution=whole.attribution.clear(),
-    )
+    still = with_claims(whole, changed_claims=whole.changed_claims.clear(), attribution=whole.attribution.clear())
+    still = replace(still, totals=whole.totals.with_columns(pl.exclude("replicate") * 0))
     assert bars(plots.plot_shift(still)) == [(0.0, 0.0)] * 3
     assert "none of the dollars" in plots.plot_transitions(still)._left_title.get_text()
     assert not plots.plot_flow(still).texts

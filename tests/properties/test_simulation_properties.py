@@ -156,7 +156,7 @@ def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str
     edits = as_edits(frame, cases, wild)
     one = DrawnErrors(np.zeros(len(edits), np.int64), np.arange(len(edits)), edits, np.zeros(len(edits), np.uint8))
     together, _ = combine_errors([one])
-    for made, start in ((edits, np.arange(len(edits) + 1)), (together.edits, together.start)):
+    for made, start in ((edits, np.arange(len(edits) + 1)), (together.changes, together.start)):
         billed = cases.rebill(made, start)
         text = describe_changes(made, tables()).with_columns(
             place=pl.Series(made.place),

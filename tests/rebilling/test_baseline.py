@@ -110,7 +110,7 @@ def assert_billed_as_by_hand(
         keys = key_sites(model, sites, baseline, seed=5)
         found.append(draw_errors(model, sites, keys, baseline, range(replicates)))
     bills, _ = combine_errors(found)
-    edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
+    edits, start, bill, error = bills.changes, bills.start, bills.claim, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
     billed = baseline.rebill(edits, start)

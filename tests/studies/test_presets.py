@@ -352,14 +352,9 @@ def test_coders_are_ordered(sample: FittingAdmissions):
     assert found == sorted(found, reverse=True)
 
 
-def test_examples_of_the_page(capsys: pytest.CaptureFixture[str]):
-    examples = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    assert len(examples) >= 5
-    names: dict[str, object] = {}
-    with pl.Config():
-        for program, expected in examples:
-            exec(compile(program, str(DOCS), "exec"), names)
-            assert capsys.readouterr().out.strip() == expected.strip()
+def test_the_page_has_examples():
+    """`tests/test_docs.py` runs them."""
+    assert len(re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)) >= 5
 
 
 def test_page_lists_every_finding():
