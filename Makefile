@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
+.PHONY: demo test test-quick test-long test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -13,8 +13,19 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n logical --dist worksteal
 
+# The fast part: what a change of one module breaks most often.
+QUICK := tests/test_architecture.py tests/test_front_door.py tests/test_vocabulary.py tests/golden tests/grouping \
+    tests/pricing tests/tables tests/claims tests/numerics tests/compliance
+
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -n logical --dist worksteal $(QUICK)
+
+# What takes long and has a shorter form in every run; CI runs it.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n logical --dist worksteal -m long
+
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or not slow"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or long or (not slow and not long)"
 
 # Spark in local mode, in several partitions; it needs Java.
 test-spark: $(VENV)/.spark
@@ -31,8 +42,7 @@ test-oldest: $(OLDEST)/.ready
 
 # Every example of every module, and the tests that ask most of numpy, polars and pydantic.
 test-oldest-quick:
-	$(MAKE) test-oldest TESTS="drgsim tests/golden/test_golden.py tests/cli/test_frame_files.py tests/claims/test_layouts.py \
-	    tests/claims/test_formats.py tests/tables/test_table_set.py tests/pricing/test_rates.py tests/pricing/test_pricer.py"
+	$(MAKE) test-oldest TESTS="drgsim tests/golden tests/claims tests/tables tests/pricing"
 
 $(OLDEST)/.ready: pyproject.toml $(STAMP)
 	$(PYTHON) -m venv $(OLDEST)

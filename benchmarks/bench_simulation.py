@@ -86,8 +86,8 @@ def everything(cases: Baseline, run: SimulationRun, replicate: int) -> Encoded:
         draw_errors(error, sites, keys, cases, range(replicate, replicate + 1))
         for error, sites, keys in zip(run.scenario.errors, run.sites, run.keys, strict=True)
     ]
-    bills, _ = combine_errors(found)
-    return apply_changes(cases.encoded, bills.edits)
+    claims, _ = combine_errors(found)
+    return apply_changes(cases.encoded, claims.changes)
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -118,7 +118,7 @@ def test_simulate(benchmark: BenchmarkFixture, population: Callable[..., tuple[p
 def test_replicates_alone(benchmark: BenchmarkFixture, n: int):
     """The replicates, once the admissions are ready: what the baselines below are to be held against."""
     _, run = ready(n)
-    benchmark.pedantic(lambda: SimulationRun.go(_fresh(run), 48, progress=False), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: _fresh(run).draw_replicates(48, progress=False), rounds=5, warmup_rounds=1)
     benchmark.extra_info.update(what="replicates", admissions=n, seconds_a_replicate=benchmark.stats["median"] / 48)
 
 
@@ -142,7 +142,7 @@ def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: int):
-    """The same from claim frames: group() and pay() of every billed admission, one replicate."""
+    """The same from claim frames: group() and price() of every billed admission, one replicate."""
     cases, run = ready(n)
     again = everything(cases, run, REPLICATE)
     dx, procedures = list_code_texts(TABLES)
@@ -152,11 +152,11 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     codes = decode_admissions(again, dx, procedures)
     billed = cases.grouped.with_columns(*codes.get_columns(), sdx_poa=letters["sdx"])
     result = benchmark.pedantic(lambda: price(group(billed, TABLES), _hospitals(n), RATES), rounds=5, warmup_rounds=1)
-    benchmark.extra_info.update(what="everything, group() and pay()", admissions=n,
+    benchmark.extra_info.update(what="everything, group() and price()", admissions=n,
                                 seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
     totals, drg = _totals(run), result["drg"].to_numpy()
     change = np.rint(result["total_usd"].to_numpy() * 100).astype(np.int64) - cases.pricer.cents
-    change[cases.returns(np.arange(n), drg)] = 0
+    change[cases.find_returned(np.arange(n), drg)] = 0
     assert (drg != cases.truth.drg).sum() == totals["drg_changes"] + totals["returned"]
     assert (change.sum(), np.abs(change).sum()) == (
         totals["net"],
@@ -167,8 +167,8 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
 def _totals(run: SimulationRun) -> dict[str, int]:
     """Return what the simulation says of the replicate that the baselines do again."""
     ours = _fresh(run)
-    ours.go(REPLICATE + 1, progress=False)
-    return ours.result(REPLICATE + 1).totals.row(REPLICATE, named=True)
+    ours.draw_replicates(REPLICATE + 1, progress=False)
+    return ours.build_result(REPLICATE + 1).totals.row(REPLICATE, named=True)
 
 
 @lru_cache(maxsize=2)

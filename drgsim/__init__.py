@@ -24,6 +24,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      0   exceptions    every exception, as one tree
      0   display       results as text and as HTML
      0   numerics      arithmetic over whole columns
+     0   version       the installed release
 
 The main line reads upwards: `claims` or `synthetic`, then `grouping`, `pricing`, `miscoding`, `simulation`, and from
 there `compliance`, `explanation` and `plots`.
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from drgsim.tables.table_set import TableSet as TableSet
     from drgsim.tables.table_set import version_for as version_for
     from drgsim.tables.table_set import versions as versions
+    from drgsim.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -79,6 +81,7 @@ __getattr__, __dir__, __all__ = attach(
         "TableError": "exceptions",
         "TableSet": "tables.table_set",
         "UnknownVersionError": "exceptions",
+        "__version__": "version",
         "audit": "compliance.audits",
         "calibrate": "studies.calibration",
         "code_value": "explanation.code_values",

@@ -2,6 +2,6 @@
 
 import sys
 
-from drgsim.cli.main import main
+from drgsim.cli.command_line import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def attach(package: str, home: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return `__getattr__`, `__dir__` and `__all__` of a package.
+    """Return `__getattr__`, `__dir__` and `__all__` of a package; `__all__` without `__version__`.
 
     Args:
         package: the name of the package.
@@ -27,4 +27,4 @@ def attach(package: str, home: dict[str, str]) -> tuple[Callable[[str], Any], Ca
         setattr(sys.modules[package], name, value)
         return value
 
-    return load, lambda: sorted(home), sorted(home)
+    return load, lambda: sorted(home), sorted(name for name in home if not name.startswith("__"))

@@ -1,4 +1,4 @@
-"""A report in sections, as plain text and as self-contained HTML."""
+"""Results as plain text and as HTML. All HTML of drgsim is made of `element`, which escapes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from html import escape
 from textwrap import wrap
 
 WIDTH = 118
-_LEAST = 30
-"""What the last column of a table is wrapped at, however wide the others are."""
+_NARROWEST = 30
+"""Least width of the last column of a table, however wide the other columns are."""
+_VOID = {"img", "meta"}
+"""Elements without an end tag."""
 
 _STYLE = (
-    "<style>.drgsim td,.drgsim th{text-align:left;vertical-align:top;padding:1px 10px 1px 0}"
+    ".drgsim td,.drgsim th{text-align:left;vertical-align:top;padding:1px 10px 1px 0}"
     ".drgsim h4{margin:10px 0 2px}.drgsim p{margin:1px 0}"
-    ".drgsim .numbers td+td,.drgsim .numbers th+th{text-align:right}</style>"
+    ".drgsim .numbers td+td,.drgsim .numbers th+th{text-align:right}"
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """A title, lines of text, and a table below them, whose columns after the first may be `numbers`."""
+    """A title, lines of text and a table; `numbers`: its columns after the first are numbers."""
 
     title: str
     lines: tuple[str, ...] = ()
@@ -32,12 +34,12 @@ class Section:
 def render_text(heading: str, sections: Sequence[Section]) -> str:
     """Return a report as plain text, wrapped at 118 columns.
 
-    >>> print(render_text("Case 1", [Section("Codes", ("Two codes.",), ("code", "says"), (("I10", "no CC"),))]))
+    >>> print(render_text("Case 1", [Section("Codes", ("Two codes.",), ("code", "is"), (("I10", "no CC"),))]))
     Case 1
     <BLANKLINE>
     Codes
       Two codes.
-      code  says
+      code  is
       I10   no CC
     """
     parts = ["\n".join(wrap(heading, WIDTH))]
@@ -45,42 +47,61 @@ def render_text(heading: str, sections: Sequence[Section]) -> str:
         lines = [section.title]
         for line in section.lines:
             lines += wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-        parts.append("\n".join(lines + _table(section)))
+        parts.append("\n".join(lines + _text_table(section)))
     return "\n\n".join(parts)
 
 
-def _table(section: Section) -> list[str]:
+def _text_table(section: Section) -> list[str]:
     rows = [row for row in (section.header, *section.rows) if row]
     if not rows:
         return []
     if section.numbers:
-        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        rows = [(row[0], *(cell.rjust(width) for cell, width in zip(row[1:], wide[1:], strict=True))) for row in rows]
+        widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows = [(row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widest[1:], strict=True))) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
     lines = []
     for row in rows:
         start = "  " + "".join(cell.ljust(width + 2) for cell, width in zip(row[:-1], widths, strict=True))
-        last = wrap(row[-1], max(_LEAST, WIDTH - len(start))) or [""]
+        last = wrap(row[-1], max(_NARROWEST, WIDTH - len(start))) or [""]
         lines += [(start + last[0]).rstrip(), *(" " * len(start) + more for more in last[1:])]
     return lines
 
 
-def render_html(heading: str, sections: Sequence[Section]) -> str:
+class Html(str):
+    """Text that is HTML already: `element` puts it in as it is."""
+
+    __slots__ = ()
+
+
+def element(tag: str, *children: str, **attributes: str | None) -> Html:
+    """Return an HTML element; children and attributes that are not `Html` are escaped.
+
+    Attributes without a value are left out. `class_` is written class, `data_v` data-v.
+
+    >>> element("p", "1 < 2", element("b", "& more"), class_="small", id=None)
+    '<p class="small">1 &lt; 2<b>&amp; more</b></p>'
+    """
+    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
+    start = f"<{tag}" + "".join(f' {name}="{escape(value)}"' for name, value in given.items()) + ">"
+    inner = "".join(child if isinstance(child, Html) else escape(child) for child in children)
+    return Html(start if tag in _VOID else f"{start}{inner}</{tag}>")
+
+
+def render_html(heading: str, sections: Sequence[Section]) -> Html:
     """Return a report as HTML that needs nothing else; every text is escaped.
 
     >>> "1 &lt; 2" in render_html("Case 1", [Section("Sizes", ("1 < 2",))])
     True
     """
-    parts = [_STYLE, f"<h3>{escape(heading)}</h3>"]
+    parts = [element("style", Html(_STYLE)), element("h3", heading)]
     for section in sections:
-        parts.append(f"<h4>{escape(section.title)}</h4>")
-        parts += [f"<p>{escape(line)}</p>" for line in section.lines]
+        parts += [element("h4", section.title), *(element("p", line) for line in section.lines)]
         if section.rows:
-            begin = '<table class="numbers">' if section.numbers else "<table>"
-            parts.append(begin + _row("th", section.header) + "".join(_row("td", row) for row in section.rows))
-            parts.append("</table>")
-    return '<div class="drgsim">' + "".join(parts) + "</div>"
+            head = [_html_row("th", section.header)] if section.header else []
+            rows = [*head, *(_html_row("td", row) for row in section.rows)]
+            parts.append(element("table", *rows, class_="numbers" if section.numbers else None))
+    return element("div", *parts, class_="drgsim")
 
 
-def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>" if cells else ""
+def _html_row(tag: str, cells: Sequence[str]) -> Html:
+    return element("tr", *(element(tag, cell) for cell in cells))

@@ -1,15 +1,14 @@
-"""Every exception drgsim raises on purpose.
+"""Every exception that drgsim raises on purpose, as one tree.
 
     DrgsimError
-    ├── InputError                 the caller's arguments
+    ├── InputError                 an argument cannot be used
     │   ├── SchemaError            a frame lacks a column, or a column has the wrong type
     │   └── UnknownVersionError    no grouper version of that name, or none in force on that date
     ├── TableError                 a grouper or rate table is missing, altered or malformed
-    │   └── MissingRateError       a payment parameter has no value for the fiscal year asked
-    └── StorageError               a result cannot be written, or what was written is not what it was
+    │   └── MissingRateError       a payment parameter has no value for the fiscal year
+    └── StorageError               a result cannot be written, or a written file has changed
 
-An admission that cannot be grouped or priced is never an exception: its row carries a
-``return_code`` or a ``pay_code``.
+An admission that cannot be grouped or priced is not an exception: its row has a `return_code` or a `pay_code`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Iterable
 
 
 class DrgsimError(Exception):
-    """Base of every error drgsim raises on purpose.
+    """The base of every exception that drgsim raises on purpose.
 
     >>> issubclass(TableError, DrgsimError) and issubclass(InputError, DrgsimError)
     True
@@ -37,7 +36,7 @@ class InputError(DrgsimError, ValueError):
 
 
 class SchemaError(InputError):
-    """A frame lacks columns, or holds columns of types that cannot be used.
+    """A frame lacks columns, or has columns of a wrong type.
 
     >>> import polars as pl
     >>> from drgsim import group
@@ -75,7 +74,7 @@ class TableError(DrgsimError):
 
 
 class MissingRateError(TableError):
-    """A payment parameter has no value for the fiscal year that was asked for.
+    """A payment parameter has no value for the fiscal year.
 
     >>> from drgsim import Rates
     >>> try:
@@ -87,7 +86,11 @@ class MissingRateError(TableError):
 
 
 class StorageError(DrgsimError, OSError):
-    """A result cannot be written, or what was written is not what it was; the message names the file."""
+    """A result cannot be written, or a written file has changed; the message names it.
+
+    >>> issubclass(StorageError, OSError)
+    True
+    """
 
 
 def did_you_mean(asked: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Columns, types and units of every frame a user meets; `check_frame` holds a frame against them."""
+"""Columns, types and units of every public frame; `check_frame` checks a frame against them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a contract: its name, canonical type, unit and whether it must be there."""
+    """One column of a contract: its name, type, unit and whether it is required."""
 
     name: str
     dtype: pl.DataType
@@ -26,7 +26,7 @@ class Column:
     required: bool = True
 
     def accepts(self, found: pl.DataType) -> bool:
-        """Whether a column of type `found` can be read as this column without losing anything."""
+        """Return whether a column of type `found` can be cast to this column without loss."""
         if found == self.dtype or found == pl.Null:
             return True
         if isinstance(self.dtype, pl.List):
@@ -53,23 +53,24 @@ class Frame:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Column names in order."""
+        """The column names in order."""
         return tuple(column.name for column in self.columns)
 
 
 def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = ()) -> pl.DataFrame:
-    """Return the contract's columns that `frame` has, cast to their canonical types, rows in order.
+    """Return the columns of a contract that `frame` has, cast to the types of the contract.
 
     Args:
-        frame: (n,) rows; other columns are left out of the result.
-        contract: the frame it is held against.
-        needs: optional columns of the contract that this caller cannot do without.
+        frame: (n,) rows; columns that are not in the contract are left out of the result.
+        contract: the frame against which it is checked.
+        needs: optional columns of the contract that this caller requires.
 
     Raises:
-        SchemaError: a required column is missing, or a column's type cannot be read as the contract's.
+        SchemaError: a required column is missing, or the type of a column cannot be cast without loss.
 
-    >>> check_frame(pl.DataFrame({"pdx": ["K810"]}), Frame("codes", (Column("pdx", pl.String(), "", ""),)))["pdx"].item()
-    'K810'
+    >>> contract = Frame("codes", (Column("pdx", pl.String(), "", ""),))
+    >>> check_frame(pl.DataFrame({"pdx": ["K810"], "note": ["a"]}), contract).columns
+    ['pdx']
     """
     if not isinstance(frame, pl.DataFrame):
         hint = "; call .collect() first" if isinstance(frame, pl.LazyFrame) else ""
@@ -101,7 +102,7 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
     return frame.select(
         pl.col(column.name)
         if frame.schema[column.name] == column.dtype
-        # A status or age too large for its type cannot be a real one: it becomes null, which is invalid too.
+        # A status or age too large for its type becomes null, which is not valid either.
         else pl.col(column.name).cast(column.dtype, strict=False)
         for column in wanted
     )
@@ -111,10 +112,10 @@ Codes = TypeVar("Codes", pl.Series, pl.Expr)
 
 
 def normalise_codes(codes: Codes) -> Codes:
-    """Return codes without dots and surrounding blanks, in upper case, as the tables write them.
+    """Return codes without dots and surrounding blanks, in upper case, as in the tables.
 
-    A code is ASCII. Any other character becomes U+FFFD, which no code holds, before letters are raised: a dotless i
-    would be raised to I, and a long s to S, and so be silently another code.
+    A code is ASCII. Any other character becomes U+FFFD, which no code has, before letters change to upper case:
+    otherwise a dotless i would become I, and a long s S, and the text would be another code.
 
     >>> normalise_codes(pl.Series([" i50.20", "\u013150.20"])).to_list()
     ['I5020', '\ufffd5020']
@@ -128,7 +129,7 @@ _CODES = pl.List(pl.String)
 ADMISSIONS = Frame(
     "admissions",
     (
-        Column("admission_id", pl.UInt64(), "", "identifies the admission; random draws are keyed by it"),
+        Column("admission_id", pl.UInt64(), "", "identifies the admission; key of random draws"),
         Column("age", pl.Int32(), "years", "age at admission; no MS-DRG formula uses it"),
         Column("sex", pl.String(), "", "M, F or U (anything else is unknown)"),
         Column("discharge_status", pl.Int32(), "UB-04", "patient discharge status, FL 17"),
@@ -136,8 +137,8 @@ ADMISSIONS = Frame(
         Column("sdx", _CODES, "ICD-10-CM", "secondary diagnoses, in any order"),
         Column("procedures", _CODES, "ICD-10-PCS", "procedures, in any order"),
         Column("pdx_poa", pl.String(), "", "present on admission, principal", required=False),
-        Column("sdx_poa", _CODES, "", "present on admission, aligned with sdx", required=False),
-        Column("hospital_id", pl.String(), "", "provider, key of HOSPITALS", required=False),
+        Column("sdx_poa", _CODES, "", "present on admission, in the order of sdx", required=False),
+        Column("hospital_id", pl.String(), "", "hospital, key of HOSPITALS", required=False),
         Column("discharge_date", pl.Date(), "", "day of discharge", required=False),
         Column("los_days", pl.Int32(), "days", "length of stay", required=False),
         Column("covered_charges_usd", pl.Float64(), "USD", "covered charges", required=False),
@@ -171,10 +172,10 @@ GROUPED = Frame(
         Column("mdc", pl.UInt8(), "MDC", "final major diagnostic category, 0 where ungroupable"),
         Column("base_drg", pl.UInt16(), "MS-DRG", "first DRG of the severity family"),
         Column("drg_type", DrgType, "", "MEDICAL, SURGICAL, or NONE for 998 and 999"),
-        Column("severity", Severity, "", "severity of the deciding formula row"),
+        Column("severity", Severity, "", "severity of the formula that decided the DRG"),
         Column("initial_drg", pl.UInt16(), "MS-DRG", "DRG before hospital-acquired conditions count"),
         Column("initial_mdc", pl.UInt8(), "MDC", "MDC of the initial DRG"),
-        Column("hac_count", pl.UInt8(), "", "different hospital-acquired conditions met"),
+        Column("hac_count", pl.UInt8(), "", "number of different hospital-acquired conditions"),
         Column("return_code", ReturnCode, "", "OK, or why the admission is ungroupable (CMS's names)"),
     ),
 )
@@ -184,22 +185,22 @@ _FLAGS = pl.List(pl.Boolean)
 DETAIL = Frame(
     "detail",
     (
-        Column("pdx_valid", pl.Boolean(), "", "the principal diagnosis is a code of the version"),
-        Column("pdx_impact", pl.String(), "", "NONE, INITIAL, FINAL or BOTH: which DRG it led to"),
+        Column("pdx_valid", pl.Boolean(), "", "whether the principal diagnosis is a code of the version"),
+        Column("pdx_impact", pl.String(), "", "the DRG that it led to: NONE, INITIAL, FINAL or BOTH"),
         Column("pdx_sev_initial", pl.String(), "", "NEITHER: a PDX has no severity"),
         Column("pdx_sev_final", pl.String(), "", "NEITHER"),
         Column("pdx_poa_status", pl.String(), "", "POA_NOT_CHECKED"),
-        Column("pdx_hac", pl.String(), "", "conditions it is the principal diagnosis of, number:0:"),
-        Column("sdx_valid", _FLAGS, "", "each is a code of the version"),
-        Column("sdx_impact", _CODES, "", "NONE, INITIAL, FINAL or BOTH: which DRG each affected"),
-        Column("sdx_sev_initial", _CODES, "", "severity used: MCC, CC, NEITHER, or what excluded it"),
+        Column("pdx_hac", pl.String(), "", "conditions with this principal diagnosis, number:0:"),
+        Column("sdx_valid", _FLAGS, "", "whether each is a code of the version"),
+        Column("sdx_impact", _CODES, "", "the DRG that each affected: NONE, INITIAL, FINAL or BOTH"),
+        Column("sdx_sev_initial", _CODES, "", "severity used: MCC, CC, NEITHER, or why it is excluded"),
         Column("sdx_sev_final", _CODES, "", "the same without hospital-acquired conditions"),
-        Column("sdx_poa_status", _CODES, "", "what POA said, where a condition depends on it"),
+        Column("sdx_poa_status", _CODES, "", "POA result, where a condition depends on POA"),
         Column("sdx_hac", _CODES, "", "hospital-acquired conditions, number:status:label"),
-        Column("proc_valid", _FLAGS, "", "each is a code of the version"),
-        Column("proc_impact", _CODES, "", "NONE, INITIAL, FINAL or BOTH: which DRG each affected"),
-        Column("proc_is_or", _FLAGS, "", "each is an O.R. procedure"),
-        Column("proc_hac_usage", _CODES, "", "condition met through it, HAC_nn"),
+        Column("proc_valid", _FLAGS, "", "whether each is a code of the version"),
+        Column("proc_impact", _CODES, "", "the DRG that each affected: NONE, INITIAL, FINAL or BOTH"),
+        Column("proc_is_or", _FLAGS, "", "whether each is an O.R. procedure"),
+        Column("proc_hac_usage", _CODES, "", "hospital-acquired condition that uses it, HAC_nn"),
     ),
 )
 
@@ -234,35 +235,35 @@ EDIT_DETAIL = Frame(
 HOSPITALS = Frame(
     "hospitals",
     (
-        Column("hospital_id", pl.String(), "", "key; a CCN tells the state"),
+        Column("hospital_id", pl.String(), "", "key; the state is read from a CCN"),
         Column("operating_ccr", pl.Float64(), "1", "operating cost-to-charge ratio; null is 0, no outliers"),
-        Column("wage_index", pl.Float64(), "1", "wage index as paid; null takes that of `cbsa`", required=False),
+        Column("wage_index", pl.Float64(), "1", "wage index as paid; null is that of `cbsa`", required=False),
         Column("cbsa", pl.String(), "", "labor market area, two digits if rural", required=False),
-        Column("reclassified", pl.Boolean(), "", "takes the area's index for such, default false", required=False),
+        Column("reclassified", pl.Boolean(), "", "reclassified into the area, default false", required=False),
         Column("beds", pl.Int32(), "beds", "available beds; default 0", required=False),
-        Column("resident_to_bed_ratio", pl.Float64(), "1", "residents (IRB), default 0", required=False),
+        Column("resident_to_bed_ratio", pl.Float64(), "1", "residents to beds (IRB), default 0", required=False),
         Column("capital_ime_ratio", pl.Float64(), "1", "residents to census, default IRB", required=False),
         Column("capital_ccr", pl.Float64(), "1", "capital cost-to-charge ratio, default 0", required=False),
         Column("ssi_ratio", pl.Float64(), "1", "SSI share of days, default 0", required=False),
         Column("medicaid_ratio", pl.Float64(), "1", "Medicaid share of days, default 0", required=False),
         Column("cbsa_size", pl.String(), "", "L large urban, O other urban, R rural; default O", required=False),
-        Column("geographic_urban", pl.Boolean(), "", "where it stands, default by cbsa_size", required=False),
+        Column("geographic_urban", pl.Boolean(), "", "urban by location, default by cbsa_size", required=False),
         Column("ccn_state", pl.String(), "", "first two digits of the CCN", required=False),
         Column("provider_type", pl.String(), "PSF", "two digits, default 00", required=False),
         Column("cola", pl.Float64(), "1", "cost of living (Alaska, Hawaii), default 1", required=False),
         Column("quality_reported", pl.Boolean(), "", "quality data submitted, default true", required=False),
         Column("ehr_reduction", pl.Boolean(), "", "not a meaningful EHR user, default false", required=False),
-        Column("vbp_factor", pl.Float64(), "1", "value-based purchasing; null takes no part", required=False),
-        Column("hrr_factor", pl.Float64(), "1", "readmissions; null takes no part", required=False),
+        Column("vbp_factor", pl.Float64(), "1", "value-based purchasing; null: not in the program", required=False),
+        Column("hrr_factor", pl.Float64(), "1", "readmissions; null: not in the program", required=False),
         Column("hac_reduction", pl.Boolean(), "", "worst quartile of HACs, default false", required=False),
-        Column("uncompensated_care_usd", pl.Float64(), "USD/claim", "default 0", required=False),
+        Column("uncompensated_care_usd", pl.Float64(), "USD/claim", "per claim, default 0", required=False),
         Column("low_volume_factor", pl.Float64(), "1", "at most 0.25, default 0", required=False),
-        Column("hospital_specific_rate_usd", pl.Float64(), "USD", "SCH and MDH, default 0", required=False),
-        Column("new_capital_hospital", pl.Boolean(), "", "capital at cost, default false", required=False),
+        Column("hospital_specific_rate_usd", pl.Float64(), "USD", "rate of SCH and MDH, default 0", required=False),
+        Column("new_capital_hospital", pl.Boolean(), "", "capital paid at cost, default false", required=False),
         Column("waiver", pl.Boolean(), "", "paid outside IPPS, default false", required=False),
         Column("pass_through_usd", pl.Float64(), "USD/day", "all pass-through, default 0", required=False),
-        Column("organ_acquisition_usd", pl.Float64(), "USD/day", "part of it, default 0", required=False),
-        Column("direct_education_usd", pl.Float64(), "USD/day", "part of it, default 0", required=False),
+        Column("organ_acquisition_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
+        Column("direct_education_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
     ),
 )
 
@@ -276,10 +277,10 @@ STAYS = Frame(
         Column("special_pay", pl.Boolean(), "", "special pay DRG, Table 5"),
         Column("los_days", pl.Int32(), "days", "length of stay"),
         Column("covered_charges_usd", pl.Float64(), "USD", "covered charges"),
-        Column("review_code", pl.UInt8(), "", "how the stay ended, as the pricer takes it: 0 3 6 7 9 11"),
-        Column("covered_days", pl.Int32(), "days", "default los_days", required=False),
+        Column("review_code", pl.UInt8(), "", "end of the stay, CMS's code: 0, 3, 6, 7, 9, 11"),
+        Column("covered_days", pl.Int32(), "days", "covered days, default los_days", required=False),
         Column("reserve_days", pl.Int32(), "days", "lifetime reserve days, default 0", required=False),
-        Column("medicare_advantage", pl.Boolean(), "", "plan pays, default false", required=False),
+        Column("medicare_advantage", pl.Boolean(), "", "paid by a plan, default false", required=False),
         Column("covid", pl.Boolean(), "", "COVID-19 weight factor applies, default false", required=False),
         Column("no_cost_product", pl.Boolean(), "", "immunotherapy at no cost, default false", required=False),
         Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False),
@@ -291,11 +292,11 @@ STAYS = Frame(
 PAID = Frame(
     "paid",
     (
-        Column("review_code", pl.UInt8(), "", "how the stay ended, as priced: from discharge_status or given"),
+        Column("review_code", pl.UInt8(), "", "end of the stay, given or from discharge_status"),
         Column("weight", pl.Float64(), "1", "relative weight; null where the DRG has none"),
         Column("transfer_fraction", pl.Float64(), "1", "share of the full payment; 0 where nothing is paid"),
         Column("operating_federal_usd", pl.Float64(), "USD", "operating federal payment"),
-        Column("hospital_specific_usd", pl.Float64(), "USD", "what SCH and MDH are paid above it"),
+        Column("hospital_specific_usd", pl.Float64(), "USD", "payment of SCH and MDH above the federal payment"),
         Column("ime_usd", pl.Float64(), "USD", "indirect medical education"),
         Column("dsh_usd", pl.Float64(), "USD", "disproportionate share, by case"),
         Column("uncompensated_care_usd", pl.Float64(), "USD", "uncompensated care per claim"),
@@ -312,15 +313,15 @@ PAID = Frame(
         Column("hac_usd", pl.Float64(), "USD", "hospital-acquired condition reduction, not above 0"),
         Column("pass_through_usd", pl.Float64(), "USD", "pass-through of Medicare Advantage stays"),
         Column("total_usd", pl.Float64(), "USD", "sum of the components above"),
-        Column("pay_code", pl.UInt8(), "", "CMS's return code: below 50 paid (see drgsim.pricing.pricer.PAY_CODES)"),
+        Column("pay_code", pl.UInt8(), "", "CMS's return code, below 50 paid; see pricing.PAY_CODES"),
     ),
 )
 
 CLAIMS = Frame(
     "claims",
     (
-        Column("admission_id", pl.UInt64(), "", "identifies the claim; draws of samples and reviews are keyed by it"),
-        Column("billed_usd", pl.Float64(), "USD", "what the claim was paid"),
-        Column("correct_usd", pl.Float64(), "USD", "what it should have been paid"),
+        Column("admission_id", pl.UInt64(), "", "identifies the claim; key of samples and reviews"),
+        Column("billed_usd", pl.Float64(), "USD", "payment of the claim as billed"),
+        Column("correct_usd", pl.Float64(), "USD", "payment of the claim as correctly coded"),
     ),
 )

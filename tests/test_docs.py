@@ -79,11 +79,8 @@ def test_every_page_is_in_the_navigation():
 
 def documented(path: str) -> object:
     """Return the object a path of the reference names."""
-    _, module, *names = path.split(".")
-    found: object = import_module(f"drgsim.{module}")
-    for name in names:
-        found = getattr(found, name)
-    return found
+    namespace, _, name = path.rpartition(".")
+    return getattr(import_module(namespace), name)
 
 
 def test_the_reference_names_nothing_twice():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import import_module
+import tomllib
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,18 @@ FRONT_DOOR = [
     "Rates",
     "Scenario",
     "SchemaError",
+    "StorageError",
     "TableError",
     "TableSet",
     "UnknownVersionError",
     "audit",
     "calibrate",
     "code_value",
+    "compare_simulations",
     "explain",
     "exposure",
     "generate",
     "group",
-    "compare_simulations",
     "price",
     "profile",
     "read_claims",
@@ -62,9 +64,9 @@ import drgsim
 for module in pkgutil.iter_modules(drgsim.__path__):
     if module.name != "__main__":
         importlib.import_module("drgsim." + module.name)
-from drgsim import explain, impact, code_value
+from drgsim import explain, compare_simulations, code_value
 print(sorted(name for name in drgsim.__all__ if not callable(getattr(drgsim, name))))
-print(all(inspect.isfunction(verb) for verb in (explain, impact, code_value)))
+print(all(inspect.isfunction(verb) for verb in (explain, compare_simulations, code_value)))
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["[]", "True"]
@@ -83,8 +85,18 @@ def test_import_loads_nothing_it_does_not_need():
     assert out.stdout.strip() == "[]"
 
 
+def test_the_version_is_that_of_the_installed_release_and_loads_nothing():
+    declared = tomllib.loads((Path(drgsim.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    assert drgsim.__version__ == metadata.version("drgsim") == declared["project"]["version"]
+    program = (
+        "import sys, drgsim; print(drgsim.__version__, sorted({'polars', 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == f"{drgsim.__version__} []"
+
+
 def test_an_unknown_name_is_an_attribute_error():
-    assert set(dir(drgsim)) == set(FRONT_DOOR)
+    assert set(dir(drgsim)) == {*FRONT_DOOR, "__version__"}
     with pytest.raises(AttributeError, match="no attribute 'gruop'"):
         drgsim.gruop  # noqa: B018  (the lookup is the test)
 

@@ -1,4 +1,4 @@
-"""FHIR ExplanationOfBenefit, Blue Button (STU3 and R4) and CARIN for Blue Button: `read_fhir(path)`.
+"""FHIR ExplanationOfBenefit of Blue Button (STU3 and R4) and CARIN: `read_fhir(path)`.
 
 Source: CARIN Consumer Directed Payer Data Exchange, profile C4BB ExplanationOfBenefit Inpatient Institutional; CMS
 Blue Button 2.0 data dictionary, whose elements carry the names of the RIF variables.
@@ -19,7 +19,7 @@ from drgsim.claims.mapping_report import Claims, MappingProblems
 from drgsim.claims.source_files import parse_dates, read_documents, to_text, years_between
 
 _REVISIONS = {
-    # the last part of a coding's system, or its object identifier
+    # last part of a coding's system, or its object identifier: revision of ICD
     **dict.fromkeys(("icd-9-cm", "icd-9", "icd9cm", "icd9"), 9),
     **dict.fromkeys(("urn:oid:2.16.840.1.113883.6.103", "urn:oid:2.16.840.1.113883.6.104"), 9),
     **dict.fromkeys(("icd-10", "icd-10-cm", "icd-10-pcs", "icd10"), 10),
@@ -52,11 +52,11 @@ _STAY = {
 def read_fhir(path: Path) -> Claims:
     """Return the claims of ExplanationOfBenefit resources: NDJSON, a Bundle, or an array.
 
-    A row each resource that is no Patient; those that are no inpatient claim, or no resource at all, are flagged.
-    Age and sex come from Patient resources in the same file, if any. The identifier is the one with system `clm_id`
-    or type `uc`, else the resource's own. A diagnosis of type principal is the principal one; one of type admitting
-    and of no other is no diagnosis of the claim. Charges are the total (of category submitted, where several are
-    given) less `nch_ip_ncvrd_chrg_amt`. Objects are read one at a time.
+    Every resource except Patient is a row; those that are no inpatient claim, or no resource, are flagged. Age and sex
+    come from Patient resources in the same file, if any. The identifier is the one with system `clm_id` or type `uc`,
+    else the resource's id. A diagnosis of type principal is the principal diagnosis; one of type admitting alone is
+    left out. Charges are the total (of category submitted, where there are several) less `nch_ip_ncvrd_chrg_amt`.
+    Objects are read one at a time.
 
     Raises:
         InputError: the file cannot be read.
@@ -71,12 +71,12 @@ def read_fhir(path: Path) -> Claims:
     >>> read_fhir(path).admissions.select("pdx", "sdx").row(0)
     ('K810', ['I10'])
     """
-    findings = MappingProblems()
+    problems = MappingProblems()
     stays: list[dict[str, Any]] = []
     codes: list[tuple[Any, ...]] = []
     patients: dict[str, tuple[str | None, str | None]] = {}
     unmapped: Counter[str] = Counter()
-    for resource in _resources(read_documents(path)):
+    for resource in _iterate_resources(read_documents(path)):
         if resource is not None and resource.get("resourceType") == "Patient":
             patients[f"Patient/{to_text(resource.get('id'))}"] = (
                 to_text(resource.get("birthDate")),
@@ -85,201 +85,196 @@ def read_fhir(path: Path) -> Claims:
             continue
         row = len(stays)
         if resource is None or resource.get("resourceType") != "ExplanationOfBenefit":
-            findings.one("resourceType", "no ExplanationOfBenefit", row)
+            problems.flag_row("resourceType", "no ExplanationOfBenefit", row)
             resource = {}
-        elif not _INPATIENT & {*_codes_of(resource.get("type")), *_codes_of(resource.get("subType"))}:
-            findings.one("type", "no inpatient claim", row)
+        elif not _INPATIENT & {*_list_codes(resource.get("type")), *_list_codes(resource.get("subType"))}:
+            problems.flag_row("type", "no inpatient claim", row)
         unmapped.update(resource.keys() - _MAPPED - _ADMINISTRATIVE)
-        stays.append(_stay(resource))
-        codes += ((row, *code) for code in _codes(resource, row, findings))
+        stays.append(_parse_stay(resource))
+        codes += ((row, *code) for code in _parse_codes(resource, row, problems))
     for name, count in sorted(unmapped.items()):
-        findings.whole(to_text(name) or "", "not mapped, left out", count)
-    table = _typed(pl.DataFrame(stays, schema=_STAY), patients)
-    return build_claims("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
+        problems.report_file(to_text(name) or "", "not mapped, left out", count)
+    table = _cast_stays(pl.DataFrame(stays, schema=_STAY), patients)
+    return build_claims("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
 
 
 # ---------------------------------------------------------------------------------------------- elements
 
 
-def _resources(objects: Iterable[dict[str, Any] | None]) -> Iterator[dict[str, Any] | None]:
-    """Yield every resource, those of a Bundle one by one."""
+def _iterate_resources(objects: Iterable[dict[str, Any] | None]) -> Iterator[dict[str, Any] | None]:
+    """Yield every resource; those of a Bundle one by one."""
     for value in objects:
         if value is not None and value.get("resourceType") == "Bundle":
-            for entry in _list(value, "entry"):
-                yield _dict(entry.get("resource")) or None
+            for entry in _to_objects(value, "entry"):
+                yield _to_object(entry.get("resource")) or None
         else:
             yield value
 
 
-def _dict(value: object) -> dict[str, Any]:
+def _to_object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: object, name: str) -> list[dict[str, Any]]:
-    """Return the objects of a repeating element; one that does not repeat, as STU3 has some, is a list of one."""
-    found = _dict(value).get(name)
+def _to_objects(value: object, name: str) -> list[dict[str, Any]]:
+    """Return the objects of an element as a list, also where it does not repeat (some of STU3)."""
+    found = _to_object(value).get(name)
     items = found if isinstance(found, list) else [found]
     return [item for item in items if isinstance(item, dict)]
 
 
-def _codes_of(concept: object) -> list[str]:
-    """Return the codes of a CodeableConcept, of all its codings."""
-    return [code for coding in _list(concept, "coding") if (code := to_text(coding.get("code")))]
+def _list_codes(concept: object) -> list[str]:
+    """Return the codes of all codings of a CodeableConcept."""
+    return [code for coding in _to_objects(concept, "coding") if (code := to_text(coding.get("code")))]
 
 
-def _name(text: object) -> str:
-    """Return the last part of an address, which is the name of a RIF variable or of a code."""
+def _last_part(text: object) -> str:
+    """Return the last part of an address: the name of a RIF variable or of a code."""
     return str(text).rstrip("/").rpartition("/")[2].lower()
 
 
-def _amount(value: object) -> float | None:
-    """Return the value of an amount; one that is no number, or not finite, is none."""
-    number = _dict(value).get("value")
+def _parse_amount(value: object) -> float | None:
+    """Return the value of an amount; None where it is no finite number."""
+    number = _to_object(value).get("value")
     if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < _HIGHEST_AMOUNT:
         return None
     return float(number)
 
 
-def _supporting(resource: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return supporting information by the names of its categories."""
-    items = [*_list(resource, "supportingInfo"), *_list(resource, "information")]
-    return {_name(code): item for item in reversed(items) for code in _codes_of(item.get("category"))}
+def _collect_supporting(resource: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return supporting information by the name of its category."""
+    items = [*_to_objects(resource, "supportingInfo"), *_to_objects(resource, "information")]
+    return {_last_part(code): item for item in reversed(items) for code in _list_codes(item.get("category"))}
 
 
 # ---------------------------------------------------------------------------------------------- claims
 
 
-def _stay(resource: Mapping[str, Any]) -> dict[str, Any]:
-    information = _supporting(resource)
-    coded = {name: next(iter(_codes_of(item.get("code"))), None) for name, item in information.items()}
-    extensions = {_name(item.get("url")): item for item in _list(resource, "extension")}
+def _parse_stay(resource: Mapping[str, Any]) -> dict[str, Any]:
+    information = _collect_supporting(resource)
+    coded = {name: next(iter(_list_codes(item.get("code"))), None) for name, item in information.items()}
+    extensions = {_last_part(item.get("url")): item for item in _to_objects(resource, "extension")}
     period = (
-        _dict(resource.get("hospitalization"))
-        or _dict(information.get("admissionperiod", {}).get("timingPeriod"))
-        or _dict(resource.get("billablePeriod"))
+        _to_object(resource.get("hospitalization"))
+        or _to_object(information.get("admissionperiod", {}).get("timingPeriod"))
+        or _to_object(resource.get("billablePeriod"))
     )
-    package = [code for item in _list(resource, "diagnosis") for code in _codes_of(item.get("packageCode"))]
+    package = [code for item in _to_objects(resource, "diagnosis") for code in _list_codes(item.get("packageCode"))]
     return {
-        "claim_id": _identifier(resource),
-        "patient_id": to_text(_dict(resource.get("patient")).get("reference")),
-        "hospital_id": _provider(resource),
+        "claim_id": _find_identifier(resource),
+        "patient_id": to_text(_to_object(resource.get("patient")).get("reference")),
+        "hospital_id": _find_provider(resource),
         "discharge_status": coded.get("discharge-status") or coded.get("ptnt_dschrg_stus_cd"),
         "ms_drg_recorded": coded.get("drg") or coded.get("clm_drg_cd") or next(iter(package), None),
         "admitted": to_text(period.get("start")),
-        "discharged": to_text(period.get("end")) or to_text(_dict(resource.get("billablePeriod")).get("end")),
-        "charges": _total(resource),
-        "not_covered": _not_covered(information, extensions),
+        "discharged": to_text(period.get("end")) or to_text(_to_object(resource.get("billablePeriod")).get("end")),
+        "charges": _find_total(resource),
+        "not_covered": _find_not_covered(information, extensions),
     }
 
 
-def _identifier(resource: Mapping[str, Any]) -> str | None:
-    named: dict[str, str | None] = {}
-    for item in _list(resource, "identifier"):
-        for name in (_name(item.get("system")), *_codes_of(item.get("type"))):
-            named.setdefault(name, to_text(item.get("value")))
-    return named.get("clm_id") or named.get("uc") or to_text(resource.get("id"))
+def _find_identifier(resource: Mapping[str, Any]) -> str | None:
+    values: dict[str, str | None] = {}
+    for item in _to_objects(resource, "identifier"):
+        for name in (_last_part(item.get("system")), *_list_codes(item.get("type"))):
+            values.setdefault(name, to_text(item.get("value")))
+    return values.get("clm_id") or values.get("uc") or to_text(resource.get("id"))
 
 
-def _provider(resource: Mapping[str, Any]) -> str | None:
-    """Return the provider's CCN, or whatever identifies it."""
-    provider = _dict(resource.get("provider"))
+def _find_provider(resource: Mapping[str, Any]) -> str | None:
+    """Return the provider's CCN, else any identifier of it."""
+    provider = _to_object(resource.get("provider"))
     reference = str(provider.get("reference", "")).lstrip("#")
-    inside = [item for item in _list(resource, "contained") if reference and item.get("id") == reference]
-    found = [identifier for item in (provider, *inside) for identifier in _list(item, "identifier")]
-    ccn = [item for item in found if "PRN" in _codes_of(item.get("type")) or _name(item.get("system")) == "prvdr_num"]
+    contained = [item for item in _to_objects(resource, "contained") if reference and item.get("id") == reference]
+    found = [identifier for item in (provider, *contained) for identifier in _to_objects(item, "identifier")]
+    ccn = [
+        item
+        for item in found
+        if "PRN" in _list_codes(item.get("type")) or _last_part(item.get("system")) == "prvdr_num"
+    ]
     return next((text for item in (*ccn, *found) if (text := to_text(item.get("value")))), None)
 
 
-def _total(resource: Mapping[str, Any]) -> float | None:
-    """Return what was charged in all: STU3's totalCost; in R4 the total of category submitted, or the only one."""
+def _find_total(resource: Mapping[str, Any]) -> float | None:
+    """Return total charges: totalCost (STU3), or the total submitted or only total (R4)."""
     if "totalCost" in resource:
-        return _amount(resource["totalCost"])
-    totals = _list(resource, "total")
+        return _parse_amount(resource["totalCost"])
+    totals = _to_objects(resource, "total")
     submitted = [
         item
         for item in totals
-        if {"submitted", "clm_tot_chrg_amt"} & {_name(c) for c in _codes_of(item.get("category"))}
+        if {"submitted", "clm_tot_chrg_amt"} & {_last_part(c) for c in _list_codes(item.get("category"))}
     ]
     chosen = submitted or (totals if len(totals) == 1 else [])
-    return _amount(chosen[0].get("amount")) if chosen else None
+    return _parse_amount(chosen[0].get("amount")) if chosen else None
 
 
-def _not_covered(information: Mapping[str, Any], extensions: Mapping[str, Any]) -> float | None:
+def _find_not_covered(information: Mapping[str, Any], extensions: Mapping[str, Any]) -> float | None:
     name = "nch_ip_ncvrd_chrg_amt"
-    return _amount(_dict(extensions.get(name)).get("valueMoney")) or _amount(
-        _dict(information.get(name)).get("valueQuantity")
+    return _parse_amount(_to_object(extensions.get(name)).get("valueMoney")) or _parse_amount(
+        _to_object(information.get(name)).get("valueQuantity")
     )
 
 
-def _codes(resource: Mapping[str, Any], row: int, findings: MappingProblems) -> Iterator[tuple[Any, ...]]:
-    """Yield kind, principal, sequence, code, POA and revision of each diagnosis and procedure of the stay."""
-    diagnoses = [(item, _types(item)) for item in _list(resource, "diagnosis")]
-    named = [types for _, types in diagnoses if types & _PRINCIPAL]
-    # Blue Button names the first listed diagnosis principal too, beside admitting, where it differs from the principal.
-    sure = [types for types in named if not types & _NOT_OF_THE_STAY]
-    if len(named) > len(sure) > 0:
-        findings.one("pdx", "admitting and principal beside a principal diagnosis, taken as secondary", row)
+def _parse_codes(resource: Mapping[str, Any], row: int, problems: MappingProblems) -> Iterator[tuple[Any, ...]]:
+    """Yield kind, principal, sequence, code, POA and revision of each code of the stay."""
+    diagnoses = [(item, _list_types(item)) for item in _to_objects(resource, "diagnosis")]
+    principals = [types for _, types in diagnoses if types & _PRINCIPAL]
+    # Where the admitting diagnosis is listed first and differs from the principal one, Blue Button marks it as both.
+    unambiguous = [types for types in principals if not types & _NOT_OF_THE_STAY]
+    if len(principals) > len(unambiguous) > 0:
+        problems.flag_row("pdx", "admitting and principal next to another principal diagnosis, taken as secondary", row)
     left_out = [item for item, types in diagnoses if types and types <= _NOT_OF_THE_STAY]
-    before = sorted(number for item in left_out if (number := _sequence(item)) is not None)
+    before = sorted(number for item in left_out if (number := _parse_sequence(item)) is not None)
     for item, types in diagnoses:
         if types and types <= _NOT_OF_THE_STAY:
             continue
-        number = _sequence(item)
-        # A diagnosis that is left out leaves no gap among the others.
+        number = _parse_sequence(item)
+        # A diagnosis that is left out makes no gap in the numbers of the others.
         sequence = None if number is None else number - bisect_left(before, number)
-        admission = _codes_of(item.get("onAdmission")) or [
-            code for extension in _list(item, "extension") for code in _poa(extension)
+        admission = _list_codes(item.get("onAdmission")) or [
+            code for extension in _to_objects(item, "extension") for code in _parse_poa(extension)
         ]
-        principal = types in (sure or named)
-        yield from _coded(
-            item, "diagnosis", DX, sequence, next(iter(admission), None), row, findings, principal=principal
-        )
-    for item in _list(resource, "procedure"):
-        yield from _coded(item, "procedure", PR, _sequence(item), None, row, findings, principal=False)
+        if code := _find_icd_code(item, "diagnosis", row, problems):
+            principal = types in (unambiguous or principals)
+            yield DX, principal, sequence, code[0], next(iter(admission), None), code[1]
+    for item in _to_objects(resource, "procedure"):
+        if code := _find_icd_code(item, "procedure", row, problems):
+            yield PR, False, _parse_sequence(item), code[0], None, code[1]
 
 
-def _types(item: Mapping[str, Any]) -> set[str]:
-    return {_name(code) for concept in _list(item, "type") for code in _codes_of(concept)}
+def _list_types(item: Mapping[str, Any]) -> set[str]:
+    return {_last_part(code) for concept in _to_objects(item, "type") for code in _list_codes(concept)}
 
 
-def _poa(extension: Mapping[str, Any]) -> Iterator[str]:
+def _parse_poa(extension: Mapping[str, Any]) -> Iterator[str]:
     """Yield the POA indicator of an STU3 extension."""
-    code = to_text(_dict(extension.get("valueCoding")).get("code"))
-    if code and _name(extension.get("url")).startswith("clm_poa_ind_sw"):
+    code = to_text(_to_object(extension.get("valueCoding")).get("code"))
+    if code and _last_part(extension.get("url")).startswith("clm_poa_ind_sw"):
         yield code
 
 
-def _coded(
-    item: Mapping[str, Any],
-    name: str,
-    kind: str,
-    sequence: int | None,
-    poa: str | None,
-    row: int,
-    findings: MappingProblems,
-    *,
-    principal: bool,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the code of one item, of its ICD coding where it has several."""
-    codings = [coding for coding in _list(item.get(f"{name}CodeableConcept"), "coding") if to_text(coding.get("code"))]
-    chosen = [coding for coding in codings if _name(coding.get("system")) in _REVISIONS] or [
+def _find_icd_code(
+    item: Mapping[str, Any], name: str, row: int, problems: MappingProblems
+) -> tuple[str | None, int | None] | None:
+    """Return the ICD code of an item and its revision; None, and a flag, where it has none."""
+    codings = [
+        coding for coding in _to_objects(item.get(f"{name}CodeableConcept"), "coding") if to_text(coding.get("code"))
+    ]
+    chosen = [coding for coding in codings if _last_part(coding.get("system")) in _REVISIONS] or [
         coding for coding in codings if not coding.get("system")
     ]
     if chosen:
-        icd = _REVISIONS.get(_name(chosen[0].get("system")))
-        yield kind, principal, sequence, to_text(chosen[0]["code"]), poa, icd
-    elif codings:
-        findings.one(name, "no ICD code, left out", row)
-    else:
-        findings.one(name, "an item without code", row)
+        return to_text(chosen[0]["code"]), _REVISIONS.get(_last_part(chosen[0].get("system")))
+    problems.flag_row(name, "no ICD code, left out" if codings else "an item without code", row)
+    return None
 
 
-def _sequence(item: Mapping[str, Any]) -> int | None:
+def _parse_sequence(item: Mapping[str, Any]) -> int | None:
     number = item.get("sequence")
     return number if isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 31 else None
 
 
-def _typed(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | None]]) -> pl.DataFrame:
+def _cast_stays(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | None]]) -> pl.DataFrame:
     admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
     los = (discharged - admitted).dt.total_days()
     typed = stays.select(

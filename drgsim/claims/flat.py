@@ -1,11 +1,11 @@
-"""Tables with a row an admission: `read_flat(path)`.
+"""Tables with one row an admission: `read_flat(path)`.
 
 * **admissions**: the columns of `drgsim.schema.ADMISSIONS`. Parquet holds `sdx`, `procedures` and `sdx_poa`
-  as lists. CSV holds them as text, separated by `;` or `|`, or by blanks when neither occurs; POA
-  indicators that may be blank need `;` or `|`, and a blank field means that all of them are blank.
+  as lists. CSV holds them as text, separated by `;` or `|`, or by blanks where neither occurs. POA
+  indicators that may be blank need `;` or `|`; a blank field means that all of them are blank.
 * **wide**: `dx1`…`dxN`, `pr1`…`prN` and, if known, `poa1`…`poaN` (also `DX_01`, `diag1`, `proc1`, `px1`),
-  where `dx1` is the principal diagnosis; the other columns are those of ADMISSIONS. The principal one may also be
-  `pdx`, beside `dx2`… or `sdx1`… (`sdx_poa1`…).
+  where `dx1` is the principal diagnosis; the other columns are those of ADMISSIONS. The principal diagnosis may also
+  be `pdx`, with `dx2`… or `sdx1`… (`sdx_poa1`…) for the others.
 * **mimic_demo**: `admissions_icd10_wide.csv`, or the folder that holds it. It has no POA indicators
   (group it with `hospital_status="EXEMPT"`), and its `discharge_location` becomes a UB-04 status by
   `MIMIC_DISCHARGE_STATUS`.
@@ -19,7 +19,15 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import GAP, GIVEN, NO_PRINCIPAL, POA_INDICATORS, SAME_IDENTIFIER, STRANGE_POA, UNREADABLE
+from drgsim.claims.assembly import (
+    GAP,
+    NO_PRINCIPAL,
+    NOT_GIVEN,
+    POA_INDICATORS,
+    SAME_IDENTIFIER,
+    UNKNOWN_POA,
+    UNREADABLE,
+)
 from drgsim.claims.mapping_report import Claims, MappingProblems
 from drgsim.claims.mimic import map_discharge_status
 from drgsim.exceptions import SchemaError
@@ -38,27 +46,27 @@ _SECONDARY = {
     "dx": re.compile(r"sdx_?0*([1-9]\d*)", re.IGNORECASE),
     "poa": re.compile(r"sdx_?poa_?0*([1-9]\d*)", re.IGNORECASE),
 }
-_LISTED_AS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
+_LIST_COLUMNS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
 _LISTS = ("sdx", "procedures", "sdx_poa")
-_ASKED = ("age", "sex", "discharge_status")
+_EXPECTED_VALUES = ("age", "sex", "discharge_status")
 
 
 def read_flat(path: Path) -> Claims:
-    r"""Return the claims of a Parquet or CSV file with a row each.
+    r"""Return the claims of a Parquet or CSV file with one row a claim.
 
     Args:
         path: a `.parquet`, `.csv` or `.csv.gz` file in one of the layouts above, or the folder of the
             MIMIC-IV demo.
 
     Returns:
-        The ADMISSIONS columns the file has, in their order and types, then its other columns. A number
+        The ADMISSIONS columns that the file has, in their order and types, then its other columns. A number
         that cannot be read (an age "n/a") is null; a null discharge status is an invalid one. Sex is
         upper-cased, and "male" and "female" become M and F.
 
     Raises:
         InputError: the file is not Parquet or CSV.
-        SchemaError: its columns fit no layout, a required one is missing or unreadable, or the POA
-            indicators of a claim are not as many as its secondary diagnoses.
+        SchemaError: the columns fit no layout, a required one is missing or unreadable, or a claim has
+            more or fewer POA indicators than secondary diagnoses.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
@@ -67,41 +75,43 @@ def read_flat(path: Path) -> Claims:
     >>> read_flat(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    file, findings, layout = path / MIMIC_FILE if path.is_dir() else path, MappingProblems(), "admissions"
-    table = _named(file, read_typed_table(file, _is_text))
+    file, problems, layout = path / MIMIC_FILE if path.is_dir() else path, MappingProblems(), "admissions"
+    table = _rename_known_columns(file, read_typed_table(file, _is_text))
     if {*table.columns} >= _MIMIC_COLUMNS:
-        layout, table = "mimic_demo", _from_mimic(table)
-    table = table.rename(_first_and_others(file, table.columns))
-    wide = {kind: _numbered(file, table.columns, kind) for kind in _WIDE}
-    for kind, listed in _LISTED_AS.items():
+        layout, table = "mimic_demo", _rename_mimic_columns(table)
+    table = table.rename(_number_diagnoses(file, table.columns))
+    wide = {kind: _find_numbered(file, table.columns, kind) for kind in _WIDE}
+    for kind, listed in _LIST_COLUMNS.items():
         both = [name for name in listed if name in table.columns]
         if wide[kind] and both:
-            hint = " Secondary diagnoses beside pdx may be named sdx1, sdx2, …." if both[0] == "pdx" else ""
+            hint = " With pdx, name the secondary diagnoses sdx1, sdx2, …." if both[0] == "pdx" else ""
             raise SchemaError(
                 f"{file}: holds both {both[0]} and {next(iter(wide[kind].values()))}; keep one of them.{hint}"
             )
     if wide["dx"]:
         layout = "wide" if layout == "admissions" else layout
-        table = _from_wide(file, table, findings, **wide)
+        table = _gather_wide(file, table, problems, **wide)
     elif "pdx" not in table.columns:
-        # A file without a header has a patient for a header, whose values no message may show.
-        found = f"found {_listed(table.columns)}" if {*table.columns} & {*ADMISSIONS.names} else "no known name at all"
+        # Without a header the first line is a patient's row, whose values no message may show.
+        found = (
+            f"found {_list_names(table.columns)}" if {*table.columns} & {*ADMISSIONS.names} else "no known name at all"
+        )
         raise SchemaError(
             f"{file}: no diagnosis columns: {found} in the first line; expected pdx, sdx, procedures "
             "(drgsim.schema.ADMISSIONS) or dx1, dx2, …, pr1, …."
         )
-    admissions = _as_admissions(file, table, findings)
-    return Claims(layout, admissions, findings.report(), findings.flags())
+    admissions = _cast_admissions(file, table, problems)
+    return Claims(layout, admissions, problems.report(), problems.flags())
 
 
 # ---------------------------------------------------------------------------------------------- files
 
 
-def _named(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Give the columns of ADMISSIONS their names, whatever their case."""
+def _rename_known_columns(file: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with ADMISSIONS names in lower case."""
     renamed = {name: name.strip().lower() for name in table.columns if name.strip().lower() in ADMISSIONS.names}
     if len(set(renamed.values())) < len(renamed):
-        raise SchemaError(f"{file}: a column stands twice but for its case: {_listed(renamed)}.")
+        raise SchemaError(f"{file}: two columns differ in case alone: {_list_names(renamed)}.")
     return table.rename(renamed)
 
 
@@ -115,19 +125,19 @@ def _is_text(name: str) -> bool:
 # ---------------------------------------------------------------------------------------------- layouts
 
 
-def _from_mimic(table: pl.DataFrame) -> pl.DataFrame:
-    """Give the MIMIC-IV demo's columns their ADMISSIONS names and a discharge status."""
+def _rename_mimic_columns(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the MIMIC-IV demo with ADMISSIONS names and a discharge status."""
     status = map_discharge_status(pl.col("discharge_location"))
     return table.rename({"hadm_id": "admission_id"}).with_columns(discharge_status=status)
 
 
-def _first_and_others(file: Path, columns: Sequence[str]) -> dict[str, str]:
-    """Return new names for a principal diagnosis `pdx` beside numbered others: dx1, and dx2 on.
+def _number_diagnoses(file: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Return new names where `pdx` comes with numbered others: dx1 for it, and dx2 on for them.
 
     The others are dx2, dx3, … as they are, or sdx1, sdx2, …; their POA indicators poa2, … or sdx_poa1, ….
     """
-    named = {kind: {name: int(m[1]) for name in columns if (m := like.fullmatch(name.strip()))}
-             for kind, like in {**_SECONDARY, "any": _WIDE["dx"], "any poa": _WIDE["poa"]}.items()}  # fmt: skip
+    named = {kind: {name: int(m[1]) for name in columns if (m := pattern.fullmatch(name.strip()))}
+             for kind, pattern in {**_SECONDARY, "any": _WIDE["dx"], "any poa": _WIDE["poa"]}.items()}  # fmt: skip
     if "pdx" not in columns or 1 in named["any"].values() or not (named["dx"] or named["any"]):
         return {}
     if named["dx"] and (named["any"] or named["any poa"]):
@@ -137,7 +147,7 @@ def _first_and_others(file: Path, columns: Sequence[str]) -> dict[str, str]:
     return first | {name: f"{kind}{n + 1}" for kind in _SECONDARY for name, n in named[kind].items()}
 
 
-def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
+def _find_numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
     """Return the columns dx1, dx2, … of one kind, by ascending number."""
     found: dict[int, str] = {}
     for name in columns:
@@ -148,64 +158,66 @@ def _numbered(file: Path, columns: Iterable[str], kind: str) -> dict[int, str]:
                 raise SchemaError(f"{file}: columns {found[number]} and {name} are both {kind}{number}; keep one.")
             found[number] = name
     if found and kind == "dx" and 1 not in found:
-        raise SchemaError(f"{file}: no principal diagnosis: found {_listed(found.values())} but no dx1.")
+        raise SchemaError(f"{file}: no principal diagnosis: found {_list_names(found.values())} but no dx1.")
     return dict(sorted(found.items()))
 
 
-def _from_wide(
+def _gather_wide(
     file: Path,
     table: pl.DataFrame,
-    findings: MappingProblems,
+    problems: MappingProblems,
     dx: dict[int, str],
     pr: dict[int, str],
     poa: dict[int, str],
 ) -> pl.DataFrame:
-    """Gather numbered columns into lists, in order."""
+    """Return the table with numbered columns gathered into lists, in order."""
     numbered = [*dx.values(), *pr.values(), *poa.values()]
     wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]
     if wrong:
         raise SchemaError(f"{file}: {wrong[0]} is {table.schema[wrong[0]]}, expected String.")
     table = table.with_columns(pl.col(numbered).cast(pl.String))
     for kind, places in (("dx", dx), ("pr", pr)):
-        findings.mark(kind, GAP, _has_gap(table, [*places.values()]))
+        problems.flag_where(kind, GAP, _has_gap(table, [*places.values()]))
     secondary = {number: name for number, name in dx.items() if number > 1}
     columns = {
         "pdx": table[dx[1]],
-        "sdx": _gathered(table, [_coded(name) for name in secondary.values()]),
+        "sdx": _gather_lists(table, [_code_or_null(name) for name in secondary.values()]),
     }
     if pr or "procedures" not in table.columns:
-        columns["procedures"] = _gathered(table, [_coded(name) for name in pr.values()])
+        columns["procedures"] = _gather_lists(table, [_code_or_null(name) for name in pr.values()])
     if 1 in poa:
         columns["pdx_poa"] = table[poa[1]]
     if poa:
         indicator = {number: pl.col(poa[number]) if number in poa else pl.lit("") for number in secondary}
-        columns["sdx_poa"] = _gathered(table, [_indicated(name, indicator[n]) for n, name in secondary.items()])
+        columns["sdx_poa"] = _gather_lists(
+            table, [_indicator_or_null(name, indicator[n]) for n, name in secondary.items()]
+        )
     return table.drop(numbered).with_columns(**columns)
 
 
 def _has_gap(table: pl.DataFrame, names: list[str]) -> pl.Series:
-    """Tell, (n,) Boolean, where a code follows a blank."""
+    """Return, (n,) Boolean, where a code follows a blank."""
     if not names:
         return pl.repeat(value=False, n=table.height, dtype=pl.Boolean, eager=True)
-    there = [(pl.col(name).str.strip_chars() != "").fill_null(value=False) for name in names]
-    last = pl.max_horizontal(pl.when(code).then(place).otherwise(0) for place, code in enumerate(there, 1))
-    return table.select((last > pl.sum_horizontal(there)).alias("gap")).to_series()
+    filled = [(pl.col(name).str.strip_chars() != "").fill_null(value=False) for name in names]
+    last = pl.max_horizontal(pl.when(code).then(place).otherwise(0) for place, code in enumerate(filled, 1))
+    return table.select((last > pl.sum_horizontal(filled)).alias("gap")).to_series()
 
 
-def _coded(name: str) -> pl.Expr:
-    """Return the code, null where it is blank."""
+def _code_or_null(name: str) -> pl.Expr:
+    """Return a column of codes, null where it is blank."""
     return pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name)).alias(name)
 
 
-def _indicated(dx: str, poa: pl.Expr) -> pl.Expr:
-    """Return the POA indicator of a code, blank where it is null and null where there is no code."""
+def _indicator_or_null(dx: str, poa: pl.Expr) -> pl.Expr:
+    """Return the POA indicator of a code, blank where null; null where there is no code."""
     return pl.when(pl.col(dx).str.strip_chars() != "").then(poa.fill_null("")).alias(dx)
 
 
-def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
+def _gather_lists(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
     """Return (n,) List(String): a row's values in order, without nulls.
 
-    Not `pl.concat_list`, which takes three times as long over 25 columns.
+    Not `pl.concat_list`, which takes three times as long for 25 columns.
     """
     if not columns:
         return pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, table.height)
@@ -215,36 +227,40 @@ def _gathered(table: pl.DataFrame, columns: list[pl.Expr]) -> pl.Series:
 # ---------------------------------------------------------------------------------------------- columns
 
 
-def _as_admissions(file: Path, table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
-    """Give the columns of ADMISSIONS their types and put them first."""
+def _cast_admissions(file: Path, table: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
+    """Return the table with ADMISSIONS columns first and in their types."""
     known = [column for column in ADMISSIONS.columns if column.name in table.columns]
     texts = [name for name in _LISTS if name in table.columns and table.schema[name] == pl.String]
-    if texts and "sdx" in table.columns:  # without, `checked` says what is lacking
-        table = _split(file, table, texts)
-    table = table.with_columns(_typed(file, table, column, findings) for column in known if column.name not in _LISTS)
+    if texts and "sdx" in table.columns:  # without sdx, `check_frame` says what is missing
+        table = _split_lists(file, table, texts)
+    table = table.with_columns(
+        _cast_column(file, table, column, problems) for column in known if column.name not in _LISTS
+    )
     try:
         admissions = check_frame(table, ADMISSIONS)
     except SchemaError as error:
         raise SchemaError(f"{file}: {error}") from error
     _check_poa(file, admissions)
     others = [name for name in table.columns if name not in admissions.columns]
-    _look_over(admissions, table.select(others), findings)
+    _flag_problems(admissions, table.select(others), problems)
     return admissions.select(column.name for column in known).hstack(table.select(others))
 
 
-def _look_over(admissions: pl.DataFrame, others: pl.DataFrame, findings: MappingProblems) -> None:
-    """Report columns that drgsim does not know, and flag rows that lack something or stand twice."""
+def _flag_problems(admissions: pl.DataFrame, others: pl.DataFrame, problems: MappingProblems) -> None:
+    """Report unknown columns; flag repeated identifiers, missing pdx and unknown POA indicators."""
     for name in others.columns:
-        findings.whole(name, "not mapped, kept as it is", others[name].count())
-    findings.mark("admission_id", SAME_IDENTIFIER, admissions["admission_id"].is_duplicated())
-    findings.mark("pdx", NO_PRINCIPAL, (admissions["pdx"].str.strip_chars() == "").fill_null(value=True))
+        problems.report_file(name, "not mapped, kept as it is", others[name].count())
+    problems.flag_where("admission_id", SAME_IDENTIFIER, admissions["admission_id"].is_duplicated())
+    problems.flag_where("pdx", NO_PRINCIPAL, (admissions["pdx"].str.strip_chars() == "").fill_null(value=True))
     if "sdx_poa" in admissions.columns:
         known = pl.element().str.strip_chars().str.to_uppercase().is_in(["", *POA_INDICATORS])
-        findings.mark("poa", STRANGE_POA, admissions.select(pl.col("sdx_poa").list.eval(~known).list.any()).to_series())
+        problems.flag_where(
+            "poa", UNKNOWN_POA, admissions.select(pl.col("sdx_poa").list.eval(~known).list.any()).to_series()
+        )
 
 
-def _split(file: Path, table: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
-    """Turn lists written as text into lists; codes that are blank go, with their POA indicator."""
+def _split_lists(file: Path, table: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
+    """Return the table with lists instead of texts, without blank codes and their POA."""
     parts = [
         pl.when(pl.col(name).str.contains(r"[;|]"))
         .then(pl.col(name).str.replace_all("|", ";", literal=True))
@@ -263,53 +279,54 @@ def _split(file: Path, table: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
     groups = [["sdx", "sdx_poa"] if "sdx_poa" in texts else ["sdx"], ["procedures"]]
     for group in groups:
         if group[0] in texts:
-            split = split.with_columns(_without_blanks(split.select(group)))
+            split = split.with_columns(_drop_blanks(split.select(group)))
     return split
 
 
-def _without_blanks(lists: pl.DataFrame) -> pl.DataFrame:
-    """Drop the blank entries of the first list, and the entries beside them in the others."""
+def _drop_blanks(lists: pl.DataFrame) -> pl.DataFrame:
+    """Return lists without the blank entries of the first, and the same entries of the others."""
     code = lists.columns[0]
     rows = lists.with_row_index("_row")
-    kept = (
+    filled = (
         rows.explode(lists.columns, empty_as_null=False)
         .filter(pl.col(code) != "")
         .group_by("_row", maintain_order=True)
         .agg(lists.columns)
     )
-    every = rows.select("_row").join(kept, on="_row", how="left", maintain_order="left").drop("_row")
-    return every.with_columns(pl.all().fill_null(pl.lit([], pl.List(pl.String))))
+    joined = rows.select("_row").join(filled, on="_row", how="left", maintain_order="left").drop("_row")
+    return joined.with_columns(pl.all().fill_null(pl.lit([], pl.List(pl.String))))
 
 
-def _typed(file: Path, table: pl.DataFrame, column: Column, findings: MappingProblems) -> pl.Expr:
-    """Return the column in its canonical type; text that is no number or date becomes null."""
+def _cast_column(file: Path, table: pl.DataFrame, column: Column, problems: MappingProblems) -> pl.Expr:
+    """Return a column in its ADMISSIONS type; text that is no number or date becomes null."""
     name, found = column.name, table.schema[column.name]
-    if name in _ASKED:
-        given = table[name].cast(pl.String).str.strip_chars() if found in TEXTS else table[name]
-        findings.mark(name, GIVEN, given.is_null() | (given == "") if given.dtype == pl.String else given.is_null())
-    value = pl.col(name)
+    if name in _EXPECTED_VALUES:
+        value = table[name].cast(pl.String).str.strip_chars() if found in TEXTS else table[name]
+        is_blank = value.is_null() | (value == "") if value.dtype == pl.String else value.is_null()
+        problems.flag_where(name, NOT_GIVEN, is_blank)
+    column_value = pl.col(name)
     if name == "sex" and found == pl.String:
-        return value.str.strip_chars().str.to_uppercase().replace({"MALE": "M", "FEMALE": "F"})
+        return column_value.str.strip_chars().str.to_uppercase().replace({"MALE": "M", "FEMALE": "F"})
     if found != pl.String or column.dtype == pl.String:
-        return value
-    text = value.str.strip_chars()
+        return column_value
+    text = column_value.str.strip_chars()
     read = (
         text.str.to_date("%Y-%m-%d", strict=False) if column.dtype == pl.Date else text.cast(column.dtype, strict=False)
     )
-    tried = table.select(text.alias("text"), read.alias("read"))
-    bad = tried.select((pl.col("text") != "") & pl.col("read").is_null()).to_series().arg_true()
-    # A few unreadable values are bad rows; an identifier, or a whole column of them, is a wrong file.
-    given = tried.select((pl.col("text") != "").sum()).item()
-    if len(bad) and (name == "admission_id" or len(bad) == given):
+    attempt = table.select(text.alias("text"), read.alias("read"))
+    bad = attempt.select((pl.col("text") != "") & pl.col("read").is_null()).to_series().arg_true()
+    # A few unreadable values are bad rows; an unreadable identifier, or a whole such column, is a wrong file.
+    filled = attempt.select((pl.col("text") != "").sum()).item()
+    if len(bad) and (name == "admission_id" or len(bad) == filled):
         raise SchemaError(
-            f"{file}: {name} is no {column.dtype} in {len(bad)} of {given} values, first in row {int(bad[0]) + 1}."
+            f"{file}: {name} is no {column.dtype} in {len(bad)} of {filled} values, first in row {int(bad[0]) + 1}."
         )
-    findings.mark(name, UNREADABLE, (tried["text"] != "") & tried["read"].is_null())
+    problems.flag_where(name, UNREADABLE, (attempt["text"] != "") & attempt["read"].is_null())
     return read
 
 
 def _check_poa(file: Path, admissions: pl.DataFrame) -> None:
-    """Hold as many POA indicators as secondary diagnoses; a null list of indicators says nothing."""
+    """Check that POA indicators are as many as secondary diagnoses; a null list is not checked."""
     if "sdx_poa" not in admissions.columns:
         return
     counts = admissions.select(pl.col("sdx", "sdx_poa").list.len().fill_null(0))
@@ -319,10 +336,10 @@ def _check_poa(file: Path, admissions: pl.DataFrame) -> None:
         codes, indicators = counts.row(row)
         raise SchemaError(
             f"{file}: row {row + 1} has {codes} secondary diagnoses and {indicators} POA indicators "
-            f"({differs.sum()} such rows). Write one indicator a diagnosis, with ; between, blank if unknown."
+            f"({differs.sum()} such rows). Write one indicator for each diagnosis, separated by ;, blank if unknown."
         )
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     shown = list(names)
     return ", ".join(shown[:8]) + (f", … ({len(shown)} columns)" if len(shown) > 8 else "")

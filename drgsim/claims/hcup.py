@@ -18,9 +18,9 @@ from drgsim.claims.source_files import read_text_table
 from drgsim.exceptions import SchemaError
 
 DISPOSITION: Mapping[str, int] = {"1": 1, "2": 2, "5": 3, "6": 6, "7": 7, "20": 20, "21": 21, "99": 1}
-"""HCUP's uniform disposition to a UB-04 patient discharge status. Coarser than UB-04, so that two are assumptions and
-flagged: 5, transfer to a nursing or any other facility, is taken as a skilled nursing facility (03), and 99,
-discharged alive to an unknown place, as home (01)."""
+"""HCUP's uniform disposition to a UB-04 patient discharge status. It is coarser than UB-04, so two values are
+assumptions and are flagged: 5 (transfer to a nursing or other facility) becomes skilled nursing facility (03), and 99
+(discharged alive, place unknown) becomes home (01)."""
 _ASSUMED = {"5": "5 (other facility) taken as 03", "99": "99 (alive, place unknown) taken as 01"}
 _ALIASES = {
     "claim_id": ("KEY_NIS", "KEY"),
@@ -44,9 +44,9 @@ _MISSING = re.compile(r"-\d+(\.\d+)?|\.[A-Z]?", re.IGNORECASE)
 def read_hcup(path: Path) -> Claims:
     r"""Return the discharges of a NIS or SID file.
 
-    I10_DX1 is the principal diagnosis; external causes (I10_ECAUSE1, …), where they stand apart, are secondary. HCUP
-    has no day of discharge: `discharge_date` is the first day of its month or quarter, enough to choose a grouper
-    version. Total charges are taken as covered. What HCUP writes as missing or invalid (-9, -8, .A) is blank.
+    I10_DX1 is the principal diagnosis; external causes in columns of their own (I10_ECAUSE1, …) are secondary.
+    HCUP has no day of discharge: `discharge_date` is the first day of the month or quarter, enough to choose a grouper
+    version. Total charges are taken as covered. HCUP's marks of missing or invalid values (-9, -8, .A) become blank.
 
     Raises:
         InputError: the file cannot be read.
@@ -59,15 +59,15 @@ def read_hcup(path: Path) -> Claims:
     >>> read_hcup(path).admissions.select("sex", "discharge_status", "pdx", "sdx", "discharge_date").row(0)
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
-    findings = MappingProblems()
-    table = read_text_table(path, findings, str.upper)
+    problems = MappingProblems()
+    table = read_text_table(path, problems, str.upper)
     if "I10_DX1" not in table.columns:
         raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
-    table = _without_missing(table, findings)
+    table = _blank_missing(table, problems)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
-    diagnoses = _numbered(table, r"I10_DX_?(\d+)", "DXPOA{}")
-    external = _numbered(table, r"I10_ECAUSE_?(\d+)", "E_POA{}")
-    procedures = _numbered(table, r"I10_PR_?(\d+)", None)
+    diagnoses = _find_numbered(table, r"I10_DX_?(\d+)", "DXPOA{}")
+    external = _find_numbered(table, r"I10_ECAUSE_?(\d+)", "E_POA{}")
+    procedures = _find_numbered(table, r"I10_PR_?(\d+)", None)
     codes = pl.concat(
         [
             collect_wide_codes(table, DX, diagnoses).with_columns(principal=pl.col("sequence") == 1),
@@ -77,50 +77,52 @@ def read_hcup(path: Path) -> Claims:
     )
     mapped = [*filter(None, named.values())]
     mapped += [name for columns in (diagnoses, external, procedures) for column in columns for name in column if name]
-    stays = _stays(table, named, findings).hstack(report_unmapped_columns(table, mapped, findings))
-    return build_claims("hcup", stays, codes, findings)
+    stays = _build_stays(table, named, problems).hstack(report_unmapped_columns(table, mapped, problems))
+    return build_claims("hcup", stays, codes, problems)
 
 
 # ---------------------------------------------------------------------------------------------- columns
 
 
-def _without_missing(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
-    """Blank what HCUP writes for a missing, invalid, unavailable or inconsistent value."""
+def _blank_missing(table: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
+    """Return the table with HCUP's marks of missing, invalid or inconsistent values blanked."""
     missing = pl.all().str.contains(f"^(?i:{_MISSING.pattern})$")
     for name, count in table.select(missing.sum()).row(0, named=True).items():
-        findings.whole(name, "missing or invalid as HCUP marks it, left blank", count or 0)
+        problems.report_file(name, "missing or invalid as HCUP marks it, left blank", count or 0)
     return table.select(pl.when(~missing).then(pl.all()).name.keep())
 
 
-def _numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str, str | None, None]]:
-    """Return the names of numbered columns and of their POA indicators, by ascending number."""
+def _find_numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str, str | None, None]]:
+    """Return the columns of codes and of their POA indicators, by ascending number."""
     found = {int(match.group(1)): name for name in table.columns if (match := re.fullmatch(code, name))}
     return [(found[number], poa and poa.format(number), None) for number in sorted(found)]
 
 
-def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: MappingProblems) -> pl.DataFrame:
-    # Repeated, as a file may have none of them, and literals alone are one row.
+def _build_stays(table: pl.DataFrame, named: dict[str, str | None], problems: MappingProblems) -> pl.DataFrame:
+    # Repeated: a file may have none of these columns, and literals alone make one row.
     absent = pl.repeat(None, pl.len(), dtype=pl.String)
-    have = table.select((pl.col(name) if name else absent).alias(ours) for ours, name in named.items())
-    whole = {name: pl.col(name).cast(pl.Float64, strict=False).cast(pl.Int32, strict=False) for name in have.columns}
-    uniform = whole["uniform"].cast(pl.String)
-    status = pl.coalesce(whole["ub04"], uniform.replace_strict(DISPOSITION, default=None, return_dtype=pl.Int32))
+    values = table.select((pl.col(name) if name else absent).alias(ours) for ours, name in named.items())
+    number = {name: pl.col(name).cast(pl.Float64, strict=False).cast(pl.Int32, strict=False) for name in values.columns}
+    uniform = number["uniform"].cast(pl.String)
+    status = pl.coalesce(number["ub04"], uniform.replace_strict(DISPOSITION, default=None, return_dtype=pl.Int32))
     for value, reason in _ASSUMED.items():
-        findings.mark("discharge_status", reason, have.select((uniform == value) & whole["ub04"].is_null()).to_series())
-    month = pl.coalesce(whole["month"], whole["quarter"] * 3 - 2)
-    sound = month.is_between(1, 12) & whole["year"].is_between(*_YEARS)
-    stays = have.select(
+        problems.flag_where(
+            "discharge_status", reason, values.select((uniform == value) & number["ub04"].is_null()).to_series()
+        )
+    month = pl.coalesce(number["month"], number["quarter"] * 3 - 2)
+    is_date = month.is_between(1, 12) & number["year"].is_between(*_YEARS)
+    stays = values.select(
         "claim_id",
         *(["patient_id"] if named["patient_id"] else []),
         *(name for name in ("age", "los_days", "hospital_id") if named[name]),
         "ms_drg_recorded",
-        sex=whole["female"].replace_strict({0: "M", 1: "F"}, default=None, return_dtype=pl.String),
+        sex=number["female"].replace_strict({0: "M", 1: "F"}, default=None, return_dtype=pl.String),
         discharge_status=status,
-        # Both sides of a condition are computed: dates that cannot be must not reach pl.date.
-        discharge_date=pl.when(sound).then(pl.date(whole["year"].clip(*_YEARS), month.clip(1, 12), 1)),
+        # Polars computes both branches: impossible dates must not reach pl.date.
+        discharge_date=pl.when(is_date).then(pl.date(number["year"].clip(*_YEARS), month.clip(1, 12), 1)),
         covered_charges_usd="charges",
     )
     dated = stays["discharge_date"].count()
-    findings.whole("discharge_date", "day not in the file, first of the month or quarter taken", dated)
-    findings.whole("covered_charges_usd", "total charges taken as covered", stays["covered_charges_usd"].count())
+    problems.report_file("discharge_date", "day not in the file, first of the month or quarter taken", dated)
+    problems.report_file("covered_charges_usd", "total charges taken as covered", stays["covered_charges_usd"].count())
     return stays

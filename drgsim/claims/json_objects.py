@@ -28,7 +28,7 @@ _OF_PATIENT = ("age", "sex")
 
 
 def is_json_claim(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a claim of this layout."""
+    """Return whether an object is a claim of this layout."""
     return "principal_dx" in value
 
 
@@ -37,8 +37,8 @@ def read_json(path: Path) -> Claims:
 
     A claim has `claimid`, `patient_status`, `admit_date`, `thru_date`, `los`, `principal_dx` and `secondary_dxs`
     (objects with `code` and `poa`), `inpatient_pxs` (objects with `code`) and `patient` (`age`, `sex`); any of them
-    may be missing, and its row says so. A line that is no object is a row without a claim. Codes may be dotted.
-    The admitting diagnosis (`admit_dx`) is no diagnosis of the claim.
+    may be missing, and its row is flagged. A line that is no object becomes a flagged row of nulls. Codes may have
+    dots. The admitting diagnosis (`admit_dx`) is left out.
 
     Raises:
         InputError: the file cannot be read.
@@ -49,22 +49,22 @@ def read_json(path: Path) -> Claims:
     >>> read_json(path).admissions.select("age", "pdx", "pdx_poa").row(0)
     (71, 'K81.0', 'Y')
     """
-    findings = MappingProblems()
+    problems = MappingProblems()
     stays: list[dict[str, str | None]] = []
     codes: list[tuple[Any, ...]] = []
     unmapped: Counter[str] = Counter()
     for row, claim in enumerate(read_documents(path)):
         if claim is None:
-            findings.one("claim", "no JSON object", row)
+            problems.flag_row("claim", "no JSON object", row)
             claim = {}
-        given = claim.get("patient")
-        patient = given if isinstance(given, dict) else {}
+        value = claim.get("patient")
+        patient = value if isinstance(value, dict) else {}
         unmapped.update(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"})
-        stay = {ours: _number_or_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
-        stays.append({**stay, **{name: _number_or_text(patient.get(name)) for name in _OF_PATIENT}})
-        codes += ((row, *code) for name in _CODES for code in _coded(claim, name, row, findings))
+        stay = {ours: _to_scalar_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
+        stays.append({**stay, **{name: _to_scalar_text(patient.get(name)) for name in _OF_PATIENT}})
+        codes += ((row, *code) for name in _CODES for code in _parse_codes(claim, name, row, problems))
     for name, count in sorted(unmapped.items()):
-        findings.whole(to_text(name) or "", "not mapped, left out", count)
+        problems.report_file(to_text(name) or "", "not mapped, left out", count)
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
     admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
     days = (discharged - admitted).dt.total_days()
@@ -75,23 +75,23 @@ def read_json(path: Path) -> Claims:
         discharge_date="discharged",
         los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),
     )
-    return build_claims("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), findings)
+    return build_claims("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
 
 
 # ---------------------------------------------------------------------------------------------- helpers
 
 
-def _number_or_text(value: object) -> str | None:
+def _to_scalar_text(value: object) -> str | None:
     return repr(value) if isinstance(value, float) else to_text(value)
 
 
-def _coded(claim: Mapping[str, Any], name: str, row: int, findings: MappingProblems) -> Iterator[tuple[Any, ...]]:
-    """Yield kind, principal, sequence, code, POA and revision (not told) of each code of one field."""
+def _parse_codes(claim: Mapping[str, Any], name: str, row: int, problems: MappingProblems) -> Iterator[tuple[Any, ...]]:
+    """Yield kind, principal, sequence, code, POA and revision of each code of one field."""
     kind, principal = _CODES[name]
     found = claim.get(name)
     for item in found if isinstance(found, list) else [] if found is None else [found]:
         code = to_text(item.get("code")) if isinstance(item, dict) else None
         if code is None:
-            findings.one(name, "an item without code", row)
+            problems.flag_row(name, "an item without code", row)
         else:
             yield kind, principal, None, code, to_text(item.get("poa")), None

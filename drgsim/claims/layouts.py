@@ -1,19 +1,19 @@
-"""Claim files into frames in the ADMISSIONS layout: `read_claims`, and `map_claims`, which also reports.
+"""Claim files to frames of ADMISSIONS: `read_claims`, and `map_claims`, which also reports.
 
 | layout | what | read by |
 |---|---|---|
-| `admissions`, `wide`, `mimic_demo` | a row an admission, lists or numbered columns of codes | `claims_flat` |
-| `long` | a row a code | `claims_long` |
-| `rif` | CMS Research Identifiable Files, inpatient | `claims_rif` |
-| `fhir` | FHIR ExplanationOfBenefit: Blue Button, CARIN | `claims_fhir` |
-| `hcup` | HCUP NIS and SID, ICD-10 years | `claims_hcup` |
-| `mimic_iv` | MIMIC-IV, tables of the hospital module | `claims_mimic` |
-| `837i` | X12 837 institutional | `claims_837` |
-| `json` | claims as JSON objects | `claims_json` |
+| `admissions`, `wide`, `mimic_demo` | one row an admission, with lists or numbered columns of codes | `flat` |
+| `long` | one row a code | `long` |
+| `rif` | CMS Research Identifiable Files, inpatient | `rif` |
+| `fhir` | FHIR ExplanationOfBenefit: Blue Button, CARIN | `fhir` |
+| `hcup` | HCUP NIS and SID, ICD-10 years | `hcup` |
+| `mimic_iv` | MIMIC-IV, tables of the hospital module | `mimic` |
+| `837i` | X12 837 institutional | `x12_837` |
+| `json` | claims as JSON objects | `json_objects` |
 
-A layout is recognised by the file's suffix, first line and column names, in any case, or told. Null and blank codes
-are dropped from lists, with their POA indicator; nothing else about a code is changed. Rows keep their number and
-order. Where a layout has other columns than drgsim knows, they pass through.
+A layout is recognised by the file's suffix, first line and column names (in any case), or is named by the caller. Null
+and blank codes are dropped from lists, with their POA indicator; codes are not changed otherwise. Rows keep their
+number and order. Columns that drgsim does not know pass through.
 """
 
 from __future__ import annotations
@@ -51,29 +51,29 @@ LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
     "837i": read_837,
     "json": read_json,
 }
-"""Every layout and its reader."""
+"""Every layout and the function that reads it."""
 
 _FLAT = ("admissions", "wide", "mimic_demo")
 _JSON = (".ndjson", ".jsonl", ".json")
 _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
-_OBJECTS_LOOKED_AT = 100
+_MOST_OBJECTS = 100
 
 
 def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
-    r"""Return the claims of a file, a row each, in the ADMISSIONS layout.
+    r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
         path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
         layout: a name of `LAYOUTS`; None recognises it.
 
     Returns:
-        The ADMISSIONS columns the file has, in their order and types, then others. A number that cannot be read (an
-        age "n/a") is null; a null discharge status is an invalid one. Layouts whose identifiers may be text have
-        them as `claim_id`, and their hash as `admission_id` (`drgsim.claims.mapping_report.hash_admission_ids`).
+        The ADMISSIONS columns that the file has, in their order and types, then the file's other columns. A number
+        that cannot be read (an age "n/a") is null; a null discharge status is an invalid one. Where identifiers may
+        be text, they are `claim_id`, and their hash is `admission_id` (`drgsim.claims.hash_admission_ids`).
 
     Raises:
-        InputError: there is no such file or layout, it cannot be read, or no layout is recognised.
-        SchemaError: its columns fit no layout, or a required one is missing or unreadable.
+        InputError: there is no such file or layout, the file cannot be read, or no layout is recognised.
+        SchemaError: the columns fit no layout, or a required one is missing or unreadable.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
@@ -86,9 +86,9 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
 
 
 def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
-    r"""Return the claims of a file with what could not be mapped: see `Claims`.
+    r"""Return the claims of a file, and a report of what could not be mapped: see `Claims`.
 
-    Arguments, and what raises, are those of `read_claims`, whose answer is `map_claims(...).admissions`.
+    Arguments and errors are those of `read_claims`, which returns `map_claims(...).admissions`.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "claims.csv"
@@ -100,11 +100,11 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source}: no such file.")
-    name = _recognised(source) if layout is None else layout
+    name = _recognise(source) if layout is None else layout
     if name not in LAYOUTS:
         raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
     if name in _FLAT and source.is_file() and not source.name.lower().endswith(SUFFIXES):
-        raise _unread(source)
+        raise _refuse_suffix(source)
     if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
         raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
     claims = LAYOUTS[name](source)
@@ -116,15 +116,15 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
 # ---------------------------------------------------------------------------------------------- layouts
 
 
-def _recognised(path: Path) -> str:
+def _recognise(path: Path) -> str:
     """Return the layout of a file or folder."""
     if path.is_dir():
-        return _of_folder(path)
+        return _recognise_folder(path)
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(_JSON):
-        return _of_objects(path)
+        return _recognise_objects(path)
     if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
-        raise _unread(path)
+        raise _refuse_suffix(path)
     if not name.endswith(".parquet") and is_837(read_first_line(path)):
         return "837i"
     columns = {column.upper() for column in read_header(path)}
@@ -139,7 +139,7 @@ def _recognised(path: Path) -> str:
     return "admissions"
 
 
-def _of_folder(path: Path) -> str:
+def _recognise_folder(path: Path) -> str:
     if (path / MIMIC_FILE).is_file():
         return "mimic_demo"
     if find_mimic_tables(path):
@@ -150,9 +150,9 @@ def _of_folder(path: Path) -> str:
     )
 
 
-def _of_objects(path: Path) -> str:
-    """Return the layout of JSON objects, by the first that says what it is."""
-    for value in islice(read_documents(path), _OBJECTS_LOOKED_AT):
+def _recognise_objects(path: Path) -> str:
+    """Return the layout of JSON objects, by the first object that shows it."""
+    for value in islice(read_documents(path), _MOST_OBJECTS):
         if value is not None and "resourceType" in value:
             return "fhir"
         if value is not None and is_json_claim(value):
@@ -160,6 +160,6 @@ def _of_objects(path: Path) -> str:
     raise InputError(f"{path}: no FHIR resource and no claim among its first objects; pass layout='fhir' or 'json'.")
 
 
-def _unread(path: Path) -> InputError:
+def _refuse_suffix(path: Path) -> InputError:
     known = ", ".join((*SUFFIXES, *_JSON, *_TEXT))
     return InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {known}.")

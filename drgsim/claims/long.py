@@ -27,7 +27,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("dx", "sdx", "d", "diagnosis", "diag", "secondary", "other", "icd10cm", "icd-10-cm", "cm"), DX),
     **dict.fromkeys(("pr", "p", "px", "procedure", "proc", "icd10pcs", "icd-10-pcs", "pcs"), PR),
 }
-"""What a row's type may say, in any case: the principal diagnosis, a diagnosis, or a procedure."""
+"""Values of a row's type, in any case: the principal diagnosis, a diagnosis, or a procedure."""
 _SCALARS = tuple(
     column.name
     for column in ADMISSIONS.columns
@@ -36,7 +36,7 @@ _SCALARS = tuple(
 
 
 def is_long(columns: Iterable[str]) -> bool:
-    """Whether columns are those of a table with one row a code."""
+    """Return whether columns are those of a table with one row a code."""
     lower = {name.lower() for name in columns}
     return all(lower & set(_ALIASES[name]) for name in _NEEDED)
 
@@ -47,8 +47,8 @@ def read_long(path: Path) -> Claims:
     Columns, in any case: an identifier of the admission (`admission_id`, `claim_id`, `hadm_id`, `encounter_id`,
     `stay_id`, `visit_id`), `code`, `type` (see `TYPES`); if known `sequence`, `poa` and `icd_version` (9 or 10), and
     scalar columns of ADMISSIONS, repeated on the rows of an admission. The principal diagnosis is the one whose type
-    says so, else diagnosis number 1, else, where no sequence numbers are given at all, the first. Admissions stand in
-    order of their first row; a row with another type is left out and its admission flagged.
+    says so, else diagnosis number 1, else, where the admission has no sequence numbers, the first. Admissions are in
+    the order of their first rows. A row of another type is left out and its admission flagged.
 
     Raises:
         InputError: the file cannot be read.
@@ -60,58 +60,65 @@ def read_long(path: Path) -> Claims:
     >>> read_long(path).admissions.select("pdx", "sdx", "procedures").row(0)
     ('K810', ['I10'], ['0FT44ZZ'])
     """
-    findings, lines = MappingProblems(), MappingProblems()
-    table = drop_row_column(read_text_table(path, lines, str.lower), findings)
-    findings.counted(lines)
+    problems, lines = MappingProblems(), MappingProblems()
+    table = drop_row_column(read_text_table(path, lines, str.lower), problems)
+    problems.report_counts(lines)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     lacking = [name for name in _NEEDED if not named[name]]
     if lacking:
         raise SchemaError(f"{path}: no {lacking[0]} column: expected one of {', '.join(_ALIASES[lacking[0]])}.")
     key, scalars = str(named["claim_id"]), [name for name in _SCALARS if name in table.columns]
     unidentified = table[key].null_count()
-    findings.whole(key, "codes without an admission, left out", unidentified)
+    problems.report_file(key, "codes without an admission, left out", unidentified)
     table = table.filter(pl.col(key).is_not_null())
     rows = table.select(key).unique(maintain_order=True).with_row_index("row")
     table = table.join(rows, on=key, how="left", maintain_order="left")
-    stays = rows.select(claim_id=key).hstack(_stays(table, scalars, findings))
+    stays = rows.select(claim_id=key).hstack(_take_first_values(table, scalars, problems))
     mapped = [*filter(None, named.values()), *scalars, "row"]
-    left_over_of_codes = report_unmapped_columns(table, mapped, MappingProblems()).columns
-    for name in left_over_of_codes:
-        findings.whole(name, "not mapped, left out", table[name].count())
-    return build_claims("long", stays, _codes(table, named, findings), findings)
+    for name in report_unmapped_columns(table, mapped, MappingProblems()).columns:
+        problems.report_file(name, "not mapped, left out", table[name].count())
+    return build_claims("long", stays, _build_codes(table, named, problems), problems)
 
 
 # ---------------------------------------------------------------------------------------------- helpers
 
 
-def _stays(table: pl.DataFrame, scalars: list[str], findings: MappingProblems) -> pl.DataFrame:
-    """Return the first value of each scalar column by admission, and flag where there is another."""
+def _take_first_values(table: pl.DataFrame, scalars: list[str], problems: MappingProblems) -> pl.DataFrame:
+    """Return the first value of each scalar column by admission; flag where others differ."""
     by_admission = table.group_by("row", maintain_order=True)
     for name in scalars:
         several = by_admission.agg(pl.col(name).drop_nulls().n_unique())
-        findings.rows(name, "rows of the admission disagree, the first taken", several.filter(pl.col(name) > 1)["row"])
+        problems.flag_rows(
+            name, "rows of the admission disagree, the first taken", several.filter(pl.col(name) > 1)["row"]
+        )
     first = by_admission.agg(pl.col(scalars).drop_nulls().first()).drop("row")
     return first.with_columns(pl.col("sex").str.to_uppercase().str.head(1)) if "sex" in scalars else first
 
 
-def _codes(table: pl.DataFrame, named: Mapping[str, str | None], findings: MappingProblems) -> pl.DataFrame:
+def _build_codes(table: pl.DataFrame, named: Mapping[str, str | None], problems: MappingProblems) -> pl.DataFrame:
     column = {ours: pl.col(name) if name else pl.lit(None, pl.String) for ours, name in named.items()}
     codes = table.select(
         "row",
-        said=column["type"].str.to_lowercase().replace_strict(TYPES, default=None, return_dtype=pl.String),
+        stated=column["type"].str.to_lowercase().replace_strict(TYPES, default=None, return_dtype=pl.String),
         sequence=column["sequence"].cast(pl.Int64, strict=False),
-        unread=column["sequence"].is_not_null() & column["sequence"].cast(pl.Int64, strict=False).is_null(),
+        is_unreadable=column["sequence"].is_not_null() & column["sequence"].cast(pl.Int64, strict=False).is_null(),
         code=column["code"],
         poa=column["poa"],
         icd=parse_revision(column["icd"]),
     )
-    findings.rows("type", "neither diagnosis nor procedure, left out", codes.filter(pl.col("said").is_null())["row"])
-    findings.rows("sequence", "no whole number, taken as last", codes.filter("unread")["row"])
-    codes = codes.filter(pl.col("said").is_not_null()).with_columns(kind=pl.col("said").replace({"pdx": DX}))
-    said = (pl.col("said") == "pdx").any().over("row")
-    numbered = (pl.col("sequence").is_not_null() & (pl.col("kind") == DX)).any().over("row")
-    first = pl.int_range(pl.len()).over("row", "kind") == 0
+    problems.flag_rows(
+        "type", "neither diagnosis nor procedure, left out", codes.filter(pl.col("stated").is_null())["row"]
+    )
+    problems.flag_rows("sequence", "no whole number, taken as last", codes.filter("is_unreadable")["row"])
+    codes = codes.filter(pl.col("stated").is_not_null()).with_columns(kind=pl.col("stated").replace({"pdx": DX}))
+    is_stated = (pl.col("stated") == "pdx").any().over("row")
+    is_numbered = (pl.col("sequence").is_not_null() & (pl.col("kind") == DX)).any().over("row")
+    is_first = pl.int_range(pl.len()).over("row", "kind") == 0
     principal = (
-        pl.when(said).then(pl.col("said") == "pdx").when(numbered).then(pl.col("sequence") == 1).otherwise(first)
+        pl.when(is_stated)
+        .then(pl.col("stated") == "pdx")
+        .when(is_numbered)
+        .then(pl.col("sequence") == 1)
+        .otherwise(is_first)
     )
     return codes.with_columns(principal=principal & (pl.col("kind") == DX)).select(*CODES)

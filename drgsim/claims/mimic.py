@@ -1,4 +1,4 @@
-"""MIMIC-IV: where its patients were discharged to, and the tables of its hospital module: `read_mimic(folder)`."""
+"""Tables of the hospital module of MIMIC-IV, and discharge locations: `read_mimic(folder)`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
     "OTHER FACILITY": 70,
 }
 """MIMIC-IV discharge location to UB-04 patient discharge status (FL 17). Hospice is taken as hospice at
-home. A blank location is home, 01: in the demo only observation stays with a living patient have one.
-Any other location becomes null, which is an invalid status."""
+home. A blank location is taken as home (01): in the demo only observation stays of living patients have one. Any
+other location becomes null, which is an invalid status."""
 
 _TABLES = {
     "admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "discharge_location"),
@@ -44,7 +44,7 @@ _MEDICARE = ("HCFA", "MS")
 
 
 def find_mimic_tables(folder: Path) -> dict[str, Path]:
-    """Return the files of the hospital module in a folder or its folder `hosp`; empty where there are none."""
+    """Return the files of the hospital module in a folder or its folder `hosp`, if any."""
     for home in (folder, folder / "hosp"):
         found = {
             name: next((path for suffix in _SUFFIXES if (path := home / f"{name}{suffix}").is_file()), None)
@@ -56,7 +56,7 @@ def find_mimic_tables(folder: Path) -> dict[str, Path]:
 
 
 def map_discharge_status(location: pl.Expr) -> pl.Expr:
-    """Return the UB-04 status of a discharge location, blank being home."""
+    """Return the UB-04 status of a discharge location; blank is home."""
     place = location.str.strip_chars().str.to_uppercase()
     return (
         pl.when(place.is_null() | (place == ""))
@@ -68,9 +68,9 @@ def map_discharge_status(location: pl.Expr) -> pl.Expr:
 def read_mimic(folder: Path) -> Claims:
     """Return the admissions of MIMIC-IV from its module tables, as PhysioNet publishes them.
 
-    `admissions`, `patients`, `diagnoses_icd`, `procedures_icd` and, if there, `drgcodes`, as `.csv`, `.csv.gz` or
-    `.parquet`, in the folder or its folder `hosp`. Diagnosis 1 is the principal one. Codes of ICD-9 are left out, so
-    that an admission coded in it has no principal diagnosis. There are no POA indicators (group with
+    `admissions`, `patients`, `diagnoses_icd`, `procedures_icd` and, if present, `drgcodes`, as `.csv`, `.csv.gz` or
+    `.parquet`, in the folder or its folder `hosp`. Diagnosis 1 is the principal one. ICD-9 codes are left out, so an
+    admission coded in ICD-9 has no principal diagnosis. There are no POA indicators (group with
     `hospital_status="EXEMPT"`), and no `discharge_date`: dates are shifted by patient. `ms_drg_recorded` is the
     recorded MS-DRG (`drg_type` HCFA).
 
@@ -80,18 +80,18 @@ def read_mimic(folder: Path) -> Claims:
 
     >>> read_mimic(Path("absent"))
     Traceback (most recent call last):
-    drgsim.exceptions.InputError: absent: no admissions and diagnoses_icd (.csv, .csv.gz, .parquet) there or in its hosp.
+    drgsim.exceptions.InputError: absent: no admissions and diagnoses_icd (.csv, .csv.gz, .parquet) there or in hosp.
     """
-    files, findings = find_mimic_tables(folder), MappingProblems()
+    files, problems = find_mimic_tables(folder), MappingProblems()
     if not files:
-        raise InputError(f"{folder}: no admissions and diagnoses_icd ({', '.join(_SUFFIXES)}) there or in its hosp.")
+        raise InputError(f"{folder}: no admissions and diagnoses_icd ({', '.join(_SUFFIXES)}) there or in hosp.")
     absent = [name for name in _TABLES if name not in files and name not in _OPTIONAL]
     if absent:
         raise InputError(f"{folder}: lacks the table {absent[0]}.")
-    tables = {name: _checked(path, name, findings) for name, path in files.items()}
+    tables = {name: _read_table(path, name, problems) for name, path in files.items()}
     admissions = tables["admissions"]
-    twice = int(tables["patients"]["subject_id"].is_duplicated().sum())
-    findings.whole("subject_id", "patients listed more than once, the first taken", twice)
+    repeated = int(tables["patients"]["subject_id"].is_duplicated().sum())
+    problems.report_file("subject_id", "patients listed more than once, the first taken", repeated)
     joined = admissions.join(
         tables["patients"]
         .unique("subject_id", keep="first")
@@ -99,34 +99,35 @@ def read_mimic(folder: Path) -> Claims:
         on="subject_id",
         how="left",
         maintain_order="left",
-    ).join(_recorded(tables, findings), on="hadm_id", how="left", maintain_order="left")
-    findings.whole("discharge_date", "dates are shifted, left out", admissions.height)
-    stays = _stays(joined)
+    ).join(_find_recorded_drgs(tables, problems), on="hadm_id", how="left", maintain_order="left")
+    problems.report_file("discharge_date", "dates are shifted, left out", admissions.height)
+    stays = _build_stays(joined)
     others = admissions.rename({name: f"{name}_of_file" for name in stays.columns if name in admissions.columns})
-    left = report_unmapped_columns(others, ("subject_id", "hadm_id", "discharge_location"), findings)
+    unmapped = report_unmapped_columns(others, ("subject_id", "hadm_id", "discharge_location"), problems)
     rows = admissions.select("hadm_id").with_row_index("row").unique("hadm_id", keep="first", maintain_order=True)
     codes = [
-        _codes(tables[name], kind, rows, findings) for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
+        _build_codes(tables[name], kind, rows, problems)
+        for name, kind in (("diagnoses_icd", DX), ("procedures_icd", PR))
     ]
-    return build_claims("mimic_iv", stays.hstack(left), pl.concat(codes), findings)
+    return build_claims("mimic_iv", stays.hstack(unmapped), pl.concat(codes), problems)
 
 
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def _checked(path: Path, name: str, findings: MappingProblems) -> pl.DataFrame:
+def _read_table(path: Path, name: str, problems: MappingProblems) -> pl.DataFrame:
     lines = MappingProblems()
-    table = drop_row_column(read_text_table(path, lines, str.lower), findings)
-    findings.counted(lines)
+    table = drop_row_column(read_text_table(path, lines, str.lower), problems)
+    problems.report_counts(lines)
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:
         raise SchemaError(f"{path}: lacks {lacking[0]}; is it MIMIC-IV's table {name}?")
     return table
 
 
-def _stays(joined: pl.DataFrame) -> pl.DataFrame:
+def _build_stays(joined: pl.DataFrame) -> pl.DataFrame:
     admitted, discharged = parse_dates(pl.col("admittime")), parse_dates(pl.col("dischtime"))
-    # A patient is anchor_age in the year anchor_year; MIMIC-IV knows no birthdays.
+    # A patient is anchor_age years old in the year anchor_year; MIMIC-IV has no birth dates.
     since = admitted.dt.year() - pl.col("anchor_year").cast(pl.Int32, strict=False)
     los = (discharged - admitted).dt.total_days()
     return joined.select(
@@ -140,21 +141,21 @@ def _stays(joined: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _recorded(tables: Mapping[str, pl.DataFrame], findings: MappingProblems) -> pl.DataFrame:
+def _find_recorded_drgs(tables: Mapping[str, pl.DataFrame], problems: MappingProblems) -> pl.DataFrame:
     """Return the recorded MS-DRG of each admission; APR-DRGs are left out."""
     if "drgcodes" not in tables:
         return pl.DataFrame(schema={"hadm_id": pl.String, "drg_code": pl.String})
-    every = tables["drgcodes"]
-    medicare = every.filter(pl.col("drg_type").str.to_uppercase().is_in(_MEDICARE))
-    findings.whole("drgcodes", "DRGs of another kind, left out", every.height - medicare.height)
+    drgs = tables["drgcodes"]
+    medicare = drgs.filter(pl.col("drg_type").str.to_uppercase().is_in(_MEDICARE))
+    problems.report_file("drgcodes", "DRGs of another kind, left out", drgs.height - medicare.height)
     first = medicare.unique("hadm_id", keep="first", maintain_order=True)
-    findings.whole("drgcodes", "further MS-DRGs of an admission, left out", medicare.height - first.height)
+    problems.report_file("drgcodes", "further MS-DRGs of an admission, left out", medicare.height - first.height)
     return first.select("hadm_id", "drg_code")
 
 
-def _codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
+def _build_codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
     known = table.join(rows, on="hadm_id", how="inner", maintain_order="left")
-    findings.whole(kind, "codes of admissions that are not in admissions, left out", table.height - known.height)
+    problems.report_file(kind, "codes of admissions that are not in admissions, left out", table.height - known.height)
     sequence = pl.col("seq_num").cast(pl.Int64, strict=False)
     return known.select(
         "row",

@@ -1,7 +1,7 @@
 """CMS Research Identifiable Files, inpatient: `read_rif(path)`.
 
-One row a claim (ResDAC's base file) or one a revenue line (files of the Beneficiary FHIR Data server), delimited by
-bars, commas or tabs. Column names: CCW data dictionary, Inpatient Fee-for-Service file; older names beside them.
+One row a claim (ResDAC's base file) or one a revenue line (files of the Beneficiary FHIR Data server), separated by
+bars, commas or tabs. Column names: CCW data dictionary, Inpatient Fee-for-Service file; older names are read too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _ALIASES = {
     "hospital_id": ("PRVDR_NUM", "PROVIDER"),
     "discharge_status": ("PTNT_DSCHRG_STUS_CD", "STUS_CD"),
     "discharged": ("NCH_BENE_DSCHRG_DT", "DSCHRGDT"),
-    "through": ("CLM_THRU_DT", "THRU_DT"),
+    "statement_through": ("CLM_THRU_DT", "THRU_DT"),
     "admitted": ("CLM_ADMSN_DT", "ADMSN_DT"),
-    "begun": ("CLM_FROM_DT", "FROM_DT"),
+    "statement_from": ("CLM_FROM_DT", "FROM_DT"),
     "charges": ("CLM_TOT_CHRG_AMT", "TOT_CHRG"),
     "not_covered": ("NCH_IP_NCVRD_CHRG_AMT", "NCCHGAMT"),
     "ms_drg_recorded": ("CLM_DRG_CD", "DRG_CD"),
@@ -48,10 +48,10 @@ _COPIES = ("FST_DGNS_E_CD", "FST_DGNS_E_VRSN_CD", "ADMTG_DGNS_CD", "ADMTG_DGNS_V
 def read_rif(path: Path) -> Claims:
     r"""Return the claims of an inpatient RIF file.
 
-    The principal diagnosis is PRNCPAL_DGNS_CD, its POA indicator that of its copy in ICD_DGNS_CD1 to 25; the other
+    The principal diagnosis is PRNCPAL_DGNS_CD, with the POA indicator of its copy in ICD_DGNS_CD1 to 25. The other
     codes there, then external causes (ICD_DGNS_E_CD1 to 12), are secondary. Charges are total less non-covered. The
-    stay is counted from day of admission to day of discharge, 0 where they are the same. A claim of several revenue
-    lines is one row, its lines' own columns left out. The admitting diagnosis is no diagnosis of the claim.
+    length of stay is counted from day of admission to day of discharge, 0 where they are the same. The revenue lines of
+    a claim become one row without the columns of lines. The admitting diagnosis is left out.
 
     Raises:
         InputError: the file cannot be read.
@@ -63,7 +63,7 @@ def read_rif(path: Path) -> Claims:
     >>> read_rif(path).admissions.select("pdx", "pdx_poa", "sdx").row(0)
     ('K810', 'Y', ['I10'])
     """
-    findings, lines = MappingProblems(), MappingProblems()
+    problems, lines = MappingProblems(), MappingProblems()
     table = read_text_table(path, lines, str.upper)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
@@ -71,31 +71,31 @@ def read_rif(path: Path) -> Claims:
             f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
         )
     if _LINE in table.columns:
-        findings.counted(lines)
+        problems.report_counts(lines)
     else:
-        findings = lines
-    table = _folded(table, findings)
-    numbered = {kind: _numbered(table, *names) for kind, names in _NUMBERED.items()}
+        problems = lines
+    table = _fold_revenue_lines(table, problems)
+    numbered = {kind: _find_numbered(table, *names) for kind, names in _NUMBERED.items()}
     mapped = [*filter(None, named.values()), _PRINCIPAL, _PRINCIPAL_REVISION, *_COPIES]
     mapped += [name for columns in numbered.values() for column in columns for name in column if name]
-    stays = _stays(table, named, findings).hstack(report_unmapped_columns(table, mapped, findings))
-    return build_claims("rif", stays, _codes(table, numbered, findings), findings)
+    stays = _build_stays(table, named, problems).hstack(report_unmapped_columns(table, mapped, problems))
+    return build_claims("rif", stays, _build_codes(table, numbered, problems), problems)
 
 
 # ---------------------------------------------------------------------------------------------- rows
 
 
-def _folded(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
-    """Return a row a claim from a row a revenue line, in order of their first lines."""
+def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
+    """Return one row a claim from one row a revenue line, in the order of first lines."""
     if _LINE not in table.columns:
         return table
-    own = [name for name in table.columns if not _LINES.fullmatch(name)]
+    of_claim = [name for name in table.columns if not _LINES.fullmatch(name)]
     identified = pl.coalesce("CLM_ID", pl.format("row {}", pl.int_range(pl.len()))).alias("_claim")
-    lines = table.select(identified, *own)
+    lines = table.select(identified, *of_claim)
     claims = lines.unique("_claim", keep="first", maintain_order=True)
     differing = lines.unique().group_by("_claim").len().filter(pl.col("len") > 1)
-    findings.whole(_LINE, "revenue lines, of each claim the first taken", table.height - claims.height)
-    findings.mark(
+    problems.report_file(_LINE, "revenue lines, of each claim the first taken", table.height - claims.height)
+    problems.flag_where(
         "claim_id",
         "lines of the claim disagree, the first taken",
         claims["_claim"].is_in(differing["_claim"].implode()),
@@ -103,24 +103,26 @@ def _folded(table: pl.DataFrame, findings: MappingProblems) -> pl.DataFrame:
     return claims.drop("_claim")
 
 
-def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: MappingProblems) -> pl.DataFrame:
-    have = table.select((pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items())
-    day = have.select(
-        discharged=parse_dates(pl.coalesce("discharged", "through")),
-        admitted=parse_dates(pl.coalesce("admitted", "begun")),
+def _build_stays(table: pl.DataFrame, named: dict[str, str | None], problems: MappingProblems) -> pl.DataFrame:
+    values = table.select(
+        (pl.col(name) if name else pl.lit(None, pl.String)).alias(ours) for ours, name in named.items()
+    )
+    day = values.select(
+        discharged=parse_dates(pl.coalesce("discharged", "statement_through")),
+        admitted=parse_dates(pl.coalesce("admitted", "statement_from")),
         born=parse_dates(pl.col("born")),
     )
-    findings.mark("NCH_CLM_TYPE_CD", "no inpatient claim", ~have["claim_type"].is_in(_INPATIENT))
+    problems.flag_where("NCH_CLM_TYPE_CD", "no inpatient claim", ~values["claim_type"].is_in(_INPATIENT))
     number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in ("charges", "not_covered")}
     los = (pl.col("discharged") - pl.col("admitted")).dt.total_days()
-    stays = have.select(
+    stays = values.select(
         "claim_id",
         "patient_id",
         "hospital_id",
         "discharge_status",
         "ms_drg_recorded",
         *([pl.col("sex").replace_strict(_SEXES, default=None, return_dtype=pl.String)] if named["sex"] else []),
-        discharge_date=pl.coalesce("discharged", "through"),
+        discharge_date=pl.coalesce("discharged", "statement_through"),
         covered_charges_usd=number["charges"] - number["not_covered"].fill_null(0.0),
     ).hstack(day.select(los_days=pl.when(los >= 0).then(los)))
     return stays.hstack(day.select(age=years_between(pl.col("born"), pl.col("admitted")))) if named["born"] else stays
@@ -129,35 +131,37 @@ def _stays(table: pl.DataFrame, named: dict[str, str | None], findings: MappingP
 # ---------------------------------------------------------------------------------------------- codes
 
 
-def _numbered(table: pl.DataFrame, code: str, poa: str | None, icd: str) -> list[tuple[str, str | None, str | None]]:
-    """Return the names of numbered columns, their POA's and their revision's, by ascending number."""
+def _find_numbered(
+    table: pl.DataFrame, code: str, poa: str | None, icd: str
+) -> list[tuple[str, str | None, str | None]]:
+    """Return the columns of codes, POA indicators and revisions, by ascending number."""
     found = sorted(int(match.group(1)) for name in table.columns if (match := re.fullmatch(code, name)))
     return [(code.replace(r"(\d+)", str(n)), poa and poa.format(n), icd.format(n)) for n in found]
 
 
-def _codes(
-    table: pl.DataFrame, numbered: dict[str, list[tuple[str, str | None, str | None]]], findings: MappingProblems
+def _build_codes(
+    table: pl.DataFrame, numbered: dict[str, list[tuple[str, str | None, str | None]]], problems: MappingProblems
 ) -> pl.DataFrame:
-    """Return all codes; the principal diagnosis takes the place of its copy in the list."""
+    """Return all codes; the principal diagnosis replaces its copy in the list."""
     principal = collect_wide_codes(table, DX, [(_PRINCIPAL, None, _PRINCIPAL_REVISION)])
     listed = collect_wide_codes(table, DX, numbered["dx"]).with_row_index("line")
     is_copy = listed["code"] == table[_PRINCIPAL].gather(listed["row"])
-    # Codes stand by number, so that the first copy of a row is the one of the lowest.
+    # Codes are sorted by number, so the first copy of a row has the lowest number.
     copy = listed.filter(is_copy).unique("row", keep="first", maintain_order=True)
     unlisted = principal.join(copy, on="row", how="anti", maintain_order="left")
-    findings.rows("pdx", "not among ICD_DGNS_CD1 to 25, POA unknown", unlisted["row"])
-    findings.rows("pdx", "not the first of ICD_DGNS_CD1 to 25", copy.filter(pl.col("sequence") > 1)["row"])
-    named = np.zeros(listed.height, np.bool_)
-    named[copy["line"].to_numpy()] = True
+    problems.flag_rows("pdx", "not among ICD_DGNS_CD1 to 25, POA unknown", unlisted["row"])
+    problems.flag_rows("pdx", "not the first of ICD_DGNS_CD1 to 25", copy.filter(pl.col("sequence") > 1)["row"])
+    is_principal = np.zeros(listed.height, np.bool_)
+    is_principal[copy["line"].to_numpy()] = True
     last = listed.group_by("row").agg(last=pl.col("sequence").max())
-    # An unlisted principal diagnosis stands before number 1; external causes go on after the last number.
+    # An unlisted principal diagnosis gets number 0; external causes continue after the last number.
     external = collect_wide_codes(table, DX, numbered["external"]).join(
         last, on="row", how="left", maintain_order="left"
     )
     return pl.concat(
         [
             unlisted.with_columns(principal=True, sequence=pl.lit(0, pl.Int64)),
-            listed.drop("line").with_columns(principal=named),
+            listed.drop("line").with_columns(principal=is_principal),
             external.with_columns(pl.col("sequence") + pl.col("last").fill_null(0)).drop("last"),
             collect_wide_codes(table, PR, numbered["pr"]),
         ]

@@ -1,7 +1,7 @@
 """X12 837 institutional claims (005010X223): `read_837(path)`.
 
-A strict reader of the segments that say what a grouper and a pricer ask: NM1, DMG, CLM, DTP, CL1, HI, SV2. Source: ASC
-X12 837 Health Care Claim Institutional, implementation guide 005010X223, code list of HI qualifiers (element 1270).
+A strict reader of the segments that a grouper and a pricer need: NM1, DMG, CLM, DTP, CL1, HI, SV2. Source: ASC X12 837
+Health Care Claim Institutional, implementation guide 005010X223, code list of HI qualifiers (element 1270).
 """
 
 from __future__ import annotations
@@ -53,58 +53,61 @@ _STAY = {
 
 
 @dataclass
-class _State:
-    """What the segments before have said: of the provider, the patient and the claim being read."""
+class _ReaderState:
+    """What earlier segments said about the provider, the patient and the current claim."""
 
     stays: list[dict[str, Any]] = field(default_factory=list)
     codes: list[tuple[Any, ...]] = field(default_factory=list)
-    findings: MappingProblems = field(default_factory=MappingProblems)
+    problems: MappingProblems = field(default_factory=MappingProblems)
     provider: str | None = None
     subscriber: dict[str, str | None] = field(default_factory=dict)
     patient: dict[str, str | None] = field(default_factory=dict)
     within_claim: bool = False
     places: dict[str, int] = field(default_factory=dict)
     unread: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By segment: claims that have it, and the last of them."""
+    """Of each segment that is not read: the number of claims that have it, and the row of the last of them."""
 
 
 def is_837(text: str) -> bool:
-    """Whether a text begins as an X12 interchange does."""
+    """Return whether a text begins as an X12 interchange does."""
     return text.lstrip("\ufeff \t\r\n").startswith("ISA") and not text.lstrip()[3:4].isalnum()
 
 
 def read_837(path: Path) -> Claims:
     """Return the claims of an 837I file, in order.
 
-    Diagnoses are HI with ABK (principal), ABF and ABN (external cause), with their POA indicator; procedures BBR and
-    BBQ; ICD-9 qualifiers are told apart. Admitting diagnoses and reasons for visit are none of the claim. Discharge
-    status is CL103, the stay from DTP 435 (admission) to the end of DTP 434 (statement), charges CLM02 less the
-    non-covered of SV207, `hospital_id` the billing provider's NPI, `ms_drg_recorded` HI with DR. Replacements, voids
-    and bills of another type than inpatient (11, 18, 41) are flagged; segments that are not read are counted.
+    Diagnoses are HI with ABK (principal), ABF and ABN (external cause), with their POA indicator; procedures are HI
+    with BBR and BBQ; the qualifiers of ICD-9 mark ICD-9 codes. Admitting diagnoses and reasons for visit are left out.
+    Discharge status is CL103; the stay is from DTP 435 (admission) to the end of DTP 434 (statement); charges are CLM02
+    less the non-covered charges of SV207; `hospital_id` is the billing provider's NPI; `ms_drg_recorded` is HI with DR.
+    Replacements, voids and bills of another type than inpatient (11, 18, 41) are flagged; segments that are not read
+    are counted.
 
     Raises:
-        InputError: it is no X12 interchange of 837 transactions, or one that is cut off or miscounts its segments.
+        InputError: the file is no X12 interchange of 837 transactions, is cut off or miscounts its segments.
 
     >>> read_837(Path("absent.edi"))
     Traceback (most recent call last):
     drgsim.exceptions.InputError: absent.edi: No such file or directory.
     """
-    state = _State()
-    for number, elements, component in _segments(path):
-        _read(path, number, elements, component, state)
+    state = _ReaderState()
+    for number, elements, component in _iterate_segments(path):
+        _process_segment(path, number, elements, component, state)
     for name, (count, _) in sorted(state.unread.items()):
-        state.findings.whole(name, "segment not read", count)
-    return build_claims("837i", _typed(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.findings)
+        state.problems.report_file(name, "segment not read", count)
+    return build_claims(
+        "837i", _cast_stays(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.problems
+    )
 
 
 # ---------------------------------------------------------------------------------------------- segments
 
 
-def _segments(path: Path) -> Iterator[tuple[int, list[str], str]]:
-    """Yield (number, elements, component separator) of each segment, holding the envelopes' counts."""
-    text, at, number = _text(path), 0, 0
-    begun: dict[str, tuple[int, str]] = {}
-    while (at := _next(text, at)) < len(text):
+def _iterate_segments(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (number, elements, component separator) of each segment, and check the envelopes."""
+    text, at, number = _read_text(path), 0, 0
+    transaction: dict[str, int] = {}
+    while (at := _skip_blanks(text, at)) < len(text):
         if len(text) < at + _ISA_LENGTH or not text.startswith("ISA", at):
             raise InputError(f"{path}: segment {number + 1}: expected ISA with its 105 characters.")
         separator, component, terminator = text[at + 3], text[at + 104], text[at + 105]
@@ -115,29 +118,32 @@ def _segments(path: Path) -> Iterator[tuple[int, list[str], str]]:
             if end < 0:
                 raise InputError(f"{path}: segment {number + 1}: cut off; no IEA ends the interchange.")
             elements, number = text[at:end].strip("\r\n ").split(separator), number + 1
-            at = _next(text, end + 1)
-            _held(path, number, elements, begun)
+            at = _skip_blanks(text, end + 1)
+            _check_envelope(path, number, elements, transaction)
             yield number, elements, component
             if elements[0] == "IEA":
                 break
 
 
-def _held(path: Path, number: int, elements: list[str], begun: dict[str, tuple[int, str]]) -> None:
-    """Hold the envelope: a transaction is an 837, ends, and counts its segments rightly."""
+def _check_envelope(path: Path, number: int, elements: list[str], transaction: dict[str, int]) -> None:
+    """Check that a transaction is an 837, has an end, and counts its segments correctly.
+
+    `transaction` holds the number of the first segment of an open transaction, as `ST`.
+    """
     name = elements[0]
     if name == "ST":
-        if "ST" in begun or elements[1:2] != ["837"]:
+        if "ST" in transaction or elements[1:2] != ["837"]:
             raise InputError(f"{path}: segment {number}: expected a transaction 837 after the end of the one before.")
-        begun["ST"] = (number, name)
-    elif name in ("GE", "IEA") and "ST" in begun:
+        transaction["ST"] = number
+    elif name in ("GE", "IEA") and "ST" in transaction:
         raise InputError(f"{path}: segment {number}: {name} within a transaction; SE is missing.")
     elif name == "SE":
-        start = begun.pop("ST", (0, ""))[0]
+        start = transaction.pop("ST", 0)
         if not start or elements[1:2] != [str(number - start + 1)]:
             raise InputError(f"{path}: segment {number}: SE counts other segments than the transaction has.")
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         with open_bytes(path) as file:
             content = file.read()
@@ -146,15 +152,15 @@ def _text(path: Path) -> str:
     return content.decode("latin-1").removeprefix("\xef\xbb\xbf")
 
 
-def _next(text: str, at: int) -> int:
-    """Return where the next segment begins: past line ends and blanks between segments."""
+def _skip_blanks(text: str, at: int) -> int:
+    """Return the place of the next segment, after line ends and blanks."""
     while at < len(text) and text[at] in "\r\n \t":
         at += 1
     return at
 
 
-def _read(path: Path, number: int, elements: list[str], component: str, state: _State) -> None:
-    """Take in one segment."""
+def _process_segment(path: Path, number: int, elements: list[str], component: str, state: _ReaderState) -> None:
+    """Update the state from one segment."""
     name = elements[0]
     value = dict(enumerate(text.strip() for text in elements))
     if name in ("ST", "HL"):
@@ -174,22 +180,22 @@ def _read(path: Path, number: int, elements: list[str], component: str, state: _
         person = state.patient or state.subscriber
         person["born"], person["sex"] = value.get(2) or None, value.get(3) or None
     elif name == "CLM":
-        _claim(value, component, state)
+        _begin_claim(value, component, state)
     elif state.within_claim:
-        _of_claim(value, component, state)
+        _process_claim_segment(value, component, state)
     elif name in ("CL1", "HI", "SV2"):
         raise InputError(f"{path}: segment {number}: {name} outside a claim.")
 
 
-def _claim(value: dict[int, str], component: str, state: _State) -> None:
-    """Begin a claim: CLM."""
+def _begin_claim(value: dict[int, str], component: str, state: _ReaderState) -> None:
+    """Begin a claim from CLM."""
     row, person = len(state.stays), state.patient or state.subscriber
     state.within_claim, state.places = True, {DX: 0, PR: 0}
     kind, _, frequency = (*value.get(5, "").split(component), "", "")[:3]
     if kind not in _INPATIENT:
-        state.findings.one("CLM05", "no inpatient claim", row)
+        state.problems.flag_row("CLM05", "no inpatient claim", row)
     if frequency in _VOID:
-        state.findings.one("CLM05", _VOID[frequency], row)
+        state.problems.flag_row("CLM05", _VOID[frequency], row)
     state.stays.append(
         {
             "claim_id": value.get(1) or None,
@@ -203,8 +209,8 @@ def _claim(value: dict[int, str], component: str, state: _State) -> None:
     )
 
 
-def _of_claim(value: dict[int, str], component: str, state: _State) -> None:
-    """Take in a segment of the claim being read."""
+def _process_claim_segment(value: dict[int, str], component: str, state: _ReaderState) -> None:
+    """Update the current claim from one of its segments."""
     name, row, stay = value[0], len(state.stays) - 1, state.stays[-1]
     if name == "DTP" and value.get(1) == "435":
         stay["admitted"] = value.get(3, "")[:8]
@@ -214,18 +220,18 @@ def _of_claim(value: dict[int, str], component: str, state: _State) -> None:
         stay["discharge_status"] = value.get(3) or None
     elif name == "HI":
         for place in range(1, len(value)):
-            _coded(value[place].split(component), row, stay, state)
+            _process_code(value[place].split(component), row, stay, state)
     elif name == "SV2" and value.get(7):
         try:
             stay["not_covered"] += float(value[7])
         except ValueError:
-            state.findings.one("SV207", "no number, left out", row)
+            state.problems.flag_row("SV207", "no number, left out", row)
     elif name not in _ENVELOPE and state.unread.get(name, (0, -1))[1] != row:
         state.unread[name] = (state.unread.get(name, (0, -1))[0] + 1, row)
 
 
-def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> None:
-    """Take in one code of HI: qualifier, code, and the POA indicator as ninth component."""
+def _process_code(parts: list[str], row: int, stay: dict[str, Any], state: _ReaderState) -> None:
+    """Add one code of HI: qualifier, code, and the POA indicator as ninth component."""
     qualifier, code = (*parts, "", "")[:2]
     if qualifier == "DR":
         stay["ms_drg_recorded"] = code
@@ -235,10 +241,10 @@ def _coded(parts: list[str], row: int, stay: dict[str, Any], state: _State) -> N
         poa = parts[8] if len(parts) > 8 and kind == DX else None
         state.codes.append((row, kind, principal, state.places[kind], code, poa, icd))
     elif qualifier and qualifier not in _NOT_OF_THE_STAY:
-        state.findings.one(f"HI {qualifier}", "codes of another kind, left out", row)
+        state.problems.flag_row(f"HI {qualifier}", "codes of another kind, left out", row)
 
 
-def _typed(state: _State) -> pl.DataFrame:
+def _cast_stays(state: _ReaderState) -> pl.DataFrame:
     stays = pl.DataFrame(state.stays, schema=_STAY)
     admitted, through = parse_dates(pl.col("admitted")), parse_dates(pl.col("through"))
     los = (through - admitted).dt.total_days()

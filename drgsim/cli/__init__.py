@@ -2,11 +2,15 @@
 
 Its modules:
 
-    main                the command line and its exit codes
-    console             how commands are declared, and progress reported
-    admission_commands  commands on admissions
-    table_commands      commands on tables and scenarios
-    frame_files         frames in files and on standard input and output
-    main_job            the main job, from claims to a figure
-    installation_check  whether an installation gives known answers
+    command_line          the command line and its exit codes
+    console               how commands are declared, and progress reported
+    shared_arguments      arguments that several commands take
+    grouping_commands     generate, group, price
+    explanation_commands  explain, profile
+    simulation_commands   simulate, report, demo
+    table_commands        tables list, show, verify, diff, import
+    scenario_commands     scenarios list, show, check; selftest
+    frame_files           frames in files and on standard input and output
+    main_job              the main job, from claims to a figure
+    installation_check    whether an installation gives known answers
 """

@@ -1,4 +1,4 @@
-"""What all commands share: how arguments are declared, and what is told while one runs."""
+"""What all commands share: how a command is declared, and how it reports progress."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Commands = Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments; a mistake is told in one line and ends with code 2."""
+    """A parser that reports a mistake in one line and ends with code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Tell a mistake and where help is."""
+        """Report a mistake, and where help is."""
         self.exit(UNUSABLE, f"{self.prog}: {' '.join(message.split())}. See {self.prog} --help.\n")
 
 
@@ -29,11 +29,11 @@ def add_command(
     """Declare one command with its example, and return its parser.
 
     >>> parser = Parser(prog="drgsim")
-    >>> own = add_command(parser.add_subparsers(), "hello", lambda _: 0, does="say hello", example="drgsim hello")
-    >>> "example:" in own.format_help()
+    >>> hello = add_command(parser.add_subparsers(), "hello", lambda _: 0, does="say hello", example="drgsim hello")
+    >>> "example:" in hello.format_help()
     True
     """
-    made: Parser = commands.add_parser(
+    parser: Parser = commands.add_parser(
         name,
         help=does,
         description=" ".join(f"{does[:1].upper()}{does[1:]}. {about}".split()),
@@ -41,43 +41,43 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("-q", "--quiet", action="store_true", help="tell nothing on standard error but errors")
-    made.set_defaults(run=run)
-    return made
+    parser.add_argument("-q", "--quiet", action="store_true", help="write nothing but errors to standard error")
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_command_group(commands: Commands, name: str, *, does: str) -> Commands:
-    """Declare a command that has commands of its own."""
+    """Declare a command that consists of several commands, and return what takes these."""
     return commands.add_parser(name, help=does, description=f"{does[:1].upper()}{does[1:]}.").add_subparsers(
         required=True, metavar="COMMAND"
     )
 
 
 def whole_number_from(least: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers that are not below `least`.
+    """Return a function that reads whole numbers and refuses those below `least`.
 
     >>> whole_number_from(2)("20")
     20
     """
 
-    def number(text: str) -> int:
+    def read_number(text: str) -> int:
         found = int(text)
         if found < least:
             raise argparse.ArgumentTypeError(f"{found} is below {least}")
         return found
 
-    return number
+    return read_number
 
 
 def report_progress(options: Options, text: str) -> None:
-    """Tell progress on standard error, unless asked to be quiet."""
+    """Write progress to standard error, unless --quiet is given."""
     if not options.quiet:
         sys.stderr.write(f"drgsim: {text}\n")
         sys.stderr.flush()
 
 
 def align_columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Return rows as aligned text; numbers to the right.
+    """Return rows as text in columns, numbers aligned to the right.
 
     >>> print(align_columns([("a", 1), ("bc", 20)], ("name", "rows")))
     name  rows
@@ -89,7 +89,8 @@ def align_columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> st
     widths = [max(map(len, cells)) for cells in zip(header, *texts, strict=True)]
     lines = [
         "  ".join(
-            cell.rjust(width) if to else cell.ljust(width) for cell, width, to in zip(row, widths, right, strict=True)
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
         )
         for row in (list(header), *texts)
     ]

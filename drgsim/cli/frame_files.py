@@ -1,8 +1,8 @@
 """Frames in files: read by suffix, written whole or not at all.
 
-A file is `.parquet` or `.csv`; "-" is a standard stream, told apart by its first bytes when read and CSV when
-written. In CSV a list is one field, its values separated by `;` as `read_claims` reads them. Whatever is written
-appears complete under its name, or the name keeps what it had.
+A file is `.parquet` or `.csv`. "-" is a standard stream: its first bytes say whether input is Parquet or CSV; output
+is CSV. In CSV a list is one field, its values separated by `;` as `read_claims` reads them. A file appears under its
+name once it is complete; until then the name keeps what it had.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import DrgsimError, InputError, SchemaError
-from drgsim.files.atomic import _check_place, replace_whole
+from drgsim.files.atomic import check_place, replace_whole
 from drgsim.files.text_tables import read_typed_table
 from drgsim.schema import Column, Frame
 
 STREAM = "-"
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
-_FLAGS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
 _SEPARATORS = r"[;|]"
-_OF_CLAIMS = (("sdx", "sdx_poa"), ("procedures",))
-"""Lists `read_claims` reads, those that are aligned together."""
+_CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
+"""Lists that `read_claims` reads; those of one group have the same length."""
 
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a file to read: `path` itself, or for "-" a copy of standard input, removed afterwards.
+    """Give a file to read: `path` itself, or for "-" a temporary copy of standard input.
 
-    No cell of a patient's is left in the messages of errors raised meanwhile.
+    Errors raised meanwhile name the file as the user did, and show no cell of it.
 
     Raises:
         InputError: there is no such file.
     """
     if os.fspath(path) != STREAM:
-        with _telling(os.fspath(path), os.fspath(path)):
+        with _redact_errors(os.fspath(path), os.fspath(path)):
             yield Path(path)
         return
     with tempfile.TemporaryDirectory(prefix="drgsim-") as folder:
@@ -51,17 +51,17 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[Path]:
         with copy.open("wb") as file:
             file.write(first)
             shutil.copyfileobj(sys.stdin.buffer, file)
-        with _telling(str(copy), "standard input"):
+        with _redact_errors(str(copy), "standard input"):
             yield copy
 
 
 def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
-    r"""Return the frame a file holds, the columns of a contract in their types.
+    r"""Return the frame of a file, the columns of a contract in their types.
 
     Args:
         path: a `.parquet` or `.csv` file, or "-" for standard input.
-        contract: such as `drgsim.schema.HOSPITALS`; its texts stay as they are (01 is not 1), other columns of the
-            file pass through.
+        contract: such as `drgsim.schema.HOSPITALS`. Its text columns stay as they are (01 does not become 1); other
+            columns of the file pass through.
 
     Raises:
         InputError: there is no such file, or it is not readable.
@@ -74,11 +74,11 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
     ('010001', 334, 0.181)
     """
     with open_input(path) as file:
-        return cast_columns(_table(file, contract), [contract], where=str(file))
+        return cast_columns(_read_table(file, contract), [contract], where=str(file))
 
 
 def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
-    """Return a table with the columns of contracts in their types, others as they are; rows in order.
+    """Return a table with the columns of contracts in their types; others pass through.
 
     Raises:
         SchemaError: a value cannot be one of the type; names `where`, row and column.
@@ -88,10 +88,10 @@ def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str)
     Enum(categories=['NONE', 'CC', 'MCC'])
     """
     known = {column.name: column for contract in contracts for column in contract.columns}
-    asked = [known[name] for name, found in table.schema.items() if name in known and found != known[name].dtype]
-    changed = table.with_columns(_read(table.schema[column.name], column).alias(column.name) for column in asked)
-    for column in asked:
-        lost = changed[column.name].is_null() & table[column.name].is_not_null() & ~_blank(table[column.name])
+    wanted = [known[name] for name, found in table.schema.items() if name in known and found != known[name].dtype]
+    changed = table.with_columns(_cast(table.schema[column.name], column).alias(column.name) for column in wanted)
+    for column in wanted:
+        lost = changed[column.name].is_null() & table[column.name].is_not_null() & ~_is_blank(table[column.name])
         if lost.any():
             row = int(lost.arg_max() or 0) + 1
             raise SchemaError(
@@ -102,14 +102,14 @@ def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str)
 
 
 def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame as the suffix says; "-" is CSV on standard output.
+    """Write a frame in the format of the suffix; "-" is CSV on standard output.
 
     Args:
         frame: (n,) rows.
         path: a `.parquet` or `.csv` file, or "-".
 
     Raises:
-        InputError: another suffix, no such folder, or a value of a list holds `;` or `|` and cannot stand in CSV.
+        InputError: another suffix, no such folder, or a value of a list contains `;` or `|`, which CSV separates by.
 
     >>> path = Path(tempfile.mkdtemp()) / "codes.csv"
     >>> write_frame(pl.DataFrame({"admission_id": [1], "sdx": [["I10", "J96.01"]]}), path)
@@ -124,15 +124,15 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
         sys.stdout.buffer.flush()
         return
     check_writable(name)
-    with replace_whole(name) as begun:
-        if begun.suffix.lower() == ".parquet":
-            frame.write_parquet(begun)
+    with replace_whole(name) as unfinished:
+        if unfinished.suffix.lower() == ".parquet":
+            frame.write_parquet(unfinished)
         else:
-            _listless(frame).write_csv(begun)
+            _join_lists(frame).write_csv(unfinished)
 
 
 def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
-    """Hold a file's suffix and folder against what can be written, before any work is done.
+    """Check that a file can be written, by its suffix and folder, before any work is done.
 
     Raises:
         InputError: another suffix, no such folder, or no ordinary file.
@@ -144,7 +144,7 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
         raise InputError(
             f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
         )
-    _check_place(name, Path(name).resolve())
+    check_place(name, Path(name).resolve())
 
 
 def to_csv(frame: pl.DataFrame) -> str:
@@ -153,16 +153,16 @@ def to_csv(frame: pl.DataFrame) -> str:
     >>> to_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
     'sdx\nI10;E119\n'
     """
-    return _listless(frame).write_csv()
+    return _join_lists(frame).write_csv()
 
 
 @contextmanager
-def _telling(name: str, as_name: str) -> Iterator[None]:
-    """Let errors name the source as the user did, and no cell of it."""
+def _redact_errors(name: str, shown_name: str) -> Iterator[None]:
+    """Let errors name the source as the user did, and show no cell of it."""
     try:
         yield
     except DrgsimError as error:
-        raise type(error)(redact_cells(str(error).replace(name, as_name))) from error
+        raise type(error)(redact_cells(str(error).replace(name, shown_name))) from error
 
 
 def redact_cells(message: str) -> str:
@@ -177,7 +177,7 @@ def redact_cells(message: str) -> str:
     return re.sub(r"('[^']*'|\"[^\"]*\") is no ", "(a value) is no ", message)
 
 
-def _table(file: Path, contract: Frame) -> pl.DataFrame:
+def _read_table(file: Path, contract: Frame) -> pl.DataFrame:
     if not file.is_file():
         raise InputError(f"{file}: no such file.")
     if not file.name.lower().endswith(SUFFIXES):
@@ -185,59 +185,62 @@ def _table(file: Path, contract: Frame) -> pl.DataFrame:
     return read_typed_table(file, lambda name: name in contract.names)
 
 
-def _read(found: pl.DataType, column: Column) -> pl.Expr:
-    """Return a column in its contract's type; null where a value cannot be."""
+def _cast(found: pl.DataType, column: Column) -> pl.Expr:
+    """Return a column in its contract's type; null where a value cannot be converted."""
     value, dtype = pl.col(column.name), column.dtype
     if found != pl.String:
         return value.cast(dtype, strict=False)
     text = value.str.strip_chars()
     if isinstance(dtype, pl.List):
         parts = pl.when(value == "").then(pl.lit([], pl.List(pl.String))).otherwise(value.str.split(";"))
-        closed = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)  # an empty list has no last value
-        parts = parts.list.head(parts.list.len() - closed)
+        # A last `;` separates nothing (`_join_list`); an empty list has no last value.
+        extra = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)
+        parts = parts.list.head(parts.list.len() - extra)
         if dtype.inner == pl.Boolean:
-            return parts.list.eval(_flag(pl.element()))
+            return parts.list.eval(_parse_boolean(pl.element()))
         return parts.cast(dtype, strict=False)
     if dtype == pl.Boolean:
-        return _flag(text)
+        return _parse_boolean(text)
     if dtype == pl.Date:
         return text.str.to_date("%Y-%m-%d", strict=False)
     return text.cast(dtype, strict=False)
 
 
-def _flag(text: pl.Expr) -> pl.Expr:
-    return text.str.to_lowercase().replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
+def _parse_boolean(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
 
 
-def _blank(values: pl.Series) -> pl.Series:
-    """Tell, (n,) Boolean, where a text is blank, which is null in any other type."""
+def _is_blank(values: pl.Series) -> pl.Series:
+    """Return, (n,) Boolean, where a text is blank; a blank text is null in any other type."""
     if values.dtype != pl.String:
         return pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
     return (values.str.strip_chars() == "").fill_null(value=False)
 
 
-def _listless(frame: pl.DataFrame) -> pl.DataFrame:
+def _join_lists(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame with each list as text, its values separated by `;`, a null value blank."""
     names = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
     texts = frame.select(pl.col(name).cast(pl.List(pl.String)).list.eval(pl.element().fill_null("")) for name in names)
     for name in names:
-        held = texts.select(pl.col(name).list.eval(pl.element().str.contains(_SEPARATORS)).list.any()).to_series()
-        if held.any():
-            row = int(held.arg_max() or 0) + 1
+        has_separator = texts.select(
+            pl.col(name).list.eval(pl.element().str.contains(_SEPARATORS)).list.any()
+        ).to_series()
+        if has_separator.any():
+            row = int(has_separator.arg_max() or 0) + 1
             raise InputError(
-                f"row {row}, column {name}: a value holds ; or | and cannot stand in a list in CSV "
-                f"({held.sum()} such rows). Write .parquet."
+                f"row {row}, column {name}: a value contains ; or |, which separate values of a list in CSV "
+                f"({has_separator.sum()} such rows). Write .parquet."
             )
-    return frame.with_columns(_joined(texts, name) for name in names)
+    return frame.with_columns(_join_list(texts, name) for name in names)
 
 
-def _joined(texts: pl.DataFrame, name: str) -> pl.Series:
+def _join_list(texts: pl.DataFrame, name: str) -> pl.Series:
     """Return lists as text.
 
-    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes: where a code or its POA letter
-    holds a blank, one more `;` says that blanks separate nothing. In other lists one more `;` keeps a last blank.
+    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes. Where a code or its POA indicator
+    contains a blank, a last `;` says that blanks separate nothing. In other lists a last `;` keeps a last blank value.
     """
-    group = next((group for group in _OF_CLAIMS if name in group), ())
+    group = next((group for group in _CLAIM_LISTS if name in group), ())
     blank = pl.element().str.contains(r"\s")
     spaced = [pl.col(other).list.eval(blank).list.any() for other in group if other in texts.columns]
     closed = pl.any_horizontal(spaced) if group else pl.col(name).list.last() == ""

@@ -4,11 +4,11 @@ Its modules:
 
     audits                audit(), simulate_audits(), coverage()
     sampling              audit samples: designs, and claims drawn by them
-    extrapolation         from a sample to an overpayment
+    extrapolation         from a sample to the overpayment of a population
     sample_sizes          how large a sample must be
     reviewers             reviewers who make mistakes
-    deterrence            what upcoding can expect of an audit design
-    upcoding_equilibrium  upcoding and audit in answer to each other
+    deterrence            what an audit design does to those who upcode
+    upcoding_equilibrium  upcoding that expects the audit it causes
     profiles              profile(): hospitals compared with their peers
     target_areas          PEPPER-style measures, from a table
     peers                 percentiles and outliers among peers
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from drgsim.compliance.sampling import find_boundaries as find_boundaries
     from drgsim.compliance.sampling import sample as sample
     from drgsim.compliance.severity_support import count_supporting_severity as count_supporting_severity
+    from drgsim.compliance.target_areas import Condition as Condition
+    from drgsim.compliance.target_areas import Definition as Definition
+    from drgsim.compliance.target_areas import Measure as Measure
     from drgsim.compliance.target_areas import Measures as Measures
     from drgsim.compliance.upcoding_equilibrium import Equilibrium as Equilibrium
     from drgsim.compliance.upcoding_equilibrium import equilibrium as equilibrium
@@ -54,9 +57,12 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Audit": "compliance.audits",
+        "Condition": "compliance.target_areas",
         "Consequences": "compliance.deterrence",
+        "Definition": "compliance.target_areas",
         "Equilibrium": "compliance.upcoding_equilibrium",
         "Estimate": "compliance.extrapolation",
+        "Measure": "compliance.target_areas",
         "Measures": "compliance.target_areas",
         "Moments": "compliance.extrapolation",
         "ProbeThenFull": "compliance.sampling",

@@ -1,8 +1,8 @@
-"""One audit, and thousands: sample, review, estimate, and recover at the lower limit.
+"""Audits: sample, review, extrapolate, and recover at the lower limit; once or many times.
 
-`audit` is replicate 0 of `simulate_audits`; `coverage` says how often a design's limits hold the truth and what it
-brings and costs. Both dollars of a claim are known here because the errors were simulated; a real audit learns
-`correct_usd` of the reviewed claims alone, and nothing here looks at it before a claim is reviewed.
+`audit` is replicate 0 of `simulate_audits`; `coverage` measures how often the limits of a design contain the truth,
+what it recovers and what it costs. Both amounts of a claim are known because the errors were simulated. A real audit
+learns `correct_usd` only of the claims it reviews, and an audit here does not use it before a claim is reviewed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.compliance.extrapolation import (
     ESTIMATORS,
@@ -31,23 +30,29 @@ from drgsim.compliance.sampling import (
     ProbeThenFull,
     SimpleRandom,
     Stratified,
-    draw_samples,
     lay_out_claims,
+    list_samples,
     split_replicates,
 )
 from drgsim.exceptions import InputError
-from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array, UInt64Array
 
 PERFECT = Reviewers()
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What one audit found.
+    """The result of one audit.
 
-    `estimates` has a row a measure; `review_claims` a row a claim reviewed, in order of stratum and id, with what was
-    found of it. Where a probe did not trigger the full sample, `is_extrapolated` is false and the recovery is
-    what the probe itself found.
+    Attributes:
+        design, estimator, level: the arguments of `audit`.
+        is_extrapolated: false where a probe did not trigger the full sample; then the probe's own findings are the
+            recovery.
+        recovery_usd: net overpayment to be repaid, not below 0.
+        cost_usd: of the reviews.
+        estimates: a row for each measure, see `audit`.
+        reviewed: a row for each reviewed claim, in order of stratum and id, with `stratum` and `found_usd`, the
+            overpayment found.
 
     >>> correct_usd = [9e3, 7e3] * 50
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": 9e3, "correct_usd": correct_usd})
@@ -78,36 +83,36 @@ def audit(
     """Audit a population of claims once.
 
     Args:
-        claims: (n,) rows of `schema.CLAIMS`, and the column of strata if the design names one.
+        claims: (n,) rows of `schema.CLAIMS`, with the column of strata if the design names one.
         design: SimpleRandom, Stratified or ProbeThenFull.
-        seed: any integer; the same seed draws and judges the same claims, whatever the order of rows.
+        seed: any integer; the same seed draws and reviews the same claims in the same way, in any order of rows.
         estimator: difference (mean overpayment times claims), mean_per_unit (of correct dollars) or ratio.
         reviewers: how well they find errors; by default they never err.
-        level: of the two-sided limits.
+        level: of the two-sided limits, 0 to 1.
 
     Returns:
-        The `Audit`. `estimates` has `measure`, `unit`, `point`, `standard_error`, `lower`, `upper`: dollars
-        overpaid, underpaid, gross (both) and net (the first less the second); the dollar error rates net and
-        gross, per dollar billed; and the shares of claims in error, overpaid and underpaid.
-        `recovery_usd` is the net amount at its lower limit, not below 0.
+        The `Audit`. `estimates` has `measure`, `unit`, `point`, `standard_error`, `lower`, `upper`. Measures are the
+        dollars net (overpaid less underpaid), overpaid, underpaid and improper (overpaid plus underpaid); the net
+        dollar error rate and the improper payment rate, per dollar billed; and the shares of claims in error,
+        overpaid and underpaid. `recovery_usd` is the lower limit of net, not below 0.
 
     Raises:
         SchemaError: a column is missing or of the wrong type.
-        InputError: the claims, the design, the estimator or the level cannot be used; the message says why.
+        InputError: the claims, the design, the estimator or the level cannot be used.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> found = audit(claims, SimpleRandom(100), seed=1)
     >>> found.recovery_usd, found.estimates.filter(pl.col("measure") == "claims in error")["point"].item()
     (100000.0, 0.5)
     """
-    _checked_arguments([estimator], level)
+    _check_arguments([estimator], level)
     once = np.zeros(1, np.uint64)
-    review = _review(lay_out_claims(claims, _first(design)), reviewers, seed, once)
-    _needs_billed([estimator], review.laid)
-    is_extrapolated, count = bool(_goes_on(review, design)[0]), review.found.shape[1]
+    review = _review_samples(lay_out_claims(claims, _first_design(design)), reviewers, seed, once)
+    _check_billed([estimator], review.layout)
+    is_extrapolated, count = bool(_is_extrapolated(review, design)[0]), review.found.shape[1]
     if isinstance(design, ProbeThenFull) and is_extrapolated:
-        probe, review = review, _review(lay_out_claims(claims, design.full), reviewers, seed, once)
-        count = int(_different(probe.drawn_ids(), review.drawn_ids())[0])
+        probe, review = review, _review_samples(lay_out_claims(claims, design.full), reviewers, seed, once)
+        count = int(_count_different(probe.drawn_ids(), review.drawn_ids())[0])
     net = extrapolate(review.moments(), estimator, level=level)
     recovery = float(net.lower[0]) if is_extrapolated else float(review.found.sum())
     return Audit(
@@ -117,8 +122,8 @@ def audit(
         is_extrapolated=is_extrapolated,
         recovery_usd=max(0.0, recovery),
         cost_usd=reviewers.usd_per_claim * count,
-        estimates=_estimates(review, estimator, level),
-        reviewed=_reviewed(claims, review),
+        estimates=_estimate_measures(review, estimator, level),
+        reviewed=_list_reviewed(claims, review),
     )
 
 
@@ -140,21 +145,22 @@ def simulate_audits(
         estimators: one or several; all estimate from the same samples.
 
     Returns:
-        A row a replicate and estimator: `estimator`, `replicate`, `point_usd`, `standard_error_usd`, `lower_usd`,
-        `upper_usd` (net overpayment), `is_extrapolated`, `recovery_usd`, `review_claims` (claims), `cost_usd`.
+        A row for each estimator and replicate: `estimator`, `replicate`, `point_usd`, `standard_error_usd`,
+        `lower_usd`, `upper_usd` (of the net overpayment), `is_extrapolated`, `recovery_usd`, `reviewed` [claims],
+        `cost_usd`.
 
     Raises:
-        SchemaError, InputError: as `audit`; or there are no replicates.
+        SchemaError, InputError: as `audit`; or `replicates` is below 1.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> table = simulate_audits(claims, SimpleRandom(30), seed=1, replicates=5, estimators=["difference"])
     >>> table["recovery_usd"][0] == audit(claims, SimpleRandom(30), seed=1).recovery_usd
     True
     """
-    _checked_arguments(estimators, level)
+    _check_arguments(estimators, level)
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
         raise InputError(f"replicates is {replicates!r}; expected a whole number, 1 or more.")
-    parts = list(_replicated(claims, design, seed, replicates, estimators, reviewers, level))
+    parts = list(_simulate_in_parts(claims, design, seed, replicates, estimators, reviewers, level))
     return pl.concat(parts).sort(
         pl.col("estimator").replace_strict({name: k for k, name in enumerate(estimators)}, return_dtype=pl.Int32),
         "replicate",
@@ -171,18 +177,22 @@ def coverage(
     reviewers: Reviewers = PERFECT,
     level: float = 0.90,
 ) -> pl.DataFrame:
-    """Measure what a design does on a population whose errors are known, over many audits.
+    """Measure a design on a population whose errors are known, over many audits.
 
     Args:
         claims, design, seed, replicates, estimators, reviewers, level: as in `simulate_audits`.
 
     Returns:
-        A row an estimator: `estimator`, `truth_usd` (net overpayment), `mean_usd` and `bias_usd` of the point
-        estimate with its Monte-Carlo `bias_error_usd`; `spread_usd`, its standard deviation over audits;
-        `coverage`, the share of intervals that hold the truth, with `coverage_error`; `lower_holds`, the share of
-        lower limits not above the truth (nominal (1 + level) / 2); `half_width_usd`, mean; `recovery_usd`, mean,
-        and `recovered`, its share of the truth (null without one); `extrapolated`, the share of audits with a
-        full sample; `review_claims`, mean claims; `cost_usd`, mean. Coverage below `level` is anti-conservative.
+        A row for each estimator: `estimator`, `truth_usd` (net overpayment), `mean_usd` and `bias_usd` of the point
+        estimate with its Monte-Carlo `bias_error_usd`; `spread_usd`, the standard deviation of the estimate over
+        audits; `coverage`, the share of intervals that contain the truth, with `coverage_error`; `lower_holds`, the
+        share of lower limits not above the truth (nominal (1 + level) / 2); means of `half_width_usd`,
+        `recovery_usd`, `reviewed` [claims] and `cost_usd`; `recovered`, the share of the truth (null unless the truth
+        is above 0); and `extrapolated`, the share of audits with a full sample. Coverage below `level` is
+        anti-conservative.
+
+    Raises:
+        SchemaError, InputError: as `simulate_audits`.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> coverage(claims, SimpleRandom(100), seed=1, replicates=3).select("estimator", "bias_usd", "coverage").rows()
@@ -194,7 +204,7 @@ def coverage(
     truth = float((claims["billed_usd"] - claims["correct_usd"]).sum())
     slack = 1e-9 * float(claims["billed_usd"].abs().sum())
     c = pl.col
-    # A ratio without billed dollars in the sample is NaN: it holds nothing.
+    # The ratio of a sample without billed dollars is NaN: its interval contains nothing.
     lower_holds = c("lower_usd") <= truth + slack
     holds = lower_holds & (c("upper_usd") >= truth - slack)
     error = 1 / replicates**0.5
@@ -221,45 +231,46 @@ def coverage(
 
 @dataclass(frozen=True, eq=False)
 class _Review:
-    """Reviewed samples of some replicates: places drawn by stratum and what was found, (replicates, n)."""
+    """Samples of some replicates: places drawn by stratum, and findings (replicates, n) [USD]."""
 
-    laid: ClaimLayout
+    layout: ClaimLayout
     places: list[Int64Array]
     found: FloatArray
 
     def moments(self, found: FloatArray | None = None) -> Moments:
         """Return the moments of the samples, of the net findings by default."""
-        strata = draw_samples(self.laid, self.places, self.found if found is None else found)
-        return Moments.of(strata, self.laid.sizes.tolist(), float(self.laid.billed.sum()))
+        strata = list_samples(self.layout, self.places, self.found if found is None else found)
+        return Moments.of(strata, self.layout.sizes.tolist(), float(self.layout.billed.sum()))
 
-    def at(self) -> Int64Array:
-        """Return the places drawn, all strata side by side."""
+    def drawn_places(self) -> Int64Array:
+        """Return the places drawn, the strata next to each other, (replicates, n)."""
         return np.concatenate(self.places, axis=1)
 
-    def drawn_ids(self) -> NDArray[np.uint64]:
-        return self.laid.ids[self.at()]
+    def drawn_ids(self) -> UInt64Array:
+        return self.layout.ids[self.drawn_places()]
 
 
-def _review(laid: ClaimLayout, reviewers: Reviewers, seed: int, replicates: NDArray[np.uint64]) -> _Review:
-    places = laid.drawn(seed, replicates)
+def _review_samples(layout: ClaimLayout, reviewers: Reviewers, seed: int, replicates: UInt64Array) -> _Review:
+    places = layout.draw(seed, replicates)
     at = np.concatenate(places, axis=1)
-    found = review_claims(laid.over[at], laid.billed[at], laid.ids[at], reviewers, seed=seed, slots=replicates[:, None])
-    return _Review(laid, places, found)
+    overpaid, billed, ids = layout.overpaid[at], layout.billed[at], layout.ids[at]
+    found = review_claims(overpaid, billed, ids, reviewers, seed=seed, slots=replicates[:, None])
+    return _Review(layout, places, found)
 
 
-def _first(design: Design) -> SimpleRandom | Stratified:
+def _first_design(design: Design) -> SimpleRandom | Stratified:
     return SimpleRandom(design.probe) if isinstance(design, ProbeThenFull) else design
 
 
-def _goes_on(first: _Review, design: Design) -> NDArray[np.bool_]:
-    """Return whether each replicate is extrapolated: what a probe found, over what it was billed, is too much."""
+def _is_extrapolated(first: _Review, design: Design) -> BoolArray:
+    """Return for each replicate whether the probe exceeds its trigger, or there is no probe."""
     if not isinstance(design, ProbeThenFull):
         return np.ones(len(first.found), np.bool_)
-    billed = first.laid.billed[first.at()].sum(axis=1)
+    billed = first.layout.billed[first.drawn_places()].sum(axis=1)
     return np.asarray(first.found.sum(axis=1) > design.trigger * billed)
 
 
-def _replicated(
+def _simulate_in_parts(
     claims: pl.DataFrame,
     design: Design,
     seed: int,
@@ -268,22 +279,22 @@ def _replicated(
     reviewers: Reviewers,
     level: float,
 ) -> Iterator[pl.DataFrame]:
-    first = lay_out_claims(claims, _first(design))
+    first = lay_out_claims(claims, _first_design(design))
     full = lay_out_claims(claims, design.full) if isinstance(design, ProbeThenFull) else None
-    _needs_billed(estimators, first)
+    _check_billed(estimators, first)
     for numbers in split_replicates(replicates, len(claims)):
-        probe = _review(first, reviewers, seed, numbers)
-        goes_on = _goes_on(probe, design)
+        probe = _review_samples(first, reviewers, seed, numbers)
+        goes_on = _is_extrapolated(probe, design)
         count = np.full(len(numbers), probe.found.shape[1])
-        whole = _review(full, reviewers, seed, numbers[goes_on]) if full is not None and goes_on.any() else None
-        if whole is not None:
-            count[goes_on] = _different(probe.drawn_ids()[goes_on], whole.drawn_ids())
+        later = _review_samples(full, reviewers, seed, numbers[goes_on]) if full is not None and goes_on.any() else None
+        if later is not None:
+            count[goes_on] = _count_different(probe.drawn_ids()[goes_on], later.drawn_ids())
         for estimator in estimators:
             found = extrapolate(probe.moments(), estimator, level=level)
             columns = {name: getattr(found, name) for name in ("point", "standard_error", "lower", "upper")}
-            if whole is not None:
-                later = extrapolate(whole.moments(), estimator, level=level)
-                columns = {name: _put(old, goes_on, getattr(later, name)) for name, old in columns.items()}
+            if later is not None:
+                of_full = extrapolate(later.moments(), estimator, level=level)
+                columns = {name: _replace_at(old, goes_on, getattr(of_full, name)) for name, old in columns.items()}
             recovery = np.where(goes_on, columns["lower"], probe.found.sum(axis=1))
             yield pl.DataFrame(
                 {
@@ -298,38 +309,38 @@ def _replicated(
             )
 
 
-def _different(probe: NDArray[np.uint64], full: NDArray[np.uint64]) -> Int64Array:
+def _count_different(probe: UInt64Array, full: UInt64Array) -> Int64Array:
     """Return how many different claims each replicate reviewed in its probe and its full sample."""
     both = np.sort(np.concatenate([probe, full], axis=1), axis=1)
     return np.asarray(1 + (both[:, 1:] != both[:, :-1]).sum(axis=1))
 
 
-def _put(values: FloatArray, where: NDArray[np.bool_], others: FloatArray) -> FloatArray:
+def _replace_at(values: FloatArray, where: BoolArray, others: FloatArray) -> FloatArray:
     changed = values.copy()
     changed[where] = others
     return changed
 
 
-def _estimates(review: _Review, estimator: str, level: float) -> pl.DataFrame:
-    """Return the estimates of one audit, a row a measure."""
-    found, billed = review.found, float(review.laid.billed.sum())
+def _estimate_measures(review: _Review, estimator: str, level: float) -> pl.DataFrame:
+    """Return the estimates of one audit, a row for each measure."""
+    found, billed = review.found, float(review.layout.billed.sum())
     amounts = {
         "net": found,
         "overpaid": np.maximum(found, 0.0),
         "underpaid": np.maximum(-found, 0.0),
-        "gross": np.abs(found),
+        "improper": np.abs(found),
     }
     totals = {name: extrapolate(review.moments(amount), estimator, level=level) for name, amount in amounts.items()}
     rows: list[tuple[str, str, float, float, float, float]]
     rows = [(name, "USD", *_numbers(total)) for name, total in totals.items()]
     if billed > 0:
-        rates = [("net dollar error rate", totals["net"]), ("gross dollar error rate", totals["gross"])]
+        rates = [("net dollar error rate", totals["net"]), ("improper payment rate", totals["improper"])]
         rows += [(name, "1", *_numbers(total, per=billed)) for name, total in rates]
     hits = {"claims in error": found != 0, "claims overpaid": found > 0, "claims underpaid": found < 0}
     ends = np.cumsum([0, *(place.shape[1] for place in review.places)]).tolist()
     for name, hit in hits.items():
         strata = [hit[0, a:b].astype(np.float64) for a, b in pairwise(ends)]
-        rows.append((name, "1", *estimate_share(strata, review.laid.sizes.tolist(), level=level)))
+        rows.append((name, "1", *estimate_share(strata, review.layout.sizes.tolist(), level=level)))
     return pl.DataFrame(rows, schema=["measure", "unit", "point", "standard_error", "lower", "upper"], orient="row")
 
 
@@ -341,15 +352,15 @@ def _numbers(total: Estimate, *, per: float = 1.0) -> tuple[float, float, float,
     return point, error, lower, upper
 
 
-def _reviewed(claims: pl.DataFrame, review: _Review) -> pl.DataFrame:
-    """Return the claims one audit reviewed, with their stratum and what was found."""
-    at, laid = review.at()[0], review.laid
-    stratum = np.searchsorted(laid.start, at, side="right") - 1
-    drawn: pl.DataFrame = claims[laid.row[at]]
-    return drawn.with_columns(stratum=pl.Series(laid.labels).gather(stratum), found_usd=pl.Series(review.found[0]))
+def _list_reviewed(claims: pl.DataFrame, review: _Review) -> pl.DataFrame:
+    """Return the claims that one audit reviewed, with their stratum and the overpayment found."""
+    at, layout = review.drawn_places()[0], review.layout
+    stratum = np.searchsorted(layout.start, at, side="right") - 1
+    drawn: pl.DataFrame = claims[layout.row[at]]
+    return drawn.with_columns(stratum=pl.Series(layout.labels).gather(stratum), found_usd=pl.Series(review.found[0]))
 
 
-def _checked_arguments(estimators: Sequence[str], level: float) -> None:
+def _check_arguments(estimators: Sequence[str], level: float) -> None:
     if isinstance(estimators, str):
         raise InputError(f"estimators is {estimators!r}; expected a list, such as [{estimators!r}].")
     for estimator in estimators:
@@ -357,6 +368,6 @@ def _checked_arguments(estimators: Sequence[str], level: float) -> None:
     check_level(level)
 
 
-def _needs_billed(estimators: Sequence[str], laid: ClaimLayout) -> None:
-    if "ratio" in estimators and laid.billed.sum() == 0:
+def _check_billed(estimators: Sequence[str], layout: ClaimLayout) -> None:
+    if "ratio" in estimators and layout.billed.sum() == 0:
         raise InputError("the ratio estimator needs billed dollars; all claims together were billed 0.")

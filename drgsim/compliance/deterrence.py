@@ -1,7 +1,7 @@
-"""What wrong claims have to expect from an audit design: detection, recoupment and penalty.
+"""Consequences of wrong claims under an audit design: detection, recoupment, penalty.
 
-A hospital that bills a dollar too much keeps it unless it is audited. These are the numbers that strategic upcoding
-(`drgsim.miscoding.strategic_upcoding`) weighs against the gain; `drgsim.compliance.upcoding_equilibrium` closes the loop.
+A hospital that bills a dollar too much keeps it unless it is audited. Strategic upcoding (`StrategicUpcode`) weighs
+these numbers against the gain; `equilibrium` finds the upcoding that expects the audit it causes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from drgsim.exceptions import InputError
 
 @dataclass(frozen=True, eq=False)
 class Consequences:
-    """What a population of claims expects from audits by one design, per audit period.
+    """Expected consequences for a population of claims under one audit design, per audit period.
 
-    `detection_probability`: of an overpaid claim, that it is drawn and found (mean over overpaid claims; whether a
-    probe leads to a full sample is taken as independent of the claim).
-    `recoupment_usd`: expected, extrapolated at the lower limit; `recouped_share` of the net overpayment.
-    `penalty_usd`: expected, on top of the recoupment. `payback_per_usd`: both, per dollar overpaid: upcoding
-    pays while it is below 1. `by_stratum` has the same detection probability by stratum.
+    Attributes:
+        audit_probability, penalty_multiple: the arguments of `consequences`.
+        detection_probability: that an overpaid claim is drawn and its error found; mean over overpaid claims. Whether
+            a probe leads to a full sample is assumed independent of the claim.
+        recoupment_usd: expected recoupment, extrapolated at the lower limit.
+        recouped_share: the recoupment as a share of the net overpayment.
+        penalty_usd: expected penalty, in addition to the recoupment.
+        payback_per_usd: recoupment and penalty per dollar overpaid; upcoding pays while it is below 1.
+        by_stratum: a row for each stratum: `stratum`, `claims`, `overpaid` [claims], `drawn_probability`,
+            `detection_probability`.
 
     >>> correct_usd = [9e3, 7e3] * 50
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": 9e3, "correct_usd": correct_usd})
@@ -56,16 +61,17 @@ def consequences(
     level: float = 0.90,
     replicates: int = 1000,
 ) -> Consequences:
-    """Return the expected detection, recoupment and penalty of a population of claims under a design.
+    """Return the expected detection, recoupment and penalty of claims under an audit design.
 
     Args:
-        claims, design, seed, estimator, reviewers, level, replicates: as in `drgsim.compliance.audits.coverage`.
-        penalty_multiple: dollars of penalty per dollar recouped: 0 where overpayments are paid back and no more, 2
+        claims, design, seed, estimator, reviewers, level, replicates: as in `coverage`.
+        penalty_multiple: dollars of penalty per dollar recouped, 0 or more: 0 where only the overpayment is repaid, 2
             under treble damages (31 USC 3729).
-        audit_probability: that this population is audited at all.
+        audit_probability: that this population is audited, 0 to 1.
 
     Raises:
-        InputError: as `coverage`; or a probability or multiple cannot be, or nothing was overpaid net.
+        SchemaError, InputError: as `coverage`; or `audit_probability` or `penalty_multiple` is out of range, or the
+            net overpayment is not above 0.
 
     >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": [9e3] * 100, "correct_usd": [9e3, 7e3] * 50})
     >>> found = consequences(claims, SimpleRandom(100), seed=1, penalty_multiple=2.0, audit_probability=0.1)
@@ -81,8 +87,8 @@ def consequences(
     ).row(0, named=True)
     truth = table["truth_usd"]
     if truth <= 0:
-        raise InputError(f"the claims were overpaid {truth:,.2f} USD net, so no share of it can be recouped.")
-    strata = _detection(claims, design, table["extrapolated"], audit_probability * reviewers.sensitivity)
+        raise InputError(f"the net overpayment of the claims is {truth:,.2f} USD; consequences need one above 0.")
+    strata = _find_detection(claims, design, table["extrapolated"], audit_probability * reviewers.sensitivity)
     recoupment = audit_probability * table["recovery_usd"]
     detected = np.average(strata["detection_probability"].to_numpy(), weights=strata["overpaid"].to_numpy())
     return Consequences(
@@ -97,20 +103,20 @@ def consequences(
     )
 
 
-def _detection(claims: pl.DataFrame, design: Design, extrapolated: float, found: float) -> pl.DataFrame:
-    """Return strata with their claims, overpaid claims and the probability that one of these is found."""
-    laid = lay_out_claims(claims, design.full if isinstance(design, ProbeThenFull) else design)
-    drawn = laid.take / laid.sizes
+def _find_detection(claims: pl.DataFrame, design: Design, extrapolated: float, found: float) -> pl.DataFrame:
+    """Return for each stratum its claims, overpaid claims and probability of detection."""
+    layout = lay_out_claims(claims, design.full if isinstance(design, ProbeThenFull) else design)
+    drawn = layout.take / layout.sizes
     if isinstance(design, ProbeThenFull):
         probe = design.probe / len(claims)
-        # A simple full sample continues the probe, a stratified one is drawn beside it.
+        # A simple full sample continues the probe; a stratified one is drawn independently of it.
         both = np.maximum(drawn, probe) if isinstance(design.full, SimpleRandom) else 1 - (1 - drawn) * (1 - probe)
         drawn = probe + extrapolated * (both - probe)
-    overpaid = np.add.reduceat((laid.over > 0).astype(np.int64), laid.start[:-1])
+    overpaid = np.add.reduceat((layout.overpaid > 0).astype(np.int64), layout.start[:-1])
     return pl.DataFrame(
         {
-            "stratum": list(laid.labels),
-            "claims": laid.sizes,
+            "stratum": list(layout.labels),
+            "claims": layout.sizes,
             "overpaid": overpaid,
             "drawn_probability": drawn,
             "detection_probability": drawn * found,

@@ -1,7 +1,7 @@
-"""From a sample of reviewed claims to a population: point estimates and limits, simple or stratified.
+"""From a sample of reviewed claims to a population: point estimates and limits.
 
-d is what a claim was overpaid (negative where underpaid), x what it was billed. Arrays are (..., h), h strata
-last, so that one audit and a thousand simulated ones are the same few lines.
+d is the overpayment of a claim (negative where underpaid), x the amount billed. Arrays are (..., h), strata last, so
+that the same functions serve one audit and a thousand simulated audits.
 
 | estimator | total overpayment | deviation whose variance counts |
 |---|---|---|
@@ -10,8 +10,8 @@ last, so that one audit and a thousand simulated ones are the same few lines.
 | ratio | X sum(N mean(d)) / sum(N mean(x)), combined over strata | d - (ratio) x |
 
 X is the billed total of the population, which is known. Source: W. G. Cochran, Sampling Techniques, 3rd ed.
-(1977), chapters 2, 5 and 6; J. Neter and J. K. Loebbecke, Behavior of Major Statistical Estimators in
-Sampling Accounting Populations (1975), for their names in auditing.
+(1977), chapters 2, 5 and 6. The names of the estimators in auditing: J. Neter and J. K. Loebbecke, Behavior of Major
+Statistical Estimators in Sampling Accounting Populations (1975).
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ ESTIMATORS = ("difference", "mean_per_unit", "ratio")
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Means, variances and the covariance of a sample by stratum, (..., h) each.
+    """Means, variances and the covariance of a sample by stratum.
 
-    `claims` N and `reviewed` n of each stratum; variances have the divisor n - 1, and are 0 where n is 1.
-    `billed_total` is X of the population [USD].
+    Attributes:
+        claims, reviewed: (h,) N and n of each stratum.
+        billed_total: X of the population [USD].
+        mean_billed, mean_overpaid: (..., h) [USD].
+        var_billed, var_overpaid, covariance: (..., h), with the divisor n - 1, and 0 where n is 1 [USD²].
 
     >>> moments = Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [10], 2_000.0)
-    >>> moments.mean_over.tolist(), moments.var_over.tolist()
+    >>> moments.mean_overpaid.tolist(), moments.var_overpaid.tolist()
     ([20.0], [800.0])
     """
 
@@ -43,32 +46,37 @@ class Moments:
     reviewed: FloatArray
     billed_total: float
     mean_billed: FloatArray
-    mean_over: FloatArray
+    mean_overpaid: FloatArray
     var_billed: FloatArray
-    var_over: FloatArray
+    var_overpaid: FloatArray
     covariance: FloatArray
 
     @classmethod
     def of(cls, strata: Sequence[tuple[FloatArray, FloatArray]], claims: Sequence[int], billed_total: float) -> Moments:
-        """Return the moments of (billed, overpaid) samples, a pair of (..., n) arrays a stratum [USD]."""
+        """Return the moments of samples: for each stratum (..., n) billed and overpaid [USD]."""
         reviewed = np.array([billed.shape[-1] for billed, _ in strata], np.float64)
-        by_stratum = [_moments(billed, over) for billed, over in strata]
+        by_stratum = [_moments_of(billed, overpaid) for billed, overpaid in strata]
         columns = [np.stack(column, axis=-1) for column in zip(*by_stratum, strict=True)]
         return cls(np.asarray(claims, np.float64), reviewed, billed_total, *columns)
 
 
-def _moments(billed: FloatArray, over: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    mean_billed, mean_over = billed.mean(axis=-1), over.mean(axis=-1)
-    from_billed, from_over = billed - mean_billed[..., None], over - mean_over[..., None]
+def _moments_of(billed: FloatArray, overpaid: FloatArray) -> tuple[FloatArray, ...]:
+    """Return means, variances and covariance of one stratum, in the order of `Moments`."""
+    mean_billed, mean_overpaid = billed.mean(axis=-1), overpaid.mean(axis=-1)
+    from_billed, from_overpaid = billed - mean_billed[..., None], overpaid - mean_overpaid[..., None]
     divisor = max(billed.shape[-1] - 1, 1)
-    products = (from_billed * from_billed, from_over * from_over, from_billed * from_over)
-    var_billed, var_over, covariance = (product.sum(axis=-1) / divisor for product in products)
-    return mean_billed, mean_over, var_billed, var_over, covariance
+    products = (from_billed * from_billed, from_overpaid * from_overpaid, from_billed * from_overpaid)
+    var_billed, var_overpaid, covariance = (product.sum(axis=-1) / divisor for product in products)
+    return mean_billed, mean_overpaid, var_billed, var_overpaid, covariance
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A total and its two-sided limits, (...) each [USD]; `degrees` of freedom of Student's t.
+    """A total overpayment and its two-sided limits.
+
+    Attributes:
+        point, standard_error, lower, upper: (...) each [USD].
+        degrees: (...) degrees of freedom of Student's t.
 
     >>> census = extrapolate(Moments.of([(np.array([100.0, 300.0]), np.array([0.0, 40.0]))], [2], 400.0))
     >>> float(census.lower), float(census.point), float(census.upper)
@@ -88,14 +96,14 @@ def extrapolate(moments: Moments, estimator: str = "difference", *, level: float
     Args:
         moments: of the sample, by stratum.
         estimator: difference, mean_per_unit or ratio.
-        level: of the two-sided limits, between 0 and 1; the lower of 0.90 is the one-sided 95 % limit.
+        level: of the two-sided limits, between 0 and 1; the lower limit of 0.90 is the one-sided 95 % limit.
 
     Returns:
-        Point estimate and limits with finite-population correction and Student's t. Degrees of freedom are n - 1,
-        over strata Satterthwaite's (Cochran, 5.16). A census has its exact total as both limits.
+        Point estimate and limits with finite-population correction and Student's t. Degrees of freedom are n - 1, and
+        Satterthwaite's where there are strata (Cochran, 5.16). Both limits of a census are its exact total.
 
     Raises:
-        InputError: the estimator is not known or the level not between 0 and 1.
+        InputError: there is no such estimator, or the level is not between 0 and 1.
 
     >>> x, d = np.array([100.0, 200.0, 300.0, 400.0]), np.array([0.0, 0.0, 30.0, 10.0])
     >>> found = extrapolate(Moments.of([(x, d)], [100], 25_000.0))
@@ -107,56 +115,59 @@ def extrapolate(moments: Moments, estimator: str = "difference", *, level: float
     check_estimator(estimator)
     check_level(level)
     scale = moments.claims * (moments.claims - moments.reviewed) / moments.reviewed
-    variances = scale * _deviation(moments, estimator)
+    variances = scale * _residual_variance(moments, estimator)
     variance = variances.sum(axis=-1)
     squares = (variances**2 / np.maximum(moments.reviewed - 1, 1)).sum(axis=-1)
     degrees = np.where(variance > 0, variance**2 / np.where(squares > 0, squares, 1.0), np.inf)
     error = np.sqrt(variance)
-    half = stats.t.ppf((1 + level) / 2, degrees) * error
-    point = _total(moments, estimator)
-    return Estimate(point, error, point - half, point + half, degrees)
+    half_width = stats.t.ppf((1 + level) / 2, degrees) * error
+    point = _total_overpaid(moments, estimator)
+    return Estimate(point, error, point - half_width, point + half_width, degrees)
 
 
-def _total(moments: Moments, estimator: str) -> FloatArray:
-    over, billed = ((moments.claims * mean).sum(axis=-1) for mean in (moments.mean_over, moments.mean_billed))
+def _total_overpaid(moments: Moments, estimator: str) -> FloatArray:
+    overpaid, billed = ((moments.claims * mean).sum(axis=-1) for mean in (moments.mean_overpaid, moments.mean_billed))
     if estimator == "difference":
-        return np.asarray(over)
+        return np.asarray(overpaid)
     if estimator == "mean_per_unit":
-        return np.asarray(moments.billed_total - (billed - over))
-    return np.asarray(moments.billed_total * _ratio(over, billed))
+        return np.asarray(moments.billed_total - (billed - overpaid))
+    return np.asarray(moments.billed_total * _ratio(overpaid, billed))
 
 
-def _deviation(moments: Moments, estimator: str) -> FloatArray:
-    """Return the variance within strata of what the estimator leaves unexplained, (..., h) [USD²]."""
+def _residual_variance(moments: Moments, estimator: str) -> FloatArray:
+    """Return the variance within strata of the estimator's residuals, (..., h) [USD²]."""
     if estimator == "difference":
-        return moments.var_over
-    factor = np.ones(moments.var_over.shape[:-1])
+        return moments.var_overpaid
+    factor = np.ones(moments.var_overpaid.shape[:-1])
     if estimator == "ratio":
         factor = _ratio(
-            (moments.claims * moments.mean_over).sum(axis=-1), (moments.claims * moments.mean_billed).sum(axis=-1)
+            (moments.claims * moments.mean_overpaid).sum(axis=-1), (moments.claims * moments.mean_billed).sum(axis=-1)
         )
     factor = factor[..., None]
-    left = moments.var_over + factor**2 * moments.var_billed - 2 * factor * moments.covariance
-    return np.maximum(left, 0.0)  # rounding, where d is proportional to x
+    variance = moments.var_overpaid + factor**2 * moments.var_billed - 2 * factor * moments.covariance
+    return np.maximum(variance, 0.0)  # rounding can make it negative where d is proportional to x
 
 
-def _ratio(over: FloatArray, billed: FloatArray) -> FloatArray:
-    """Return over / billed; a sample billed nothing was overpaid nothing that a ratio could tell."""
-    return np.where(billed == 0, np.nan, over / np.where(billed == 0, 1.0, billed))
+def _ratio(overpaid: FloatArray, billed: FloatArray) -> FloatArray:
+    """Return overpaid / billed, NaN where nothing was billed."""
+    return np.where(billed == 0, np.nan, overpaid / np.where(billed == 0, 1.0, billed))
 
 
 def estimate_share(
     hits: Sequence[FloatArray], claims: Sequence[int], *, level: float = 0.90
 ) -> tuple[float, float, float, float]:
-    """Return the share of claims with a property: point, standard error, lower and upper limit, 0 to 1.
+    """Return the share of claims with a property: point, standard error, lower and upper limit.
 
     Args:
-        hits: (n,) 0 or 1 of the reviewed claims of each stratum.
-        claims: claims of each stratum.
-        level: of the two-sided limits.
+        hits: for each stratum, (n,) 1 where a reviewed claim has the property, 0 where not.
+        claims: (h,) claims of each stratum.
+        level: of the two-sided limits, between 0 and 1.
 
-    Limits are Clopper and Pearson's at the sample's effective size (Korn and Graubard, Survey Methodology, 1998),
-    finite-population correction included, so that a sample without any hit still has an upper limit.
+    Limits are Clopper and Pearson's at the effective size of the sample (Korn and Graubard, Survey Methodology, 1998)
+    with finite-population correction, so that a sample without a hit has an upper limit too.
+
+    Raises:
+        InputError: the level is not between 0 and 1.
 
     >>> [round(v, 4) for v in estimate_share([np.array([1.0] * 3 + [0.0] * 17)], [10**9])]
     [0.15, 0.0819, 0.0422, 0.3437]

@@ -1,4 +1,4 @@
-"""A compliance profile of each hospital: case mix, severity and target areas, beside its peers."""
+"""Compliance profiles: case mix, severity and target areas of hospitals among peers."""
 
 from __future__ import annotations
 
@@ -36,47 +36,49 @@ def profile(
     rates: Rates | Sequence[Rates] | None = None,
     hospital_status: str = "NON_EXEMPT",
 ) -> pl.DataFrame:
-    """Profile hospitals: case-mix index, CC and MCC capture, fragile severity, PEPPER-style target areas.
+    """Compare the case mix, severity and target areas of each hospital with its peers.
+
+    Measures of severity are CC and MCC capture and single CC or MCC; target areas are in the style of PEPPER.
 
     Args:
         grouped: (n,) admissions as `drgsim.group` returns them, with `los_days`, and `weight` unless rates are given.
         tables: the version they were grouped with.
-        by: the column or columns that name a hospital.
-        peers: a column of peer groups, one value a hospital; by default all hospitals are peers.
-        rates: payment parameters to take weights from.
+        by: the column or columns that identify a hospital.
+        peers: a column of peer groups, one value for each hospital; by default all hospitals are peers.
+        rates: payment parameters with the DRG weights.
         hospital_status: POA reporting, as in `drgsim.group`.
 
     Returns:
-        A row a hospital and measure, in order of `by` and of `Measures`: `by`, `peers` if given, `measure`, `kind`,
-        `numerator` (discharges; for case mix the sum of weights), `denominator` (discharges), `value` (their
+        A row for each hospital and measure, in order of `by` and of `Measures`: `by`, `peers` if given, `measure`,
+        `kind`, `numerator` (discharges; for case mix the sum of weights), `denominator` (discharges), `value` (their
         ratio), `is_suppressed`, `percentile` among peers, `low_threshold`, `high_threshold`, `outlier` (HIGH,
         LOW, NONE). Cells with fewer than 11 discharges in denominator or numerator are suppressed: numerator,
-        denominator and value are null and take no part in percentiles. Ungroupable discharges are in no
-        measure. What cannot be computed is in `Measures.frame()`, not here.
+        denominator and value are null and do not count in percentiles. No measure counts ungroupable discharges.
+        Measures that cannot be computed are listed in `Measures.frame()`, not here.
 
     Raises:
         SchemaError: a column is missing or of the wrong type.
         InputError: a DRG is not of the version, a key is null, or a hospital has several peer groups.
-        TableError: a definition does not fit the version; raised before any row is looked at.
+        TableError: a definition does not fit the version; raised before any row is read.
 
     >>> from drgsim import Rates, generate, group
     >>> tables = TableSet.load("43.1")
     >>> _, admissions = generate(2_000, seed=1, tables=tables)
-    >>> told = profile(group(admissions, tables), tables, by="sex", rates=Rates.load(2026))
-    >>> told.filter(pl.col("measure") == "cmi").select("sex", "denominator", pl.col("value").round(2)).rows()
+    >>> table = profile(group(admissions, tables), tables, by="sex", rates=Rates.load(2026))
+    >>> table.filter(pl.col("measure") == "cmi").select("sex", "denominator", pl.col("value").round(2)).rows()
     [('F', 1069, 1.91), ('M', 931, 1.85)]
     """
     measures = Measures.load(tables)
     keys = [by] if isinstance(by, str) else [*by]
     _check_keys(grouped, [*keys, *([peers] if peers else [])])
     computed = [measure for measure in measures.measures if measure.is_computed]
-    rows = _prepared(grouped, tables, computed, rates, hospital_status)
+    rows = _prepare_columns(grouped, tables, computed, rates, hospital_status)
     rows = rows.with_columns(grouped.select(*keys, *([peers] if peers else [])))
     _check_peers(rows, keys, peers)
-    kept = [*keys, *([peers] if peers else [])]
-    counts = rows.group_by(kept).agg(_sums(computed))
-    table = pl.concat(_long(counts, kept, measure, place) for place, measure in enumerate(computed))
-    table = _suppressed(table, measures.fewest_discharges)
+    groups = [*keys, *([peers] if peers else [])]
+    counts = rows.group_by(groups).agg(_sum_measures(computed))
+    table = pl.concat(_select_measure(counts, groups, measure, place) for place, measure in enumerate(computed))
+    table = _suppress_small_cells(table, measures.fewest_discharges)
     table = compare_with_peers(
         table,
         ["measure", *([peers] if peers else [])],
@@ -85,7 +87,7 @@ def profile(
         fewest=measures.fewest_peers,
         two_sided=pl.col("kind") != _ONE_SIDED,
     )
-    return table.sort(*keys, "place").select(*kept, "measure", *NUMBERS)
+    return table.sort(*keys, "place").select(*groups, "measure", *NUMBERS)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ def _check_keys(grouped: pl.DataFrame, keys: Sequence[str]) -> None:
             )
         if grouped[name].null_count():
             raise InputError(
-                f"{grouped[name].null_count()} admissions have a null {name!r}; a profile needs it of each."
+                f"{grouped[name].null_count()} admissions have a null {name!r}; a profile needs a value for each."
             )
 
 
@@ -113,14 +115,14 @@ def _check_peers(rows: pl.DataFrame, keys: list[str], peers: str | None) -> None
             )
 
 
-def _prepared(
+def _prepare_columns(
     grouped: pl.DataFrame,
     tables: TableSet,
     computed: Sequence[Measure],
     rates: Rates | Sequence[Rates] | None,
     hospital_status: str,
 ) -> pl.DataFrame:
-    """Return the columns conditions speak of, (n,) rows in order."""
+    """Return the columns that conditions read, (n,) rows in order."""
     frame = check_frame(grouped, _INPUT, needs=["los_days"])
     if rates is not None:
         weight = with_weights(grouped, rates)["weight"]
@@ -128,13 +130,13 @@ def _prepared(
         weight = grouped["weight"].cast(pl.Float64)
     else:
         raise SchemaError("admissions lack the column weight; give rates, or add it by with_weights(grouped, rates).")
-    known = list_families(tables)
+    families = list_families(tables)
     # Ungroupable discharges have no type; their DRG has no formula.
     groupable = frame.filter(pl.col("drg_type") != "NONE")["drg"]
-    strange = groupable.filter(~groupable.is_in(known["drg"].implode()))
-    if len(strange):
+    unknown = groupable.filter(~groupable.is_in(families["drg"].implode()))
+    if len(unknown):
         raise InputError(
-            f"{len(strange)} admissions have a DRG that version {tables.version} does not have; "
+            f"{len(unknown)} admissions have a DRG that version {tables.version} does not have; "
             "pass the tables they were grouped with."
         )
     conditions = [condition for m in computed for condition in (m.numerator, m.denominator)]
@@ -151,13 +153,13 @@ def _prepared(
     return (
         frame.with_columns(weight=weight)
         .hstack(counts)
-        .join(known.drop("base_drg"), on="drg", how="left", maintain_order="left")
+        .join(families.drop("base_drg"), on="drg", how="left", maintain_order="left")
         .with_columns(tier=tier)
     )
 
 
-def _sums(computed: Sequence[Measure]) -> list[pl.Expr]:
-    """Return numerator and denominator of each measure."""
+def _sum_measures(computed: Sequence[Measure]) -> list[pl.Expr]:
+    """Return expressions for the numerator and denominator of each measure."""
     found = []
     for measure in computed:
         in_denominator = measure.denominator.holds()
@@ -172,7 +174,7 @@ def _sums(computed: Sequence[Measure]) -> list[pl.Expr]:
     return found
 
 
-def _long(counts: pl.DataFrame, keys: list[str], measure: Measure, place: int) -> pl.DataFrame:
+def _select_measure(counts: pl.DataFrame, keys: list[str], measure: Measure, place: int) -> pl.DataFrame:
     """Return one measure as rows."""
     return counts.select(
         *keys,
@@ -184,8 +186,8 @@ def _long(counts: pl.DataFrame, keys: list[str], measure: Measure, place: int) -
     )
 
 
-def _suppressed(table: pl.DataFrame, fewest: int) -> pl.DataFrame:
-    """Null the cells that rest on too few discharges; a case mix has no count in its numerator."""
+def _suppress_small_cells(table: pl.DataFrame, fewest: int) -> pl.DataFrame:
+    """Set cells of too few discharges to null; the numerator of a case mix is no count."""
     few = (pl.col("denominator") < fewest) | ((pl.col("numerator") < fewest) & (pl.col("kind") != _CASE_MIX))
     shown = pl.col("numerator", "denominator")
     return table.with_columns(is_suppressed=few).with_columns(

@@ -1,4 +1,4 @@
-"""Reviewers who err: what they find on the claims they are given."""
+"""Reviewers who make mistakes, and their findings on claims."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from drgsim.numerics.keyed_random import to_normal, uniform
 
 @dataclass(frozen=True)
 class Reviewers:
-    """How well reviewers find errors, and what a review costs. The defaults never err and cost nothing.
+    """How well reviewers find errors, and the cost of a review; by default no mistakes, no cost.
 
-    `sensitivity`: probability that an error of a claim is found. `specificity`: probability that a correct
-    claim is left alone; otherwise it is disallowed by `false_share` of what it was billed. `amount_log_sd`: an
-    error found is put at its amount times a log-normal factor of mean 1 and this log standard deviation, though
-    never at more than was billed. `usd_per_claim`: cost of one review.
+    Attributes:
+        sensitivity: probability that the error of a claim is found.
+        specificity: probability that a correct claim is accepted; else `false_share` of its billed amount is
+            disallowed.
+        false_share: 0 to 1; needed where `specificity` is below 1.
+        amount_log_sd: the amount of an error found is multiplied by a log-normal factor of mean 1 and this log
+            standard deviation; the finding is at most the billed amount.
+        usd_per_claim: cost of one review.
 
     >>> Reviewers(sensitivity=0.9)
     Reviewers(sensitivity=0.9, specificity=1.0, false_share=None, amount_log_sd=0.0, usd_per_claim=0.0)
@@ -31,7 +35,7 @@ class Reviewers:
     usd_per_claim: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check the values."""
         for name in ("sensitivity", "specificity", "false_share"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -47,28 +51,28 @@ class Reviewers:
 
 
 def review_claims(
-    over: FloatArray, billed: FloatArray, ids: UInt64Array, reviewers: Reviewers, *, seed: int, slots: UInt64Array
+    overpaid: FloatArray, billed: FloatArray, ids: UInt64Array, reviewers: Reviewers, *, seed: int, slots: UInt64Array
 ) -> FloatArray:
-    """Return what reviewers find each claim overpaid, (...) [USD], negative where underpaid.
+    """Return the overpayment found on each claim, (...) [USD], negative where underpaid.
 
     Args:
-        over, billed: what it was really overpaid, and billed [USD].
-        ids: admission ids, by which draws are keyed.
-        reviewers: who review.
+        overpaid, billed: (...) true overpayment and billed amount [USD].
+        ids: (...) admission ids, the keys of the draws.
+        reviewers: how well they find errors.
         seed: any integer.
         slots: replicate of each claim; broadcast against ids.
 
-    >>> over, billed, ids = np.array([500.0, 0.0]), np.full(2, 9e3), np.arange(2, dtype=np.uint64)
-    >>> review_claims(over, billed, ids, Reviewers(), seed=1, slots=np.zeros(2, np.uint64)).tolist()
+    >>> overpaid, billed, ids = np.array([500.0, 0.0]), np.full(2, 9e3), np.arange(2, dtype=np.uint64)
+    >>> review_claims(overpaid, billed, ids, Reviewers(), seed=1, slots=np.zeros(2, np.uint64)).tolist()
     [500.0, 0.0]
     """
-    wrong, found, sd = over != 0, over, reviewers.amount_log_sd
+    is_wrong, found, sd = overpaid != 0, overpaid, reviewers.amount_log_sd
     if sd > 0:
-        z = to_normal(uniform(seed, "review, amount", ids, slots).ravel()).reshape(over.shape)
-        found = np.minimum(over * np.exp(sd * z - sd * sd / 2), billed)
+        z = to_normal(uniform(seed, "review, amount", ids, slots).ravel()).reshape(overpaid.shape)
+        found = np.minimum(overpaid * np.exp(sd * z - sd * sd / 2), billed)
     u = uniform(seed, "review, judgement", ids, slots)
-    found = np.where(wrong & (u < reviewers.sensitivity), found, 0.0)
+    found = np.where(is_wrong & (u < reviewers.sensitivity), found, 0.0)
     if reviewers.specificity < 1:
-        falsely = ~wrong & (u >= reviewers.specificity)
-        found = np.where(falsely, (reviewers.false_share or 0.0) * billed, found)
+        is_disallowed = ~is_wrong & (u >= reviewers.specificity)
+        found = np.where(is_disallowed, (reviewers.false_share or 0.0) * billed, found)
     return found

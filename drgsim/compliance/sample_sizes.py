@@ -1,4 +1,4 @@
-"""How large an audit sample must be for a wanted precision: `sample_size`."""
+"""How large an audit sample must be for a given precision: `sample_size`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from drgsim.exceptions import InputError
 class SampleSize:
     """The smallest sample that is expected to be precise enough.
 
-    `design` draws it; `half_width_usd` is the half width of the two-sided limits it is expected to have, at most
-    `target_usd`.
+    Attributes:
+        design: draws the sample.
+        half_width_usd: expected half width of its two-sided limits, at most `target_usd`.
+        target_usd: the half width that was asked for.
 
     >>> claims = pl.DataFrame({"admission_id": range(1000), "billed_usd": 9e3, "correct_usd": [9e3, 7e3] * 500})
     >>> found = sample_size(claims, relative=0.25)
@@ -41,24 +43,27 @@ def sample_size(
     stratified: Stratified | None = None,
     population: int | None = None,
 ) -> SampleSize:
-    """Return how many claims to review for limits of a wanted half width.
+    """Return the smallest sample whose limits have at most a given half width.
 
-    The variance is that of `claims`: a simulated population, or the reviewed claims of a probe (then
-    `population` says how many claims it stands for, and strata are not possible). Plans from a probe of
-    few errors are as uncertain as the probe.
+    The variance is that of `claims`: a simulated population, or the reviewed claims of a probe (then give
+    `population`; strata are not possible). A plan from a probe with few errors is as uncertain as the probe.
 
     Args:
         claims: (n,) rows of `schema.CLAIMS`.
-        relative: wanted half width as a share of the net overpayment, such as 0.25; or
-        absolute_usd: wanted half width in dollars. One of the two.
-        level: of the two-sided limits.
+        relative: half width as a share of the net overpayment, such as 0.25. Give this or `absolute_usd`.
+        absolute_usd: half width [USD].
+        level: of the two-sided limits, 0 to 1.
         estimator: difference, mean_per_unit or ratio.
         stratified: how to stratify (its `claims` does not count); by default a simple random sample.
-        population: claims in the population, where `claims` is a probe of it.
+        population: number of claims in the population, where `claims` is a probe of it.
+
+    Returns:
+        The `SampleSize`.
 
     Raises:
-        InputError: neither or both precisions are given, one is not positive, a relative one is asked where nothing
-            was overpaid net, or `population` cannot be.
+        SchemaError: a column is missing or of the wrong type.
+        InputError: neither or both precisions are given, the precision is not positive, it is relative and the net
+            overpayment is 0, or `population` is below the number of claims or given with strata.
 
     Source: Cochran, 4.6 and 5.9, with Student's t instead of the normal and the allocation in whole claims.
 
@@ -69,17 +74,19 @@ def sample_size(
     """
     if (relative is None) == (absolute_usd is None):
         raise InputError("give either relative (a share of the net overpayment) or absolute_usd, not both.")
-    wanted = relative if relative is not None else absolute_usd
-    if wanted is None or not 0 < wanted < np.inf:
-        raise InputError(f"the wanted precision is {wanted!r}; expected a positive number.")
+    precision = relative if relative is not None else absolute_usd
+    if precision is None or not 0 < precision < np.inf:
+        raise InputError(f"the precision is {precision!r}; expected a positive number.")
     template = stratified or SimpleRandom(0)
-    laid = lay_out_claims(claims, replace(template, claims=len(claims)))
-    factor = _factor(len(claims), population, stratified)
-    net = float(laid.over.sum()) * factor
+    layout = lay_out_claims(claims, replace(template, claims=len(claims)))
+    factor = _population_factor(len(claims), population, stratified)
+    net = float(layout.overpaid.sum()) * factor
     if relative is not None and net == 0:
-        raise InputError("the claims are not overpaid net, so a relative precision says nothing; give absolute_usd.")
-    target = wanted * abs(net) if relative is not None else wanted
-    whole = _moments(laid, factor)
+        raise InputError(
+            "the net overpayment of the claims is 0, so no precision can be relative to it; give absolute_usd."
+        )
+    target = precision * abs(net) if relative is not None else precision
+    whole = _moments_of_all(layout, factor)
     low, high = int(np.minimum(whole.claims, FEWEST).sum()), int(whole.claims.sum())
     while low < high:
         middle = (low + high) // 2
@@ -93,7 +100,7 @@ def sample_size(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _factor(claims: int, population: int | None, stratified: Stratified | None) -> float:
+def _population_factor(claims: int, population: int | None, stratified: Stratified | None) -> float:
     if population is None:
         return 1.0
     if stratified is not None:
@@ -103,11 +110,11 @@ def _factor(claims: int, population: int | None, stratified: Stratified | None) 
     return population / claims
 
 
-def _moments(laid: ClaimLayout, factor: float) -> Moments:
-    """Return the moments of the claims as if all were reviewed, of a population `factor` times as large."""
-    strata = [(laid.billed[a:b], laid.over[a:b]) for a, b in pairwise(laid.start.tolist())]
-    sizes = [round(size * factor) for size in laid.sizes.tolist()]
-    return Moments.of(strata, sizes, float(laid.billed.sum()) * factor)
+def _moments_of_all(layout: ClaimLayout, factor: float) -> Moments:
+    """Return the moments of all claims, for a population `factor` times as large."""
+    strata = [(layout.billed[a:b], layout.overpaid[a:b]) for a, b in pairwise(layout.start.tolist())]
+    sizes = [round(size * factor) for size in layout.sizes.tolist()]
+    return Moments.of(strata, sizes, float(layout.billed.sum()) * factor)
 
 
 def _half_width(

@@ -1,7 +1,8 @@
-"""Audit samples: designs as frozen values, and claims drawn by them, keyed by (seed, design, admission id).
+"""Audit samples: designs, and the claims they draw.
 
-Every claim has a random number of its own; the n lowest of a stratum are its sample. So a sample does not
-depend on the order of rows, and a larger one of the same kind continues a smaller one.
+Draws are keyed by seed, kind of design and admission id. Every claim has its random number; the n lowest of a stratum
+are its sample. So a sample does not depend on the order of rows, and a larger sample contains the smaller sample of
+the same kind.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.schema import CLAIMS, check_frame
 
@@ -44,9 +44,12 @@ class SimpleRandom:
 class Stratified:
     """A simple random sample in each stratum, `claims` in all.
 
-    Strata are the values of `column`; or ranges of billed dollars that begin at each of `boundaries_usd`, or,
-    by default, at `strata` - 1 boundaries of the cumulative square root of frequency. `allocation` is
-    "neyman" (by size times spread of billed dollars) or "proportional" (by size).
+    Attributes:
+        claims: in the whole sample.
+        strata: number of ranges of billed dollars, with boundaries by the cumulative square root of frequency.
+        boundaries_usd: instead, the billed dollars at which the second and later ranges begin.
+        column: instead, the column whose values are the strata.
+        allocation: "neyman" (by size times standard deviation of billed dollars) or "proportional" (by size).
 
     >>> claims = pl.DataFrame({"admission_id": range(9), "billed_usd": [1e3] * 6 + [9e3] * 3, "correct_usd": 1e3})
     >>> plan = Stratified(4, boundaries_usd=(5_000.0,), allocation="proportional")
@@ -63,9 +66,10 @@ class Stratified:
 
 @dataclass(frozen=True)
 class ProbeThenFull:
-    """A simple random probe; the full sample only where the probe's net dollar error rate exceeds `trigger`.
+    """A simple random probe, and a full sample if the probe exceeds its trigger.
 
-    A simple random full sample continues the probe; a stratified one is drawn beside it.
+    The full sample is drawn if the net dollar error rate of the probe is above `trigger`.
+    A simple random full sample continues the probe; a stratified one is drawn independently of it.
 
     >>> ProbeThenFull(50, SimpleRandom(150), trigger=0.05).full.claims
     150
@@ -81,14 +85,20 @@ Design = SimpleRandom | Stratified | ProbeThenFull
 
 @dataclass(frozen=True, eq=False)
 class ClaimLayout:
-    """Claims in the order of stratum and id, (n,) each, and how many of each stratum are drawn, (h,).
+    """Claims in the order of stratum and id, and the size of the sample of each stratum.
 
-    Stratum k holds places start[k] to start[k + 1].
+    Attributes:
+        ids, billed, overpaid: (n,) of the claims [USD].
+        row: (n,) row of each claim in the frame.
+        labels: (h,) of the strata.
+        start: (h + 1,) stratum k has the places start[k] to start[k + 1].
+        take: (h,) claims to draw.
+        stream: name of the random stream.
     """
 
-    ids: NDArray[np.uint64]
+    ids: UInt64Array
     billed: FloatArray
-    over: FloatArray
+    overpaid: FloatArray
     row: Int64Array
     labels: tuple[str, ...]
     start: Int64Array
@@ -100,10 +110,10 @@ class ClaimLayout:
         """Claims of each stratum."""
         return np.diff(self.start)
 
-    def drawn(self, seed: int, replicates: NDArray[np.uint64]) -> list[Int64Array]:
-        """Return the places drawn in each replicate, ascending, a (replicates, take) array a stratum."""
+    def draw(self, seed: int, replicates: UInt64Array) -> list[Int64Array]:
+        """Return the places drawn, ascending: for each stratum (replicates, take)."""
         return [
-            _lowest(self.ids[a:b], int(take), seed, self.stream, replicates) + a
+            _draw_lowest(self.ids[a:b], int(take), seed, self.stream, replicates) + a
             for (a, b), take in zip(pairwise(self.start.tolist()), self.take, strict=True)
         ]
 
@@ -112,39 +122,39 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
     """Draw an audit sample.
 
     Args:
-        claims: (n,) rows of `schema.CLAIMS`; other columns pass through, rows keep their order.
-        design: how many, and from which strata.
-        seed: any integer; with the design's kind and the claim's id it decides whether a claim is drawn.
+        claims: (n,) rows of `schema.CLAIMS`; other columns stay, rows keep their order.
+        design: how many claims, and from which strata.
+        seed: any integer; the same seed, kind of design and ids draw the same claims.
 
     Returns:
-        The claims plus `stratum` (its label: "all", a range of dollars, or a value of the design's column) and
+        The claims with `stratum` (its label: "all", a range of dollars, or a value of the design's column) and
         `is_sampled`.
 
     Raises:
         SchemaError: a column is missing or of the wrong type.
-        InputError: ids repeat, dollars are null or not finite, or the design asks for more than there is.
+        InputError: ids repeat, dollars are null or not finite, or the design asks for more claims than there are.
 
     >>> claims = pl.DataFrame({"admission_id": [1, 2, 3], "billed_usd": [9e3] * 3, "correct_usd": [9e3, 6e3, 7e3]})
     >>> sample(claims, SimpleRandom(2), seed=1)["is_sampled"].sum()
     2
     """
-    laid = lay_out_claims(claims, design)
-    chosen = np.zeros(len(claims), np.bool_)
-    chosen[laid.row[np.concatenate(laid.drawn(seed, np.zeros(1, np.uint64)), axis=1)[0]]] = True
+    layout = lay_out_claims(claims, design)
+    is_sampled = np.zeros(len(claims), np.bool_)
+    is_sampled[layout.row[np.concatenate(layout.draw(seed, np.zeros(1, np.uint64)), axis=1)[0]]] = True
     stratum = np.empty(len(claims), np.int64)
-    stratum[laid.row] = np.repeat(np.arange(len(laid.labels)), laid.sizes)
-    return claims.with_columns(stratum=pl.Series(laid.labels).gather(stratum), is_sampled=pl.Series(chosen))
+    stratum[layout.row] = np.repeat(np.arange(len(layout.labels)), layout.sizes)
+    return claims.with_columns(stratum=pl.Series(layout.labels).gather(stratum), is_sampled=pl.Series(is_sampled))
 
 
 def lay_out_claims(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> ClaimLayout:
-    """Return the claims laid out by stratum, with the sample size of each. Arguments and errors as `sample`."""
-    frame = _checked_claims(claims)
+    """Return the claims by stratum, with sample sizes. Arguments and errors as `sample`."""
+    frame = _check_claims(claims)
     billed = frame["billed_usd"].to_numpy()
     if isinstance(design, SimpleRandom):
         stratum, stream = np.zeros(len(frame), np.int64), "audit sample, simple"
         labels: tuple[str, ...] = ("all",)
     elif isinstance(design, Stratified):
-        (stratum, labels), stream = _strata(claims, billed, design), "audit sample, stratified"
+        (stratum, labels), stream = _assign_strata(claims, billed, design), "audit sample, stratified"
     else:
         raise InputError(f"design is {design!r:.80}; expected SimpleRandom or Stratified.")
     ids = frame["admission_id"].to_numpy()
@@ -154,12 +164,12 @@ def lay_out_claims(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> C
     spread = np.array([part.std(ddof=1) if len(part) > 1 else 0.0 for part in parts])
     if isinstance(design, SimpleRandom) or design.allocation == "proportional":
         spread = np.ones(len(parts))
-    over = (billed - frame["correct_usd"].to_numpy())[row]
+    overpaid = (billed - frame["correct_usd"].to_numpy())[row]
     take = allocate_sample(design.claims, np.diff(start), spread)
-    return ClaimLayout(ids[row], billed[row], over, row, labels, start, take, stream)
+    return ClaimLayout(ids[row], billed[row], overpaid, row, labels, start, take, stream)
 
 
-def _checked_claims(claims: pl.DataFrame) -> pl.DataFrame:
+def _check_claims(claims: pl.DataFrame) -> pl.DataFrame:
     frame = check_frame(claims, CLAIMS)
     if not len(frame):
         raise InputError("there are no claims to sample from.")
@@ -169,16 +179,16 @@ def _checked_claims(claims: pl.DataFrame) -> pl.DataFrame:
     bad = [f"{count} of {name}" for name, count in zip(unusable.columns, unusable.row(0), strict=True) if count]
     if bad:
         raise InputError(f"claims hold nulls or numbers that are not finite: {', '.join(bad)}. Drop or repair them.")
-    twice = frame["admission_id"].is_duplicated()
-    if twice.any():
+    repeated = frame["admission_id"].is_duplicated()
+    if repeated.any():
         raise InputError(
-            f"{twice.sum()} claims share an admission_id, the first in row {twice.arg_max()}; "
-            "a claim can be drawn once."
+            f"{repeated.sum()} claims share an admission_id, the first in row {repeated.arg_max()}; "
+            "give each claim its id."
         )
     return frame
 
 
-def _strata(claims: pl.DataFrame, billed: FloatArray, design: Stratified) -> tuple[Int64Array, tuple[str, ...]]:
+def _assign_strata(claims: pl.DataFrame, billed: FloatArray, design: Stratified) -> tuple[Int64Array, tuple[str, ...]]:
     """Return each claim's stratum and the labels of the strata, none of them empty."""
     if design.allocation not in ("neyman", "proportional"):
         raise InputError(f"allocation is {design.allocation!r}; expected 'neyman' or 'proportional'.")
@@ -204,12 +214,15 @@ def _range_label(low: str, high: str) -> str:
 
 
 def find_boundaries(values: FloatArray, strata: int, *, classes: int = CLASSES) -> FloatArray:
-    """Return where strata of similar cumulative square root of frequency begin, at most `strata` - 1, ascending.
+    """Return the values at which strata begin, by the cumulative square root of frequency.
 
     Args:
         values: (n,) such as billed dollars.
-        strata: how many are wanted; fewer come back where values heap.
-        classes: of equal width, in which values are counted.
+        strata: number of strata.
+        classes: number of classes of equal width in which values are counted.
+
+    Returns:
+        At most `strata` - 1 boundaries, ascending; fewer where many values are equal.
 
     Raises:
         InputError: `strata` is below 1.
@@ -222,25 +235,26 @@ def find_boundaries(values: FloatArray, strata: int, *, classes: int = CLASSES) 
     if strata < 1:
         raise InputError(f"strata is {strata!r}; expected at least 1.")
     count, edges = np.histogram(values, classes)
-    upto = np.cumsum(np.sqrt(count))
-    nearest = [int(np.abs(upto - upto[-1] * k / strata).argmin()) for k in range(1, strata)]
+    cumulative = np.cumsum(np.sqrt(count))
+    nearest = [int(np.abs(cumulative - cumulative[-1] * k / strata).argmin()) for k in range(1, strata)]
     return np.unique(edges[1:][[at for at in nearest if at < classes - 1]])
 
 
 def allocate_sample(claims: int, sizes: Int64Array, spread: FloatArray) -> Int64Array:
-    """Return how many claims each stratum gives, (h,) with sum `claims`, at least 2 and at most all of it.
+    """Return the sample size of each stratum, (h,) with sum `claims`.
 
-    The sum of (size * spread)² / claims given is the least that whole numbers allow: each further claim goes
-    where it lowers the sum most. With standard deviations as spreads this is Neyman's allocation, with equal ones
-    the proportional one. Source: T. Wright, The American Statistician 66 (2012), 217-224.
+    A stratum gives at least 2 claims and at most all of its claims. Among whole numbers the allocation minimises the
+    sum of (size * spread)² / sample size: each further claim goes where it lowers the sum most. With standard
+    deviations as spread this is Neyman's allocation, with ones the proportional allocation. Source: T. Wright, The
+    American Statistician 66 (2012), 217-224.
 
     Args:
-        claims: to draw in all.
+        claims: in the whole sample.
         sizes: (h,) claims of each stratum.
-        spread: (h,) standard deviation within each [USD], or ones.
+        spread: (h,) standard deviation within each stratum [USD], or ones.
 
     Raises:
-        InputError: there are fewer claims than that, or more are asked than there are.
+        InputError: `claims` is below the least sample, or above the number of claims.
 
     >>> allocate_sample(24, np.array([16, 48]), np.sqrt([53_843.0, 5_581.0])).tolist()
     [12, 12]
@@ -255,31 +269,37 @@ def allocate_sample(claims: int, sizes: Int64Array, spread: FloatArray) -> Int64
     weight = (sizes * spread).astype(np.float64)
     weight = weight if weight.any() else sizes.astype(np.float64)
     stratum = np.repeat(np.arange(len(sizes)), np.minimum(sizes, claims) - least)
-    given = np.concatenate([np.arange(low, min(size, claims)) for low, size in zip(least, sizes, strict=True)])
-    gain = weight[stratum] ** 2 / (given * (given + 1.0))
+    taken = np.concatenate([np.arange(low, min(size, claims)) for low, size in zip(least, sizes, strict=True)])
+    gain = weight[stratum] ** 2 / (taken * (taken + 1.0))
     best = np.argsort(-gain, kind="stable")[: claims - int(least.sum())]
     return least + np.bincount(stratum[best], minlength=len(sizes))
 
 
-def _lowest(ids: NDArray[np.uint64], take: int, seed: int, stream: str, replicates: NDArray[np.uint64]) -> Int64Array:
-    """Return the places of the `take` ids with the lowest random bits, ascending, (replicates, take)."""
+def _draw_lowest(ids: UInt64Array, take: int, seed: int, stream: str, replicates: UInt64Array) -> Int64Array:
+    """Return the places of the ids with the lowest random bits, ascending, (replicates, take)."""
     if take == len(ids):
         return np.tile(np.arange(take), (len(replicates), 1))
     random = random_bits(seed, stream, ids[None, :], replicates[:, None])
-    chosen = np.argpartition(random, take - 1, axis=1)[:, :take]
-    return np.sort(chosen, axis=1)
+    lowest = np.argpartition(random, take - 1, axis=1)[:, :take]
+    return np.sort(lowest, axis=1)
 
 
-def split_replicates(replicates: int, claims: int, most: int = 2_000_000) -> Iterator[NDArray[np.uint64]]:
-    """Yield the numbers of the replicates, as many at a time as keep memory small."""
+def split_replicates(replicates: int, claims: int, most: int = 2_000_000) -> Iterator[UInt64Array]:
+    """Yield the numbers of the replicates in parts of at most `most` claims, to bound memory."""
     size = max(1, most // max(claims, 1))
     for start in range(0, replicates, size):
         yield np.arange(start, min(start + size, replicates), dtype=np.uint64)
 
 
-def draw_samples(
-    laid: ClaimLayout, places: Sequence[Int64Array], found: FloatArray
+def list_samples(
+    layout: ClaimLayout, places: Sequence[Int64Array], found: FloatArray
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Return (billed, overpaid) of the sample of each stratum; `found` lies in the order of all places drawn."""
+    """Return billed and found dollars of the sample of each stratum.
+
+    Args:
+        layout: the claims.
+        places: for each stratum (replicates, take), as `ClaimLayout.draw` returns them.
+        found: (replicates, n) overpayment found, the strata next to each other [USD].
+    """
     ends = np.cumsum([0, *(part.shape[-1] for part in places)]).tolist()
-    return [(laid.billed[part], found[..., a:b]) for part, (a, b) in zip(places, pairwise(ends), strict=True)]
+    return [(layout.billed[part], found[..., a:b]) for part, (a, b) in zip(places, pairwise(ends), strict=True)]

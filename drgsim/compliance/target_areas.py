@@ -1,4 +1,4 @@
-"""What a compliance profile measures: definitions read from a table and held against the grouper version."""
+"""Measures of a compliance profile: definitions from a table, checked against a version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class _Frozen(BaseModel):
 
 
 class Condition(_Frozen):
-    """Which discharges count; conditions that are not given hold for all. See the head of the table.
+    """Which discharges count. A field that is not given holds for all discharges.
+
+    The head of the table explains the fields.
 
     >>> condition = Condition(drgs="193-195", tier=("MCC",))
     >>> cases = pl.DataFrame({"drg": [193, 194, 871], "tier": ["MCC", "CC", "MCC"], "weight": [1.3, 0.8, 1.9]})
@@ -46,7 +48,7 @@ class Condition(_Frozen):
     diagnoses: tuple[Text, ...] | None = None
 
     def holds(self) -> pl.Expr:
-        """Return the condition over the columns `profile` prepares; null (an unknown stay, say) does not hold."""
+        """Return the condition as an expression over the columns of a profile; null counts as false."""
         c = pl.col
         parts = [c("weight").is_not_null()]
         if self.drgs is not None:
@@ -75,7 +77,7 @@ class Condition(_Frozen):
 
 
 class Definition(_Frozen):
-    """Numerator and denominator in the versions from `first_version` to `last_version`, by default all.
+    """Numerator and denominator from `first_version` to `last_version`, by default in all.
 
     >>> one = Definition(numerator=Condition(drgs="193"), denominator=Condition(drgs="193-195"))
     >>> expand_number_ranges(one.denominator.drgs)
@@ -122,7 +124,17 @@ class _File(_Frozen):
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure in one version. `is_computed` is false where it `needs` what a grouped frame does not hold.
+    """One measure in one version.
+
+    Attributes:
+        key, title: its name in frames, and for readers.
+        kind: case mix, severity, coding or necessity.
+        basis: READ (read in the source), MEMORY (recalled, not verified) or OWN (defined by this project).
+        source: of the definition.
+        high, low: what a high and a low value can mean.
+        removed: when the area was removed from PEPPER, or empty.
+        needs: data that the measure needs and a grouped frame does not have, or empty.
+        numerator, denominator: conditions; the numerator counts within the denominator.
 
     >>> first = Measures.load(TableSet.load("43.1")).measures[0]
     >>> first.key, first.is_computed
@@ -143,13 +155,13 @@ class Measure:
 
     @property
     def is_computed(self) -> bool:
-        """Whether a profile has it."""
+        """Whether a profile has this measure: it needs no other data."""
         return not self.needs
 
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of a version, and the rules of showing and comparing them.
+    """The measures of a version, with the rules for suppression and comparison.
 
     >>> measures = Measures.load(TableSet.load("43.1"))
     >>> measures.fewest_discharges, measures.high_percentile, measures.low_percentile
@@ -165,11 +177,11 @@ class Measures:
 
     @classmethod
     def load(cls, tables: TableSet) -> Measures:
-        """Return the measures of a grouper version, all of them checked.
+        """Return the checked measures of a grouper version.
 
         Raises:
-            TableError: the table is malformed; or a measure has no definition, two, a DRG, MDC or code that the
-                version does not have, or a numerator DRG outside its denominator.
+            TableError: the table is malformed; a measure has no or several definitions in this version; or it names a
+                DRG, MDC, status or code that the version does not have, or a numerator DRG outside its denominator.
 
         >>> measures = Measures.load(TableSet.load("43.1"))
         >>> [m.key for m in measures.measures if m.needs == "outpatient claims"]
@@ -183,15 +195,17 @@ class Measures:
             raise TableError(f"{where}: {error.error_count()} entries cannot be used: {found}") from error
         keys = [entry.key for entry in content.measures]
         if len(set(keys)) < len(keys):
-            raise TableError(f"{where}: {next(k for k in keys if keys.count(k) > 1)!r} stands twice.")
+            raise TableError(f"{where}: {next(k for k in keys if keys.count(k) > 1)!r} is listed twice.")
         order = list(read_manifest(tables.folder)["versions"])
-        checks = _Known.of(tables)
-        measures = tuple(_measure(entry, tables.version, order, checks, str(where)) for entry in content.measures)
+        known = _Known.of(tables)
+        measures = tuple(
+            _select_definition(entry, tables.version, order, known, str(where)) for entry in content.measures
+        )
         rules = {name: getattr(content.rules, name).value for name in _Rules.model_fields}
         return cls(tables.version, measures, **rules)
 
     def frame(self) -> pl.DataFrame:
-        """Return the measures as a frame: `measure`, `title`, `kind`, `basis`, `source`, `removed`, `needs`, ..."""
+        """Return the measures as a frame: `measure`, `title`, `kind`, `basis`, `source`, and so on."""
         names = ("title", "kind", "basis", "source", "high", "low", "removed", "needs", "is_computed")
         rows = [(m.key, *(getattr(m, name) for name in names)) for m in self.measures]
         return pl.DataFrame(rows, schema=["measure", *names], orient="row")
@@ -213,7 +227,7 @@ def expand_number_ranges(text: str) -> tuple[int, ...]:
 
 
 def name_diagnosis_column(codes: Sequence[str]) -> str:
-    """Return the name of the column that says whether a stay has one of these diagnoses."""
+    """Return the name of the column that flags stays with one of these diagnoses."""
     return f"has {' '.join(codes)}"
 
 
@@ -222,7 +236,7 @@ def name_diagnosis_column(codes: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a version has."""
+    """The DRGs, MDCs, codes and discharge statuses of a version."""
 
     drgs: frozenset[int]
     mdcs: frozenset[int]
@@ -235,7 +249,7 @@ class _Known:
         statuses, codes = tables.discharge_statuses["status"], tables.diagnoses["code"]
         return cls(frozenset(formulas["drg"]), frozenset(formulas["mdc"]), frozenset(codes), frozenset(statuses))
 
-    def strange(self, condition: Condition) -> list[str]:
+    def find_unknown(self, condition: Condition) -> list[str]:
         """Return what the condition names and the version does not have."""
         drgs = (*expand_number_ranges(condition.drgs or ""), *expand_number_ranges(condition.except_drgs or ""))
         return [
@@ -246,24 +260,24 @@ class _Known:
         ]
 
 
-def _measure(entry: _Entry, version: str, order: Sequence[str], known: _Known, where: str) -> Measure:
+def _select_definition(entry: _Entry, version: str, order: Sequence[str], known: _Known, where: str) -> Measure:
     at = f"{where}: measure {entry.key!r}"
-    in_force = [d for d in entry.definitions if _covers(d, version, order, at)]
+    in_force = [d for d in entry.definitions if _is_in_force(d, version, order, at)]
     if len(in_force) != 1:
         raise TableError(f"{at} has {len(in_force)} definitions in version {version}; expected one.")
     one = in_force[0]
-    strange = [*known.strange(one.numerator), *known.strange(one.denominator)]
-    if strange:
-        raise TableError(f"{at}: version {version} has no {', no '.join(strange)}. Give it a definition of its own.")
+    unknown = [*known.find_unknown(one.numerator), *known.find_unknown(one.denominator)]
+    if unknown:
+        raise TableError(f"{at}: version {version} has no {', no '.join(unknown)}. Add a definition for it.")
     if one.numerator.drgs and one.denominator.drgs:
         outside = set(expand_number_ranges(one.numerator.drgs)) - set(expand_number_ranges(one.denominator.drgs))
         if outside:
             raise TableError(f"{at}: DRG {min(outside)} of the numerator is not in the denominator.")
-    told = entry.model_dump(exclude={"definitions"})
-    return Measure(**told, numerator=one.numerator, denominator=one.denominator)
+    fields = entry.model_dump(exclude={"definitions"})
+    return Measure(**fields, numerator=one.numerator, denominator=one.denominator)
 
 
-def _covers(definition: Definition, version: str, order: Sequence[str], at: str) -> bool:
+def _is_in_force(definition: Definition, version: str, order: Sequence[str], at: str) -> bool:
     first, last = definition.first_version or order[0], definition.last_version or order[-1]
     for named in (first, last):
         if named not in order:

@@ -1,7 +1,7 @@
-"""Upcoding and audit in answer to each other: hospitals weigh the risk they expect, and meet what they bring about.
+"""Upcoding and audit in equilibrium: hospitals expect the audit risk they cause.
 
-The more is upcoded, the more an audit finds and takes back; the more it takes back, the less upcoding pays. In
-equilibrium the risk that hospitals expect is the risk their claims then meet.
+The more is upcoded, the more an audit finds and recoups; the more it recoups, the less upcoding pays. In equilibrium
+the risk that hospitals expect equals the risk that the audit then has for their claims.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ _COLUMNS = ("expected_risk", "met_risk", "upcoded", "overpaid_usd", "payback_usd
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium:
-    """Upcoding that expects the audit it meets.
+    """Upcoding that expects the audit it causes.
 
     Attributes:
-        upcoding: the behaviour with the risk (`detection`) and penalty it meets, ready for a scenario.
-        claims: (n,) `schema.CLAIMS`, as they are billed under it.
-        consequences: what these claims have to expect; None where nothing is upcoded.
-        response: a row each risk tried, ascending: `expected_risk`; `upcoded` [admissions] and `overpaid_usd` in
-            answer to it; `met_risk` and `payback_usd` (recoupment and penalty) in answer to these, null where
-            nothing is upcoded.
+        upcoding: the behaviour with its risk (`detection`) and penalty in equilibrium, an error for a scenario.
+        claims: (n,) `schema.CLAIMS`, as billed with this behaviour.
+        consequences: of these claims; None where nothing is upcoded.
+        response: a row for each risk tried, ascending: `expected_risk`; the resulting `upcoded` [admissions] and
+            `overpaid_usd`; and the resulting `met_risk` and `payback_usd` (recoupment and penalty), null where nothing
+            is upcoded.
 
     >>> from drgsim import generate
-    >>> from drgsim.compliance.deterrence import consequences
-    >>> from drgsim.compliance.sampling import SimpleRandom
+    >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> found = equilibrium(admissions, StrategicUpcode(ceiling=0.5),
@@ -67,29 +66,27 @@ def equilibrium(
     extrapolated: bool = True,
     tolerance: float = 0.005,
 ) -> Equilibrium:
-    """Return the upcoding of hospitals that expect just the audit which their upcoding leads to.
+    """Find the upcoding of hospitals that expect the audit risk their upcoding causes.
 
-    A risk is the share of a dollar billed too much that has to be repaid, before penalties. Where recoupment is
-    extrapolated it is `recouped_share`, and a claim need not be drawn to be paid back; where only what reviewers find
-    is repaid it is `detection_probability`. Who upcodes is drawn once: with less risk the same admissions are
-    upcoded and more. The risk met must not fall as more is upcoded; then there is one equilibrium, and it is
-    found by halving.
+    A risk is the share of an overpaid dollar that has to be repaid, before penalties. If recoupment is extrapolated,
+    it is `recouped_share`: claims that are not drawn are repaid too. If only the findings are repaid, it is
+    `detection_probability`. Which admissions can be upcoded is drawn once: with a lower risk the same admissions are
+    upcoded, and more. The risk must not fall as more is upcoded; then there is one equilibrium, found by bisection.
 
     Args:
         admissions, tables, hospitals, rates: as in `simulate`.
-        upcoding: the behaviour; its own `detection` and `penalty` are replaced.
-        audited: what audits do to claims, such as `lambda claims: consequences(claims, SimpleRandom(100), seed=1,
-            penalty_multiple=2.0)`.
-        seed: of who upcodes.
-        extrapolated: which of the two risks.
-        tolerance: how near the risk is found; the one returned is not below what is met.
+        upcoding: the behaviour; its `detection` and `penalty` are replaced.
+        audited: a function from claims to the consequences of audits, such as `lambda claims: consequences(claims,
+            SimpleRandom(100), seed=1, penalty_multiple=2.0)`.
+        seed: any integer; draws who upcodes.
+        extrapolated: whether recoupment is extrapolated.
+        tolerance: greatest distance from the equilibrium risk; the risk returned is not below the one met.
 
     Raises:
-        InputError: nothing is upcoded even without an audit, `tolerance` is not above 0, or as `audited`.
+        InputError: nothing is upcoded even without an audit, `tolerance` is not above 0, or `audited` raises it.
 
     >>> from drgsim import generate
-    >>> from drgsim.compliance.deterrence import consequences
-    >>> from drgsim.compliance.sampling import SimpleRandom
+    >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> def audited(claims):
@@ -104,65 +101,71 @@ def equilibrium(
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance!r}, expected a number above 0.")
     cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    gain, chance = upcoding.gains(cases).cents, uniform(seed, upcoding.kind, cases.ids)
+    gain, chance = upcoding.find_gains(cases).cents, uniform(seed, upcoding.kind, cases.ids)
 
-    def answer(risk: float, penalty: float) -> _Answer:
+    def respond(risk: float, penalty: float) -> _Response:
         behaviour = upcoding.model_copy(update={"detection": risk, "penalty": penalty})
-        claims = _claims(cases, np.where(chance < behaviour.probability(gain), gain, 0))
-        wrong = (claims["billed_usd"] > claims["correct_usd"]).any()
-        return _Answer(behaviour, claims, audited(claims) if wrong else None, extrapolated)
+        claims = _bill_claims(cases, np.where(chance < behaviour.probability(gain), gain, 0))
+        is_upcoded = (claims["billed_usd"] > claims["correct_usd"]).any()
+        return _Response(behaviour, claims, audited(claims) if is_upcoded else None, extrapolated)
 
-    answers = [answer(0.0, 0.0)]
-    if answers[0].met is None:
-        raise InputError("nothing is upcoded even without an audit. Raise the ceiling, or give candidates that pay.")
-    penalty = answers[0].met.penalty_multiple
-    low, high = 0.0, 1 / (1 + penalty)  # from there on upcoding is worth nothing
-    answers.append(answer(high, penalty))
+    responses = [respond(0.0, 0.0)]
+    if responses[0].consequences is None:
+        raise InputError("nothing is upcoded even without an audit. Raise the ceiling, or give codes that pay more.")
+    penalty = responses[0].consequences.penalty_multiple
+    low, high = 0.0, 1 / (1 + penalty)  # from this risk on, upcoding does not pay
+    responses.append(respond(high, penalty))
     while high - low > tolerance:
-        answers.append(answer((low + high) / 2, penalty))
-        if answers[-1].meets_more:
-            low = answers[-1].behaviour.detection
+        responses.append(respond((low + high) / 2, penalty))
+        if responses[-1].is_underestimated:
+            low = responses[-1].behaviour.detection
         else:
-            high = answers[-1].behaviour.detection
-    found = min((one for one in answers if not one.meets_more), key=lambda one: one.behaviour.detection)
-    response = pl.DataFrame(sorted(map(_Answer.row, answers)), schema=dict.fromkeys(_COLUMNS, pl.Float64), orient="row")
-    return Equilibrium(found.behaviour, found.claims, found.met, response)
+            high = responses[-1].behaviour.detection
+    found = min((one for one in responses if not one.is_underestimated), key=lambda one: one.behaviour.detection)
+    response = pl.DataFrame(
+        sorted(map(_Response.row, responses)), schema=dict.fromkeys(_COLUMNS, pl.Float64), orient="row"
+    )
+    return Equilibrium(found.behaviour, found.claims, found.consequences, response)
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class _Answer:
-    """What hospitals bill if they expect a risk, and what these claims meet."""
+class _Response:
+    """The claims of hospitals that expect a risk, and the consequences of these claims."""
 
     behaviour: StrategicUpcode
     claims: pl.DataFrame
-    met: Consequences | None
+    consequences: Consequences | None
     extrapolated: bool
 
     @property
     def met_risk(self) -> float | None:
-        if self.met is None:
+        if self.consequences is None:
             return None
-        return self.met.recouped_share if self.extrapolated else self.met.detection_probability
+        if self.extrapolated:
+            return self.consequences.recouped_share
+        return self.consequences.detection_probability
 
     @property
-    def meets_more(self) -> bool:
-        """Whether more is met than was expected."""
+    def is_underestimated(self) -> bool:
+        """Whether the risk met is above the risk expected."""
         return self.met_risk is not None and self.met_risk > self.behaviour.detection
 
     def row(self) -> tuple[float | None, ...]:
-        over = (self.claims["billed_usd"] - self.claims["correct_usd"]).round(2)
-        usd = round(float(over.sum()), 2)
-        payback = None if self.met is None else round(usd * (self.met_risk or 0.0) * (1 + self.met.penalty_multiple), 2)
-        return self.behaviour.detection, self.met_risk, float((over > 0).sum()), usd, payback
+        overpaid = (self.claims["billed_usd"] - self.claims["correct_usd"]).round(2)
+        usd = round(float(overpaid.sum()), 2)
+        payback = None
+        if self.consequences is not None:
+            payback = round(usd * (self.met_risk or 0.0) * (1 + self.consequences.penalty_multiple), 2)
+        return self.behaviour.detection, self.met_risk, float((overpaid > 0).sum()), usd, payback
 
 
-def _claims(cases: Baseline, more: Int64Array) -> pl.DataFrame:
-    """Return admissions as they are billed and as they should be, in the layout of `schema.CLAIMS`."""
+def _bill_claims(cases: Baseline, gain: Int64Array) -> pl.DataFrame:
+    """Return `schema.CLAIMS` of admissions that are billed with a gain, 0 or more [cents]."""
     names = [name for name in ("admission_id", "hospital_id") if name in cases.grouped.columns]
     correct = cases.pricer.cents
     return cases.grouped.select(names).with_columns(
-        billed_usd=pl.Series((correct + more) / 100), correct_usd=pl.Series(correct / 100)
+        billed_usd=pl.Series((correct + gain) / 100), correct_usd=pl.Series(correct / 100)
     )

@@ -4,7 +4,7 @@ Its modules:
 
     explanations     explain(): why one admission got its DRG and its dollars
     grouping_path    the steps of the grouper as data
-    operand_sources  which codes make an operand true, and what was missing
+    operand_sources  which codes make an operand true, and what a formula lacks
     code_values      code_value(): what each code is worth
     case_mix         why a case-mix index changed
 """

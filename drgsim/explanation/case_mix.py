@@ -1,4 +1,4 @@
-"""Why a case-mix index moved: another mix of cases, or more severity within the same: `cmi_change`."""
+"""Why a case-mix index changed: other cases, or more severity in the same base DRGs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def cmi_change(before: pl.DataFrame, after: pl.DataFrame, *, by: str | Sequence[
 
     With s the share of a base DRG among discharges and w its mean weight, before and after:
     mix = sum (s1 - s0) (w0 + w1) / 2, severity = sum (w1 - w0) (s0 + s1) / 2, and mix + severity = CMI1 - CMI0.
-    A base DRG that occurs on one side only is all mix. The split is symmetric: swapping the frames changes
-    signs and nothing else.
+    A base DRG of one side only counts as mix. The split is symmetric: to swap the frames changes the signs
+    alone.
 
     Args:
         before, after: (n,), (m,) with `drg`, `base_drg`, `weight` of the same weights (one fiscal year).
@@ -39,14 +39,14 @@ def cmi_change(before: pl.DataFrame, after: pl.DataFrame, *, by: str | Sequence[
     (0.3, 0.0, 0.3)
     """
     keys = [] if by is None else [by] if isinstance(by, str) else [*by]
-    sides = [_cases(frame, keys) for frame in (before, after)]
+    sides = [_select_cases(frame, keys) for frame in (before, after)]
     _check_weights(pl.concat([side.select("drg", "weight") for side in sides]))
-    families = [_families(side, keys, name) for side, name in zip(sides, ("before", "after"), strict=True)]
+    families = [_average_weights(side, keys, name) for side, name in zip(sides, ("before", "after"), strict=True)]
     both = families[0].join(families[1], on=[*keys, "base_drg"], how="full", coalesce=True, nulls_equal=True)
-    totals = _totals(both, keys)
+    totals = _count_discharges(both, keys)
     c = pl.col
     share0, share1 = c("n_before").fill_null(0) / c("all_before"), c("n_after").fill_null(0) / c("all_after")
-    # A base DRG that one side lacks has there the weight of the other.
+    # On a side that lacks a base DRG, its weight is that of the other side.
     weight0, weight1 = (c(f"mean_{a}").fill_null(c(f"mean_{b}")) for a, b in (("before", "after"), ("after", "before")))
     parts = both.join(totals, on=keys, how="left", nulls_equal=True) if keys else both.join(totals, how="cross")
     split = (
@@ -78,7 +78,7 @@ def cmi_change(before: pl.DataFrame, after: pl.DataFrame, *, by: str | Sequence[
     )
 
 
-def _cases(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+def _select_cases(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     missing = [key for key in keys if key not in frame.columns]
     if missing:
         raise InputError(f"admissions lack the column {missing[0]!r} to split by.")
@@ -89,12 +89,12 @@ def _check_weights(cases: pl.DataFrame) -> None:
     several = cases.group_by("drg").agg(pl.col("weight").n_unique().alias("n")).filter(pl.col("n") > 1).sort("drg")
     if len(several):
         raise InputError(
-            f"{len(several)} DRGs have several weights, such as {several['drg'][0]}; weigh both sides by the same "
-            "rates: with_weights(frame, rates)."
+            f"{len(several)} DRGs have several weights, such as {several['drg'][0]}; give both sides the "
+            "weights of the same rates: with_weights(frame, rates)."
         )
 
 
-def _families(cases: pl.DataFrame, keys: list[str], side: str) -> pl.DataFrame:
+def _average_weights(cases: pl.DataFrame, keys: list[str], side: str) -> pl.DataFrame:
     return (
         cases.group_by(*keys, "base_drg")
         .agg(pl.len().alias(f"n_{side}"), pl.col("weight").sort().mean().alias(f"mean_{side}"))
@@ -102,6 +102,6 @@ def _families(cases: pl.DataFrame, keys: list[str], side: str) -> pl.DataFrame:
     )
 
 
-def _totals(both: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+def _count_discharges(both: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     counts = [pl.col(f"n_{side}").sum().alias(f"all_{side}") for side in ("before", "after")]
     return both.group_by(keys).agg(counts) if keys else both.select(counts)

@@ -1,4 +1,4 @@
-"""What each code is worth: every code left out in turn, the admission grouped and priced again."""
+"""The value of each code: leave out each code in turn, group and price again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
-from drgsim.rebilling.visible_changes import HIDDEN
+from drgsim.rebilling.visible_changes import INVISIBLE
 from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.table_set import TableSet
 
 CodeKind = pl.Enum(["sdx", "procedure"])
-"""Which list of an admission a code stands in."""
+"""The list of an admission that a code is in."""
 
 
 def code_value(
@@ -37,30 +37,30 @@ def code_value(
     marking: bool = False,
     hospital_status: str = "NON_EXEMPT",
 ) -> pl.DataFrame:
-    """Leave out each secondary diagnosis and each procedure in turn; group and price the admission without it.
+    """Leave out each secondary diagnosis and procedure in turn; group and price without it.
 
     Args:
-        admissions: (n,) rows of `schema.ADMISSIONS`; with hospitals, also what `pay` needs.
+        admissions: (n,) rows of `schema.ADMISSIONS`; with hospitals, also the columns that `price` needs.
         tables: the grouper version.
         hospitals: (h,) `schema.HOSPITALS`, for dollars.
-        rates: for weights, and with hospitals for dollars; as `pay` takes them.
-        pairs: also leave out both of every two codes of an admission that grouper or pricer can see. A pair that
-            is not listed has a code they cannot see, and changes what its other code alone changes.
-        marking: add the grouper's own report of the code (see docs/why_this_drg.md); far slower.
+        rates: for weights, and with hospitals for dollars; as `price` takes them.
+        pairs: also leave out both codes of every pair of an admission that grouper or pricer can see. Any other
+            pair has a code that they cannot see; without it the result is that of its other code alone.
+        marking: add the grouper's own report of the code (see docs/why_this_drg.md); much slower.
         hospital_status: as `group` takes it.
 
     Returns:
-        A row a code, by admission in its order, secondary diagnoses before procedures; after all of these a row
-        a pair. Columns: `admission_id`; `code`, normalised; `kind`, sdx or procedure; `place` in its list, from
+        A row for each code, in order of admissions, secondary diagnoses before procedures; then a row for each
+        pair. Columns: `admission_id`; `code`, normalised; `kind`, sdx or procedure; `place` in its list, from
         0; with pairs `with_code`, `with_kind`, `with_place`, null for a code alone; `severity` of the code as
         listed; `drg`, `drg_severity` of the whole admission; `drg_without`; with rates `weight`,
         `weight_without`, `weight_change` [1]; with hospitals `usd`, `usd_without`, `usd_change` [USD]; with
-        marking `marked`: NONE, INITIAL, FINAL or BOTH, null for a pair. A change is what leaving out does:
+        marking `marked`: NONE, INITIAL, FINAL or BOTH, null for a pair. A change is the effect of leaving out:
         negative where the code brings money. A weight, and so its change, is null where a DRG has none.
 
     Raises:
-        InputError: hospitals without rates, or as `group` and `pay`.
-        SchemaError, MissingRateError: as `group` and `pay`.
+        InputError: hospitals without rates, or as `group` and `price`.
+        SchemaError, MissingRateError: as `group` and `price`.
 
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
@@ -78,34 +78,34 @@ def code_value(
         hospital_status=hospital_status,
     )
     each = list_removals(cases.encoded)
-    left_out = _left_out(each, cases, pairs=pairs)
-    billed = _billed(left_out, each, cases)
-    values = _described(cases, each, left_out, billed, pairs=pairs)
+    left_out = _select_removals(each, cases, pairs=pairs)
+    billed = _rebill(left_out, each, cases)
+    values = _describe_removals(cases, each, left_out, billed, pairs=pairs)
     if rates is not None:
-        values = _weighed(values, cases.grouped, each.row[left_out[:, 0]], rates)
+        values = _add_weights(values, cases.grouped, each.row[left_out[:, 0]], rates)
     if hospitals is not None:
-        values = _priced(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
+        values = _add_dollars(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
         alone = pl.Series(left_out[:, 0] == left_out[:, -1])
-        marked = list_removed_marks(detailed, each).gather(left_out[:, 0])
+        marked = list_impacts(detailed, each).gather(left_out[:, 0])
         values = values.with_columns(marked=pl.when(alone).then(marked))
     return values
 
 
 def single_severity(values: pl.DataFrame) -> pl.DataFrame:
-    """Return how much money rests on a single CC or MCC, by the severity of the DRG.
+    """Return how much money depends on a single CC or MCC, by the severity of the DRG.
 
-    An admission rests on a single code if leaving out one secondary diagnosis that is a CC or MCC, and nothing
-    else, lowers its payment; of several such codes the dearest counts.
+    An admission rests on one code if its payment is lower without one secondary diagnosis that is a CC or MCC;
+    of several such codes the one with the largest loss counts.
 
     Args:
-        values: of `code_value`, with hospitals; pairs are left aside.
+        values: of `code_value`, with hospitals; pairs are ignored.
 
     Returns:
         Two rows, MCC and CC: `drg_severity`, `admissions` of that severity, how many `rest_on_one`, their
-        `share` [1], and the `usd` that leave with the code, with their `usd_share` of what these admissions are
-        paid [1]. A share of none is null.
+        `share` [1], the `usd` that they lose without that code, and `usd_share` [1] of the payments of all
+        admissions of that severity. A share of zero admissions is null.
 
     Raises:
         SchemaError: the values have no dollars.
@@ -116,7 +116,7 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     >>> single_severity(values).row(0)
     ('MCC', 2, 1, 0.5, 4000.0, 0.2222222222222222)
     """
-    single = _singles(values)
+    single = _select_single_codes(values)
     lost = pl.when(pl.col("kind") == "sdx", pl.col("severity") != "NONE").then(-pl.col("usd_change"))
     by_admission = single.group_by("admission_id").agg(
         pl.col("drg_severity", "usd").first(), usd_lost=lost.max().fill_null(0.0).clip(lower_bound=0.0)
@@ -127,7 +127,7 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
         rest_on_one=rests.sum(),
         share=rests.mean(),
         usd_total=pl.col("usd").sum(),
-        # Summed in one order, so that the cents never depend on how groups were made.
+        # Sorted, so that the sum does not depend on the order of groups.
         usd_lost=pl.col("usd_lost").sort().sum(),
     )
     levels = pl.DataFrame({"drg_severity": ["MCC", "CC"]}, schema={"drg_severity": Severity})
@@ -142,14 +142,14 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
 
 
 def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
-    """Return the codes an audit would look at first: those whose loss costs most, over all admissions.
+    """Return the codes whose loss costs most, over all admissions: what an audit looks at first.
 
     Args:
-        values: of `code_value`, with hospitals; pairs are left aside.
+        values: of `code_value`, with hospitals; pairs are ignored.
 
     Returns:
-        A row a code whose loss lowers a payment, most dollars first: `code`, `kind`, `severity` as listed,
-        `admissions` that have it, how many `decided` by it (paid less without it), the `usd` these would lose
+        A row for each code whose loss lowers a payment, most dollars first: `code`, `kind`, `severity` as listed,
+        `admissions` that have it, how many are `decided` by it (paid less without it), the `usd` that these lose
         and the mean of it, `mean_usd` [USD].
 
     Raises:
@@ -163,7 +163,7 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
     """
     lost = -pl.col("usd_change")
     return (
-        _singles(values)
+        _select_single_codes(values)
         .group_by("code", "kind", "severity")
         .agg(
             admissions=pl.col("admission_id").n_unique(),
@@ -180,7 +180,9 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
 
 
 def list_removals(encoded: Encoded) -> CodeChanges:
-    """Return every edit that takes one code away, (m,): of each admission its secondary diagnoses, then procedures.
+    """Return every removal of one code, (m,), in order of admissions.
+
+    Of each admission, the secondary diagnoses are before the procedures.
 
     >>> from drgsim.grouping.encoding import encode
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
@@ -205,20 +207,22 @@ def list_removals(encoded: Encoded) -> CodeChanges:
     )
 
 
-def _left_out(each: CodeChanges, cases: Baseline, *, pairs: bool) -> Int64Array:
-    """Return what is left out, (k, w) places in `each`: every code alone, and every pair that can be seen.
+def _select_removals(each: CodeChanges, cases: Baseline, *, pairs: bool) -> Int64Array:
+    """Return what to leave out, (k, w) places in `each`: each code alone, and with pairs two.
 
-    A code that neither grouper nor pricer can see is in no pair.
+    A code that neither grouper nor pricer can see is in no pair. Where w is 2, a code alone is there twice.
     """
     alone = np.arange(len(each))
     if not pairs:
         return alone[:, None]
 
-    def seen(start: int, stop: int) -> Int64Array:
+    def find_visible(start: int, stop: int) -> Int64Array:
         some = each.take(slice(start, stop))
-        return start + np.flatnonzero((cases.sight.of_edits(some)[0] != HIDDEN) | cases.pricer.asks_otherwise(some))
+        return start + np.flatnonzero(
+            (cases.visibility.classify(some)[0] != INVISIBLE) | cases.pricer.may_change_price(some)
+        )
 
-    codes = np.concatenate(run_over_spans(len(each), seen))
+    codes = np.concatenate(run_over_spans(len(each), find_visible))
     row = each.row[codes]
     first = np.arange(1, len(codes) + 1)
     second, which = expand_stretches(first, np.searchsorted(row, row, "right") - first)
@@ -226,39 +230,39 @@ def _left_out(each: CodeChanges, cases: Baseline, *, pairs: bool) -> Int64Array:
     return np.concatenate([np.stack([alone, alone], axis=1), both])  # a code twice is that code alone
 
 
-def _billed(left_out: Int64Array, each: CodeChanges, cases: Baseline) -> Rebilled:
-    """Group and price admissions without what is left out, a span at a time."""
+def _rebill(left_out: Int64Array, each: CodeChanges, cases: Baseline) -> Rebilled:
+    """Group and price the admissions without the codes left out, a span at a time."""
 
     def span(start: int, stop: int) -> Rebilled:
         some = left_out[start:stop]
         edits = some != some[:, :1]
         edits[:, 0] = True  # of a code twice, once
-        return cases.billed(each.take(some[edits]), compute_starts(edits.sum(axis=1)))
+        return cases.rebill(each.take(some[edits]), compute_starts(edits.sum(axis=1)))
 
-    return Rebilled.joined(run_over_spans(len(left_out), span))
+    return Rebilled.join(run_over_spans(len(left_out), span))
 
 
-def _described(
+def _describe_removals(
     cases: Baseline, each: CodeChanges, left_out: Int64Array, billed: Rebilled, *, pairs: bool
 ) -> pl.DataFrame:
-    """Return what is left out, what the whole admission is grouped to, and what it is without."""
+    """Return the codes left out, the DRG of the whole admission, and the DRG without them."""
     first, other = left_out[:, 0], left_out[:, -1]
     row = each.row[first]
     codes, level = list_removed_codes(cases.grouped, each, cases.rules), np.zeros(len(each), np.uint8)
     diagnoses, is_sdx = cases.rules.diagnoses, each.kind == ChangeKind.SDX
     level[is_sdx] = diagnoses.scheme_severity[diagnoses.scheme[each.before[is_sdx]]]
 
-    def described(at: Int64Array, prefix: str = "") -> dict[str, pl.Series]:
+    def describe(at: Int64Array, prefix: str = "") -> dict[str, pl.Series]:
         kinds = pl.Series(CodeKind.categories, dtype=CodeKind).gather(np.where(is_sdx[at], 0, 1))
         place = pl.Series(each.place[at].astype(np.uint16))
         return {f"{prefix}code": codes.gather(at), f"{prefix}kind": kinds, f"{prefix}place": place}
 
     ids = check_frame(cases.grouped, ADMISSIONS)["admission_id"]
-    values = pl.DataFrame({"admission_id": ids.gather(row), **described(first)})
+    values = pl.DataFrame({"admission_id": ids.gather(row), **describe(first)})
     if pairs:
         is_pair = pl.lit(pl.Series(first != other))
-        beside = pl.DataFrame(described(other, "with_"))
-        values = values.hstack(beside.select(pl.when(is_pair).then(pl.all())))
+        second_code = pl.DataFrame(describe(other, "with_"))
+        values = values.hstack(second_code.select(pl.when(is_pair).then(pl.all())))
     severities = pl.Series(SEVERITIES, dtype=Severity)
     return values.with_columns(
         severities.gather(level[first]).alias("severity"),
@@ -268,7 +272,7 @@ def _described(
     )
 
 
-def _weighed(
+def _add_weights(
     values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
 ) -> pl.DataFrame:
     dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
@@ -281,19 +285,19 @@ def _weighed(
     )
 
 
-def _priced(values: pl.DataFrame, cents: Int64Array, without: Int64Array) -> pl.DataFrame:
+def _add_dollars(values: pl.DataFrame, cents: Int64Array, without: Int64Array) -> pl.DataFrame:
     return values.with_columns(
         usd=pl.Series(cents / 100), usd_without=pl.Series(without / 100), usd_change=pl.Series((without - cents) / 100)
     )
 
 
 def list_removed_codes(admissions: pl.DataFrame, each: CodeChanges, rules: Attributes) -> pl.Series:
-    """Return the code that each removal takes away, (m,) String, normalised.
+    """Return the code of each removal, (m,) String, normalised.
 
     Args:
-        admissions: with `sdx` and `procedures`, as they were encoded.
+        admissions: those that were encoded, with `sdx` and `procedures`.
         each: `list_removals` of them.
-        rules: of a version of the table folder that encoded them.
+        rules: a version of the table folder that encoded them.
     """
     frame = check_frame(admissions, ADMISSIONS)
     texts, at, begin = list[pl.Series](), np.empty(len(each), np.int64), 0
@@ -303,24 +307,24 @@ def list_removed_codes(admissions: pl.DataFrame, each: CodeChanges, rules: Attri
     ):
         where = np.flatnonzero(each.kind == kind)
         index = each.before[where].astype(np.int64) - 1
-        strange = np.flatnonzero(each.before[where] == UNKNOWN_CODE)  # a code of no version stays the text it is
-        index[strange] = len(book.codes) + np.arange(len(strange))
+        unknown = np.flatnonzero(each.before[where] == UNKNOWN_CODE)  # a code of no version keeps its text
+        index[unknown] = len(book.codes) + np.arange(len(unknown))
         at[where] = index + begin
-        texts += [book.codes, normalise_codes(flatten_lists(frame[name]).gather(strange))]
-        begin += len(book.codes) + len(strange)
+        texts += [book.codes, normalise_codes(flatten_lists(frame[name]).gather(unknown))]
+        begin += len(book.codes) + len(unknown)
     return pl.concat(texts).gather(at)
 
 
-def list_removed_marks(detailed: pl.DataFrame, each: CodeChanges) -> pl.Series:
-    """Return the grouper's mark of the code that each removal takes away, from `group(..., detail=True)`."""
+def list_impacts(detailed: pl.DataFrame, each: CodeChanges) -> pl.Series:
+    """Return the grouper's impact of each removed code, from `group(..., detail=True)`."""
     marks = np.empty(len(each), object)
     for kind, name in ((ChangeKind.SDX, "sdx_impact"), (ChangeKind.PROCEDURE, "proc_impact")):
         marks[each.kind == kind] = detailed[name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
     return pl.Series(marks, dtype=pl.String)
 
 
-def _singles(values: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of codes alone.
+def _select_single_codes(values: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of single codes.
 
     Raises:
         SchemaError: the values have no dollars.

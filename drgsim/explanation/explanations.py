@@ -1,4 +1,4 @@
-"""Why one admission got its DRG and its dollars: the grouper's own path, in words and as data."""
+"""Why one admission got its DRG and its dollars, in words and as data: `explain`."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class Explanation:
         version: grouper version.
         grouped: (1,) the admission with `schema.GROUPED`, and where it was priced with `schema.PAID`.
         title: title of the DRG.
-        mdc_reason: why the MDC is the one it is.
-        codes: (m,) every code: valid, severity, what took it away, whether it decided (`path.CODES`).
-        steps: every MDC searched, by grouping pass, and what ended the search (`path.STEPS`).
-        operands: every operand of the formulas that ended a search, true or false, and because of which codes.
+        mdc_reason: why the admission is in its MDC.
+        codes: (m,) every code: validity, severity, what took it away, impact (`grouping_path.CODES`).
+        steps: every MDC searched, by grouping pass, and what ended the search (`grouping_path.STEPS`).
+        operands: every operand of the formulas that ended a search, true or false, and the codes behind it.
         failed: formulas tried before the deciding one that were false, nearest first, with what they lacked
-            (`path.FAILED`) and, with rates, the `weight` of their DRG.
-        left_out: how many more there were.
-        hacs: every hospital-acquired condition a code could be, and what was decided (`path.HACS`).
-        clusters: procedure clusters present (`path.CLUSTERS`).
-        payment: lines of the payment, None where it was not priced.
+            (`grouping_path.FAILED`) and, with rates, the `weight` of their DRG.
+        left_out: how many more false formulas there are.
+        hacs: every hospital-acquired condition that a code can be, and its status (`grouping_path.HACS`).
+        clusters: procedure clusters present (`grouping_path.CLUSTERS`).
+        payment: lines of the payment; None where the admission is not priced.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
     ...         "sdx_poa": ["Y"], "procedures": ["0FT44ZZ"]}
@@ -103,8 +103,8 @@ class Explanation:
 
     @property
     def sections(self) -> list[Section]:
-        """The report in sections; those without content are left out."""
-        told = [
+        """The sections of the report that have content."""
+        sections = [
             self._answer(),
             self._codes(),
             self._search(),
@@ -114,7 +114,7 @@ class Explanation:
             self._clusters(),
             self._payment(),
         ]
-        return [section for section in told if section.lines or section.rows]
+        return [section for section in sections if section.lines or section.rows]
 
     # ------------------------------------------------------------------------------------------- sections
 
@@ -133,12 +133,12 @@ class Explanation:
         rows = []
         for code in self.codes.iter_rows(named=True):
             what = code["kind"] if code["place"] is None else f"{code['kind']} {code['place'] + 1}"
-            said = self._said(code)
-            rows.append((what, code["code"], code["poa"] or "", said, code["description"] or ""))
+            report = self._describe_code(code)
+            rows.append((what, code["code"], code["poa"] or "", report, code["description"] or ""))
         return Section("Codes", (), ("", "code", "POA", "the grouper says", "description"), tuple(rows))
 
-    def _said(self, code: Mapping[str, Any]) -> str:
-        """Return what the grouper says of one code."""
+    def _describe_code(self, code: Mapping[str, Any]) -> str:
+        """Return what the grouper says of one code, in words."""
         if not code["valid"]:
             return f"no code of version {self.version}" + ("" if code["kind"] == "pdx" else ", ignored")
         decided = {"BOTH": "decided", "INITIAL": "decided the initial DRG", "FINAL": "decided the final DRG"}
@@ -223,21 +223,21 @@ def explain(
     hospital_status: str = "NON_EXEMPT",
     nearest: int = 8,
 ) -> Explanation:
-    """Explain why one admission got its DRG, and with rates its weight, and with a hospital its dollars.
+    """Explain the DRG of one admission; with rates its weight, with a hospital its dollars.
 
-    The engine groups the admission as `group` does and keeps what it decides on the way; nothing is decided
-    a second time. It takes milliseconds an admission: for many, `group(..., detail=True)`.
+    The engine groups the admission as `group` does and keeps every decision; nothing is decided twice. It takes
+    milliseconds an admission; for many admissions see `group(..., detail=True)`.
 
     Args:
         admission: (1,) row of `schema.ADMISSIONS`, or a mapping of the same names to one admission's values.
         tables: the grouper version.
         rates: for the weight, and with a hospital for the payment; as `price` takes them.
-        hospital: (1,) row of `schema.HOSPITALS`; an admission without `hospital_id` is its.
+        hospital: (1,) row of `schema.HOSPITALS`; an admission without `hospital_id` belongs to it.
         hospital_status: as `group` takes it.
-        nearest: how many formulas that failed are kept, from 0.
+        nearest: how many false formulas to keep, from 0.
 
     Returns:
-        An `Explanation`: frames of what was decided, that print as text and show as HTML in a notebook.
+        An `Explanation`: frames of the decisions, which print as text and show as HTML in a notebook.
 
     Raises:
         InputError: there is not exactly one admission or hospital, or a hospital without rates.
@@ -255,14 +255,14 @@ def explain(
         raise InputError(f"nearest is {nearest!r}, expected a whole number from 0.")
     if hospital is not None and rates is None:
         raise InputError("a hospital without rates prices nothing. Pass rates too, such as Rates.load(2026).")
-    one = _one(_frame(admission), "admission")
+    one = _require_one(_to_frame(admission), "admission")
     frame = check_admissions(one, hospital_status)
-    span = run_steps(encode_span(frame, tables), compile_attributes(tables))
+    grouping = run_steps(encode_span(frame, tables), compile_attributes(tables))
     status = frame["discharge_status"].item()
-    told = "no discharge status" if status is None else f"discharge status {status}"
-    path = GroupingPath(span, _texts(frame), _letters(frame), told)
-    grouped = one.with_columns(grouping_of(span).frame())
-    priced, payment = _priced(grouped, rates, hospital)
+    status_in_words = "no discharge status" if status is None else f"discharge status {status}"
+    path = GroupingPath(grouping, _list_codes(frame), _list_poa(frame), status_in_words)
+    grouped = one.with_columns(grouping_of(grouping).frame())
+    priced, payment = _price_one(grouped, rates, hospital)
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
         version=tables.version,
@@ -272,7 +272,7 @@ def explain(
         codes=path.codes,
         steps=path.steps,
         operands=path.decided,
-        failed=_with_weight(path.failed.head(nearest), one, rates),
+        failed=_add_weight(path.failed.head(nearest), one, rates),
         left_out=max(0, path.failed.height - nearest),
         hacs=path.hacs,
         clusters=path.clusters,
@@ -283,18 +283,18 @@ def explain(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _frame(admission: pl.DataFrame | Mapping[str, Any]) -> pl.DataFrame:
+def _to_frame(admission: pl.DataFrame | Mapping[str, Any]) -> pl.DataFrame:
     if not isinstance(admission, Mapping):
         return admission
     try:
         return pl.DataFrame({name: [value] for name, value in admission.items()})
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        wrong = ", ".join(repr(name) for name, value in admission.items() if not _fits(value))
+        wrong = ", ".join(repr(name) for name, value in admission.items() if not _is_column_value(value))
         raise InputError(f"the admission is no row: cannot be read: {wrong}. See drgsim.schema.ADMISSIONS.") from None
 
 
-def _fits(value: object) -> bool:
-    """Whether a value can stand in a frame."""
+def _is_column_value(value: object) -> bool:
+    """Return whether a frame can have a value."""
     try:
         pl.Series([value])
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
@@ -302,8 +302,8 @@ def _fits(value: object) -> bool:
     return True
 
 
-def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
-    """Return the frame, if it has one row."""
+def _require_one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
+    """Return the frame if it has one row, else raise."""
     if not isinstance(frame, pl.DataFrame):
         raise InputError(f"{what} is {type(frame).__name__}, expected a polars DataFrame of one row.")
     if frame.height != 1:
@@ -311,7 +311,7 @@ def _one(frame: pl.DataFrame, what: str) -> pl.DataFrame:
     return frame
 
 
-def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
+def _list_codes(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
     """Return the codes of an admission, normalised; a null is an empty text."""
     pdx, sdx, procedures = (
         normalise_codes(values).fill_null("").to_list()
@@ -320,56 +320,56 @@ def _texts(frame: pl.DataFrame) -> tuple[str, list[str], list[str]]:
     return pdx[0], sdx, procedures
 
 
-def _letters(frame: pl.DataFrame) -> list[str | None]:
+def _list_poa(frame: pl.DataFrame) -> list[str | None]:
     """Return the POA letter of each secondary code, as it came; None where there is none."""
     n = len(flatten_lists(frame["sdx"]))
     given = flatten_lists(frame["sdx_poa"]).to_list() if "sdx_poa" in frame.columns else []
     return (given + [None] * n)[:n]
 
 
-def _priced(
+def _price_one(
     grouped: pl.DataFrame, rates: Rates | Sequence[Rates] | None, hospital: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the admission with what it is paid, and the lines of it."""
+    """Return the admission with its payment, and the lines of the payment."""
     if rates is None:
         return grouped, None
     if hospital is None:
         weighed = with_weights(grouped, rates)
-        return weighed, pl.DataFrame([_weight(weighed)], schema=_PAYMENT, orient="row")
-    own = _one(hospital, "hospital")
+        return weighed, pl.DataFrame([_describe_weight(weighed)], schema=_PAYMENT, orient="row")
+    own = _require_one(hospital, "hospital")
     if "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
         grouped = grouped.with_columns(own["hospital_id"])
     paid = price(grouped, own, rates)
     about = {column.name: column.about for column in PAID.columns}
     values = paid.row(0, named=True)
-    lines: list[tuple[str, float | None, str]] = [_weight(paid)]
+    lines: list[tuple[str, float | None, str]] = [_describe_weight(paid)]
     lines.append(("pay code", None, f"{values['pay_code']}: {describe_pay_code(values['pay_code'])}"))
     if values["transfer_fraction"] not in (0.0, 1.0):
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
-    lines += [(_words(name), values[name], about[name]) for name in COMPONENTS if values[name]]
+    lines += [(_write_component(name), values[name], about[name]) for name in COMPONENTS if values[name]]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 
 
-def _with_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
-    """Return the formulas that failed with the weight of their DRG; null without rates and for a reroute."""
+def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
+    """Return false formulas with the weight of their DRG; null without rates and for a reroute."""
     if rates is None:
         return failed.with_columns(weight=pl.lit(None, pl.Float64))
     dates = [pl.lit(one[_DATE].item(), pl.Date).alias(_DATE)] if _DATE in one.columns else []
     return failed.with_columns(with_weights(failed.select("drg", *dates), rates)["weight"])
 
 
-def _weight(frame: pl.DataFrame) -> tuple[str, None, str]:
+def _describe_weight(frame: pl.DataFrame) -> tuple[str, None, str]:
     weight = frame["weight"].item()
     return "weight", None, "none: the DRG is not paid by weight" if weight is None else f"{weight:.4f}"
 
 
-def _words(name: str) -> str:
+def _write_component(name: str) -> str:
     return name.removesuffix("_usd").replace("_", " ")
 
 
 def describe_pay_code(code: int) -> str:
-    """Return what a pay code says, also where it carries the flag of a possible outlier.
+    """Return the meaning of a pay code, also of one with the flag of a possible outlier.
 
     >>> describe_pay_code(44)
     'paid, days at or above the geometric mean; an outlier if the operating ratio were higher'

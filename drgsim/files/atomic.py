@@ -1,4 +1,4 @@
-"""Atomic."""
+"""Files that appear complete under their name or not at all: `replace_whole(path)`."""
 
 from __future__ import annotations
 
@@ -14,65 +14,70 @@ import polars as pl
 
 from drgsim.exceptions import DrgsimError, InputError, StorageError
 
-_BEGUN = ".begun"
+_UNFINISHED = ".begun"
 
 
 @contextmanager
 def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a name beside `path` to write to; put it in place once it is complete, and on disk.
+    """Give a temporary file to write; rename it to `path` once it is complete and on disk.
 
-    When the block raises, `path` keeps what it had and the beginning is removed. A link is followed, and an existing
-    file keeps its permissions.
+    When the block raises, `path` keeps what it had and the temporary file is removed. A link is followed, and an
+    existing file keeps its permissions.
 
     Args:
-        path: a file to be written, in a folder that exists.
+        path: the file to write, in a folder that exists.
 
     Raises:
         InputError: there is no such folder, or `path` is no ordinary file.
-        StorageError: the system cannot write it; says which file and why.
+        StorageError: the system cannot write it; the message names the file and the reason.
 
-    >>> target = Path(tempfile.mkdtemp()) / "told.txt"
-    >>> with replace_whole(target) as begun:
-    ...     _ = begun.write_text("all of it")
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with replace_whole(target) as unfinished:
+    ...     _ = unfinished.write_text("all of it")
     >>> target.read_text(), [file.name for file in target.parent.iterdir()]
-    ('all of it', ['told.txt'])
+    ('all of it', ['note.txt'])
     """
     target = Path(path).resolve()
-    _check_place(os.fspath(path), target)
-    begun: Path | None = None
+    check_place(os.fspath(path), target)
+    unfinished: Path | None = None
     try:
-        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=f"{_BEGUN}{target.suffix}")
+        number, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.stem}.", suffix=f"{_UNFINISHED}{target.suffix}"
+        )
         os.close(number)
-        begun = Path(name)
-        begun.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
-        yield begun
-        sync_to_disk(begun)
-        begun.replace(target)
+        unfinished = Path(name)
+        unfinished.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_read_umask())
+        yield unfinished
+        sync_to_disk(unfinished)
+        unfinished.replace(target)
         sync_to_disk(target.parent)
     except DrgsimError:
         raise
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StorageError(f"{os.fspath(path)}: cannot be written ({_reason(error)}).") from error
+        raise StorageError(f"{os.fspath(path)}: cannot be written ({_describe_reason(error)}).") from error
     finally:
-        if begun is not None:
-            _removed(begun)
+        if unfinished is not None:
+            _remove(unfinished)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what killed writers of a file, or of any file in a folder, have left beside it.
+    """Remove temporary files that killed writers left: those of a file, or all in a folder.
 
     >>> folder = Path(tempfile.mkdtemp())
-    >>> (folder / ".told.x1.begun.txt").touch()
-    >>> remove_leftovers(folder / "told.txt"), list(folder.iterdir())
+    >>> (folder / ".note.x1.begun.txt").touch()
+    >>> remove_leftovers(folder / "note.txt"), list(folder.iterdir())
     (None, [])
     """
     target = Path(path).resolve()
-    folder, pattern = target.parent, re.compile(rf"\.{re.escape(target.stem)}\.\w+{_BEGUN}{re.escape(target.suffix)}")
+    folder, pattern = (
+        target.parent,
+        re.compile(rf"\.{re.escape(target.stem)}\.\w+{_UNFINISHED}{re.escape(target.suffix)}"),
+    )
     if target.is_dir():
-        folder, pattern = target, re.compile(rf"\..+\.\w+{_BEGUN}(\.\w+)?")
+        folder, pattern = target, re.compile(rf"\..+\.\w+{_UNFINISHED}(\.\w+)?")
     for left in folder.iterdir() if folder.is_dir() else ():
         if pattern.fullmatch(left.name) and left.is_file():
-            _removed(left)
+            _remove(left)
 
 
 def sha256_of(path: Path) -> str:
@@ -85,7 +90,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({_reason(error)}).") from error
+        raise StorageError(f"{path}: cannot be read ({_describe_reason(error)}).") from error
 
 
 def sync_to_disk(path: Path) -> None:
@@ -100,30 +105,39 @@ def sync_to_disk(path: Path) -> None:
         os.close(number)
 
 
-# ---------------------------------------------------------------------------------------------------------
+def check_place(path: str, target: Path) -> None:
+    """Check that a file can be created or replaced.
 
+    Args:
+        path: the file as messages name it.
+        target: the same file, resolved.
 
-def _check_place(path: str, target: Path) -> None:
+    Raises:
+        InputError: its folder does not exist, or it is no ordinary file.
+    """
     if not target.parent.is_dir():
         raise InputError(f"{path}: there is no folder {target.parent}.")
     if target.exists() and not target.is_file():
-        raise InputError(f"{path}: not an ordinary file, so it cannot be replaced.")
+        raise InputError(f"{path}: not an ordinary file, so it cannot be replaced. Name another.")
 
 
-def _removed(begun: Path) -> None:
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _remove(unfinished: Path) -> None:
     try:
-        begun.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     except OSError:
-        return  # the folder is gone or read-only: the error that matters is under way
+        return  # the folder is gone or read-only; the error that says so is already raised
 
 
-def _reason(error: OSError | pl.exceptions.PolarsError) -> str:
-    """Return what the system says, which Polars has at the end of a longer message."""
-    told = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return str(told).partition(" (os error")[0].rpartition(": ")[2]
+def _describe_reason(error: OSError | pl.exceptions.PolarsError) -> str:
+    """Return the reason the system gives; Polars has it at the end of a longer message."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(reason).partition(" (os error")[0].rpartition(": ")[2]
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Files as they lie: tables of text, JSON documents, and sums told from blanks."""
+"""Parquet and delimited text, read within limits; refusals show no cell of a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from drgsim.files.bounded import check_unpacked_size
 _SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
 MOST_CELLS, CELLS_A_BYTE = 1 << 24, 32
-"""Cells that any Parquet file may hold, and that it may for each of its bytes; files of claims hold 10 at most."""
+"""Most cells of any Parquet file, and most for each of its bytes; files of claims have up to 10 a byte."""
 DAMAGED = (
     *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
     *(OSError, EOFError, zlib.error, UnicodeDecodeError),
 )
-"""What libraries raise on a file that is damaged or no such file at all; a panic is how Polars fails in Rust."""
+"""Exceptions of libraries on a file that is damaged or missing; Polars panics where its Rust code fails."""
 
 
 def read_header(path: Path) -> list[str]:
@@ -37,7 +37,7 @@ def read_header(path: Path) -> list[str]:
         line = read_first_line(path)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
-    return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(_separator(line))]
+    return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(find_separator(line))]
 
 
 def read_first_line(path: Path) -> str:
@@ -56,9 +56,6 @@ def read_first_line(path: Path) -> str:
     return ""
 
 
-# ---------------------------------------------------------------------------------------------- helpers
-
-
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a file to read bytes, plain or gzipped.
 
@@ -66,14 +63,14 @@ def open_bytes(path: Path) -> IO[bytes]:
         InputError: it grows out of proportion when unpacked.
     """
     check_unpacked_size(path, InputError)
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # it reads bytes all the same
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads bytes like any binary file
 
 
 def refuse_repeated_columns(path: Path, table: pl.DataFrame) -> None:
-    """Refuse a CSV with two columns of one name, of which Polars calls the second another name.
+    """Refuse a CSV with two columns of one name; Polars has renamed the second.
 
     Raises:
-        SchemaError: there are two.
+        SchemaError: there are two; the message gives their positions.
     """
     names = table.columns
     for place, name in enumerate(names, 1):
@@ -82,22 +79,34 @@ def refuse_repeated_columns(path: Path, table: pl.DataFrame) -> None:
             raise SchemaError(f"{path}: columns {names.index(first) + 1} and {place} have one name; keep one of them.")
 
 
-def _distinct(path: Path, names: list[str]) -> None:
-    """Refuse two columns of one name; told by number, as a file without a header has a patient's values for names."""
+def refuse_equal_names(path: Path, names: list[str]) -> None:
+    """Refuse two columns of one name.
+
+    The message gives their positions: in a file without a header the names are a patient's values.
+
+    Raises:
+        SchemaError: there are two.
+    """
     first = {name: place for place, name in reversed([*enumerate(names, 1)])}
     again = next((place for place, name in enumerate(names, 1) if first[name] != place), None)
     if again:
         raise SchemaError(f"{path}: columns {first[names[again - 1]]} and {again} have one name; keep one of them.")
 
 
-def _separator(line: str) -> str:
+def find_separator(line: str) -> str:
+    """Return the separator that a line has most of.
+
+    >>> find_separator("a|b|c,d")
+    '|'
+    """
     return max(_SEPARATORS, key=line.count)
 
 
 def describe_unreadable(path: Path, error: Exception) -> InputError:
-    """Return the refusal of a file, to be raised `from None`: what libraries say may quote a patient's values.
+    """Return the refusal of a file, without cells that a library quotes; raise it `from None`.
 
-    >>> describe_unreadable(Path("a.csv"), pl.exceptions.ComputeError("could not parse `K81.0` as i64 at column 'x'")).args[0]
+    >>> error = pl.exceptions.ComputeError("could not parse `K81.0` as i64 at column 'x'")
+    >>> describe_unreadable(Path("a.csv"), error).args[0]
     'a.csv: not a readable csv file: could not parse … as i64 at column …'
     """
     first = re.split(r"\n|Original error|You might want", str(error), maxsplit=1)[0]
@@ -106,7 +115,7 @@ def describe_unreadable(path: Path, error: Exception) -> InputError:
 
 
 def read_parquet(path: Path) -> pl.DataFrame:
-    """Return a Parquet file, unless it holds more than a file of its size can in truth.
+    """Return a Parquet file, unless it claims more cells than a file of its size can hold.
 
     Raises:
         InputError: it claims more than `MOST_CELLS` cells and more than `CELLS_A_BYTE` a byte.
@@ -118,10 +127,14 @@ def read_parquet(path: Path) -> pl.DataFrame:
 
 
 def read_typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame:
-    """Return a Parquet or CSV file with its types; in CSV the columns named stay text, so that 01 does not become 1.
+    """Return a Parquet or CSV file with its types.
+
+    Args:
+        path: the file.
+        is_text: which columns of a CSV stay text, by name, so that 01 does not become 1.
 
     Raises:
-        InputError: it cannot be read, or is more than a file of its size can hold.
+        InputError: it cannot be read, or claims more than a file of its size can hold.
         SchemaError: two columns have the same name.
     """
     try:
@@ -137,7 +150,7 @@ def read_typed_table(path: Path, is_text: Callable[[str], bool]) -> pl.DataFrame
 
 
 def check_claimed_size(path: Path, cells: int) -> None:
-    """Hold the cells a Parquet file claims against its size.
+    """Check the cells that a Parquet file claims to hold against its size.
 
     Raises:
         InputError: as `read_parquet`.

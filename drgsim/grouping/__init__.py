@@ -4,12 +4,15 @@ Its modules:
 
     grouper             group(): the steps in their order
     encoding            admissions as integers
+    bit_layout          which bit stands for which operand
     code_attributes     codes to operand bits, exclusions and severity
     procedure_clusters  procedures that count together
     rulebook            the formulas of a version as bit masks
     operand_bits        an admission reduced to what the formulas read
     mdc_search          the pre-MDC, the MDC of the principal diagnosis, reroutes
     hac                 hospital-acquired conditions and present on admission
+    grouping_steps      what each step decided, and what took severity away
+    operand_carriers    which codes of an admission carry an operand
     code_reports        what the grouper reports of each code
 """
 

@@ -1,7 +1,7 @@
-"""Code strings to small integers, once; everything after works on the integers.
+"""Admissions as integers: texts are encoded once, and all later steps work on integers.
 
 A `Codebook` numbers the codes of all grouper versions, so admissions encoded once can be grouped under
-any version. `Encoded` is what the engine and the simulator share: an edit of a code is a write of an integer.
+any version. The engine and the simulator share `Encoded`: to change a code is to write an integer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drgsim.numerics.arrays import ByteArray, Int32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows
 from drgsim.schema import ADMISSIONS, HospitalStatus, check_frame
-from drgsim.tables.codebook import _letters, load_codebooks
+from drgsim.tables.codebook import load_codebooks, number_letters
 from drgsim.tables.table_set import TableSet
 
 SEX = {"M": 1, "F": 2}
@@ -29,11 +29,11 @@ HOSPITAL_STATUS = {name: number for number, name in enumerate(HospitalStatus.cat
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Admissions as integers. Lists lie end to end; row i holds positions start[i] to start[i + 1].
+    """Admissions as integers, with their lists end to end: row i has start[i] to start[i + 1].
 
-    `pdx` (n,), `sdx` and `procedures` are codebook numbers, 0 is no known code; `sdx_row` and
-    `procedure_row` say whose each is; `sex` is 1 M, 2 F, 0 other; `poa` is 1 present, 2 not present,
-    0 not recognised, and None where the admissions came without; `discharge_status` is -1 where null.
+    `pdx` (n,), `sdx` and `procedures` are codebook numbers, 0 for an unknown code; `sdx_row` and
+    `procedure_row` are the admission of each; `sex` is 1 M, 2 F, 0 other; `poa` is 1 present, 2 not present,
+    0 not recognised, and None where the admissions have no POA; `discharge_status` is -1 where null.
     """
 
     pdx: Int32Array
@@ -54,7 +54,7 @@ class Encoded:
 
     @property
     def status_place(self) -> NDArray[np.uint16]:
-        """Discharge status as a place in a table of 257: 256 stands for null and for what cannot be one."""
+        """Discharge status as a place in a table of 257, the last for null and impossible values."""
         place: NDArray[np.uint16] = np.minimum(self.discharge_status.view(np.uint16), 256)
         return place
 
@@ -96,18 +96,18 @@ class Encoded:
 
 
 def compute_starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where lists of these lengths begin when they lie end to end, and where the last ends, (n + 1,)."""
+    """Return where lists of these lengths begin, end to end, and where the last ends, (n + 1,)."""
     start = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=start[1:])
     return start
 
 
 def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str = "NON_EXEMPT") -> Encoded:
-    """Return admissions as integers, once, for any number of groupings under any version.
+    """Encode admissions as integers, for any number of groupings under any version.
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`.
-        tables: any version of the table folder that will group them.
+        tables: any version of the table folder with which they will be grouped.
         hospital_status: NON_EXEMPT, EXEMPT or UNKNOWN for POA reporting, or the name of a column of these.
 
     Raises:
@@ -123,35 +123,37 @@ def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str =
 
 
 def check_admissions(admissions: pl.DataFrame, hospital_status: str) -> pl.DataFrame:
-    """Return the contract's columns of `admissions`, and the POA-reporting status of each as `hospital_status`.
+    """Return the checked columns of `admissions`, and how each hospital reports POA.
+
+    The latter is the column `hospital_status`, as numbers of `HOSPITAL_STATUS`.
 
     Raises:
         SchemaError, InputError: as `encode`.
     """
     frame = check_frame(admissions, ADMISSIONS)
-    status = _hospital_status(admissions, hospital_status)
+    status = _number_hospital_status(admissions, hospital_status)
     if "sdx_poa" not in frame.columns and (status != HOSPITAL_STATUS["EXEMPT"]).any():
         raise SchemaError(
             "admissions lack the column sdx_poa, which hospital-acquired conditions need. Either add it, "
-            'or say that these hospitals do not report POA: hospital_status="EXEMPT".'
+            'or state that these hospitals do not report POA: hospital_status="EXEMPT".'
         )
     return frame.with_columns(hospital_status=status)
 
 
 def encode_span(frame: pl.DataFrame, tables: TableSet) -> Encoded:
-    """Encode rows that have crossed the border (see `check_admissions`)."""
+    """Encode rows that `check_admissions` returned."""
     diagnoses, procedures = load_codebooks(tables)
     sdx_start, procedure_start = find_list_starts(frame["sdx"]), find_list_starts(frame["procedures"])
     discharge = frame["discharge_status"].fill_null(-1).clip(-1, np.iinfo(np.int16).max)
     return Encoded(
         pdx=diagnoses.numbers(frame["pdx"]),
-        sex=_letters(frame["sex"], SEX, tidy=True),
+        sex=number_letters(frame["sex"], SEX, tidy=True),
         discharge_status=discharge.to_numpy().astype(np.int16),
         hospital_status=frame["hospital_status"].to_numpy(),
         sdx=diagnoses.numbers(flatten_lists(frame["sdx"])),
         sdx_start=sdx_start,
         sdx_row=find_list_owners(sdx_start),
-        poa=_aligned_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
+        poa=_align_poa(frame["sdx_poa"], sdx_start) if "sdx_poa" in frame.columns else None,
         procedures=procedures.numbers(flatten_lists(frame["procedures"])),
         procedure_start=procedure_start,
         procedure_row=find_list_owners(procedure_start),
@@ -164,10 +166,10 @@ def join_encoded(parts: Sequence[Encoded]) -> Encoded:
         return parts[0]
     rows = np.cumsum([0, *map(len, parts)], dtype=np.int32)
 
-    def joint(name: str) -> NDArray[np.int64]:
+    def join_starts(name: str) -> NDArray[np.int64]:
         return compute_starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
 
-    def owners(name: str) -> Int32Array:
+    def join_rows(name: str) -> Int32Array:
         return np.concatenate([getattr(part, name) + first for part, first in zip(parts, rows, strict=False)])
 
     return Encoded(
@@ -176,27 +178,27 @@ def join_encoded(parts: Sequence[Encoded]) -> Encoded:
         discharge_status=np.concatenate([part.discharge_status for part in parts]),
         hospital_status=np.concatenate([part.hospital_status for part in parts]),
         sdx=np.concatenate([part.sdx for part in parts]),
-        sdx_start=joint("sdx_start"),
-        sdx_row=owners("sdx_row"),
+        sdx_start=join_starts("sdx_start"),
+        sdx_row=join_rows("sdx_row"),
         poa=None if parts[0].poa is None else np.concatenate([part.poa for part in parts if part.poa is not None]),
         procedures=np.concatenate([part.procedures for part in parts]),
-        procedure_start=joint("procedure_start"),
-        procedure_row=owners("procedure_row"),
+        procedure_start=join_starts("procedure_start"),
+        procedure_row=join_rows("procedure_row"),
     )
 
 
-def _hospital_status(admissions: pl.DataFrame, asked: str) -> ByteArray:
-    if asked in HOSPITAL_STATUS:
-        return np.full(len(admissions), HOSPITAL_STATUS[asked], np.uint8)
-    if asked not in admissions.columns:
+def _number_hospital_status(admissions: pl.DataFrame, status: str) -> ByteArray:
+    if status in HOSPITAL_STATUS:
+        return np.full(len(admissions), HOSPITAL_STATUS[status], np.uint8)
+    if status not in admissions.columns:
         raise InputError(
-            f"hospital_status {asked!r} is neither {', '.join(HOSPITAL_STATUS)} nor a column of the admissions."
+            f"hospital_status {status!r} is neither {', '.join(HOSPITAL_STATUS)} nor a column of the admissions."
         )
-    numbers = admissions[asked].cast(pl.String).replace_strict(HOSPITAL_STATUS, default=None, return_dtype=pl.UInt8)
+    numbers = admissions[status].cast(pl.String).replace_strict(HOSPITAL_STATUS, default=None, return_dtype=pl.UInt8)
     if numbers.null_count():
         row = int(numbers.is_null().arg_max() or 0)
         raise SchemaError(
-            f"column {asked!r}, row {row}: no hospital status ({numbers.null_count():,} such rows); "
+            f"column {status!r}, row {row}: no hospital status ({numbers.null_count():,} such rows); "
             f"expected {', '.join(HOSPITAL_STATUS)}."
         )
     return numbers.to_numpy()
@@ -208,7 +210,7 @@ def flatten_lists(lists: pl.Series) -> pl.Series:
 
 
 def find_list_starts(lists: pl.Series) -> NDArray[np.int64]:
-    """Return where each row's values begin in `flatten_lists`, and where the last end, (n + 1,)."""
+    """Return where the values of each row begin in `flatten_lists`, and the end, (n + 1,)."""
     return compute_starts(lists.list.len().fill_null(0).to_numpy())
 
 
@@ -218,9 +220,9 @@ def find_list_owners(start: NDArray[np.int64]) -> Int32Array:
     return np.repeat(rows, np.diff(start))
 
 
-def _aligned_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> ByteArray:
-    """Return one POA number a secondary code; a code whose letter is missing has none recognised."""
-    start, letters = find_list_starts(lists), _letters(flatten_lists(lists), POA)
+def _align_poa(lists: pl.Series, sdx_start: NDArray[np.int64]) -> ByteArray:
+    """Return one POA number a secondary code; where the letter is missing, not recognised."""
+    start, letters = find_list_starts(lists), number_letters(flatten_lists(lists), POA)
     if np.array_equal(start, sdx_start):
         return letters
     place = np.arange(sdx_start[-1]) - np.repeat(sdx_start[:-1], np.diff(sdx_start))

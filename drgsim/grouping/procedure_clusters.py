@@ -1,4 +1,4 @@
-"""Procedures that mean something together: clusters, and operands counted over a claim's procedures."""
+"""Procedures that count together: clusters, and operands counted over a claim's procedures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _VESSELS, _DRUG, _BARE, _STENTS, *_FUSION = range(4 + len(_FUSIONS))
 class Clusters:
     """The clusters of one version, and what each operand set adds to the counts of a claim.
 
-    A procedure's memberships, `member_start[p]` to `member_start[p + 1]`, name the choices it satisfies;
-    choices are numbered so that those of a cluster are consecutive.
+    A cluster is present when the claim has a procedure of each of its choices. `member_choice[member_start[p]]`
+    to `member_choice[member_start[p + 1]]` are the choices that procedure p satisfies; the choices of a cluster
+    have consecutive numbers. `suppressed` are the MDCs (bits) whose search does not see the procedures of a
+    cluster that is present. `fewest` is the least number of procedures with which any cluster can be present.
     """
 
     component: NDArray[np.bool_]
@@ -47,7 +49,14 @@ class Clusters:
         operand_set: NDArray[np.uint16],
         set_names: Sequence[frozenset[str]],
     ) -> Clusters:
-        """Build from a version's cluster table; `operand_set` is one a cluster."""
+        """Build from a version's cluster table.
+
+        Args:
+            table: the clusters.
+            book: the codebook of procedures.
+            operand_set: (clusters,) the operand set of each.
+            set_names: the operands of each set.
+        """
         members = (
             table.with_row_index("cluster_number")
             .select("cluster_number", choice=pl.col("choices").str.split(" + "))
@@ -68,22 +77,22 @@ class Clusters:
             choices=np.bincount(members["cluster_number"], minlength=len(table)),
             operand_set=operand_set,
             suppressed=np.array([sum(1 << int(m) for m in text.split() if int(m) < 32) for text in mdcs], np.uint32),
-            tallies=np.array([_tally(names) for names in set_names], np.int64),
-            regions=np.array([_region_bits(names) for names in set_names], np.uint8),
-            fewest=_fewest(members),
+            tallies=np.array([_count_names(names) for names in set_names], np.int64),
+            regions=np.array([_pack_joints(names) for names in set_names], np.uint8),
+            fewest=_find_fewest(members),
         )
 
-    def present(
+    def find_present(
         self, rows: Int64Array, procedures: NDArray[np.int32]
     ) -> tuple[Int64Array, Int64Array, NDArray[np.uint32]]:
-        """Find the clusters on claims.
+        """Return the clusters on claims, and where they hide procedures.
 
         Args:
             rows: (n,) the admission of each procedure, ascending.
             procedures: (n,) codebook numbers.
 
         Returns:
-            Admission and cluster of every cluster present, and for each procedure the MDCs (bits) it is hidden in.
+            Admission and cluster of every cluster present, and for each procedure the MDCs (bits) that do not see it.
         """
         member, owner = expand_rows(self.member_start, procedures.astype(np.int64))
         choice = self.member_choice[member]
@@ -100,20 +109,20 @@ class Clusters:
         np.bitwise_or.at(hidden, owner[hides], self.suppressed[cluster[hides]])
         return complete // width, complete % width, hidden
 
-    def codes_of(self, cluster: int) -> set[int]:
+    def list_codes(self, cluster: int) -> set[int]:
         """Return the codebook numbers of every code in any choice of a cluster."""
         choices = np.flatnonzero(self.choice_cluster == cluster)
         memberships = np.flatnonzero(np.isin(self.member_choice, choices))
         return set((np.searchsorted(self.member_start, memberships, "right") - 1).tolist())
 
-    def counted(
+    def count_words(
         self, sets: NDArray[np.uint16], start: Int64Array, cluster_sets: NDArray[np.uint16], cluster_claim: Int64Array
     ) -> Int64Array:
         """Return the counted words true of each claim, as bits in the order of COUNTED_WORDS, (n,).
 
         Args:
             sets: operand sets of the claims' procedures, end to end; repeats count again.
-            start: (n,) where each claim's begin; no claim is without procedures.
+            start: (n,) where those of each claim begin; every claim has a procedure.
             cluster_sets, cluster_claim: operand set of each cluster present and the claim it is on.
         """
         total = np.add.reduceat(self.tallies[sets], start, axis=0)
@@ -139,8 +148,8 @@ class Clusters:
         )
 
 
-def _fewest(members: pl.DataFrame) -> int:
-    """Return how many component codes a claim needs at the least before any cluster can be present."""
+def _find_fewest(members: pl.DataFrame) -> int:
+    """Return the least number of procedures with which any cluster can be present."""
     shared = members.explode("code").select(pl.struct("cluster_number", "code").is_duplicated().any()).item()
     return 1 if shared else min(members.group_by("cluster_number").len()["len"].to_list(), default=1)
 
@@ -154,12 +163,12 @@ def sum_numbered_names(names: Iterable[str], stem: str) -> int:
     return sum(int(name[len(stem) :]) for name in names if name.startswith(stem) and name[len(stem) :].isdigit())
 
 
-def _tally(names: frozenset[str]) -> list[int]:
-    """Return what a procedure with these names adds: vessels, stents by type, stents, fusions of each sort."""
+def _count_names(names: frozenset[str]) -> list[int]:
+    """Return what a procedure adds to each count: vessels, stents by type, stents, fusions."""
     vessels, stents = sum_numbered_names(names, "vessel"), sum_numbered_names(names, "stent")
     by_type = [stents if kind in names else 0 for kind in _STENT_TYPES]
     return [vessels, *by_type, stents if any(by_type) else 0, *(int(name in names) for name in _FUSIONS)]
 
 
-def _region_bits(names: frozenset[str]) -> int:
+def _pack_joints(names: frozenset[str]) -> int:
     return sum(1 << bit for bit, joint in enumerate(_JOINTS) if joint in names)

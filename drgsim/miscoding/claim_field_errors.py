@@ -1,4 +1,7 @@
-"""Errors of what a claim says beside its codes: discharge status, sex and age."""
+"""Errors of other fields of a claim: discharge status, sex and age.
+
+In the examples `baseline` is three admissions as correctly coded.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,18 @@ from drgsim.tables.code_limits import OLDEST
 
 Status = Annotated[int, Field(ge=1, le=99)]
 _AGE_SLIP = 10
-"""The decade of an age is misread."""
+"""Years by which a misreported age is wrong: the decade is misread."""
 
 
 class DischargeStatus(ErrorModel):
-    """The discharge status is misreported: a transfer to other care as a discharge home, or another such change.
+    """The discharge status is misreported, such as a transfer billed as a discharge home.
 
-    `rate` is the share of admissions with a status of `of`, which becomes `becomes` (UB-04). By default post-acute
-    and acute transfers become routine discharges, which pays more where the transfer rule would have cut the payment.
+    `rate` is the share of the admissions with a status of `of`; their status becomes `becomes` (UB-04, FL 17). By
+    default post-acute and acute transfers become discharges home. This pays more where the transfer rule reduces the
+    payment.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [3], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> DischargeStatus(rate=0.05).sites(cases).rate.round(3).tolist()
-    [0.05]
+    >>> DischargeStatus(rate=0.05).sites(baseline).row.tolist()
+    [1]
     """
 
     kind: Literal["discharge_status"] = "discharge_status"
@@ -43,28 +40,21 @@ class DischargeStatus(ErrorModel):
     ON_CODES: ClassVar[bool] = False
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return one site an admission with one of these statuses."""
-        status = cases.encoded.discharge_status
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return one site for each admission with one of these statuses."""
+        status = baseline.encoded.discharge_status
         row = np.flatnonzero(np.isin(status, self.of) & (status != self.becomes))
         return Sites.of(ChangeKind.DISCHARGE_STATUS, row, self.rate, Options.single(self.becomes), before=status[row])
 
 
 class Demographics(ErrorModel):
-    """Sex is reported as the other one, or age is off by ten years.
+    """The other sex is reported, or an age that is wrong by ten years.
 
-    `sex` and `age` are shares of admissions. A sex that a code of the claim rules out is refused; age changes no
+    `sex` and `age` are shares of admissions. A sex in conflict with a code of the claim is refused. Age changes no
     MS-DRG.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> Demographics(sex=0.001).sites(cases).rate.round(3).tolist()
-    [0.001]
+    >>> Demographics(sex=0.001).sites(baseline).row.tolist()
+    [0, 1, 2]
     """
 
     kind: Literal["demographics"] = "demographics"
@@ -73,9 +63,9 @@ class Demographics(ErrorModel):
     RATES: ClassVar[tuple[str, ...]] = ("sex", "age")
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return a site an admission of known sex, and one of known age, where each is misreported at all."""
-        sex, age = cases.encoded.sex, cases.age
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return a site for each known sex and each known age if its rate is above 0."""
+        sex, age = baseline.encoded.sex, baseline.age
         row = np.flatnonzero(sex) if self.sex else np.zeros(0, np.int64)
         other = Options.of(np.array([0, 1, 2]), np.array([SEX["F"], SEX["M"]]))
         parts = [Sites.of(ChangeKind.SEX, row, self.sex, other, group=sex[row] - 1, before=sex[row])]
@@ -85,4 +75,4 @@ class Demographics(ErrorModel):
             slipped = np.stack([np.maximum(years - _AGE_SLIP, 0), np.minimum(years + _AGE_SLIP, OLDEST)], axis=1)
             options = Options.of(2 * np.arange(OLDEST + 2), slipped.ravel())
             parts.append(Sites.of(ChangeKind.AGE, row, self.age, options, group=age[row], before=age[row]))
-        return Sites.joined(parts)
+        return Sites.join(parts)

@@ -1,7 +1,7 @@
-"""Which codes a code is easily mistaken for, and which diagnoses are plausible beside a principal one.
+"""Which codes are confused with each other, and which diagnoses are plausible in an MDC.
 
-Everything is derived from the version's own codes, severities and descriptions, and from the shipped population;
-nothing depends on the admissions at hand, so that a batch cannot change an outcome.
+Everything is derived from the codes, severities and descriptions of the grouper version and from the shipped
+population. Nothing depends on the given admissions, so batches cannot change an outcome.
 """
 
 from __future__ import annotations
@@ -27,76 +27,76 @@ CATEGORY = 3
 """Characters of an ICD-10-CM category."""
 _LONGEST = 7
 _NEARER = 8.0
-"""How much likelier a code is for each further character it shares: most wrong codes are near neighbours."""
+"""Factor by which each further shared character makes a code likelier: most wrong codes are near neighbours."""
 _UNSPECIFIED = r"(?i)\bunspecified\b"
 
 
 def list_severity_neighbours(codes: Int32Array, tables: TableSet, *, up: bool, to: Sequence[str] = ()) -> Options:
-    """Return, for each of some diagnoses, those of its category with a higher (or lower) severity, nearest likeliest.
+    """Return the diagnoses of the same category with a higher or lower severity, by diagnosis.
+
+    The more characters two codes share, the likelier the option.
 
     Args:
         codes: (g,) distinct codebook numbers, ascending; group i holds the options of the i-th.
-        tables: the version.
-        up: whether severity rises.
-        to: beginnings of the codes that may come of it; empty allows all.
+        tables: the grouper version.
+        up: whether the severity rises.
+        to: prefixes of the options; empty allows all.
     """
-    return _options(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
+    return _list_related(codes.tobytes(), tables, "higher" if up else "lower", tuple(to))
 
 
 def list_unspecified(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
-    """Return, for each of some diagnoses that say what they are, the unspecified ones of its category.
+    """Return the unspecified diagnoses of the same category, by diagnosis.
 
-    Arguments as in `list_severity_neighbours`; a diagnosis that is unspecified itself has none.
+    Arguments as in `list_severity_neighbours`. An unspecified diagnosis has no options.
     """
-    return _options(codes.tobytes(), tables, "unspecified", tuple(to))
+    return _list_related(codes.tobytes(), tables, "unspecified", tuple(to))
 
 
 def list_named_codes(to: Sequence[str], tables: TableSet) -> Options:
-    """Return the version's diagnoses that begin with one of some texts, as one group, one as likely as another."""
+    """Return the diagnoses of the version with one of the prefixes, as one group.
+
+    They are equally likely, except that codes of later encounters weigh less (`code_limits`).
+    """
     begins = [
         pl.col("code").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
     ]
-    found = _book(tables).filter(pl.any_horizontal(begins)).sort("number")
+    found = _tabulate_diagnoses(tables).filter(pl.any_horizontal(begins)).sort("number")
     return Options.of(np.array([0, len(found)]), found["number"].to_numpy(), found["likely"].to_numpy())
 
 
 def list_same_category(codes: Int32Array, tables: TableSet, *, to: Sequence[str] = ()) -> Options:
-    """Return, for each of some diagnoses, the others of its category that may be principal."""
-    return _options(codes.tobytes(), tables, "may lead", tuple(to))
+    """Return the other diagnoses of the same category that may be principal, by diagnosis."""
+    return _list_related(codes.tobytes(), tables, "may lead", tuple(to))
 
 
 def list_same_chapter(codes: Int32Array, tables: TableSet) -> tuple[Options, Int64Array]:
-    """Return the common principal diagnoses of each ICD-10-CM chapter, and the chapter (group) of each code.
+    """Return the common principal diagnoses by ICD-10-CM chapter, and the chapter of each code.
 
-    Common ones are those of the shipped population, weighted by how often they are principal there.
+    They are those of the shipped population, weighted by how often they are principal there.
     """
-    chapters = find_chapter_starts(tables)
-    common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
-    book = _book(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
-    chapter = chapters.search_sorted(book["code"].str.slice(0, CATEGORY), side="right").to_numpy().astype(np.int64) - 1
-    options = Options.of(
-        find_group_starts(chapter, len(chapters)), book["number"].to_numpy(), book["weight"].to_numpy()
-    )
-    texts = compile_attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1).str.slice(0, CATEGORY)
-    return options, chapters.search_sorted(texts, side="right").to_numpy().astype(np.int64) - 1
+    options = _list_chapters(tables)
+    texts = compile_attributes(tables).diagnosis_book.codes.gather(np.maximum(codes, 1) - 1)
+    return options, _find_chapters(texts, tables)
 
 
 def list_plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()) -> Options:
-    """Return diagnoses of one severity that are plausible beside principal ones of each MDC (group 0 to 25).
+    """Return plausible secondary diagnoses of one severity by MDC, groups 0 to 25.
 
-    By default those of the shipped population: how common each is, times how much likelier its kind is in the MDC;
-    and those that payers' clinical validation questions most (`miscoding/unsupported_mcc.csv`).
+    By default these are diagnoses of the shipped population, weighted by how common each is and by how much likelier
+    its condition is in the MDC; and the diagnoses that clinical validation by payers questions most
+    (`miscoding/unsupported_mcc.csv`).
 
     Args:
-        tables: the version.
+        tables: the grouper version.
         severity: "CC" or "MCC".
-        codes: a list of one's own, all alike; only those of that severity are used.
+        codes: diagnoses to use instead, all equally likely; those of another severity are ignored.
     """
     level = pl.DataFrame({"code": tables.diagnoses["code"], "severity": tables.diagnoses["severity"].cast(pl.String)})
     if codes:
         listed = pl.DataFrame({"code": normalise_codes(pl.Series(list(codes))), "group": "", "weight": 1.0})
     else:
-        listed = _common(tables)
+        listed = _list_common_sdx(tables)
     listed = listed.join(level, on="code").filter(pl.col("severity") == severity)
     affinity = read_facts("affinity", tables.folder)
     rows = (
@@ -114,25 +114,18 @@ def list_plausible(tables: TableSet, severity: str, *, codes: Sequence[str] = ()
 
 
 def list_procedure_neighbours(codes: Int32Array, tables: TableSet, axes: Sequence[int]) -> Options:
-    """Return, for each of some procedures, the valid ones that differ in just one of the given axes (1 to 7).
+    """Return the valid procedures that differ in exactly one of the axes (1 to 7), by procedure.
 
-    Each axis that has any is as likely as another. Arguments as in `list_severity_neighbours`.
+    All axes with a neighbour are equally likely. Arguments as in `list_severity_neighbours`.
     """
-    book = compile_attributes(tables).procedure_book.codes
-    every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
-    every = every.filter(pl.Series(load_code_limits(tables).procedure_valid[1:]))
-    own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
-    parts = []
-    for axis in axes:
-        masked = pl.col("code").str.slice(0, axis - 1) + "." + pl.col("code").str.slice(axis)
-        found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
-        found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
-        parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
-    return _grouped(codes, pl.concat(parts))
+    return _list_procedure_neighbours(codes.tobytes(), tables, tuple(axes))
 
 
 def read_durations(tables: TableSet) -> pl.DataFrame:
-    """Return procedures that say how long something lasted: `code`, `longer_code`, `min_los_days` of the longer."""
+    """Return procedures with a class of duration.
+
+    Columns: `code`, `longer_code`, and `min_los_days` of the longer one.
+    """
     columns = {"code": pl.String(), "longer_code": pl.String(), "min_los_days": pl.Int64()}
     return read_table(tables.folder, "miscoding/durations.csv", columns)
 
@@ -148,8 +141,8 @@ def find_chapter_starts(tables: TableSet) -> pl.Series:
 
 
 @lru_cache(maxsize=4)
-def _book(tables: TableSet) -> pl.DataFrame:
-    """Return the version's diagnoses: number, code, category, level, whether unspecified, may lead, how likely."""
+def _tabulate_diagnoses(tables: TableSet) -> pl.DataFrame:
+    """Return the diagnoses of the version with category, severity level and weight."""
     rules, legal = compile_attributes(tables), load_code_limits(tables)
     codes = rules.diagnosis_book.codes
     level = rules.diagnoses.scheme_severity[rules.diagnoses.scheme][1:]
@@ -167,20 +160,38 @@ def _book(tables: TableSet) -> pl.DataFrame:
     ).filter(pl.Series(rules.diagnoses.valid[1:]))
 
 
+def _find_chapters(codes: pl.Series, tables: TableSet) -> Int64Array:
+    """Return the ICD-10-CM chapter of each code, (k,), from 0."""
+    found = find_chapter_starts(tables).search_sorted(codes.str.slice(0, CATEGORY), side="right")
+    return found.to_numpy().astype(np.int64) - 1
+
+
+@lru_cache(maxsize=4)
+def _list_chapters(tables: TableSet) -> Options:
+    """Return the common principal diagnoses, grouped by chapter."""
+    common = read_facts("principal", tables.folder).group_by("code").agg(pl.col("weight").sum())
+    book = _tabulate_diagnoses(tables).filter(pl.col("may_lead")).join(common, on="code").sort("code")
+    start = find_group_starts(_find_chapters(book["code"], tables), len(find_chapter_starts(tables)))
+    return Options.of(start, book["number"].to_numpy(), book["weight"].to_numpy())
+
+
 _RELATIONS = {
     "higher": pl.col("level_right") > pl.col("level"),
     "lower": pl.col("level_right") < pl.col("level"),
     "unspecified": pl.col("unspecified_right") & ~pl.col("unspecified"),
     "may lead": pl.col("may_lead_right"),
 }
-"""What one diagnosis must be to another of its category."""
+"""Conditions on a diagnosis (`_right`) that may be billed instead of another of its category."""
 
 
 @lru_cache(maxsize=32)
-def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
-    """Return the options of some diagnoses (codebook numbers, int32); kept, since scenarios are tried at many rates."""
+def _list_related(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...]) -> Options:
+    """Return the options of diagnoses (codebook numbers, the bytes of int32).
+
+    Cached, because one scenario is often run at many rates.
+    """
     codes = np.frombuffer(numbers, np.int32)
-    book = _book(tables)
+    book = _tabulate_diagnoses(tables)
     own = book.filter(pl.col("number").is_in(pl.Series(codes).implode()))
     begins = [
         pl.col("code_right").str.starts_with(prefix) for prefix in normalise_codes(pl.Series(list(to), dtype=pl.String))
@@ -196,23 +207,49 @@ def _options(numbers: bytes, tables: TableSet, relation: str, to: tuple[str, ...
         .filter(pl.any_horizontal(begins) if begins else pl.lit(value=True))
         .select("number", other="number_right", weight=pl.lit(_NEARER).pow(shared) * pl.col("likely_right"))
     )
-    return _grouped(codes, pairs)
+    return _group_pairs(codes, pairs)
 
 
-def _grouped(codes: Int32Array, pairs: pl.DataFrame) -> Options:
-    """Return pairs of a code and another as options, group i those of the i-th code."""
+@lru_cache(maxsize=32)
+def _list_procedure_neighbours(numbers: bytes, tables: TableSet, axes: tuple[int, ...]) -> Options:
+    """Return the options of procedures (codebook numbers, the bytes of int32).
+
+    Cached, as `_list_related`.
+    """
+    codes = np.frombuffer(numbers, np.int32)
+    book = compile_attributes(tables).procedure_book.codes
+    every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})
+    every = every.filter(pl.Series(load_code_limits(tables).procedure_valid[1:]))
+    own = every.filter(pl.col("number").is_in(pl.Series(codes).implode()))
+    parts = []
+    for axis in axes:
+        masked = pl.col("code").str.slice(0, axis - 1) + "." + pl.col("code").str.slice(axis)
+        found = own.with_columns(masked=masked).join(every.with_columns(masked=masked), on="masked")
+        found = found.filter(pl.col("number") != pl.col("number_right")).select("number", other="number_right")
+        parts.append(found.with_columns(weight=1.0 / pl.len().over("number")))
+    return _group_pairs(codes, pl.concat(parts))
+
+
+def _group_pairs(codes: Int32Array, pairs: pl.DataFrame) -> Options:
+    """Return pairs of codes as options; group i holds those of the i-th code."""
     pairs = pairs.sort("number", "other")
     group = np.searchsorted(codes, pairs["number"].to_numpy()).astype(np.int64)
     return Options.of(find_group_starts(group, len(codes)), pairs["other"].to_numpy(), pairs["weight"].to_numpy())
 
 
 def find_group_starts(group: Int64Array, groups: int) -> Int64Array:
-    """Return where the members of each group begin, and where the last end, from the ascending group of each."""
+    """Return where each group begins, and where the last ends.
+
+    `group` is the group of each member, ascending.
+    """
     return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=groups))]).astype(np.int64)
 
 
-def _common(tables: TableSet) -> pl.DataFrame:
-    """Return common secondary diagnoses with their kind and weight, the often questioned ones as of any kind."""
+def _list_common_sdx(tables: TableSet) -> pl.DataFrame:
+    """Return common secondary diagnoses with their condition and weight.
+
+    Diagnoses that payers often question have no condition.
+    """
     conditions = read_facts("conditions", tables.folder).filter(pl.col("stay_share") > 0)
     columns = {"code": pl.String(), "weight": pl.Float64(), "note": pl.String()}
     questioned = read_table(tables.folder, "miscoding/unsupported_mcc.csv", columns)

@@ -1,8 +1,12 @@
-"""Coding errors of diagnoses: the wrong principal one, secondary ones missed, added or at the wrong severity."""
+"""Coding errors of diagnoses: a wrong PDX; an SDX missed, added or at another severity.
+
+In the examples `baseline` is three admissions as correctly coded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +26,6 @@ from drgsim.miscoding.confusable_codes import (
 )
 from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.segments import rank_distinct
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind
@@ -32,33 +35,28 @@ from drgsim.tables.code_limits import load_code_limits
 class PdxResequence(ErrorModel):
     """A secondary diagnosis is billed as the principal one, and the principal one as secondary.
 
-    `rate` is the share of admissions that have a secondary diagnosis which may be principal: present on admission
-    (where that is known), no manifestation and no external cause. Any of them is as likely as another.
+    `rate` is the share of the admissions that have a candidate. Candidates are secondary diagnoses that may be
+    principal: present on admission (if POA is known), no manifestation and no external cause. All candidates of an
+    admission are equally likely.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PdxResequence(rate=0.1).sites(cases).rate.round(3).tolist()
-    [0.1]
+    >>> sites = PdxResequence(rate=0.1).sites(baseline)
+    >>> sites.row.tolist(), sites.rate.tolist()
+    ([0, 1], [0.1, 0.1])
     """
 
     kind: Literal["pdx_resequence"] = "pdx_resequence"
     rate: Rate = 0.0
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return one site an admission with a candidate; its options are its own secondary diagnoses."""
-        encoded, legal = cases.encoded, load_code_limits(cases.tables)
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return one site for each admission with a candidate; its options are the candidates."""
+        encoded, legal = baseline.encoded, load_code_limits(baseline.tables)
         fits = legal.may_be_pdx[encoded.sdx] & (encoded.sdx != encoded.pdx[encoded.sdx_row])
         if encoded.poa is not None:
             fits &= encoded.poa == POA_PRESENT
         at = np.flatnonzero(fits)
         row = encoded.sdx_row[at]
-        count = np.bincount(row, minlength=len(cases))
+        count = np.bincount(row, minlength=len(baseline))
         rows = np.flatnonzero(count)
         start = np.concatenate([[0], np.cumsum(count[rows])])
         options = Options.of(start, encoded.sdx[at], place=at - encoded.sdx_start[row])
@@ -68,20 +66,14 @@ class PdxResequence(ErrorModel):
 
 
 class PdxSubstitute(ErrorModel):
-    """Another code is billed as the principal diagnosis: mostly a near neighbour, else one of the same chapter.
+    """Another code of the same category or chapter is billed as the principal diagnosis.
 
-    `rate` is the share of admissions; `within_category` of these stay in the three-character category. `to` are
-    beginnings of the codes that may come of it.
+    `rate` is the share of admissions. The share `within_category` of them is billed with a code of the same
+    three-character category, the others with a common principal diagnosis of the same chapter. `to` are prefixes of
+    the codes that may be billed instead; they must be of the same category.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PdxSubstitute(rate=0.1).sites(cases).rate.round(3).tolist()
-    [0.08, 0.02]
+    >>> PdxSubstitute(rate=0.1).sites(baseline).rate.round(3).tolist()
+    [0.08, 0.02, 0.08, 0.02, 0.08, 0.02]
     """
 
     kind: Literal["pdx_substitute"] = "pdx_substitute"
@@ -89,46 +81,29 @@ class PdxSubstitute(ErrorModel):
     within_category: Rate = 0.8
     to: tuple[str, ...] = ()
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return two sites an admission, in its category and in its chapter."""
-        pdx = cases.encoded.pdx
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return two sites for each admission: another code of the category, and one of the chapter."""
+        pdx = baseline.encoded.pdx
         codes, group = rank_distinct(pdx)
-        near, (far, chapter) = (
-            list_same_category(codes, cases.tables, to=self.to),
-            list_same_chapter(codes, cases.tables),
-        )
-        row = np.flatnonzero(cases.rules.diagnoses.valid[pdx])
-        inside = Sites.of(
-            ChangeKind.PDX, row, self.rate * self.within_category, near, group=group[row], before=pdx[row]
-        )
+        row = np.flatnonzero(baseline.rules.diagnoses.valid[pdx])
+        before, rate = pdx[row], self.rate * self.within_category
+        near = list_same_category(codes, baseline.tables, to=self.to)
+        inside = Sites.of(ChangeKind.PDX, row, rate, near, group=group[row], before=before)
         if self.to:
             return inside
-        outside = Sites.of(
-            ChangeKind.PDX,
-            row,
-            self.rate * (1 - self.within_category),
-            far,
-            group=chapter[group][row],
-            before=pdx[row],
-            draw=1,
-        )
-        return Sites.joined([inside, outside])
+        far, chapter = list_same_chapter(codes, baseline.tables)
+        rate = self.rate * (1 - self.within_category)
+        outside = Sites.of(ChangeKind.PDX, row, rate, far, group=chapter[group][row], before=before)
+        return Sites.join([inside, outside.with_draw(1)])
 
 
 class SdxOmit(ErrorModel):
-    """Secondary diagnoses that should have been coded are not.
+    """A secondary diagnosis that should be coded is missed.
 
-    `cc`, `mcc` and `other` are the shares of codes of each severity that are missed, each on its own.
+    `cc`, `mcc` and `other` are the shares of codes of each severity that are missed, independently of each other.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SdxOmit(mcc=0.04, cc=0.03).sites(cases).rate.round(3).tolist()
-    [0.04]
+    >>> SdxOmit(mcc=0.04, cc=0.03).sites(baseline).rate.tolist()
+    [0.04, 0.03, 0.04]
     """
 
     kind: Literal["sdx_omit"] = "sdx_omit"
@@ -139,28 +114,22 @@ class SdxOmit(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return every secondary diagnosis of a severity that is missed at all."""
-        rate = np.array([self.other, self.cc, self.mcc])[_levels(cases)]
-        return _of_sdx(cases, np.flatnonzero((rate > 0) & (cases.encoded.sdx > 0)), rate, Options.single(0))
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return every secondary diagnosis of a severity whose rate is above 0."""
+        rate = np.array([self.other, self.cc, self.mcc])[_rank_severities(baseline)]
+        at = np.flatnonzero((rate > 0) & (baseline.encoded.sdx > 0))
+        return Sites.of_sdx(baseline, at, rate[at], Options.single(0))
 
 
 class SdxAddUnsupported(ErrorModel):
     """A secondary diagnosis is billed that the record does not support.
 
-    `mcc` and `cc` are the shares of admissions given one of that severity. By default it is one that is plausible in
-    the MDC (see `neighbours.plausible`); `codes` names others, all alike. Not one that the principal diagnosis
-    excludes, unless `allow_excluded`.
+    `mcc` and `cc` are the shares of admissions to which a diagnosis of that severity is added. By default the
+    diagnosis is one that is plausible in the MDC (`confusable_codes.list_plausible`); with `codes` it is one of
+    these, all equally likely. A diagnosis that the principal diagnosis excludes is refused unless `allow_excluded`.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SdxAddUnsupported(mcc=0.01, cc=0.02).sites(cases).rate.round(3).tolist()
-    [0.01, 0.02]
+    >>> SdxAddUnsupported(mcc=0.01, cc=0.02).sites(baseline).rate.tolist()
+    [0.01, 0.02, 0.01, 0.02, 0.01, 0.02]
     """
 
     kind: Literal["sdx_add_unsupported"] = "sdx_add_unsupported"
@@ -172,46 +141,41 @@ class SdxAddUnsupported(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return a site an admission and severity."""
-        rows = np.arange(len(cases))
-        group = np.minimum(cases.truth.initial_mdc, MDCS - 1)
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return a site for each admission and each severity whose rate is above 0."""
+        rows = np.arange(len(baseline))
+        group = np.minimum(baseline.truth.initial_mdc, MDCS - 1)
         parts = []
         for draw, (severity, rate) in enumerate((("MCC", self.mcc), ("CC", self.cc))):
             if rate > 0:
-                options = list_plausible(cases.tables, severity, codes=self.codes)
-                parts.append(Sites.of(ChangeKind.ADD_SDX, rows, rate, options, group=group, draw=draw))
-        return Sites.joined(parts) if parts else Sites.of(ChangeKind.ADD_SDX, rows[:0], 0.0, Options.single(0))
+                options = list_plausible(baseline.tables, severity, codes=self.codes)
+                parts.append(Sites.of(ChangeKind.ADD_SDX, rows, rate, options, group=group).with_draw(draw))
+        return Sites.join(parts) if parts else Sites.none(ChangeKind.ADD_SDX)
 
 
-class _Ladder(ErrorModel):
-    """What the two errors of severity share: a code becomes one of its category with another severity."""
+class _SeverityChange(ErrorModel):
+    """A secondary diagnosis is billed as a code of its category with another severity."""
 
     rate: Rate = 0.0
     to: tuple[str, ...] = ()
     UP: ClassVar[bool]
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return every secondary diagnosis whose category has such a rung."""
-        return _replaced(
-            cases, self.rate, lambda codes: list_severity_neighbours(codes, cases.tables, up=self.UP, to=self.to)
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return every secondary diagnosis whose category has a code of such a severity."""
+        return _replace_sdx(
+            baseline, self.rate, lambda codes: list_severity_neighbours(codes, baseline.tables, up=self.UP, to=self.to)
         )
 
 
-class SeverityUpgrade(_Ladder):
-    """A secondary diagnosis is billed as one of its category with a higher severity, nearest likeliest.
+class SeverityUpgrade(_SeverityChange):
+    """A secondary diagnosis is billed as a code of its category with a higher severity.
 
-    `rate` is the share of secondary diagnoses whose category has one; `to` are beginnings of what may come of it.
+    `rate` is the share of the secondary diagnoses whose category has one. The more characters a code shares with the
+    right one, the likelier it is. `to` are prefixes of the codes that may be billed instead.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I5020", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SeverityUpgrade(rate=0.1).sites(cases).rate.round(3).tolist()
-    [0.1]
+    >>> sites = SeverityUpgrade(rate=0.1).sites(baseline)
+    >>> baseline.rules.diagnosis_book.codes[sites.before - 1].to_list()
+    ['I5022']
     """
 
     kind: Literal["severity_upgrade"] = "severity_upgrade"
@@ -219,20 +183,14 @@ class SeverityUpgrade(_Ladder):
     UP: ClassVar[bool] = True
 
 
-class SeverityDowngrade(_Ladder):
-    """A secondary diagnosis is billed as one of its category with a lower severity, nearest likeliest.
+class SeverityDowngrade(_SeverityChange):
+    """A secondary diagnosis is billed as a code of its category with a lower severity.
 
-    `rate` and `to` as in `severity_upgrade`.
+    `rate` and `to` as in `SeverityUpgrade`.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SeverityDowngrade(rate=0.1).sites(cases).rate.round(3).tolist()
-    [0.1]
+    >>> sites = SeverityDowngrade(rate=0.1).sites(baseline)
+    >>> baseline.rules.diagnosis_book.codes[sites.before - 1].to_list()
+    ['J9601', 'I5022', 'L89154']
     """
 
     kind: Literal["severity_downgrade"] = "severity_downgrade"
@@ -241,20 +199,14 @@ class SeverityDowngrade(_Ladder):
 
 
 class SpecificityLoss(ErrorModel):
-    """A diagnosis is billed as the unspecified one of its category.
+    """A diagnosis is billed as an unspecified code of its category.
 
-    `sdx` and `pdx` are the shares of secondary and principal diagnoses, of those that have one; `to` are
-    beginnings of what may come of it.
+    `sdx` and `pdx` are the shares of the secondary and principal diagnoses that are specified and whose category has
+    an unspecified code. `to` are prefixes of the codes that may be billed instead.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I5021", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> SpecificityLoss(sdx=0.1).sites(cases).rate.round(3).tolist()
-    [0.1]
+    >>> sites = SpecificityLoss(sdx=0.1).sites(baseline)
+    >>> baseline.rules.diagnosis_book.codes[sites.before - 1].to_list()
+    ['J9601', 'I5022', 'L89154']
     """
 
     kind: Literal["specificity_loss"] = "specificity_loss"
@@ -264,51 +216,51 @@ class SpecificityLoss(ErrorModel):
     RATES: ClassVar[tuple[str, ...]] = ("sdx", "pdx")
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return the principal and secondary diagnoses that are specified and have an unspecified neighbour."""
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return the specified diagnoses whose category has an unspecified code."""
         parts = []
         if self.pdx:
-            codes, group = rank_distinct(cases.encoded.pdx)
-            options = list_unspecified(codes, cases.tables, to=self.to)
+            codes, group = rank_distinct(baseline.encoded.pdx)
+            options = list_unspecified(codes, baseline.tables, to=self.to)
             row = np.flatnonzero(np.diff(options.start)[group])
-            before = cases.encoded.pdx[row]
+            before = baseline.encoded.pdx[row]
             parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, options, group=group[row], before=before))
         if self.sdx or not parts:
-            parts.append(_replaced(cases, self.sdx, lambda codes: list_unspecified(codes, cases.tables, to=self.to)))
-        return Sites.joined(parts)
+            parts.append(
+                _replace_sdx(baseline, self.sdx, lambda codes: list_unspecified(codes, baseline.tables, to=self.to))
+            )
+        return Sites.join(parts)
 
 
 class SdxSubstitute(ErrorModel):
-    """A secondary diagnosis is billed as one of some others, whatever their category or severity.
+    """A secondary diagnosis is billed as another code of any category and severity.
 
-    `rate` is the share of secondary diagnoses (confine it with `where.codes`); `to` are beginnings of what comes of
-    it, one as likely as another.
+    `rate` is the share of secondary diagnoses; `where.codes` confines it. `to` are prefixes of the codes that may be
+    billed instead, equally likely except that codes of later encounters are rare.
+
+    >>> error = SdxSubstitute(rate=0.1, to=("E119",))
+    >>> len(error.sites(baseline))
+    4
     """
 
     kind: Literal["sdx_substitute"] = "sdx_substitute"
     rate: Rate = 0.0
     to: Annotated[tuple[str, ...], Field(min_length=1)]
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every known secondary diagnosis."""
-        at = np.flatnonzero(cases.encoded.sdx)
-        return _of_sdx(cases, at, np.full(len(cases.encoded.sdx), self.rate), list_named_codes(self.to, cases.tables))
+        at = np.flatnonzero(baseline.encoded.sdx)
+        return Sites.of_sdx(baseline, at, self.rate, list_named_codes(self.to, baseline.tables))
 
 
 class InvalidCode(ErrorModel):
-    """A code is mistyped into one that does not exist: the admission cannot be grouped, or the code is lost.
+    """A code is mistyped as one that does not exist.
 
-    `pdx`, `sdx` and `procedure` are the shares of codes of each kind.
+    A mistyped principal diagnosis makes the claim ungroupable, any other code does not count. `pdx`, `sdx` and
+    `procedure` are the shares of mistyped codes.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> InvalidCode(pdx=0.001, sdx=0.002).sites(cases).rate.round(3).tolist()
-    [0.001, 0.002, 0.002]
+    >>> InvalidCode(pdx=0.001, procedure=0.002).sites(baseline).rate.tolist()
+    [0.001, 0.002, 0.001, 0.001, 0.002]
     """
 
     kind: Literal["invalid_code"] = "invalid_code"
@@ -319,38 +271,28 @@ class InvalidCode(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return every known code that is mistyped at all."""
-        encoded, lost = cases.encoded, Options.single(0)
-        parts = [Sites.of(ChangeKind.PDX, np.zeros(0, np.int64), 0.0, lost)]
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return every known code of the lists whose rate is above 0."""
+        encoded, no_code = baseline.encoded, Options.single(0)
+        parts = [Sites.none(ChangeKind.PDX)]
         if self.pdx:
             row = np.flatnonzero(encoded.pdx)
-            parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, lost, before=encoded.pdx[row]))
+            parts.append(Sites.of(ChangeKind.PDX, row, self.pdx, no_code, before=encoded.pdx[row]))
         if self.sdx:
-            at = np.flatnonzero(encoded.sdx)
-            parts.append(_of_sdx(cases, at, np.full(len(encoded.sdx), self.sdx), lost))
+            parts.append(Sites.of_sdx(baseline, np.flatnonzero(encoded.sdx), self.sdx, no_code))
         if self.procedure:
-            at = np.flatnonzero(encoded.procedures)
-            owner = encoded.procedure_row[at]
-            place = at - encoded.procedure_start[owner]
-            before = encoded.procedures[at]
-            parts.append(Sites.of(ChangeKind.PROCEDURE, owner, self.procedure, lost, place=place, before=before))
-        return Sites.joined(parts)
+            parts.append(Sites.of_procedures(baseline, np.flatnonzero(encoded.procedures), self.procedure, no_code))
+        return Sites.join(parts)
 
 
 class PoaFlip(ErrorModel):
-    """Present on admission is misreported: `over` of those not present as present, `under` of those present as not.
+    """Present on admission (POA) is misreported.
 
-    Looks at codes of hospital-acquired conditions alone unless `every_code`: no other changes a payment.
+    `over` is the share of the diagnoses not present on admission that are billed as present, `under` the share of
+    those present that are billed as not present. Only codes of hospital-acquired conditions are affected unless
+    `every_code`: no other code can change a payment.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "L89154"]], "sdx_poa": [["Y", "N"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> PoaFlip(over=0.2).sites(cases).rate.round(3).tolist()
+    >>> PoaFlip(over=0.2, under=0.1).sites(baseline).rate.tolist()
     [0.2]
     """
 
@@ -360,58 +302,39 @@ class PoaFlip(ErrorModel):
     every_code: bool = False
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return every secondary diagnosis with a recognised POA indicator that is misreported at all.
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return every secondary diagnosis with a POA indicator whose rate is above 0.
 
         Raises:
             InputError: the admissions have no POA.
         """
-        encoded, diagnoses = cases.encoded, cases.rules.diagnoses
+        encoded, diagnoses = baseline.encoded, baseline.rules.diagnoses
         if encoded.poa is None:
-            raise InputError(f"{self.label}: the admissions have no sdx_poa to misreport.")
+            raise InputError(f"{self.label}: the admissions have no sdx_poa to misreport. Add it, or drop the error.")
         rate = np.array([0.0, self.under, self.over])[encoded.poa]
-        asked = (rate > 0) & (encoded.sdx > 0)
+        affected = (rate > 0) & (encoded.sdx > 0)
         if not self.every_code:
-            asked &= diagnoses.kind_hac[diagnoses.kind[encoded.sdx]]
-        at = np.flatnonzero(asked)
+            affected &= diagnoses.kind_hac[diagnoses.kind[encoded.sdx]]
+        at = np.flatnonzero(affected)
         flipped = Options.of(np.array([0, 1, 2]), np.array([POA_NOT_PRESENT, POA_PRESENT]))
-        was = encoded.poa[at]
-        return _of_sdx(
-            cases, at, rate, flipped, kind=ChangeKind.POA, group=(was != POA_PRESENT).astype(np.int64), before=was
-        )
+        sites = Sites.of_sdx(baseline, at, rate[at], flipped, group=encoded.poa[at] != POA_PRESENT)
+        kind = np.full(len(at), ChangeKind.POA, np.uint8)
+        return replace(sites, kind=kind, before=encoded.poa[at].astype(np.int32))
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _levels(cases: Baseline) -> NDArray[np.uint8]:
-    """Return the severity of each secondary diagnosis as a place in SEVERITIES, (k,)."""
-    diagnoses = cases.rules.diagnoses
-    levels: NDArray[np.uint8] = diagnoses.scheme_severity[diagnoses.scheme[cases.encoded.sdx]]
-    return levels
+def _rank_severities(baseline: Baseline) -> NDArray[np.uint8]:
+    """Return the severity of each secondary diagnosis: 0 none, 1 CC, 2 MCC, (k,)."""
+    diagnoses = baseline.rules.diagnoses
+    severities: NDArray[np.uint8] = diagnoses.scheme_severity[diagnoses.scheme[baseline.encoded.sdx]]
+    return severities
 
 
-def _of_sdx(
-    cases: Baseline,
-    at: Int64Array,
-    rate: NDArray[np.float64],
-    options: Options,
-    *,
-    kind: ChangeKind = ChangeKind.SDX,
-    group: Int64Array | None = None,
-    before: NDArray[np.integer] | None = None,
-) -> Sites:
-    """Return sites at positions of secondary diagnoses; `rate` is that of every position."""
-    encoded = cases.encoded
-    row = encoded.sdx_row[at]
-    place = at - encoded.sdx_start[row]
-    was: NDArray[np.integer] = encoded.sdx[at] if before is None else before
-    return Sites.of(kind, row, rate[at], options, group=group, place=place, before=was)
-
-
-def _replaced(cases: Baseline, rate: float, options_of: Callable[[NDArray[np.int32]], Options]) -> Sites:
-    """Return the secondary diagnoses for which there are options, each code with its own."""
-    codes, group = rank_distinct(cases.encoded.sdx)
-    options = options_of(codes)
+def _replace_sdx(baseline: Baseline, rate: float, list_options: Callable[[NDArray[np.int32]], Options]) -> Sites:
+    """Return the secondary diagnoses for whose code `list_options` has an option."""
+    codes, group = rank_distinct(baseline.encoded.sdx)
+    options = list_options(codes)
     at = np.flatnonzero(np.diff(options.start)[group])
-    return _of_sdx(cases, at, np.full(len(group), rate), options, group=group[at].astype(np.int64))
+    return Sites.of_sdx(baseline, at, rate, options, group=group[at])

@@ -1,12 +1,12 @@
-"""Coding errors: where they can happen, what they change, and how often.
+"""Error models: where a coding error can happen, what it changes, and how often.
 
-An `ErrorModel` is a frozen value that says for given admissions where its error can happen and what may come of
-it (`Sites`). Everything else is the same for all of them and stands here: filters, clustering by hospital and
-coder, keyed draws, guards that keep a claim legal, and the count of what could not be applied. An operator of one's
-own is a subclass with the one method `sites` (see docs/simulation.md).
+An `ErrorModel` is a frozen value. For given admissions it returns where its error can happen and the possible
+outcomes (`Sites`). The rest is the same for all error models: filters (`Where`), variation of hospitals and coders,
+keyed draws, guards against claims that a scrubber would stop, and the count of errors that were refused. Your own
+error model is a subclass with one method, `sites` (docs/simulation.md).
 
-A draw is keyed by seed, operator, replicate and admission: an error that happens at a low rate also happens at
-a higher one, and nothing depends on batches, threads or row order.
+A draw is keyed by seed, error, replicate and admission. An error that happens at one rate therefore also happens at
+any higher rate, and no result depends on batches, threads or row order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class _Frozen(BaseModel):
 
 
 class Evidence(_Frozen):
-    """Where a rate comes from: whose claims, when, and how the figure was come by.
+    """The evidence for a rate: whose claims, when, the source, and how the rate was obtained.
+
+    `status` is READ (in the source itself), SECONDARY (in another source that cites it), DERIVED (computed from
+    figures that were read), FITTED (to published figures) or ASSUMPTION.
 
     >>> Evidence(population="Medicare inpatients", period="2012", source="a study", status="READ").status
     'READ'
@@ -48,7 +51,9 @@ class Evidence(_Frozen):
 
 
 class Study(_Frozen):
-    """The counts behind a rate: `events` among `of`; `sensitivity.parameter_uncertainty` draws rates from them.
+    """The counts behind a rate: `events` among `of`.
+
+    `studies.parameter_uncertainty` draws rates from them.
 
     >>> study = Study(events=12, of=400)
     >>> study.events / study.of
@@ -60,14 +65,18 @@ class Study(_Frozen):
 
 
 class Where(_Frozen):
-    """Which admissions and codes an error is confined to; what is left empty does not confine.
+    """The admissions and codes to which an error is confined; an empty field does not confine.
 
-    `codes` are beginnings of the code that is changed (of the principal diagnosis for errors that change none);
-    `columns` are values of other columns, such as `{payer = ["Medicare"]}`; `decisive` keeps only codes
-    without which the DRG would be another. Ages are the youngest and the oldest admitted [years].
+    Attributes:
+        mdc, drg: of the admission as correctly coded.
+        codes: prefixes of the code that is changed; for errors that change no code, of the principal diagnosis.
+        hospitals: values of `hospital_id`.
+        age: the youngest and the oldest age [years].
+        columns: values of other columns, such as `{payer = ["Medicare"]}`.
+        decisive: only codes without which the admission has another DRG.
 
     Raises:
-        ValidationError: an unknown field, or ages that end before they begin.
+        ValidationError: a field is unknown, or the youngest age is above the oldest.
 
     >>> elderly = Where(mdc=(5,), codes=("I50",), age=(65, 124))
     >>> elderly.mdc, elderly.decisive
@@ -84,39 +93,44 @@ class Where(_Frozen):
 
     @field_validator("age")
     @classmethod
-    def _ascends(cls, age: tuple[int, int] | None) -> tuple[int, int] | None:
+    def _check_order(cls, age: tuple[int, int] | None) -> tuple[int, int] | None:
         if age is not None and age[0] > age[1]:
             raise ValueError("ends before it begins; give the youngest and the oldest")
         return age
 
-    def rows(self, cases: Baseline) -> BoolArray:
-        """Return which admissions it admits, (n,), codes aside.
+    def matches(self, baseline: Baseline) -> BoolArray:
+        """Return which admissions are included, (n,); `codes` and `decisive` are not considered.
 
         Raises:
-            InputError: a column is not there.
+            InputError: the admissions lack a column of the filter.
         """
-        kept = np.ones(len(cases), np.bool_)
+        included = np.ones(len(baseline), np.bool_)
         if self.mdc:
-            kept &= np.isin(cases.truth.mdc, self.mdc)
+            included &= np.isin(baseline.truth.mdc, self.mdc)
         if self.drg:
-            kept &= np.isin(cases.truth.drg, self.drg)
+            included &= np.isin(baseline.truth.drg, self.drg)
         if self.age is not None:
-            kept &= (cases.age >= self.age[0]) & (cases.age <= self.age[1])
+            included &= (baseline.age >= self.age[0]) & (baseline.age <= self.age[1])
         named = {**({"hospital_id": self.hospitals} if self.hospitals else {}), **self.columns}
         for column, values in named.items():
-            if column not in cases.grouped.columns:
-                hint = did_you_mean(column, cases.grouped.columns)
+            if column not in baseline.grouped.columns:
+                hint = did_you_mean(column, baseline.grouped.columns)
                 raise InputError(f"an error is confined by column {column!r}, which the admissions lack.{hint}")
-            kept &= cases.grouped[column].cast(pl.String).is_in(list(values)).fill_null(value=False).to_numpy()
-        return kept
+            included &= baseline.grouped[column].cast(pl.String).is_in(list(values)).fill_null(value=False).to_numpy()
+        return included
 
 
 class ErrorModel(_Frozen, ABC):
-    """A coding error. Subclasses add rates and say where it can happen.
+    """A kind of coding error with its rates; subclasses say where it can happen.
 
-    `name` tells it apart in results and keys its draws (by default the kind of error); `hospital_sd` and
-    `coder_sd` are standard deviations, on the logit scale, of how hospitals and coders differ; `guarded` keeps
-    claims legal (see `guards`); `study` are the counts behind the rate. A kind of one's own: docs/simulation.md.
+    Attributes:
+        kind: the kind of error.
+        name: its name in results, which also keys its draws; by default the kind.
+        where: the admissions and codes to which it is confined.
+        hospital_sd, coder_sd: standard deviations of the rates of hospitals and coders, on the logit scale.
+        guarded: whether errors that a claim scrubber would stop are refused.
+        study: the counts behind the rate.
+        evidence: where the rates come from.
 
     >>> from drgsim.miscoding.diagnosis_errors import SdxOmit
     >>> missed = SdxOmit(cc=0.1, mcc=0.05)
@@ -137,30 +151,30 @@ class ErrorModel(_Frozen, ABC):
     """Fields that are rates."""
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "mixed"
     CERTAIN: ClassVar[bool] = False
-    """Whether every site has one outcome and no guard can refuse it, as where a code is only taken away."""
+    """Whether every site has one outcome that no guard can refuse, such as the removal of a code."""
     ON_CODES: ClassVar[bool] = True
-    """Whether `where.codes` speaks of the code that is edited rather than of the principal diagnosis."""
+    """Whether `where.codes` is about the changed code; otherwise it is about the principal diagnosis."""
 
     @property
     def label(self) -> str:
-        """The name in results."""
+        """The name of the error in results."""
         return self.name or self.kind
 
     @abstractmethod
-    def sites(self, cases: Baseline) -> Sites:
-        """Return where the error can happen among all admissions, whatever `where` says."""
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return where the error can happen among all admissions; `where` is applied later."""
 
     def with_rates(self, change: Callable[[float], float]) -> ErrorModel:
-        """Return the operator with each of its rates passed through `change`."""
+        """Return the error with `change` applied to each of its rates."""
         return self.model_copy(update={name: change(getattr(self, name)) for name in self.RATES})
 
     def shifted(self, shift: float) -> ErrorModel:
-        """Return the operator with its rates shifted on the logit scale; 0 and 1 stay."""
+        """Return the error with its rates shifted on the logit scale; 0 and 1 do not change."""
         return self.with_rates(lambda rate: shift_logit(rate, shift)) if shift else self
 
 
 def shift_logit(rate: float, shift: float) -> float:
-    """Return a rate whose logit is `shift` higher; 0 and 1 stay.
+    """Return a rate whose logit is higher by `shift`; 0 and 1 do not change.
 
     Raises:
         InputError: the shift is not finite.
@@ -176,38 +190,41 @@ def shift_logit(rate: float, shift: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def _beginning(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
-    """Return which codes begin with one of some texts, however these are written."""
+def match_prefixes(codes: pl.Series, prefixes: Sequence[str]) -> BoolArray:
+    """Return which codes begin with one of the prefixes, (k,).
+
+    Dots and case of the prefixes do not matter.
+    """
     found = np.zeros(len(codes), np.bool_)
     for prefix in normalise_codes(pl.Series(list(prefixes), dtype=pl.String)):
         found |= codes.str.starts_with(prefix).to_numpy()
     return found
 
 
-def _texts(operator: ErrorModel, field: str) -> tuple[str, ...]:
-    """Return a field of texts, which not every kind of error has."""
-    value = getattr(operator, field, ())
+def _get_texts(model: ErrorModel, field: str) -> tuple[str, ...]:
+    """Return a field of texts, or nothing where the kind of error has no such field."""
+    value = getattr(model, field, ())
     return value if isinstance(value, tuple) else ()
 
 
-def find_problems(operator: ErrorModel, tables: TableSet) -> list[tuple[str, object, str]]:
-    """Return what of an operator cannot be in a grouper version: (key, value, problem) each."""
+def find_problems(model: ErrorModel, tables: TableSet) -> list[tuple[str, object, str]]:
+    """Return key, value and problem of everything the error names that the version lacks."""
 
-    def absent(what: str) -> str:
+    def describe_absent(what: str) -> str:
         return f"no {what} of version {tables.version}"
 
     valid = pl.concat([tables.diagnoses["code"], tables.procedures["code"]])
-    prefixes = [("where.codes", prefix) for prefix in operator.where.codes]
-    prefixes += [("to", to) for to in _texts(operator, "to")]
+    prefixes = [("where.codes", prefix) for prefix in model.where.codes]
+    prefixes += [("to", to) for to in _get_texts(model, "to")]
     found: list[tuple[str, object, str]] = [
-        (key, prefix, f"{absent('code')} begins so")
+        (key, prefix, f"{describe_absent('code')} begins so")
         for key, prefix in prefixes
-        if not _beginning(valid, [prefix]).any()
+        if not match_prefixes(valid, [prefix]).any()
     ]
-    listed = pl.Series(list(_texts(operator, "codes")), dtype=pl.String)
+    listed = pl.Series(list(_get_texts(model, "codes")), dtype=pl.String)
     known = normalise_codes(listed).is_in(tables.diagnoses["code"].implode())
-    found += [("codes", code, absent("diagnosis")) for code in listed.filter(~known)]
+    found += [("codes", code, describe_absent("diagnosis")) for code in listed.filter(~known)]
     drgs, mdcs = set(tables.drg_titles["drg"]), set(tables.formulas["mdc"])
-    found += [("where.drg", drg, absent("DRG")) for drg in operator.where.drg if drg not in drgs]
-    found += [("where.mdc", mdc, absent("MDC")) for mdc in operator.where.mdc if mdc not in mdcs]
+    found += [("where.drg", drg, describe_absent("DRG")) for drg in model.where.drg if drg not in drgs]
+    found += [("where.mdc", mdc, describe_absent("MDC")) for mdc in model.where.mdc if mdc not in mdcs]
     return found

@@ -1,4 +1,4 @@
-"""Where an error can happen, and what may come of it: the two things an operator says."""
+"""Where an error can happen, and its possible outcomes: what every error model returns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.keyed_random import Choices, find_open_bytes
 from drgsim.numerics.segments import argsort_keys
+from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 
 _COLUMNS = ("row", "kind", "place", "before", "rate", "draw")
@@ -20,10 +21,16 @@ _COLUMNS = ("row", "kind", "place", "before", "rate", "draw")
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """What may come of an error, in groups laid end to end: group g holds options start[g] to start[g + 1].
+    """Possible outcomes of errors, in groups.
 
-    `after` is the code (or status, or place for a swap), `weight` how likely beside the others of its group.
-    `place` is where the edit goes, or -1 for the place of the site.
+    Group g holds the options start[g] to start[g + 1].
+
+    Attributes:
+        start: (g + 1,) where the options of each group begin, and where the last end.
+        after: (k,) the code after the error (or discharge status, sex, age, POA).
+        weight: (k,) how likely each option is relative to the others of its group.
+        place: (k,) the place that is changed, or -1 for the place of the site.
+        choices: what draws an option of a group.
 
     >>> two = Options.of(np.array([0, 1, 3]), np.array([7, 8, 9]))
     >>> two.after[two.start[1] : two.start[2]].tolist()
@@ -44,7 +51,7 @@ class Options:
         weight: FloatArray | None = None,
         place: NDArray[np.integer] | None = None,
     ) -> Options:
-        """Build from groups; without weights all options of a group are alike.
+        """Build options from groups; without weights, all options of a group are equally likely.
 
         >>> Options.of(np.array([0, 2]), np.array([5, 6])).after.tolist()
         [5, 6]
@@ -56,35 +63,38 @@ class Options:
         return cls(begin, np.asarray(after, np.int32), weights, places.astype(np.int32), choices)
 
     @classmethod
-    def joined(cls, parts: Sequence[Options]) -> Options:
-        """Return groups of several books, end to end."""
-        if len(parts) == 1:
-            return parts[0]
-        first = np.cumsum([0, *(part.start[-1] for part in parts)])
-        start = [part.start[:-1] + at for part, at in zip(parts, first, strict=False)]
-        return cls.of(
-            np.concatenate([*start, first[-1:]]),
-            np.concatenate([part.after for part in parts]),
-            np.concatenate([part.weight for part in parts]),
-            np.concatenate([part.place for part in parts]),
+    def join(cls, parts: Sequence[Options]) -> Options:
+        """Return the groups of all parts, end to end."""
+        choices = Choices.join([part.choices for part in parts])
+        after, weight, place = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("after", "weight", "place")
         )
+        return cls(choices.start, after, weight, place, choices)
 
     @classmethod
     def single(cls, after: int) -> Options:
-        """Return one group with one option."""
+        """Return one group with one option; code 0 removes the code of the site."""
         return cls.of(np.array([0, 1]), np.array([after]))
 
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """Where an error can happen, (s,) each, rows ascending; with its rate and the group of options to draw from.
+    """Where an error can happen, (s,) each, rows ascending.
 
-    `row` is the admission, `kind` what is edited (`edits.Kind`), `place` the position in its list, `before` the
-    code there, `rate` the probability, `group` a group of `options`, which may be empty: then the error cannot
-    be made and is counted. `draw` tells apart the draws of errors that would edit the same thing.
+    `of_sdx`, `of_procedures` and `of` build sites.
+
+    Attributes:
+        row: the admission.
+        kind: what is changed, a `ChangeKind`.
+        place: the position in the admission's list.
+        before: the code there.
+        rate: the probability of the error.
+        draw: a number that separates the random draws of errors that would change the same code.
+        group: a group of `options`; where the group is empty the error cannot be made, and is counted.
+        options: the possible outcomes.
 
     >>> rows = np.array([0, 0, 4])
-    >>> sites = Sites.of(Kind.SDX, rows, 0.1, Options.single(0), place=np.array([0, 1, 0]))
+    >>> sites = Sites.of(ChangeKind.SDX, rows, 0.1, Options.single(0), place=np.array([0, 1, 0]))
     >>> len(sites), sites.take(rows > 0).rate.tolist()
     (3, [0.1])
     """
@@ -99,12 +109,12 @@ class Sites:
     options: Options
 
     def __len__(self) -> int:
-        """Number of sites."""
+        """Return the number of sites."""
         return len(self.row)
 
     @cached_property
     def open_bytes(self) -> NDArray[np.uint8]:
-        """`draws.open_bytes` of the rates, (s,)."""
+        """`keyed_random.find_open_bytes` of the rates, (s,)."""
         return find_open_bytes(self.rate)
 
     @classmethod
@@ -118,44 +128,112 @@ class Sites:
         group: NDArray[np.integer] | None = None,
         place: NDArray[np.integer] | None = None,
         before: NDArray[np.integer] | None = None,
-        draw: int = 0,
     ) -> Sites:
-        """Build sites of one kind; without groups all draw from the first, without places all edit the first."""
+        """Build sites of one kind.
+
+        By default `group` and `place` are 0, and `before` is no code.
+        """
         n = len(row)
 
-        def column(values: NDArray[np.integer] | None, dtype: type[np.integer]) -> NDArray[Any]:
-            return np.zeros(n, dtype) if values is None else values.astype(dtype)
+        def fill_column(values: NDArray[np.integer] | None) -> NDArray[Any]:
+            return np.zeros(n, np.int32) if values is None else values.astype(np.int32)
 
         return cls(
             row=row.astype(np.int64),
             kind=np.full(n, kind, np.uint8),
-            place=column(place, np.int32),
-            before=column(before, np.int32),
+            place=fill_column(place),
+            before=fill_column(before),
             rate=np.broadcast_to(np.asarray(rate, np.float64), (n,)).copy(),
-            draw=np.full(n, draw, np.uint8),
-            group=column(group, np.int32),
+            draw=np.zeros(n, np.uint8),
+            group=fill_column(group),
             options=options,
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Sites]) -> Sites:
-        """Return sites of several kinds as one, rows ascending; sites of one admission keep the order of the parts."""
+    def none(cls, kind: ChangeKind) -> Sites:
+        """Return no sites, of a kind of change."""
+        return cls.of(kind, np.zeros(0, np.int64), 0.0, Options.single(0))
+
+    @classmethod
+    def of_sdx(
+        cls,
+        baseline: Baseline,
+        at: Int64Array,
+        rate: float | FloatArray,
+        options: Options,
+        *,
+        group: NDArray[np.integer] | None = None,
+    ) -> Sites:
+        """Build sites at secondary diagnoses.
+
+        Args:
+            baseline: the admissions.
+            at: (s,) positions in `baseline.encoded.sdx`, ascending.
+            rate: the probability of each, (s,), or of all.
+            options: the possible outcomes.
+            group: (s,) the group of options of each; by default the first.
+
+        >>> sites = Sites.of_sdx(baseline, np.array([1, 2]), 0.1, Options.single(0))
+        >>> sites.row.tolist(), sites.place.tolist()
+        ([0, 1], [1, 0])
+        """
+        encoded = baseline.encoded
+        row = encoded.sdx_row[at]
+        place = at - encoded.sdx_start[row]
+        return cls.of(ChangeKind.SDX, row, rate, options, group=group, place=place, before=encoded.sdx[at])
+
+    @classmethod
+    def of_procedures(
+        cls,
+        baseline: Baseline,
+        at: Int64Array,
+        rate: float | FloatArray,
+        options: Options,
+        *,
+        group: NDArray[np.integer] | None = None,
+    ) -> Sites:
+        """Build sites at procedures.
+
+        `at` are positions in `baseline.encoded.procedures`; the other arguments are those of `of_sdx`.
+        """
+        encoded = baseline.encoded
+        row = encoded.procedure_row[at]
+        place = at - encoded.procedure_start[row]
+        before = encoded.procedures[at]
+        return cls.of(ChangeKind.PROCEDURE, row, rate, options, group=group, place=place, before=before)
+
+    def with_draw(self, draw: int) -> Sites:
+        """Return the sites with another draw number, 0 to 15.
+
+        Sites with different draw numbers have independent draws.
+
+        >>> Sites.none(ChangeKind.SDX).with_draw(1).draw.tolist()
+        []
+        """
+        return replace(self, draw=np.full(len(self), draw, np.uint8))
+
+    @classmethod
+    def join(cls, parts: Sequence[Sites]) -> Sites:
+        """Return the sites of all parts, rows ascending.
+
+        Sites of one admission have the order of the parts.
+        """
         books = list({id(part.options): part.options for part in parts}.values())
         groups = np.cumsum([0, *(len(book.start) - 1 for book in books)])
         first = {id(book): group for book, group in zip(books, groups, strict=False)}
         whole = cls(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS},
             group=np.concatenate([part.group + np.int32(first[id(part.options)]) for part in parts]),
-            options=Options.joined(books),
+            options=Options.join(books),
         )
         return whole.take(argsort_keys(whole.row))
 
     def take(self, which: NDArray[np.integer] | BoolArray | slice) -> Sites:
-        """Return some of the sites."""
+        """Return some of the sites, in the order of `which`."""
         return replace(self, **{name: getattr(self, name)[which] for name in (*_COLUMNS, "group")})
 
-    def edits(self, site: Int64Array, option: Int64Array) -> CodeChanges:
-        """Return the edits that options make at sites, (k,)."""
+    def changes(self, site: Int64Array, option: Int64Array) -> CodeChanges:
+        """Return the changes that options make at sites, (k,)."""
         place, before = self.place[site], self.before[site]
         own = self.options.place[option]
         return CodeChanges(

@@ -1,4 +1,7 @@
-"""Coding errors of procedures: the wrong one, one missed or added, and how long a ventilator ran."""
+"""Coding errors of procedures: a wrong, missed or added one, and the hours of ventilation.
+
+In the examples `baseline` is three admissions as correctly coded.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from pydantic import Field
 from drgsim.miscoding.confusable_codes import MDCS, find_group_starts, list_procedure_neighbours, read_durations
 from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
-from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.segments import rank_distinct
 from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline
 from drgsim.rebilling.code_changes import ChangeKind
@@ -24,44 +26,30 @@ _NO_OR = "nonor"
 class ProcedureSubstitute(ErrorModel):
     """A procedure is billed as a valid one that differs in one of the seven axes of ICD-10-PCS.
 
-    `rate` is the share of procedures; `axes` may differ (1 section, 2 body system, 3 operation, 4 body part,
-    5 approach, 6 device, 7 qualifier), each that has a neighbour as likely as another.
+    `rate` is the share of procedures. `axes` are those that may differ: 1 section, 2 body system, 3 operation,
+    4 body part, 5 approach, 6 device, 7 qualifier. All axes with a valid neighbour are equally likely.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureSubstitute(rate=0.02).sites(cases).rate.round(3).tolist()
-    [0.02]
+    >>> ProcedureSubstitute(rate=0.02).sites(baseline).rate.tolist()
+    [0.02, 0.02]
     """
 
     kind: Literal["procedure_substitute"] = "procedure_substitute"
     rate: Rate = 0.0
     axes: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)] = (3, 4, 5, 6, 7)
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every known procedure."""
-        at = np.flatnonzero(cases.encoded.procedures)
-        codes, group = rank_distinct(cases.encoded.procedures[at])
-        options = list_procedure_neighbours(codes, cases.tables, self.axes)
-        return _of_procedures(cases, at, self.rate, options, group.astype(np.int64))
+        at = np.flatnonzero(baseline.encoded.procedures)
+        codes, group = rank_distinct(baseline.encoded.procedures[at])
+        options = list_procedure_neighbours(codes, baseline.tables, self.axes)
+        return Sites.of_procedures(baseline, at, self.rate, options, group=group)
 
 
 class ProcedureOmit(ErrorModel):
     """An operating-room procedure is not billed. `rate` is the share of O.R. procedures.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureOmit(rate=0.02).sites(cases).rate.round(3).tolist()
-    [0.02]
+    >>> ProcedureOmit(rate=0.02).sites(baseline).row.tolist()
+    [0]
     """
 
     kind: Literal["procedure_omit"] = "procedure_omit"
@@ -69,27 +57,19 @@ class ProcedureOmit(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "down"
     CERTAIN: ClassVar[bool] = True
 
-    def sites(self, cases: Baseline) -> Sites:
+    def sites(self, baseline: Baseline) -> Sites:
         """Return every O.R. procedure."""
-        at = np.flatnonzero(_is_or(cases))
-        return _of_procedures(cases, at, self.rate, Options.single(0), np.zeros(len(at), np.int64))
+        return Sites.of_procedures(baseline, np.flatnonzero(_is_or(baseline)), self.rate, Options.single(0))
 
 
 class ProcedureAddUnsupported(ErrorModel):
-    """An operating-room procedure is billed that was not done.
+    """An operating-room procedure is billed that was not performed.
 
-    `rate` is the share of admissions without one. The procedure is a common one (of the shipped population) that the
-    formulas of the admission's MDC look at.
+    `rate` is the share of the admissions without an O.R. procedure. The added one is common in the shipped
+    population, and the formulas of the admission's MDC read it.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10", "J9601"]], "sdx_poa": [["Y", "Y"]], "procedures": [[]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> ProcedureAddUnsupported(rate=0.01).sites(cases).rate.round(3).tolist()
-    [0.01]
+    >>> ProcedureAddUnsupported(rate=0.01).sites(baseline).row.tolist()
+    [1, 2]
     """
 
     kind: Literal["procedure_add_unsupported"] = "procedure_add_unsupported"
@@ -97,30 +77,23 @@ class ProcedureAddUnsupported(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return one site an admission without an O.R. procedure."""
-        has = np.zeros(len(cases), np.bool_)
-        has[cases.encoded.procedure_row[_is_or(cases)]] = True
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return one site for each admission without an O.R. procedure."""
+        has = np.zeros(len(baseline), np.bool_)
+        has[baseline.encoded.procedure_row[_is_or(baseline)]] = True
         rows = np.flatnonzero(~has)
-        group = np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)
-        return Sites.of(ChangeKind.ADD_PROCEDURE, rows, self.rate, _common_of_mdc(cases), group=group)
+        group = np.minimum(baseline.truth.initial_mdc[rows], MDCS - 1)
+        return Sites.of(ChangeKind.ADD_PROCEDURE, rows, self.rate, _list_common_procedures(baseline), group=group)
 
 
 class VentilationHours(ErrorModel):
-    """The hours of mechanical ventilation are billed as one class too long or too short.
+    """The hours of mechanical ventilation are billed one class too long or too short.
 
-    `over` and `under` are the shares of procedures that have a longer and a shorter class. None longer than the
-    stay allows (`miscoding/durations.csv`); a stay of unknown length allows all.
+    `over` and `under` are the shares of the procedures that have a longer and a shorter class. The longer class must
+    fit the length of stay (`miscoding/durations.csv`); a stay of unknown length allows every class.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [6]}
-    >>> codes = {"pdx": ["J9601"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["5A1945Z"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> VentilationHours(over=0.05).sites(cases).rate.round(3).tolist()
-    [0.05]
+    >>> VentilationHours(over=0.05).sites(baseline).row.tolist()
+    [2]
     """
 
     kind: Literal["ventilation_hours"] = "ventilation_hours"
@@ -128,13 +101,12 @@ class VentilationHours(ErrorModel):
     under: Rate = 0.0
     RATES: ClassVar[tuple[str, ...]] = ("over", "under")
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return every procedure that says how long it lasted, once a direction."""
-        table = read_durations(cases.tables)
-        shorter, longer = (cases.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
-        every = cases.encoded.procedures
-        empty = Sites.of(ChangeKind.PROCEDURE, np.zeros(0, np.int64), 0.0, Options.single(0))
-        parts = [empty]
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return every procedure with a class of duration, once for each rate above 0."""
+        table = read_durations(baseline.tables)
+        shorter, longer = (baseline.rules.procedure_book.numbers(table[name]) for name in ("code", "longer_code"))
+        every = baseline.encoded.procedures
+        parts = [Sites.none(ChangeKind.PROCEDURE)]
         for draw, (rate, before, after, least) in enumerate(
             (
                 (self.over, shorter, longer, table["min_los_days"].to_numpy()),
@@ -144,40 +116,31 @@ class VentilationHours(ErrorModel):
             options = Options.of(np.arange(len(after) + 1), after)
             for group, (code, days) in enumerate(zip(before, least, strict=True)):
                 at = np.flatnonzero(every == code) if rate else np.zeros(0, np.int64)
-                los = cases.los[cases.encoded.procedure_row[at]]
+                los = baseline.los[baseline.encoded.procedure_row[at]]
                 at = at[(los == UNKNOWN_NUMBER) | (los >= days)]
-                parts.append(_of_procedures(cases, at, rate, options, np.full(len(at), group, np.int64), draw))
-        return Sites.joined(parts)
+                sites = Sites.of_procedures(baseline, at, rate, options, group=np.full(len(at), group))
+                parts.append(sites.with_draw(draw))
+        return Sites.join(parts)
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _of_procedures(
-    cases: Baseline, at: Int64Array, rate: float, options: Options, group: Int64Array, draw: int = 0
-) -> Sites:
-    """Return sites at positions of procedures."""
-    row = cases.encoded.procedure_row[at]
-    place = at - cases.encoded.procedure_start[row]
-    before = cases.encoded.procedures[at]
-    return Sites.of(ChangeKind.PROCEDURE, row, rate, options, group=group, place=place, before=before, draw=draw)
-
-
-def _is_or(cases: Baseline) -> NDArray[np.bool_]:
+def _is_or(baseline: Baseline) -> NDArray[np.bool_]:
     """Return which procedures of the admissions are O.R. procedures, (k,)."""
-    procedures = cases.rules.procedures
+    procedures = baseline.rules.procedures
     by_set = np.array([bool(names) and _NO_OR not in names for names in procedures.names])
-    found: NDArray[np.bool_] = by_set[procedures.operand_set[cases.encoded.procedures]]
+    found: NDArray[np.bool_] = by_set[procedures.operand_set[baseline.encoded.procedures]]
     return found
 
 
-def _common_of_mdc(cases: Baseline) -> Options:
-    """Return common O.R. procedures that the formulas of each MDC look at, group 0 to 25."""
-    procedures = cases.rules.procedures
-    common = read_facts("procedures", cases.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
-    numbers = cases.rules.procedure_book.numbers(common["code"])
+def _list_common_procedures(baseline: Baseline) -> Options:
+    """Return common O.R. procedures that the formulas of each MDC read, groups 0 to 25."""
+    procedures = baseline.rules.procedures
+    common = read_facts("procedures", baseline.tables.folder).group_by("code").agg(pl.col("weight").max()).sort("code")
+    numbers = baseline.rules.procedure_book.numbers(common["code"])
     sets = procedures.operand_set[numbers]
     is_or = np.array([bool(names) and _NO_OR not in names for names in procedures.names])[sets]
-    seen = (procedures.view[:MDCS, :][:, sets] > 0) & is_or
+    seen = (procedures.mdc_bits[:MDCS, :][:, sets] > 0) & is_or
     mdc, which = np.nonzero(seen)
     return Options.of(find_group_starts(mdc, MDCS), numbers[which], common["weight"].to_numpy()[which])

@@ -1,6 +1,6 @@
-"""Scenarios: which coding errors happen, how often, to whom, and where each rate comes from.
+"""Scenarios: which errors happen, how often, on which admissions, by which source.
 
-A scenario is a frozen value read from a TOML file that says only what differs from the truth:
+A scenario is a frozen value, usually read from a TOML file:
 
     title = "Missed comorbidities"
 
@@ -9,8 +9,8 @@ A scenario is a frozen value read from a TOML file that says only what differs f
     cc = 0.05
     where = { mdc = [4, 5] }
 
-Each table under `errors` is an operator, called by its key. Shipped scenarios (`presets()`) stand in
-`grouper_tables/scenarios/`; every rate there has population, period and source.
+Each table under `errors` is an error model; its key is its name. The shipped scenarios (`presets()`) are in
+`grouper_tables/scenarios/`; every rate there has a population, a period and a source.
 """
 
 from __future__ import annotations
@@ -41,7 +41,14 @@ _SUFFIX = ".toml"
 
 
 class Finding(BaseModel):
-    """A published figure a scenario is held against: what it was fitted to, or what then came out beside it.
+    """A published figure with which a scenario is compared.
+
+    Attributes:
+        measure: what is measured, as in `studies.compare_with_findings`.
+        value: the published figure.
+        standard_error: its standard error, if known.
+        fitted: whether the rates of the scenario were fitted to the figure.
+        source: where it was published.
 
     >>> Finding(measure="drg_change_rate", value=0.208, fitted=True, source="Hsia et al. 1988").fitted
     True
@@ -57,10 +64,11 @@ class Finding(BaseModel):
 
 
 class Scenario(BaseModel):
-    """Coding errors that happen together, in the order in which they take hold of a code.
+    """Coding errors that happen together.
 
-    `errors` are operators of different names. Two errors of one thing on one claim: the first counts, the other is
-    reported as refused. `population`, `period` and `source` say whom it describes; `findings` what was published.
+    `errors` are error models with different names. If two errors would change the same code of a claim, the one that
+    is earlier in `errors` is made, and the other is counted as refused. `population`, `period` and `source` say what
+    the scenario describes, `findings` what was published about it.
 
     >>> from drgsim.miscoding.diagnosis_errors import SdxOmit
     >>> Scenario(title="Missed MCCs", errors=(SdxOmit(mcc=0.04),)).scaled(0.5).errors[0].mcc
@@ -80,10 +88,10 @@ class Scenario(BaseModel):
     _file: str = PrivateAttr(default="scenario")
 
     def model_post_init(self, _context: Any) -> None:
-        """Hold the names of the errors apart.
+        """Check that the names of the errors differ.
 
         Raises:
-            InputError: two errors have one name; pydantic makes it a ValidationError.
+            InputError: two errors have the same name; pydantic turns it into a ValidationError.
         """
         labels = [error.label for error in self.errors]
         twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -92,14 +100,14 @@ class Scenario(BaseModel):
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Scenario:
-        """Return a shipped scenario by name, or one of your own by the path of its TOML file.
+        """Return a shipped scenario by its name, or your own by the path of its TOML file.
 
         Args:
             name: such as "oig_1985" (`presets()` lists them), or a path that ends in .toml.
-            folder: a table folder of your own.
+            folder: your own table folder; by default the shipped one.
 
         Raises:
-            InputError: there is no such scenario, or something in it cannot be used: file, line, key and value.
+            InputError: there is no such scenario, or it cannot be used; the message gives file, line, key and value.
 
         >>> Scenario.load("empty").errors
         ()
@@ -117,33 +125,33 @@ class Scenario(BaseModel):
 
     @classmethod
     def loads(cls, content: str | bytes, *, file: str = "scenario") -> Scenario:
-        r"""Return the scenario a TOML text describes; `file` is how messages call it.
+        r"""Return the scenario of a TOML text; error messages name it `file`.
 
         Raises:
-            InputError: as `load`.
+            InputError: as in `load`.
 
         >>> Scenario.loads('title = "a"\n[errors.typo]\nkind = "invalid_code"\npdx = 1.4')
         Traceback (most recent call last):
         drgsim.exceptions.InputError: scenario, line 4: errors.typo.pdx is 1.4: Input should be less than or equal to 1.
         """
         values = parse_toml(content, file, InputError)
-        found = _problems(values)
+        found = _find_file_problems(values)
         if found:
             text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-            told = "; ".join(
-                f"line {_line(text, place)}: {'.'.join(map(str, place))} is {_short(value)}: {why}"
+            problems = "; ".join(
+                f"line {_find_line(text, place)}: {'.'.join(map(str, place))} is {_shorten(value)}: {why}"
                 for place, value, why in found
             )
-            raise InputError(f"{file}, {told}.")
-        made = cls(**{**values, "errors": tuple(_operators(values))})
+            raise InputError(f"{file}, {problems}.")
+        made = cls(**{**values, "errors": tuple(_build_errors(values))})
         made._file = file
         return made
 
     def check(self, tables: TableSet) -> None:
-        """Hold codes, DRGs and MDCs the scenario names against a grouper version.
+        """Check the codes, DRGs and MDCs of the scenario against a grouper version.
 
         Raises:
-            InputError: one is not valid in it; names file, key and value of each.
+            InputError: one is not valid in the version; the message gives file, key and value of each.
         """
         wrong = [
             f"errors.{error.label}.{key} is {value!r}: {why}"
@@ -154,35 +162,40 @@ class Scenario(BaseModel):
             raise InputError(f"{self._file}: {'; '.join(wrong)}.")
 
     def scaled(self, factor: float) -> Scenario:
-        """Return the scenario with every rate times a factor.
+        """Return the scenario with every rate multiplied by a factor.
 
         Raises:
-            InputError: the factor is negative or not finite, or takes a rate above 1.
+            InputError: the factor is negative or not finite, or a rate would be above 1.
         """
         if not math.isfinite(factor) or factor < 0:
             raise InputError(f"the factor is {factor!r}, expected 0 or more.")
 
-        def times(rate: float) -> float:
+        def multiply(rate: float) -> float:
             if rate * factor > 1:
                 raise InputError(f"a rate of {rate} times {factor} is above 1.")
             return rate * factor
 
-        return self.with_errors(error.with_rates(times) for error in self.errors)
+        return self.with_errors(error.with_rates(multiply) for error in self.errors)
 
     def shifted(self, shifts: Mapping[str, float]) -> Scenario:
-        """Return the scenario with the rates of named errors shifted on the logit scale; 0 and 1 stay.
+        """Return the scenario with the rates of named errors shifted on the logit scale.
+
+        Rates of 0 and 1 do not change.
 
         Raises:
-            InputError: there is no error of a name.
+            InputError: no error has one of the names.
         """
         self._check_names(shifts)
         return self.with_errors(error.shifted(shifts.get(error.label, 0.0)) for error in self.errors)
 
     def only(self, names: Sequence[str]) -> Scenario:
-        """Return the scenario with just the errors of these names, in its own order; one name may stand alone.
+        """Return the scenario with only the errors of these names, in the order of the scenario.
+
+        Args:
+            names: one name or several.
 
         Raises:
-            InputError: there is no error of a name.
+            InputError: no error has one of the names.
 
         >>> [error.label for error in Scenario.load("illustration").only("unsupported_mcc").errors]
         ['unsupported_mcc']
@@ -192,10 +205,10 @@ class Scenario(BaseModel):
         return self.with_errors(error for error in self.errors if error.label in wanted)
 
     def __add__(self, other: Scenario) -> Scenario:
-        """Return both scenarios as one; the errors of the first take hold first.
+        """Return both scenarios as one; the errors of the first come first.
 
         Raises:
-            InputError: both have an error of one name.
+            InputError: both have an error of the same name.
         """
         mine, theirs = ({error.label for error in s.errors} for s in (self, other))
         if mine & theirs:
@@ -216,12 +229,12 @@ class Scenario(BaseModel):
         return made
 
     def resolved(self) -> dict[str, Any]:
-        """Return everything in force, defaults included, as plain values that can be written and diffed."""
+        """Return all settings, defaults included, as plain values."""
         whole = self.model_dump(mode="json", exclude={"errors"})
         return {**whole, "errors": {error.label: error.model_dump(mode="json") for error in self.errors}}
 
     def dumps(self) -> str:
-        """Return the scenario as TOML that `loads` reads back.
+        """Return the scenario as a TOML text that `loads` reads.
 
         >>> same = Scenario.loads(Scenario.load("illustration").dumps())
         >>> same.resolved() == Scenario.load("illustration").resolved()
@@ -229,11 +242,11 @@ class Scenario(BaseModel):
         """
         import tomli_w
 
-        return str(tomli_w.dumps(_without_none(self.resolved())))
+        return str(tomli_w.dumps(_drop_none(self.resolved())))
 
     @property
     def digest(self) -> str:
-        """Sha256 of what the scenario does, whatever it says about itself."""
+        """SHA-256 of the errors of the scenario; its descriptions and evidence do not matter."""
         does = [error.model_dump(mode="json", exclude={"evidence", "study"}) for error in self.errors]
         named = [{**one, "name": error.label} for one, error in zip(does, self.errors, strict=True)]
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
@@ -250,7 +263,7 @@ def presets(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
 
 
 def kinds() -> dict[str, type[ErrorModel]]:
-    """Return every kind of error by its name, those of one's own included.
+    """Return every kind of error by its name, including your own subclasses of `ErrorModel`.
 
     >>> "sdx_omit" in kinds()
     True
@@ -271,18 +284,18 @@ def kinds() -> dict[str, type[ErrorModel]]:
 Problem = tuple[tuple[str | int, ...], object, str]
 
 
-def _operators(values: Mapping[str, Any]) -> Iterator[ErrorModel]:
+def _build_errors(values: Mapping[str, Any]) -> Iterator[ErrorModel]:
     for name, table in values.get("errors", {}).items():
         yield kinds()[table["kind"]](**{"name": name, **table})
 
 
-def _problems(values: Mapping[str, Any]) -> list[Problem]:
-    """Return everything in a parsed file that cannot be used."""
+def _find_file_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """Return every problem of a parsed file: place, value and reason."""
     found: list[Problem] = []
     errors = values.get("errors", {})
     if not isinstance(errors, dict):
         return [(("errors",), errors, "expected tables [errors.NAME]")]
-    found += _invalid(Scenario, {**values, "errors": ()}, ())
+    found += _find_invalid(Scenario, {**values, "errors": ()}, ())
     labels: list[object] = []
     for name, table in errors.items():
         place: tuple[str | int, ...] = ("errors", name)
@@ -298,11 +311,13 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:
-            found += _invalid(kinds()[kind], {"name": name, **table}, place)
+            found += _find_invalid(kinds()[kind], {"name": name, **table}, place)
     return found
 
 
-def _invalid(model: Callable[..., object], values: Mapping[str, Any], place: tuple[str | int, ...]) -> list[Problem]:
+def _find_invalid(
+    model: Callable[..., object], values: Mapping[str, Any], place: tuple[str | int, ...]
+) -> list[Problem]:
     try:
         model(**values)
     except ValidationError as error:
@@ -313,16 +328,16 @@ def _invalid(model: Callable[..., object], values: Mapping[str, Any], place: tup
     return []
 
 
-def _line(text: str, place: Sequence[str | int]) -> int:
-    """Return the line that says what stands at a place: its key, else the table it would be in."""
+def _find_line(text: str, place: Sequence[str | int]) -> int:
+    """Return the line of a place: of its key, or else of the table to which it belongs."""
     lines = text.splitlines()
     names = [part for part in place if isinstance(part, str)]
-    table = r"\s*\.\s*".join(map(_key, names[:2])) if names[:1] == ["errors"] else ""
+    table = r"\s*\.\s*".join(map(_make_key_pattern, names[:2])) if names[:1] == ["errors"] else ""
     header = re.compile(rf"\s*\[+\s*{table}\s*\]+") if table else None
     inner = re.compile(rf"\s*\[+\s*{table}\s*\.") if table else None
     start = next((i for i, line in enumerate(lines) if header and header.match(line)), -1)
     for depth in range(len(names), 0 if not table else 1 if start < 0 else 2, -1):
-        key = re.compile(rf"(^|[\s{{,.\[]){_key(names[depth - 1])}\s*[=.\]]")
+        key = re.compile(rf"(^|[\s{{,.\[]){_make_key_pattern(names[depth - 1])}\s*[=.\]]")
         for i in range(start + 1, len(lines)):
             if key.search(lines[i]) and not lines[i].lstrip().startswith("#"):
                 return i + 1
@@ -331,20 +346,20 @@ def _line(text: str, place: Sequence[str | int]) -> int:
     return max(start, 0) + 1
 
 
-def _key(name: str) -> str:
-    """Return a pattern for a key, which may stand in quotes."""
+def _make_key_pattern(name: str) -> str:
+    """Return a pattern of a key, with or without quotes."""
     return f"[\"']?{re.escape(name)}[\"']?"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # nested or long without bound
+    except (RecursionError, ValueError):  # nested too deeply, or too long a number
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _without_none(value: Any) -> Any:
+def _drop_none(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_none(one) for key, one in value.items() if one is not None}
-    return [_without_none(one) for one in value] if isinstance(value, list) else value
+        return {key: _drop_none(one) for key, one in value.items() if one is not None}
+    return [_drop_none(one) for one in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""What keeps a miscoded claim legal: an error that no claim scrubber would let pass is not made.
+"""Guards: an error is refused if a claim scrubber would stop the claim.
 
 Source: Medicare Code Editor (age and sex conflicts, manifestation and external-cause codes as principal
-diagnosis), the CMS list of diagnoses exempt from POA reporting.
+diagnosis); the CMS list of diagnoses exempt from POA reporting.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.segments import expand_rows
-from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline, filter_bit
+from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline, compute_filter_bits
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.tables.code_limits import EITHER, load_code_limits
 
@@ -27,52 +27,55 @@ REFUSALS = (
     "excluded by the principal diagnosis",
     "the same code has another error",
 )
-"""Why an error was not made; the first is that it was."""
+"""Why an error was not made; the first entry means that it was made."""
 
 
 def find_refusals(
-    edits: CodeChanges, cases: Baseline, *, guarded: bool = True, excluded: bool = True
+    changes: CodeChanges, baseline: Baseline, *, guarded: bool = True, excluded: bool = True
 ) -> NDArray[np.uint8]:
-    """Return why each edit may not be made, (k,) a place in `REFUSALS`; 0 where it may.
+    """Return why each change is refused, (k,), a place in `REFUSALS`; 0 where it is not.
 
     Args:
-        edits: (k,) edits of the admissions in `cases`, each by itself.
-        cases: the admissions.
-        guarded: False asks only that codes be valid and not on the claim yet.
+        changes: (k,) changes of admissions; each is checked as if it were the only one.
+        baseline: the admissions.
+        guarded: if False, a code must only be valid and not on the claim yet.
         excluded: whether a code may be added that the principal diagnosis excludes.
     """
-    found = np.zeros(len(edits), np.uint8)
-    legal, kinds = load_code_limits(cases.tables), np.flatnonzero(np.bincount(edits.kind, minlength=len(ChangeKind)))
+    found = np.zeros(len(changes), np.uint8)
+    legal, kinds = (
+        load_code_limits(baseline.tables),
+        np.flatnonzero(np.bincount(changes.kind, minlength=len(ChangeKind))),
+    )
 
     def refuse(why: str, which: BoolArray, among: Int64Array) -> None:
         some = among[which]
         found[some[found[some] == 0]] = REFUSALS.index(why)
 
     for kind in kinds.tolist():
-        at = np.flatnonzero(edits.kind == kind) if len(kinds) > 1 else np.arange(len(edits))
-        row, after = edits.row[at], edits.after[at]
+        at = np.flatnonzero(changes.kind == kind) if len(kinds) > 1 else np.arange(len(changes))
+        row, after = changes.row[at], changes.after[at]
         if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX):
             refuse("not a code of the version", (after > 0) & ~legal.dx_valid[after], at)
             if kind != ChangeKind.SWAP_PDX:
-                refuse("already on the claim", (after > 0) & _is_there(row, after, cases), at)
+                refuse("already on the claim", (after > 0) & _is_on_claim(row, after, baseline), at)
             if kind == ChangeKind.ADD_SDX and not excluded:
-                hit = cases.rules.diagnoses.excluded(cases.encoded.pdx[row], np.arange(len(row)), after)
+                hit = baseline.rules.diagnoses.is_excluded(baseline.encoded.pdx[row], np.arange(len(row)), after)
                 refuse("excluded by the principal diagnosis", hit, at)
             if guarded:
                 if kind in (ChangeKind.PDX, ChangeKind.SWAP_PDX):
                     refuse("cannot be principal", (after > 0) & ~legal.may_be_pdx[after], at)
-                refuse("conflicts with sex", _conflicts(legal.dx_sex[after], cases.encoded.sex[row]), at)
-                age = cases.age[row]
+                refuse("conflicts with sex", _conflicts(legal.dx_sex[after], baseline.encoded.sex[row]), at)
+                age = baseline.age[row]
                 outside = (age < legal.dx_min_age[after]) | (age > legal.dx_max_age[after])
                 refuse("conflicts with age", outside & (age != UNKNOWN_NUMBER) & (after > 0), at)
         elif kind in (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE):
             refuse("not a code of the version", (after > 0) & ~legal.procedure_valid[after], at)
             if guarded:
-                refuse("conflicts with sex", _conflicts(legal.procedure_sex[after], cases.encoded.sex[row]), at)
+                refuse("conflicts with sex", _conflicts(legal.procedure_sex[after], baseline.encoded.sex[row]), at)
         elif kind == ChangeKind.SEX and guarded:
-            refuse("conflicts with sex", _rules_out(row, after, cases), at)
+            refuse("conflicts with sex", _has_code_of_other_sex(row, after, baseline), at)
         elif kind == ChangeKind.POA and guarded:
-            code = cases.encoded.sdx[cases.encoded.sdx_start[row] + edits.place[at]]
+            code = baseline.encoded.sdx[baseline.encoded.sdx_start[row] + changes.place[at]]
             refuse("exempt from POA", legal.poa_exempt[code], at)
     return found
 
@@ -82,23 +85,23 @@ def _conflicts(of_code: NDArray[np.uint8], sex: NDArray[np.uint8]) -> BoolArray:
     return conflicts
 
 
-def _is_there(row: Int64Array, code: Int32Array, cases: Baseline) -> BoolArray:
-    """Return which admissions already have a diagnosis, (k,)."""
-    found: BoolArray = cases.encoded.pdx[row] == code
-    maybe = np.flatnonzero(cases.marks[row] & filter_bit(code))
-    position, of = expand_rows(cases.encoded.sdx_start, row[maybe])
-    found[maybe[of[cases.encoded.sdx[position] == code[maybe][of]]]] = True
+def _is_on_claim(row: Int64Array, code: Int32Array, baseline: Baseline) -> BoolArray:
+    """Return which admissions already have the diagnosis, (k,)."""
+    found: BoolArray = baseline.encoded.pdx[row] == code
+    maybe = np.flatnonzero(baseline.code_filter[row] & compute_filter_bits(code))
+    position, of = expand_rows(baseline.encoded.sdx_start, row[maybe])
+    found[maybe[of[baseline.encoded.sdx[position] == code[maybe][of]]]] = True
     return found
 
 
-def _rules_out(row: Int64Array, sex: Int32Array, cases: Baseline) -> BoolArray:
-    """Return which admissions have a code that a sex cannot have, (k,)."""
-    legal = load_code_limits(cases.tables)
-    own = legal.dx_sex[cases.encoded.pdx[row]]
+def _has_code_of_other_sex(row: Int64Array, sex: Int32Array, baseline: Baseline) -> BoolArray:
+    """Return which admissions have a code in conflict with a sex, (k,)."""
+    legal = load_code_limits(baseline.tables)
+    own = legal.dx_sex[baseline.encoded.pdx[row]]
     found: BoolArray = (own != EITHER) & (own != sex)
     for codes, start, of_code in (
-        (cases.encoded.sdx, cases.encoded.sdx_start, legal.dx_sex),
-        (cases.encoded.procedures, cases.encoded.procedure_start, legal.procedure_sex),
+        (baseline.encoded.sdx, baseline.encoded.sdx_start, legal.dx_sex),
+        (baseline.encoded.procedures, baseline.encoded.procedure_start, legal.procedure_sex),
     ):
         position, of = expand_rows(start, row)
         own = of_code[codes[position]]

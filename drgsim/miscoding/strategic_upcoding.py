@@ -1,4 +1,9 @@
-"""Upcoding as a choice: what pays most is billed, the more often the more it pays and the less it is deterred."""
+"""Upcoding as a choice of the hospital.
+
+The more a code pays and the less audits deter, the more often it is billed.
+
+In the first example `baseline` is three admissions as correctly coded.
+"""
 
 from __future__ import annotations
 
@@ -25,36 +30,34 @@ from drgsim.tables.table_set import TableSet
 
 @dataclass(frozen=True, eq=False)
 class Gains:
-    """The candidate that pays most on each admission, (n,): its code (0 none) and what it adds [cents]."""
+    """The candidate that pays most on each admission, (n,).
+
+    Attributes:
+        code: number of the candidate in the codebook; 0 where no candidate pays more.
+        cents: what it adds to the payment [cents].
+    """
 
     code: NDArray[np.int32]
     cents: Int64Array
 
 
 class StrategicUpcode(ErrorModel):
-    """The hospital adds, of some candidate diagnoses, the one that pays most, if it is worth the risk.
+    """The hospital adds the candidate diagnosis that pays most, if it is worth the risk.
 
-    What an upcoded claim is worth is gain x (1 - detection x (1 + penalty)): a detected one repays the gain and a
-    multiple of it. The share of admissions upcoded is `ceiling` x (1 - exp(-worth / `scale_usd`)), 0 where the worth is
-    not above 0.
+    The worth of an upcoded claim is gain x (1 - detection x (1 + penalty)): if it is detected, the hospital repays
+    the gain and pays a multiple of it. The share of admissions upcoded is `ceiling` x (1 - exp(-worth / `scale_usd`)),
+    and 0 where the worth is not above 0.
 
     Attributes:
-        ceiling: share of admissions upcoded where the worth is without bound.
-        detection: probability that an upcoded claim is found out.
-        penalty: what is lost beside the gain if it is, as a multiple of it.
-        scale_usd: worth at which 63 % of the ceiling are upcoded [USD].
+        ceiling: limit of the share of admissions upcoded as the worth grows.
+        detection: probability that an upcoded claim is detected.
+        penalty: penalty of a detected claim, as a multiple of the gain.
+        scale_usd: worth at which the share is 63 % of the ceiling [USD].
         codes: the candidates; by default the `candidates` most plausible MCCs and CCs of each MDC.
 
-    >>> import polars as pl
-    >>> from drgsim import Rates, TableSet
-    >>> from drgsim.rebilling.baseline import Baseline
-    >>> patient = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "los_days": [5]}
-    >>> codes = {"pdx": ["K810"], "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
-    >>> one, tables = pl.DataFrame({**patient, **codes}), TableSet.load("43.1")
-    >>> cases = Cases.of(one, tables=tables, hospitals=None, rates=Rates.load(2026))
-    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(cases)
-    >>> bool(len(sites) == 1 and 0 < sites.rate[0] < 0.2)
-    True
+    >>> sites = StrategicUpcode(ceiling=0.2, codes=("J9601",)).sites(baseline)
+    >>> sites.row.tolist(), bool(0 < sites.rate[0] < 0.2)
+    ([1], True)
     """
 
     kind: Literal["strategic_upcode"] = "strategic_upcode"
@@ -68,39 +71,39 @@ class StrategicUpcode(ErrorModel):
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "up"
     ON_CODES: ClassVar[bool] = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        """Return one site an admission on which a candidate pays more, with its probability."""
-        best = self.gains(cases)
+    def sites(self, baseline: Baseline) -> Sites:
+        """Return one site for each admission on which a candidate pays more, with its probability."""
+        best = self.find_gains(baseline)
         rate = self.probability(best.cents)
         row = np.flatnonzero(rate > 0)
         options = Options.of(np.arange(len(row) + 1), best.code[row])
         return Sites.of(ChangeKind.ADD_SDX, row, rate[row], options, group=np.arange(len(row)))
 
-    def gains(self, cases: Baseline) -> Gains:
-        """Try every candidate on every admission the filter admits, and keep the one that pays most."""
-        rows = np.flatnonzero(self.where.rows(cases))
-        code, gain = np.zeros(len(cases), np.int32), np.zeros(len(cases), np.int64)
-        for candidate in self._candidates(cases):
-            after = candidate[np.minimum(cases.truth.initial_mdc[rows], MDCS - 1)]
+    def find_gains(self, baseline: Baseline) -> Gains:
+        """Return the candidate that pays most on each admission that `where` includes."""
+        rows = np.flatnonzero(self.where.matches(baseline))
+        code, gain = np.zeros(len(baseline), np.int32), np.zeros(len(baseline), np.int64)
+        for candidate in self._candidates(baseline):
+            after = candidate[np.minimum(baseline.truth.initial_mdc[rows], MDCS - 1)]
             zero = np.zeros(len(rows), np.int32)
-            edits = CodeChanges(rows, np.full(len(rows), ChangeKind.ADD_SDX, np.uint8), zero, zero, after)
-            legal = (after > 0) & (find_refusals(edits, cases, guarded=self.guarded, excluded=False) == 0)
-            edits = edits.take(np.flatnonzero(legal))
-            more = cases.billed(edits, np.arange(len(edits) + 1)).cents - cases.pricer.cents[edits.row]
-            better = np.flatnonzero(more > gain[edits.row])
-            gain[edits.row[better]], code[edits.row[better]] = more[better], edits.after[better]
+            changes = CodeChanges(rows, np.full(len(rows), ChangeKind.ADD_SDX, np.uint8), zero, zero, after)
+            legal = (after > 0) & (find_refusals(changes, baseline, guarded=self.guarded, excluded=False) == 0)
+            changes = changes.take(np.flatnonzero(legal))
+            more = baseline.rebill(changes, np.arange(len(changes) + 1)).cents - baseline.pricer.cents[changes.row]
+            better = np.flatnonzero(more > gain[changes.row])
+            gain[changes.row[better]], code[changes.row[better]] = more[better], changes.after[better]
         return Gains(code, gain)
 
     def probability(self, gain: Int64Array) -> FloatArray:
-        """Return the share of admissions upcoded at these gains [cents]."""
+        """Return the share of admissions upcoded at these gains [cents], (n,)."""
         worth = gain / 100 * (1 - self.detection * (1 + self.penalty))
         return np.asarray(self.ceiling * -np.expm1(-np.maximum(worth, 0.0) / self.scale_usd))
 
-    def _candidates(self, cases: Baseline) -> NDArray[np.int32]:
-        """Return candidates by rank and MDC, (candidates, 26); 0 is none."""
+    def _candidates(self, baseline: Baseline) -> NDArray[np.int32]:
+        """Return candidates by rank and MDC, (candidates, 26); 0 is no candidate."""
         ranked: list[list[int]] = [[] for _ in range(MDCS)]
         for severity in ("MCC", "CC"):
-            options = list_plausible(cases.tables, severity, codes=self.codes)
+            options = list_plausible(baseline.tables, severity, codes=self.codes)
             for mdc in range(MDCS):
                 own = slice(options.start[mdc], options.start[mdc + 1])
                 order = np.argsort(-options.weight[own], kind="stable")
@@ -120,23 +123,23 @@ def sweep_detection(
     detection: Sequence[float],
     penalty: Sequence[float] | None = None,
 ) -> pl.DataFrame:
-    """Return what upcoding is worth to the hospital as a given detection rises, without sampling noise.
+    """Return what upcoding is worth to the hospital at given detections, without sampling noise.
 
-    What detection an audit design gives is told by `drgsim.compliance.deterrence.consequences`, and which of the two answers the
-    other by `drgsim.compliance.upcoding_equilibrium.equilibrium`.
+    `drgsim.compliance` says which detection an audit design gives, and what upcoding and audits do in response to
+    each other.
 
     Args:
         admissions, tables, hospitals, rates: as in `simulate`.
-        upcoding: the behaviour; its own `detection` (and `penalty`) are replaced.
-        detection: probabilities of being found out.
+        upcoding: the behaviour; `detection` and `penalty` replace its own.
+        detection: probabilities that an upcoded claim is detected.
         penalty: multiples of the gain; by default the behaviour's own.
 
     Returns:
-        A row a pair: `detection`, `penalty`, `upcoded` [admissions], `gain_usd`, `repaid_usd`, `penalty_usd`,
-        `net_usd` (gain less both), all expected values.
+        One row for each pair of penalty and detection: `detection`, `penalty`, `upcoded` [admissions], `gain_usd`,
+        `repaid_usd`, `penalty_usd`, `net_usd` (gain less both), all expected values.
 
     Raises:
-        InputError: a detection is outside 0 to 1, or a penalty negative.
+        InputError: a detection is outside 0 to 1, or a penalty is negative.
 
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
@@ -148,9 +151,9 @@ def sweep_detection(
     """
     penalties = [upcoding.penalty] if penalty is None else list(penalty)
     if any(not 0 <= d <= 1 for d in detection) or any(p < 0 for p in penalties):
-        raise InputError("detection must lie within 0 and 1, and penalties not below 0.")
-    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    gain = upcoding.gains(cases).cents
+        raise InputError(f"detection is {detection!r} and penalty {penalties!r}: expected 0 to 1, and 0 or more.")
+    baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    gain = upcoding.find_gains(baseline).cents
     rows = []
     for multiple in penalties:
         for found in detection:

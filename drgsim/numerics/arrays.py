@@ -1,6 +1,6 @@
 """Array types by name: the only place where they are defined.
 
-A shape stands in the docstring of each function, as `(n,)` or `(n, k)`.
+The docstring of each function states shapes, as `(n,)` or `(n, k)`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Decimal arithmetic over whole columns, exact, in 64-bit integers.
+"""Exact decimal arithmetic over whole columns, in 64-bit integers.
 
 A price is a chain of products that the rule rounds half away from zero at named places. In binary floating
-point such a product lies a hair beside a half cent now and then, and the cent is lost. Here every decimal is
-an integer of its last place (12.34 USD is 1,234 cents), a product is formed by limbs that cannot overflow,
-and `round_digits` sees the whole remainder. Only fractional powers go through float64; where such a value lies
-too near a half to be sure of, it is computed again with `decimal`.
+point such a product is sometimes a little below or above a half cent, and the cent is wrong. Here every decimal
+is an integer of its last place (12.34 USD is 1,234 cents), a product is formed from limbs that cannot overflow,
+and `round_digits` sees the whole remainder. Only fractional powers use float64; where such a value is too near
+a half to be certain, it is computed again with `decimal`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOUBT = 2e-5
 
 
 def to_fixed_point(values: npt.ArrayLike, digits: int) -> Int64Array:
-    """Decimals as integers of their last place. (n,) int64 [10**-digits], nearest.
+    """Return decimals as integers of their last place, (n,) int64 [10**-digits], nearest.
 
     Args:
         values: (n,) numbers; each the float64 nearest to a decimal below 2**51 * 10**-digits.
@@ -39,7 +39,7 @@ def to_fixed_point(values: npt.ArrayLike, digits: int) -> Int64Array:
 
 
 def round_digits(values: Int64Array, drop: int) -> Int64Array:
-    """Drop `drop` digits, rounding half away from zero. (n,) int64.
+    """Drop `drop` digits and round half away from zero, (n,) int64.
 
     >>> round_digits(np.array([25, -25, 24, -24]), 1).tolist()
     [3, -3, 2, -2]
@@ -53,15 +53,15 @@ def round_digits(values: Int64Array, drop: int) -> Int64Array:
 def product(
     a: Int64Array, b: Int64Array | int, drop: int, *, limbs: int = 1, digits: int = 8, wide: bool = False
 ) -> Int64Array:
-    """`a * b` without its last `drop` digits, rounded half up, as if it had any number of digits.
+    """Return `a * b` without its last `drop` digits, rounded half up, exactly.
 
     Args:
-        a: (n,) int64, not negative; taken apart into `limbs` limbs of `digits` digits and what is above.
+        a: (n,) int64, not negative; split into `limbs` limbs of `digits` digits and the rest above.
         b: (n,) int64 or one integer, not negative.
         drop: digits to drop, more than `limbs * digits`.
-        limbs: how many limbs to take apart.
+        limbs: how many limbs to split off.
         digits: digits of a limb; `10**digits * b` and `a // 10**(limbs * digits) * b` stay below 2**62.
-        wide: take `b` apart too, so that only the rounded product has to stay below 2**62.
+        wide: split `b` too, so that only the rounded product has to stay below 2**62.
 
     >>> product(np.array([10**15 + 5]), 10**9, 9).tolist()
     [1000000000000005]
@@ -72,7 +72,7 @@ def product(
         above = a // limb
         carry = ((a - above * limb) * b + carry) // limb
         a = above
-    # What the limbs dropped is less than one unit of `carry`, and a half is a whole number of such units.
+    # The limbs drop less than one unit of `carry`, and a half is a whole number of such units.
     rest = drop - limbs * digits
     if not wide:
         return round_digits(np.asarray(a * b + carry), rest)
@@ -81,7 +81,7 @@ def product(
 
 
 def quotient(a: Int64Array, b: Int64Array) -> Int64Array:
-    """`a / b` to the nearest integer, half up. (n,) int64; a >= 0, b > 0.
+    """Return `a / b` to the nearest integer, half up, (n,) int64; a >= 0, b > 0.
 
     >>> quotient(np.array([5, 7]), np.array([2, 5])).tolist()
     [3, 1]
@@ -92,12 +92,12 @@ def quotient(a: Int64Array, b: Int64Array) -> Int64Array:
 def power(
     base: Int64Array, base_digits: int, exponent: float, digits: int, *, times: float = 1.0, less: int = 0
 ) -> Int64Array:
-    """`times * (base ** exponent - less)` to `digits` decimals, half up. (n,) int64.
+    """Return `times * (base ** exponent - less)` to `digits` decimals, half up, (n,) int64.
 
     Args:
         base: (n,) int64 [10**-base_digits], not negative.
         base_digits: decimals of the base.
-        exponent: a decimal, as its shortest text says.
+        exponent: a decimal, taken as its shortest text.
         digits: decimals of the result.
         times: a decimal factor.
         less: subtracted from the power before it is multiplied.
@@ -112,11 +112,11 @@ def power(
         raised = value ** Decimal(str(exponent)) if value else Decimal(0)
         return Decimal(str(times)) * (raised - less)
 
-    return _nearest(approximate, precisely, digits)
+    return _round_half_up(approximate, precisely, digits)
 
 
 def exponential(e: float, slope: float, ratio: Int64Array, ratio_digits: int, digits: int) -> Int64Array:
-    """`e ** (slope * ratio) - 1` to `digits` decimals, half up. (n,) int64.
+    """Return `e ** (slope * ratio) - 1` to `digits` decimals, half up, (n,) int64.
 
     Args:
         e: base, as the rule prints it.
@@ -134,11 +134,11 @@ def exponential(e: float, slope: float, ratio: Int64Array, ratio_digits: int, di
         raised: Decimal = Decimal(str(e)) ** (Decimal(str(slope)) * int(ratio[row]) / 10**ratio_digits)
         return raised - 1
 
-    return _nearest(approximate, precisely, digits)
+    return _round_half_up(approximate, precisely, digits)
 
 
-def _nearest(approximate: FloatArray, precisely: Any, digits: int) -> Int64Array:
-    """Round half up, asking `precisely(row)` where float64 cannot tell which side of a half it is on."""
+def _round_half_up(approximate: FloatArray, precisely: Any, digits: int) -> Int64Array:
+    """Round half up; where float64 is too near a half, use the exact `precisely(row)`."""
     below = np.floor(approximate)
     nearest = np.floor(approximate + 0.5).astype(np.int64)
     for row in np.flatnonzero(np.abs(approximate - below - 0.5) < DOUBT):

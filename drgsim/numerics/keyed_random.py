@@ -1,7 +1,7 @@
-"""Random numbers keyed by (seed, stream, admission id), so that no draw depends on where it is made.
+"""Random numbers keyed by seed, stream and admission id.
 
-A draw is a hash of its key and nothing else: batches, threads, row order and machines cannot change it, and
-adding a stream leaves every other stream as it was. The hash is the finaliser of SplitMix64 (Steele, Lea and
+A draw is a hash of its key and of nothing else: batches, threads, row order and machines cannot change it, and
+a new stream changes no other stream. The hash is the finaliser of SplitMix64 (Steele, Lea and
 Flood, OOPSLA 2014; constants of Stafford's variant 13) over `id * golden ratio + key`, with a second key
 between its two multiplications; both keys are SHA-256 words of the seed and the stream's name.
 """
@@ -32,24 +32,24 @@ _FIFTEEN, _FOUR = np.uint64(15), np.uint64(4)
 
 
 @lru_cache(maxsize=4096)
-def _keys(seed: int, stream: str) -> tuple[np.uint64, np.uint64]:
+def _make_stream_keys(seed: int, stream: str) -> tuple[np.uint64, np.uint64]:
     digest = hashlib.sha256(f"{seed}\n{stream}".encode()).digest()
     return np.uint64(int.from_bytes(digest[:8], "little")), np.uint64(int.from_bytes(digest[8:16], "little"))
 
 
 def random_bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> UInt64Array:
-    """Return 64 random bits a key, (n,) uint64.
+    """Return 64 random bits for each key, (n,) uint64.
 
     Args:
         seed: any integer.
-        stream: what the draw is for, such as "discharge status".
+        stream: the purpose of the draw, such as "discharge status".
         ids: (n,) admission ids.
         slots: (n,) places within an admission, where a stream needs several draws; 0 is the same as none.
 
     >>> random_bits(1, "age", [0, 1]).tolist() == [random_bits(1, "age", [i]).item() for i in (0, 1)]
     True
     """
-    first, second = _keys(seed, stream)
+    first, second = _make_stream_keys(seed, stream)
     x = np.asarray(ids, np.uint64) * _GOLDEN
     if slots is not None:
         x = x + np.asarray(slots, np.uint64) * _SLOT
@@ -64,9 +64,10 @@ def random_bits(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None 
 
 
 def uniform(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> FloatArray:
-    """Return uniform numbers, (n,) float64 in [0, 1), 53 random bits each. Arguments as in `random_bits`.
+    """Return uniform numbers, (n,) float64 in [0, 1), of 53 random bits each.
 
-    An event of probability p happens where ``uniform(...) < p``; events then nest as p rises.
+    Arguments: those of `random_bits`. An event of probability p happens where ``uniform(...) < p``; the
+    events of a lower p are then among those of a higher p.
 
     >>> bool((uniform(1, "age", range(1000)) < 1).all())
     True
@@ -80,33 +81,36 @@ def to_uniform(random: UInt64Array) -> FloatArray:
 
 
 def make_event_keys(seed: int, stream: str, ids: ArrayLike, slots: ArrayLike | None = None) -> UInt64Array:
-    """Return what `draw_events` draws from, (n,): computed once, it serves all replicates. Arguments as in `random_bits`."""
+    """Return the keys of `draw_events`, (n,): computed once, for all replicates.
+
+    Arguments: those of `random_bits`.
+    """
     return random_bits(seed, stream, ids, slots)
 
 
 def find_open_bytes(rate: ArrayLike) -> NDArray[np.uint8]:
-    """Return the highest first byte with which an event of each probability can happen in some replicate, (n,).
+    """Return the highest first byte with which an event of each probability can happen, (n,).
 
     >>> find_open_bytes([0.0, 0.01, 1.0]).tolist()
     [0, 38, 255]
     """
-    return np.minimum((1 - _none(np.asarray(rate, np.float64))) * 256, 255).astype(np.uint8)
+    return np.minimum((1 - _probability_of_none(np.asarray(rate, np.float64))) * 256, 255).astype(np.uint8)
 
 
 def draw_events(
     rate: ArrayLike, keys: UInt64Array, replicates: range, highest: NDArray[np.uint8] | None = None
 ) -> tuple[Int64Array, Int64Array]:
-    """Return where events of a given probability happen in each of some replicates: (replicate, place).
+    """Return where events of given probabilities happen, in each replicate: (replicate, place).
 
-    Replicates are drawn sixteen together: how many of them have the event, binomial, by inversion; then which,
-    as they stand in an order drawn whatever the probability. So events nest: those at a low rate happen at a higher
-    one too. Where no replicate has the event, as nearly everywhere, one byte of one hash says so.
+    Sixteen replicates are drawn together: first how many of them have the event (binomial, by inversion), then
+    which ones, as the first of an order that does not depend on the probability. So events nest: those of a low
+    rate also happen at a higher rate. Nearly everywhere no replicate has the event, and one byte decides that.
 
     Args:
         rate: (n,) probabilities, 0 to 1.
         keys: (n,) `make_event_keys`.
         replicates: consecutive replicates, not negative.
-        highest: (n,) `find_open_bytes` of the rate, if known.
+        highest: (n,) `find_open_bytes` of the rate, if already computed.
 
     Returns:
         (k,) replicate and place in `rate` of each event; places ascend within a replicate.
@@ -119,11 +123,11 @@ def draw_events(
     highest = find_open_bytes(chance) if highest is None else highest
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for together in range(replicates.start // TOGETHER, -(-replicates.stop // TOGETHER)):
-        byte = _first_bytes(keys, together)
+        byte = _draw_first_bytes(keys, together)
         place = np.flatnonzero(byte <= highest)
         own = keys[place]
-        count = _how_many((byte[place] + uniform(0, "rest", own, together)) / 256, chance[place])
-        which, at = _which(count, own, together)
+        count = _count_events((byte[place] + uniform(0, "rest", own, together)) / 256, chance[place])
+        which, at = _choose_replicates(count, own, together)
         replicate = TOGETHER * together + which
         asked = (replicate >= replicates.start) & (replicate < replicates.stop)
         found.append((replicate[asked], place[at[asked]]))
@@ -131,12 +135,12 @@ def draw_events(
     return replicate, place
 
 
-def _first_bytes(keys: UInt64Array, together: int) -> NDArray[np.uint8]:
+def _draw_first_bytes(keys: UInt64Array, together: int) -> NDArray[np.uint8]:
     """Return the first byte of what decides sixteen replicates, (n,).
 
     Both halves of the key go through the multiplications and shifts of MurmurHash3's finaliser (A. Appleby, 2008).
     """
-    first, second = (np.uint32(int(key) & 0xFFFFFFFF) for key in _keys(together, "first bytes"))
+    first, second = (np.uint32(int(key) & 0xFFFFFFFF) for key in _make_stream_keys(together, "first bytes"))
     x = keys.astype(np.uint32)
     x ^= first
     x *= np.uint32(0x85EBCA6B)
@@ -150,17 +154,17 @@ def _first_bytes(keys: UInt64Array, together: int) -> NDArray[np.uint8]:
     return x.astype(np.uint8)
 
 
-def _none(chance: FloatArray) -> FloatArray:
+def _probability_of_none(chance: FloatArray) -> FloatArray:
     """Return the probability that none of sixteen replicates has the event, (n,)."""
     return np.asarray(np.square(np.square(np.square(np.square(1 - chance)))))
 
 
-def _how_many(u: FloatArray, chance: FloatArray) -> Int64Array:
-    """Return how many of sixteen replicates have the event, (n,): more than k where `u` is below that probability."""
+def _count_events(u: FloatArray, chance: FloatArray) -> Int64Array:
+    """Return how many of sixteen replicates have the event, (n,), by inversion of `u`."""
     count = np.zeros(len(u), np.int64)
     place = np.arange(len(u))
     odds = chance / np.where(chance < 1, 1 - chance, 1)
-    term = _none(chance)
+    term = _probability_of_none(chance)
     above = 1 - term
     for k in range(TOGETHER):
         still = np.flatnonzero(u < above)
@@ -173,10 +177,10 @@ def _how_many(u: FloatArray, chance: FloatArray) -> Int64Array:
     return count
 
 
-def _which(count: Int64Array, keys: UInt64Array, together: int) -> tuple[Int64Array, Int64Array]:
-    """Return which of sixteen replicates have the event, and at which place, `count` of them each.
+def _choose_replicates(count: Int64Array, keys: UInt64Array, together: int) -> tuple[Int64Array, Int64Array]:
+    """Return which of sixteen replicates have the event, `count` of them, and at which place.
 
-    They are the first of an order of all sixteen, four bits each in a word, shuffled as far as is asked (Fisher and
+    They are the first of an order of all sixteen, four bits each in a word, shuffled as far as needed (Fisher and
     Yates; Durstenfeld, Algorithm 235, 1964). Places ascend.
     """
     order = np.full(len(count), _SIXTEEN)
@@ -212,10 +216,11 @@ _EDGE = 0.02425
 
 
 def to_normal(u: ArrayLike) -> FloatArray:
-    """Return the standard normal quantile of each `u`, (n,) float64; 0 and 1 are taken as 2**-53 from the end.
+    """Return the standard normal quantile of each `u`, (n,) float64.
 
-    Relative error below 1.2e-9. Source: P. J. Acklam, An algorithm for computing the inverse normal
-    cumulative distribution function (2003).
+    0 and 1 count as 2**-53 and 1 - 2**-53. The relative error is below 1.2e-9.
+
+    Source: P. J. Acklam, An algorithm for computing the inverse normal cumulative distribution function (2003).
 
     >>> np.round(to_normal([0.025, 0.5, 0.975]), 6).tolist()
     [-1.959964, 0.0, 1.959964]
@@ -223,15 +228,15 @@ def to_normal(u: ArrayLike) -> FloatArray:
     p = np.clip(np.asarray(u, np.float64), _UNIT, 1 - _UNIT)
     q = p - 0.5
     r = q * q
-    found = np.asarray(q * _polynomial(_CENTRE[0], r) / _polynomial(_CENTRE[1], r))
+    found = np.asarray(q * _evaluate_polynomial(_CENTRE[0], r) / _evaluate_polynomial(_CENTRE[1], r))
     tail = np.flatnonzero(np.abs(q) > 0.5 - _EDGE)
     if len(tail):
         far = np.sqrt(-2 * np.log(0.5 - np.abs(q[tail])))
-        found[tail] = -np.sign(q[tail]) * _polynomial(_TAIL[0], far) / _polynomial(_TAIL[1], far)
+        found[tail] = -np.sign(q[tail]) * _evaluate_polynomial(_TAIL[0], far) / _evaluate_polynomial(_TAIL[1], far)
     return found
 
 
-def _polynomial(coefficients: Sequence[float], x: FloatArray) -> FloatArray:
+def _evaluate_polynomial(coefficients: Sequence[float], x: FloatArray) -> FloatArray:
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total *= x
@@ -248,7 +253,7 @@ def to_poisson(
         u: (n,) uniforms.
         rate: (n,) float64, each well below `most`.
         at_least_one: (n,) where the count is known not to be zero (a zero-truncated Poisson).
-        most: counts are not above this.
+        most: the highest count.
 
     >>> to_poisson(np.array([0.0, 0.5, 0.99]), np.full(3, 2.0)).tolist()
     [0, 2, 6]
@@ -269,9 +274,9 @@ def to_poisson(
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Weighted choices among the members of many groups, two memory reads a draw.
+    """Weighted choices among the members of many groups, with two memory reads a draw.
 
-    Walker's alias method (1974), all groups laid end to end: `start` (groups + 1,) says where each begins.
+    Walker's alias method (1974), for all groups end to end: `start` (groups + 1,) is where each begins.
     """
 
     start: Int64Array
@@ -281,7 +286,7 @@ class Choices:
 
     @classmethod
     def of(cls, weights: FloatArray, start: Int64Array) -> Choices:
-        """Build from non-negative `weights` (members,); a group whose weights are all zero is drawn evenly.
+        """Build from weights (members,), not negative; a group of zeros is drawn evenly.
 
         >>> choices = Choices.of(np.array([1.0, 0.0, 3.0]), np.array([0, 2, 3]))
         >>> choices.pick(np.array([0, 1]), random_bits(1, "a", [5, 6])).tolist()
@@ -294,7 +299,7 @@ class Choices:
         threshold, other = np.ones(len(weights)), np.arange(len(weights), dtype=np.int32)
         for width in np.unique(size):
             members = start[:-1][size == width, None] + np.arange(width)
-            threshold[members], other[members] = _aliases(share[members], members)
+            threshold[members], other[members] = _make_aliases(share[members], members)
         return cls(
             np.asarray(start, np.int64),
             size.astype(np.uint64),
@@ -304,7 +309,7 @@ class Choices:
 
     @classmethod
     def even(cls, start: Int64Array) -> Choices:
-        """Build groups whose members are all alike.
+        """Build groups whose members have equal weights.
 
         >>> Choices.even(np.array([0, 1])).pick(np.array([0]), random_bits(1, "a", [5])).tolist()
         [0]
@@ -313,15 +318,30 @@ class Choices:
         never = np.full(members, 1 << 32, np.uint64)
         return cls(start, np.diff(start).astype(np.uint64), never, np.arange(members, dtype=np.int32))
 
+    @classmethod
+    def join(cls, parts: Sequence[Choices]) -> Choices:
+        """Return the groups of all parts, end to end; each group draws as in its part.
+
+        >>> Choices.join([Choices.even(np.array([0, 1])), Choices.even(np.array([0, 2]))]).start.tolist()
+        [0, 1, 3]
+        """
+        first = np.cumsum([0, *(part.start[-1] for part in parts)])
+        return cls(
+            np.concatenate([*(part.start[:-1] + at for part, at in zip(parts, first, strict=False)), first[-1:]]),
+            np.concatenate([part._size for part in parts]),
+            np.concatenate([part._threshold for part in parts]),
+            np.concatenate([part._other + np.int32(at) for part, at in zip(parts, first, strict=False)]),
+        )
+
     def pick(self, group: NDArray[np.integer], random: UInt64Array) -> Int64Array:
-        """Return a member (its place among all members) of each group; groups must not be empty."""
+        """Draw a member of each group, as its place among all members; no group may be empty."""
         at = self.start[group] + (((random >> _HALF) * self._size[group]) >> _HALF).view(np.int64)
         picked: Int64Array = np.where((random & _LOW) < self._threshold[at], at, self._other[at])
         return picked
 
 
-def _aliases(share: FloatArray, members: Int64Array) -> tuple[FloatArray, NDArray[np.int32]]:
-    """Fill the alias tables of many groups of one width: the poorest member is topped up by the richest."""
+def _make_aliases(share: FloatArray, members: Int64Array) -> tuple[FloatArray, NDArray[np.int32]]:
+    """Return the alias tables of groups of one width: the richest member fills the poorest."""
     poorest, richest = share.copy(), share.copy()  # a member that is done is neither
     threshold, other = np.ones_like(share), members.astype(np.int32)
     rows = np.arange(len(share))

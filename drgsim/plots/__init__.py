@@ -1,9 +1,9 @@
-"""Figures, and the report of one file made of them.
+"""Figures, and the report: one HTML file of figures and tables.
 
 Each function takes a result, or the frame that a public function returns, and the Axes to draw on (by default those
-of a new figure), and returns the Axes: `plot_shift(result).figure.savefig("shift.png")`. Colours are safe for
-colour-blind readers, signs and series also show as hatches and markers, and what is uncertain is drawn with its
-interval, or the axis says why there is none. The gallery is docs/figures.md.
+of a new figure), and returns the Axes: `plot_shift(result).figure.savefig("shift.png")`. Colour-blind readers can
+distinguish the colours; signs and series also differ by hatches and markers. Uncertain values have an interval, or the
+axis says why there is none. The gallery is docs/figures.md.
 
 Its modules:
 
@@ -11,9 +11,9 @@ Its modules:
     simulation   figures of a simulation
     transitions  figures of DRG transitions
     studies      figures of doses, detection, peers and codes
-    evidence     figures of audits, validity and speed
+    evidence     figures of audit coverage and validity
     html_report  report(): a simulation as one HTML file
-    html_page    an HTML page that needs no other file
+    html_page    parts of an HTML page that needs no other file
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from drgsim._lazy import attach
 
 if TYPE_CHECKING:
     from drgsim.plots.evidence import plot_coverage as plot_coverage
-    from drgsim.plots.evidence import plot_throughput as plot_throughput
     from drgsim.plots.evidence import plot_validity as plot_validity
     from drgsim.plots.html_report import report as report
     from drgsim.plots.simulation import plot_replicates as plot_replicates
@@ -50,7 +49,6 @@ __getattr__, __dir__, __all__ = attach(
         "plot_replicates": "plots.simulation",
         "plot_severity": "plots.simulation",
         "plot_shift": "plots.simulation",
-        "plot_throughput": "plots.evidence",
         "plot_transitions": "plots.transitions",
         "plot_validity": "plots.evidence",
         "report": "plots.html_report",

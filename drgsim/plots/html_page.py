@@ -1,20 +1,20 @@
-"""A self-contained HTML page: text, figures and sortable tables. Every text is escaped, nothing is fetched."""
+"""Parts of a self-contained HTML page: cards, sortable tables, figures. Nothing is fetched."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import math
 import os
-import secrets
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drgsim.exceptions import InputError
+from drgsim.display import Html, element
+from drgsim.exceptions import InputError, StorageError
+from drgsim.files.atomic import replace_whole
+from drgsim.plots.style import render_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,124 +69,98 @@ document.querySelectorAll("th button").forEach(function (button) {
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a table: how it is told, and what it is sorted by; a null comes last."""
+    """A number in a table: its text, and the value by which a click sorts it; null sorts last."""
 
-    told: str
+    text: str
     value: float | None
 
 
 Cell = str | Number
 
 
-def heading(text: str) -> str:
-    """Return the heading of a section."""
-    return f"<h2>{escape(text)}</h2>"
+def make_cards(rows: Iterable[tuple[str, str, str]]) -> Html:
+    """Return headline figures next to each other: name, value, interval.
 
-
-def paragraph(text: str, *, small: bool = False) -> str:
-    """Return a paragraph.
-
-    >>> paragraph("1 < 2")
-    '<p>1 &lt; 2</p>'
+    >>> make_cards([("Net", "5 USD", "3 to 7 USD")])
+    '<div class="cards"><div class="card">Net<b>5 USD</b><span class="small">3 to 7 USD</span></div></div>'
     """
-    return f'<p class="small">{escape(text)}</p>' if small else f"<p>{escape(text)}</p>"
-
-
-def bullets(lines: Iterable[str]) -> str:
-    """Return a list of points."""
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def cards(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Return headline figures side by side: what it is, its value, how sure it is."""
-    parts = (
-        f'<div class="card">{escape(name)}<b>{escape(value)}</b><span class="small">{escape(sure)}</span></div>'
-        for name, value, sure in rows
+    cards = (
+        element("div", name, element("b", value), element("span", interval, class_="small"), class_="card")
+        for name, value, interval in rows
     )
-    return '<div class="cards">' + "".join(parts) + "</div>"
+    return element("div", *cards, class_="cards")
 
 
-def folded(title: str, text: str) -> str:
-    """Return plain text behind a title that opens it."""
-    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str) -> str:
+def make_table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str) -> Html:
     """Return a table that a click on a column's name sorts.
 
-    >>> "&lt;b&gt;" in table(["drg", "USD"], [["<b>", Number("1,000", 1000.0)]], caption="two columns")
+    >>> "&lt;b&gt;" in make_table(["drg", "USD"], [["<b>", Number("1,000", 1000.0)]], caption="two columns")
     True
     """
     lines = [*rows]
     right = [bool(lines) and isinstance(lines[0][at], Number) for at in range(len(header))]
-    head = "".join(
-        f'<th scope="col"{" class=n" if number else ""}><button type="button">{escape(name)}</button></th>'
-        for name, number in zip(header, right, strict=True)
+    head = (
+        element("th", element("button", name, type="button"), scope="col", class_="n" if is_number else None)
+        for name, is_number in zip(header, right, strict=True)
     )
-    body = "".join("<tr>" + "".join(map(_cell, line)) + "</tr>" for line in lines)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>{paragraph(caption, small=True)}"
-    )
+    body = (element("tr", *map(_cell, line)) for line in lines)
+    table = element("table", element("thead", element("tr", *head)), element("tbody", *body))
+    box = element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return Html(box + element("p", caption, class_="small"))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell) -> Html:
     if isinstance(cell, str):
-        return f"<td>{escape(cell)}</td>"
+        return element("td", cell)
     value = "NaN" if cell.value is None or not math.isfinite(cell.value) else repr(float(cell.value))
-    return f'<td class="n" data-v="{value}">{escape(cell.told)}</td>'
+    return element("td", cell.text, class_="n", data_v=value)
 
 
-def picture(figure: Figure, caption: str) -> str:
-    """Return a figure of matplotlib inside the page, with a text for those who cannot see it."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
-    data = base64.b64encode(content.getvalue()).decode("ascii")
+def make_picture(figure: Figure, caption: str) -> Html:
+    """Return a figure of matplotlib inside the page; its caption is also its alternative text."""
+    data = b64encode(render_png(figure, dpi=_DPI)).decode("ascii")
     width = round(figure.get_figwidth() * _DPI / 2 * 1.3)
-    return (
-        f'<figure><img width="{width}" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    image = element("img", width=f"{width}", alt=caption, src=f"data:image/png;base64,{data}")
+    return element("figure", image, element("figcaption", caption))
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """Return the whole page of parts made by this module.
+def make_page(title: str, parts: Iterable[Html]) -> str:
+    """Return the whole page.
 
-    The page forbids itself every connection, and every script but its own, known by its hash.
+    The page forbids itself every connection, and every script but its own, which the page knows by its hash.
 
-    >>> "default-src 'none'" in page("A & B", [paragraph("text")])
+    >>> "default-src &#x27;none&#x27;" in make_page("A & B", [element("p", "text")])
     True
     """
-    known = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{known}'"
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"
-        + "\n".join(parts)
-        + f"\n<script>{_SCRIPT}</script></body></html>\n"
+    script = b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width"),
+        element("title", title),
+        element("style", Html(_STYLE)),
     )
+    lines = (line for part in parts for line in (Html("\n"), part))
+    body = element("body", element("h1", title), *lines, Html("\n"), element("script", Html(_SCRIPT)))
+    return "<!DOCTYPE html>\n" + element("html", head, Html("\n"), body, lang="en") + "\n"
 
 
 def write_page(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file whole or not at all, and return its path; its folder is made if need be.
+    """Write a file whole or not at all, and return its path; a missing folder is made.
 
     Raises:
-        InputError: the path is a folder, or nothing can be written there.
+        InputError: the path is a folder.
+        StorageError: the system cannot write there.
     """
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target} is a folder; name the file to write, such as {target / 'report.html'}.")
-    # Written beside the target, then renamed onto it, so that no reader ever sees half a file.
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, "utf-8")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{target}: nothing can be written there ({error.strerror}).") from error
+        raise StorageError(f"{target}: its folder cannot be made ({error.strerror}).") from error
+    with replace_whole(target) as begun:
+        begun.write_text(text, "utf-8")
     return target

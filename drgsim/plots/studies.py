@@ -1,4 +1,4 @@
-"""Figures of studies: dose and response, gain against detection, peers, codes. Each takes a frame."""
+"""Figures of studies: dose and response, gain against detection, peers, codes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from drgsim.plots.style import (
     DASHES,
     INK,
     MARKERS,
-    OVER,
+    OVERPAID,
     SERIES,
     SMALL,
-    UNDER,
+    UNDERPAID,
     check_columns,
     choose_money_unit,
     label_rows,
@@ -29,15 +29,15 @@ from drgsim.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PROFILE = "drgsim.compliance.profiles.profile"
+_PROFILE = "drgsim.profile"
 
 
 def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what a payment shift does as the rates of error rise, beside a straight line through the last dose.
+    """Draw the payment shift as error rates rise, and a straight line through the last dose.
 
     Args:
-        table: a row a dose: `scale`, the factor on every rate [1] (`Scenario.scaled`), `mean` of a replicate and
-            its `standard_error` [USD], as `Simulation.summary` tells them.
+        table: one row per dose: `scale`, the factor on every rate [1] (`Scenario.scaled`), `mean` per replicate and
+            its `standard_error` [USD], as in `Simulation.summary`.
         ax: where to draw; by default a new figure.
 
     Raises:
@@ -45,7 +45,7 @@ def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
 
     >>> table = pl.DataFrame({"scale": [0.5, 1.0], "mean": [-1e6, -1.8e6], "standard_error": [4e4, 5e4]})
     >>> plot_dose(table).get_ylabel()
-    'payment shift, million USD a replicate'
+    'payment shift, million USD per replicate'
     """
     check_columns(table, ("scale", "mean", "standard_error"), "a sweep over Scenario.scaled")
     ax = ax or make_axes(6.5, 4)
@@ -54,22 +54,28 @@ def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     line = mean[-1] / scale * dose / dose[-1]
     ax.plot(np.append(0.0, dose), np.append(0.0, line), "--", color=INK, linewidth=1, label="in proportion")
     ax.errorbar(
-        dose, mean / scale, yerr=2 * error / scale, fmt="o-", color=UNDER, capsize=4, label="mean, ± 2 standard errors"
+        dose,
+        mean / scale,
+        yerr=2 * error / scale,
+        fmt="o-",
+        color=UNDERPAID,
+        capsize=4,
+        label="mean, ± 2 standard errors",
     )
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("factor on every error rate")
-    ax.set_ylabel(f"payment shift, {unit} a replicate")
+    ax.set_ylabel(f"payment shift, {unit} per replicate")
     ax.legend(frameon=False, fontsize=SMALL + 1)
     return tidy(ax, title="Dose and response")
 
 
 def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what upcoding is worth to the hospital as detection rises, a line for each penalty.
+    """Draw the gain of a hospital from upcoding as detection rises, a line for each penalty.
 
     The values are expectations, so there is no sampling error to draw; the title says so.
 
     Args:
-        table: of `drgsim.miscoding.strategic_upcoding.sweep_detection`.
+        table: what `drgsim.miscoding.sweep_detection` returns.
         ax: where to draw; by default a new figure.
 
     Raises:
@@ -80,9 +86,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     >>> plot_deterrence(table).get_xlabel()
     'probability that an upcoded claim is detected, %'
     """
-    check_columns(
-        table, ("detection", "penalty", "gain_usd", "net_usd"), "drgsim.miscoding.strategic_upcoding.sweep_detection"
-    )
+    check_columns(table, ("detection", "penalty", "gain_usd", "net_usd"), "drgsim.miscoding.sweep_detection")
     ax = ax or make_axes(8.5, 4)
     unit, scale = choose_money_unit(table["gain_usd"].to_list())
     for place, (penalty, rows) in enumerate(
@@ -92,13 +96,17 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
         marker = MARKERS[place % len(MARKERS)]
         at = 100 * rows["detection"]
         ax.plot(
-            at, rows["net_usd"] / scale, marker=marker, label=f"kept, penalty {penalty[0]:g} times the gain", **look
+            at,
+            rows["net_usd"] / scale,
+            marker=marker,
+            label=f"after repaying, penalty {penalty[0]:g} times the gain",
+            **look,
         )
         ax.plot(at, rows["gain_usd"] / scale, marker=marker, fillstyle="none", linewidth=0.8, **look)
-    ax.plot([], [], color=INK, marker="o", fillstyle="none", linewidth=0.8, label="hollow: gained before repaying")
+    ax.plot([], [], color=INK, marker="o", fillstyle="none", linewidth=0.8, label="hollow: before repaying")
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("probability that an upcoded claim is detected, %")
-    ax.set_ylabel(f"to the hospital, {unit}")
+    ax.set_ylabel(f"gain of the hospital, {unit}")
     ax.legend(frameon=False, fontsize=SMALL + 1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return tidy(ax, title="Gain against detection (expected values: no sampling error)")
 
@@ -106,52 +114,52 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_peers(
     table: pl.DataFrame, ax: Axes | None = None, *, measure: str = "mcc_capture", highlight: object = None
 ) -> Axes:
-    """Draw one measure of a compliance profile, hospital by hospital, beside the thresholds of their peers.
+    """Draw one measure of a compliance profile by hospital, with the thresholds of their peers.
 
-    Hospitals stand in order of value, each with the 95 % Wilson interval of its share. Triangles up are HIGH,
-    down LOW. Suppressed hospitals are counted in the title.
+    Hospitals are in order of value, each with the 95 % Wilson interval of its share. Triangles up are HIGH, triangles
+    down LOW. The title counts suppressed hospitals.
 
     Args:
-        table: of `drgsim.compliance.profiles.profile`.
+        table: what `drgsim.profile` returns.
         ax: where to draw; by default a new figure.
-        measure: a share: any measure but a case-mix index.
-        highlight: the hospital to name, by its key.
+        measure: any measure that is a share, so no case-mix index.
+        highlight: the key of a hospital to label.
 
     Raises:
         SchemaError: the frame is no profile.
-        InputError: there is no such measure or hospital, or the measure is no share.
+        InputError: there is no such share, or no value of that hospital.
 
-    >>> from drgsim.compliance.peers import compared
-    >>> told = pl.DataFrame({"hospital_id": list("abcde"), "measure": "mcc_capture", "kind": "severity",
+    >>> from drgsim.compliance import compare_with_peers
+    >>> shares = pl.DataFrame({"hospital_id": list("abcde"), "measure": "mcc_capture", "kind": "severity",
     ...     "numerator": [20.0, 30.0, 35.0, 40.0, 60.0], "denominator": [100] * 5, "is_suppressed": [False] * 5})
-    >>> told = compared(told.with_columns(value=pl.col("numerator") / pl.col("denominator")), ["measure"], low=20,
-    ...                 high=80, fewest=5, two_sided=pl.lit(True))
-    >>> plot_peers(told, highlight="e").get_ylabel()
+    >>> shares = shares.with_columns(value=pl.col("numerator") / pl.col("denominator"))
+    >>> table = compare_with_peers(shares, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    >>> plot_peers(table, highlight="e").get_ylabel()
     'MCC capture, % of discharges'
     """
     check_columns(table, ("measure", *NUMBERS), _PROFILE)
-    known = table.filter(pl.col("kind") != "case mix")["measure"].unique().sort().to_list()
-    if measure not in known:
-        raise InputError(f"the profile has no share called {measure!r}.{did_you_mean(measure, known)}")
+    shares = table.filter(pl.col("kind") != "case mix")["measure"].unique().sort().to_list()
+    if measure not in shares:
+        raise InputError(f"the profile has no share called {measure!r}.{did_you_mean(measure, shares)}")
     rows = table.filter(pl.col("measure") == measure)
     key = next(name for name in table.columns if name not in ("measure", *NUMBERS))
     shown = rows.drop_nulls("value").sort("value", key).with_row_index("place")
     ax = ax or make_axes(8, 4)
-    for flag, marker, colour in (("NONE", "o", INK), ("HIGH", "^", OVER), ("LOW", "v", UNDER)):
+    for flag, marker, colour in (("NONE", "o", INK), ("HIGH", "^", OVERPAID), ("LOW", "v", UNDERPAID)):
         some = shown.filter(pl.col("outlier") == flag)
         value = 100 * some["value"].to_numpy()
-        low, high = _wilson(some["numerator"].to_numpy(), some["denominator"].to_numpy())
-        reach = np.maximum([value - 100 * low, 100 * high - value], 0.0)
+        low, high = _wilson_interval(some["numerator"].to_numpy(), some["denominator"].to_numpy())
+        half_widths = np.maximum([value - 100 * low, 100 * high - value], 0.0)
         label = f"{flag}: {len(some)}" if flag != "NONE" else f"within: {len(some)}"
         ax.errorbar(
-            some["place"], value, yerr=reach, fmt=marker, color=colour, markersize=5, elinewidth=0.8, label=label
+            some["place"], value, yerr=half_widths, fmt=marker, color=colour, markersize=5, elinewidth=0.8, label=label
         )
     for name, label in (("low_threshold", "low"), ("high_threshold", "high")):
         for at in rows[name].drop_nulls().unique().sort():
             ax.axhline(100 * at, color=INK, linestyle="--", linewidth=0.8)
             ax.annotate(label, (1.0, 100 * at), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL)
     if highlight is not None:
-        _highlight(ax, shown.filter(pl.col(key) == highlight), highlight)
+        _label_hospital(ax, shown.filter(pl.col(key) == highlight), highlight)
     ax.set_xticks([])
     ax.set_xlabel("hospitals, in order of value (whiskers: 95 % interval)")
     ax.set_ylabel(f"{spell_name(measure)}, % of discharges")
@@ -161,14 +169,14 @@ def plot_peers(
 
 
 def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
-    """Draw the codes on which most dollars rest: what an admission loses without the code.
+    """Draw the codes on which most dollars depend: the loss of an admission without the code.
 
-    Points are means over the admissions that rest on the code, whiskers hold the middle 80 % of them.
+    Points are means over the admissions that depend on the code, whiskers hold the middle 80 % of them.
 
     Args:
-        values: of `drgsim.code_value`, with hospitals.
+        values: what `drgsim.code_value` returns, with hospitals.
         ax: where to draw; by default a new figure.
-        most: how many codes, by their dollars in all.
+        most: how many codes, by their total dollars.
 
     Raises:
         SchemaError: the values have no dollars.
@@ -176,7 +184,7 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
     >>> values = pl.DataFrame({"admission_id": [1, 2], "code": ["J9601", "J9601"], "kind": ["sdx"] * 2,
     ...     "severity": ["MCC", "MCC"], "usd": [9e3] * 2, "usd_change": [-4e3, -6e3]})
     >>> plot_code_value(values).get_xlabel()
-    'lost without the code, thousand USD an admission (whiskers: middle 80 % of admissions)'
+    'lost without the code, thousand USD per admission (whiskers: middle 80 % of admissions)'
     """
     top = exposed_codes(values).head(most)
     alone = values.filter(pl.col("with_code").is_null()) if "with_code" in values.columns else values
@@ -189,12 +197,12 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
     unit, scale = choose_money_unit(table["high"].to_list())
     mean, low, high = (table[name].to_numpy() / scale for name in ("mean", "low", "high"))
     for place, level in enumerate(table["severity"].cast(pl.String)):
-        look = {"MCC": ("D", OVER), "CC": ("s", UNDER)}.get(level, ("o", INK))
+        look = {"MCC": ("D", OVERPAID), "CC": ("s", UNDERPAID)}.get(level, ("o", INK))
         ax.plot([low[place], high[place]], [place, place], color=INK, linewidth=1.2, marker="|")
         ax.plot(mean[place], place, look[0], color=look[1], markersize=6)
     for place, (cases, usd) in enumerate(table.select("decided", "usd").iter_rows()):
-        told = f"{cases:,} admission{'s' * (cases != 1)}, {usd / scale:,.0f}"
-        ax.text(1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK)
+        total = f"{cases:,} admission{'s' * (cases != 1)}, {usd / scale:,.0f}"
+        ax.text(1.01, place, total, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK)
     kinds = {"sdx": "", "procedure": "procedure "}
     labels = [
         f"{kinds.get(str(kind), '')}{code}" + (f" ({level})" if level in ("CC", "MCC") else "")
@@ -202,14 +210,14 @@ def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int =
     ]
     label_rows(ax, labels)
     ax.set_xlim(left=0)
-    ax.set_xlabel(f"lost without the code, {unit} an admission (whiskers: middle 80 % of admissions)")
-    return tidy(ax, title=f"Dollars that rest on one code; at the right: admissions, and {unit} in all")
+    ax.set_xlabel(f"lost without the code, {unit} per admission (whiskers: middle 80 % of admissions)")
+    return tidy(ax, title=f"Dollars that depend on one code; at the right: admissions, and total {unit}")
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _wilson(hits: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _wilson_interval(hits: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95 % Wilson interval of shares."""
     from scipy.stats import binomtest
 
@@ -217,11 +225,11 @@ def _wilson(hits: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array([one.low for one in limits]), np.array([one.high for one in limits])
 
 
-def _highlight(ax: Axes, row: pl.DataFrame, name: object) -> None:
-    """Name one hospital.
+def _label_hospital(ax: Axes, row: pl.DataFrame, name: object) -> None:
+    """Label one hospital.
 
     Raises:
-        InputError: it is not among those shown.
+        InputError: it has no value.
     """
     if row.is_empty():
         raise InputError(f"no hospital {name!r} has a value to show: it is not in the profile, or suppressed.")

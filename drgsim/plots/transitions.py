@@ -1,4 +1,4 @@
-"""Figures of the DRG transitions of a simulation: dollars as a heat map, admissions as flows."""
+"""Figures of DRG transitions: dollars as a heat map, admissions as flows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import polars as pl
 from drgsim.plots.style import (
     HATCH,
     INK,
-    OVER,
+    OVERPAID,
     PALE,
     SMALL,
-    UNDER,
+    UNDERPAID,
     choose_money_unit,
     count_decimals,
     format_level,
@@ -40,13 +40,13 @@ def plot_transitions(
 ) -> Axes:
     """Draw the dollars that move between DRGs as a map: true DRG down, billed DRG across.
 
-    Shown are the DRG families (`base_drg`) in which most dollars move. Each cell is the mean payment shift of a
-    replicate [USD], the largest with half the width of their interval; what is overpaid is hatched. Colours go with
-    the square root, so that smaller cells show beside the largest. The title says what share of all dollars that
-    move between DRGs is in the map.
+    The map has the DRG families (`base_drg`) in which most dollars move. Each cell is the mean payment shift per
+    replicate [USD]; the largest are labelled, with the half width of their interval. Overpaid cells are hatched. The
+    colour follows the square root of the amount, so that small cells are visible too. The title gives the share of
+    all dollars moved between DRGs that is in the map.
 
     Args:
-        result: of `simulate`.
+        result: what `simulate` returns.
         ax: where to draw; by default a new figure.
         most: how many families.
         labelled: how many cells to label.
@@ -60,7 +60,7 @@ def plot_transitions(
     >>> plot_transitions(result, most=3).get_ylabel()
     'true DRG'
     """
-    table = _moved(result, level)
+    table = _changed_drgs(result, level)
     drgs = _largest_families(result, most, table)
     names, number = [f"{drg:03}" for drg in drgs["drg"]], {drg: at for at, drg in enumerate(drgs["drg"])}
     shown = table.filter(pl.col("drg").is_in(list(number)), pl.col("billed_drg").is_in(list(number)))
@@ -73,12 +73,12 @@ def plot_transitions(
     ):
         row, column = number[drg], number[billed]
         cells[row, column] = usd / scale
-        reach = None if low is None else (usd - low) / scale
-        told = format_signed(usd / scale, reach, digits=digits, between="\n") if place < labelled else ""
-        _cell(ax, column, row, told, pays_more=usd > 0)
-    sure = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
-    _colour(ax, cells, f"{unit} a replicate ({sure})", digits)
-    _frame(ax, names, drgs["base_drg"].to_list())
+        half_width = None if low is None else (usd - low) / scale
+        label = format_signed(usd / scale, half_width, digits=digits, between="\n") if place < labelled else ""
+        _draw_cell(ax, column, row, label, pays_more=usd > 0)
+    interval = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    _colour_cells(ax, cells, f"{unit} per replicate ({interval})", digits)
+    _frame_cells(ax, names, drgs["base_drg"].to_list())
     moved = float(table["improper_usd"].sum())
     part = f"{100 * float(shown['improper_usd'].sum()) / moved:.0f} %" if moved else "none"
     return tidy(ax, title=f"DRG transitions: {part} of the dollars that move")
@@ -87,13 +87,13 @@ def plot_transitions(
 def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, level: float = LEVEL) -> Axes:
     """Draw how admissions leave their DRG, for the DRG families where most dollars move.
 
-    Bands go from the true DRG (left) to the billed DRG (right); their width is the mean number of admissions a
-    replicate. Bands that pay more are hatched. A family (`base_drg`) is told with its net shift [USD] and interval,
-    which counts also shifts within a DRG. Bills that are returned move to no DRG and are left out; billed DRGs with
-    less than a twentieth of the family's moves are put together.
+    Bands go from the true DRG (left) to the billed DRG (right); their width is the mean number of admissions per
+    replicate. Bands that pay more are hatched. Each family (`base_drg`) has its net [USD] and interval, which include
+    changes of payment within a DRG. Claims that are returned have no billed DRG and are left out; billed DRGs with
+    less than a twentieth of the family's moves are combined.
 
     Args:
-        result: of `simulate`.
+        result: what `simulate` returns.
         ax: where to draw; by default a new figure.
         most: how many families.
         level: of the intervals.
@@ -118,26 +118,25 @@ def plot_flow(result: Simulation, ax: Axes | None = None, *, most: int = 6, leve
     for family, usd, low in families.select("base_drg", "net_usd", "net_low").iter_rows():
         flow = _Flow.of(moves.filter(pl.col("base_drg") == family), top, total * _SLOT)
         _draw_flow(ax, flow)
-        told = format_signed(usd / scale, None if low is None else (usd - low) / scale, digits=digits)
-        ax.text(
-            1.2, (flow.top + flow.bottom) / 2, f"family {family:03}\n{told}", va="center", fontsize=SMALL + 1, color=INK
-        )
+        net = format_signed(usd / scale, None if low is None else (usd - low) / scale, digits=digits)
+        label = f"family {family:03}\n{net}"
+        ax.text(1.2, (flow.top + flow.bottom) / 2, label, va="center", fontsize=SMALL + 1, color=INK)
         top = flow.bottom + 1.4 * total * _SLOT
     ax.set_xlim(-0.16, 1.45)
     ax.set_ylim(top, -total * _SLOT)
     ax.set_yticks([])
     ax.set_xticks([0, 1], ["true DRG", "billed DRG"])
-    ax.set_xlabel("widths and numbers beside DRGs: admissions a replicate", loc="left")
+    ax.set_xlabel("widths, and numbers next to DRGs: admissions per replicate", loc="left")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    sure = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
-    return tidy(ax, title=f"Where admissions go; at the right the family's net shift, {unit} a replicate ({sure})")
+    interval = f"± {format_level(level)} interval" if result.replicates > 1 else "one replicate: no interval"
+    return tidy(ax, title=f"Where admissions go; at the right: net of the family, {unit} per replicate ({interval})")
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _moved(result: Simulation, level: float) -> pl.DataFrame:
+def _changed_drgs(result: Simulation, level: float) -> pl.DataFrame:
     """Return the transitions with intervals, most dollars first."""
     table = result.by("drg", "billed_drg", level=level).filter(
         pl.col("drg") != pl.col("billed_drg"), pl.col("net_usd") != 0
@@ -146,7 +145,7 @@ def _moved(result: Simulation, level: float) -> pl.DataFrame:
 
 
 def _root_norm(largest: float) -> FuncNorm:
-    """Return a scale of colours that goes with the signed square root."""
+    """Return a colour scale that follows the signed square root."""
     from matplotlib.colors import FuncNorm
 
     def root(values: np.ndarray) -> np.ndarray:
@@ -161,8 +160,8 @@ def _root_norm(largest: float) -> FuncNorm:
 def _largest_families(result: Simulation, most: int, table: pl.DataFrame) -> pl.DataFrame:
     """Return the DRGs of the families in which most dollars move: `drg`, `base_drg`, in order.
 
-    A DRG that is billed but no admission's own goes to the family from which most of its dollars come, if they are
-    a twentieth of what moves in it.
+    A billed DRG that is not the true DRG of any admission belongs to the family from which most of its dollars move,
+    if they are a twentieth of the dollars moved in that family.
     """
     families = _families(result, most)["base_drg"]
     known = result.admissions.select("drg", "base_drg").unique()
@@ -186,14 +185,14 @@ def _families(result: Simulation, most: int, level: float = LEVEL) -> pl.DataFra
     return table.sort("improper_usd", "base_drg", descending=[True, False]).head(most)
 
 
-def _colour(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:
-    """Colour the cells, with a bar that tells the colours; blank where nothing moves."""
+def _colour_cells(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:
+    """Colour the cells and add the colour bar; cells without a move stay blank."""
     from matplotlib.colors import LinearSegmentedColormap
 
     if not np.isfinite(cells).any():
         return
     largest = float(np.nanmax(np.abs(cells)))
-    colours = LinearSegmentedColormap.from_list("shift", [UNDER, "white", OVER])
+    colours = LinearSegmentedColormap.from_list("shift", [UNDERPAID, "white", OVERPAID])
     image = ax.pcolormesh(cells, cmap=colours, norm=_root_norm(largest), zorder=0)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02)
     bar.set_label(unit, fontsize=SMALL + 1)
@@ -202,15 +201,15 @@ def _colour(ax: Axes, cells: np.ndarray, unit: str, digits: int) -> None:
     bar.set_ticklabels([format_signed(tick, digits=digits) if tick else "0" for tick in ticks], fontsize=SMALL)
 
 
-def _frame(ax: Axes, names: list[str], families: list[int]) -> None:
-    """Name rows and columns, and draw lines between DRGs, stronger ones between families; grey where equal."""
+def _frame_cells(ax: Axes, names: list[str], families: list[int]) -> None:
+    """Label rows and columns; draw lines between DRGs and families; grey the diagonal."""
     from matplotlib.patches import Rectangle
 
     edges = range(len(names) + 1)
     for at in edges:
-        apart = at in (0, len(names)) or families[at - 1] != families[at]
+        is_border = at in (0, len(names)) or families[at - 1] != families[at]
         for line in (ax.axhline, ax.axvline):
-            line(at, color=INK if apart else PALE, linewidth=0.8 if apart else 0.4)
+            line(at, color=INK if is_border else PALE, linewidth=0.8 if is_border else 0.4)
     for at in edges[:-1]:
         ax.add_patch(Rectangle((at, at), 1, 1, facecolor="#EEEEEE", zorder=0.5))
     ax.set_xticks(np.arange(len(names)) + 0.5, names)
@@ -222,15 +221,15 @@ def _frame(ax: Axes, names: list[str], families: list[int]) -> None:
     ax.set_ylabel("true DRG")
 
 
-def _cell(ax: Axes, column: int, row: int, told: str, *, pays_more: bool) -> None:
-    """Write a shift into its cell, and hatch it where it pays more."""
+def _draw_cell(ax: Axes, column: int, row: int, label: str, *, pays_more: bool) -> None:
+    """Write the label of a cell, and hatch the cell if it pays more."""
     from matplotlib.patches import Rectangle
 
     if pays_more:
         ax.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch=HATCH, edgecolor="white", linewidth=0))
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    if told:
-        ax.text(column + 0.5, row + 0.5, told, ha="center", va="center", fontsize=SMALL - 1, color=INK, bbox=box)
+    if label:
+        ax.text(column + 0.5, row + 0.5, label, ha="center", va="center", fontsize=SMALL - 1, color=INK, bbox=box)
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Flow:
-    """The bands of a family, and where its DRGs stand on both sides."""
+    """The bands of a family, and the places of its DRGs on both sides."""
 
     bands: tuple[tuple[str, str, float, float], ...]
     left: dict[str, _Node]
@@ -252,7 +251,7 @@ class _Flow:
 
     @classmethod
     def of(cls, moves: pl.DataFrame, top: float, slot: float) -> _Flow:
-        """Return the flow of a family's moves, from a height down; a DRG takes a slot at least."""
+        """Return the flow of a family's moves, from `top` down; each DRG takes at least a slot."""
         large = moves.group_by("billed_drg").agg(pl.col("drg_changes").sum())
         large = large.filter(pl.col("drg_changes") >= pl.col("drg_changes").sum() / 20)
         to = pl.col("billed_drg")
@@ -262,13 +261,13 @@ class _Flow:
             pl.when(to.is_in(large["billed_drg"].implode())).then(named).otherwise(pl.lit(_OTHERS)).alias("to"),
         ).agg(pl.col("drg_changes", "net_usd").sum())
         bands = tuple(merged.sort("drg", "to").iter_rows())
-        left, right = (_stacked(bands, side, top, slot) for side in (0, 1))
+        left, right = (_stack_drgs(bands, side, top, slot) for side in (0, 1))
         bottom = max(node.top + max(node.admissions, slot) for node in (*left.values(), *right.values()))
         return cls(bands, left, right, top, bottom)
 
 
-def _stacked(bands: Sequence[tuple[str, str, float, float]], side: int, top: float, slot: float) -> dict[str, _Node]:
-    """Return the DRGs of one side beneath each other."""
+def _stack_drgs(bands: Sequence[tuple[str, str, float, float]], side: int, top: float, slot: float) -> dict[str, _Node]:
+    """Return the DRGs of one side, one below the other."""
     nodes: dict[str, _Node] = {}
     for label in sorted({str(band[side]) for band in bands}):
         admissions = sum(band[2] for band in bands if band[side] == label)
@@ -280,18 +279,18 @@ def _stacked(bands: Sequence[tuple[str, str, float, float]], side: int, top: flo
 def _draw_flow(ax: Axes, flow: _Flow) -> None:
     from matplotlib.patches import Rectangle
 
-    for start, end, admissions, usd in _placed(flow):
-        _band(ax, start, end, admissions, pays_more=usd > 0)
+    for start, end, admissions, usd in _place_bands(flow):
+        _draw_band(ax, start, end, admissions, pays_more=usd > 0)
     for x, side, align in ((0.0, flow.left, "right"), (1.0, flow.right, "left")):
         for node in side.values():
             ax.add_patch(Rectangle((x - 0.008, node.top), 0.016, node.admissions, facecolor=INK))
-            told = f"{node.label}: {node.admissions:,.1f}"
+            label = f"{node.label}: {node.admissions:,.1f}"
             shift = -0.02 if align == "right" else 0.02
-            ax.text(x + shift, node.top + node.admissions / 2, told, ha=align, va="center", fontsize=SMALL, color=INK)
+            ax.text(x + shift, node.top + node.admissions / 2, label, ha=align, va="center", fontsize=SMALL, color=INK)
 
 
-def _placed(flow: _Flow) -> Iterator[tuple[float, float, float, float]]:
-    """Return where each band leaves and arrives, its width and its dollars."""
+def _place_bands(flow: _Flow) -> Iterator[tuple[float, float, float, float]]:
+    """Return the height at which each band starts and ends, its width and its dollars."""
     used = {
         (side, label): node.top for side, nodes in enumerate((flow.left, flow.right)) for label, node in nodes.items()
     }
@@ -301,7 +300,7 @@ def _placed(flow: _Flow) -> Iterator[tuple[float, float, float, float]]:
         yield start, end, admissions, usd
 
 
-def _band(ax: Axes, start: float, end: float, width: float, *, pays_more: bool) -> None:
+def _draw_band(ax: Axes, start: float, end: float, width: float, *, pays_more: bool) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -311,7 +310,7 @@ def _band(ax: Axes, start: float, end: float, width: float, *, pays_more: bool) 
     ax.add_patch(
         PathPatch(
             Path(points, codes),
-            facecolor=OVER if pays_more else UNDER,
+            facecolor=OVERPAID if pays_more else UNDERPAID,
             hatch=HATCH if pays_more else "",
             edgecolor="white",
             linewidth=0.3,

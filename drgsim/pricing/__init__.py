@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from drgsim.pricing.cost_sharing import with_sequestration as with_sequestration
     from drgsim.pricing.hospitals import complete_hospitals as complete_hospitals
     from drgsim.pricing.hospitals import example_hospitals as example_hospitals
-    from drgsim.pricing.new_technology import add_ons as add_ons
+    from drgsim.pricing.new_technology import list_add_ons as list_add_ons
     from drgsim.pricing.pricer import COMPONENTS as COMPONENTS
     from drgsim.pricing.pricer import PAY_CODES as PAY_CODES
     from drgsim.pricing.pricer import price as price
@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = attach(
         "PAY_CODES": "pricing.pricer",
         "Parameter": "pricing.rates",
         "Rates": "pricing.rates",
-        "add_ons": "pricing.new_technology",
+        "list_add_ons": "pricing.new_technology",
         "complete_hospitals": "pricing.hospitals",
         "derive_review_codes": "pricing.pricer_input",
         "example_hospitals": "pricing.hospitals",

@@ -1,7 +1,7 @@
-"""After the pricer, and optional: the beneficiary's share and sequestration.
+"""Optional steps after the pricer: the beneficiary's share and sequestration.
 
-`pay()` ends where CMS's pricer ends; `settled_steps(frame)` says which later steps a frame has been through.
-Settled elsewhere and in neither: pass-through of stays no plan pays, cost-report reconciliation.
+`price()` ends where CMS's pricer ends; `settled_steps(frame)` lists the steps that were applied to a frame.
+Pass-through of stays outside Medicare Advantage and cost-report reconciliation are in neither.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NEEDED = Frame(
 
 
 def settled_steps(frame: pl.DataFrame) -> tuple[str, ...]:
-    """Return the steps a frame has been through, by its columns.
+    """Return the steps that were applied to a frame, by its columns.
 
     >>> settled_steps(pl.DataFrame({"total_usd": [1.0], "review_code": [0]}))
     ('pricer', 'review code')
@@ -50,17 +50,17 @@ def settled_steps(frame: pl.DataFrame) -> tuple[str, ...]:
 def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return paid admissions with the Part A deductible and coinsurance.
 
-    The share never exceeds the payment (an assumption: what is above it is the beneficiary's own). Stays
-    of a Medicare Advantage plan owe what the plan says: 0 here.
+    The two together never exceed the payment (an assumption). They are 0 for stays of a Medicare Advantage plan,
+    which has its own cost sharing.
 
     Args:
-        paid: (n,) as `pay` returns it. Optional columns: `deductible_met` (default false: each stay begins
+        paid: (n,) as `price` returns it. Optional columns: `deductible_met` (default false: each stay begins
             a benefit period), `benefit_days_before` [days] (default 0), `covered_days`, `reserve_days`.
-        rates: the deductible is that of the calendar year of `discharge_date`, or without one that of the
+        rates: with the deductible of the calendar year of `discharge_date`, or, where there is no date, of the
             calendar year in which the fiscal year ends.
 
     Returns:
-        (n,) the input plus `deductible_usd` and `coinsurance_usd` [USD], 0 where nothing was paid.
+        (n,) the input plus `deductible_usd` and `coinsurance_usd` [USD], 0 where nothing is paid.
 
     Raises:
         MissingRateError: the deductible of a calendar year is not known.
@@ -73,36 +73,36 @@ def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     (1736.0, 4340.0)
     """
     frame = check_frame(paid, _NEEDED)
-    deductible2 = _deductible(frame, rates)
+    deductible2 = _deductibles(frame, rates)
     los = _days(frame, "los_days", 0)
     covered = np.where(_days(frame, "covered_days", -1) < 0, los, _days(frame, "covered_days", -1))
     reserve = np.minimum(_days(frame, "reserve_days", 0), covered)
     before = _days(frame, "benefit_days_before", 0)
     first, last = (int(rates.number(f"beneficiary.{name}_after_days")) for name in ("coinsurance", "reserve"))
-    owing = np.clip(before + covered - reserve, first, last) - np.clip(before, first, last)
-    daily2 = round_digits(deductible2 * _share2(rates, "coinsurance_share"), 2)
-    reserve2 = round_digits(deductible2 * _share2(rates, "lifetime_reserve_share"), 2)
+    coinsured = np.clip(before + covered - reserve, first, last) - np.clip(before, first, last)
+    daily2 = round_digits(deductible2 * rates.fixed_point("beneficiary.coinsurance_share", 2), 2)
+    reserve2 = round_digits(deductible2 * rates.fixed_point("beneficiary.lifetime_reserve_share", 2), 2)
     total2 = to_fixed_point(frame["total_usd"].fill_null(0.0).to_numpy(), 2)
-    owed2 = np.where(_true(frame, "medicare_advantage"), 0, np.maximum(total2, 0))
-    is_met = _true(frame, "deductible_met")
+    owed2 = np.where(_is_true(frame, "medicare_advantage"), 0, np.maximum(total2, 0))
+    is_met = _is_true(frame, "deductible_met")
     first2 = np.minimum(np.where(is_met, 0, deductible2), owed2)
-    days2 = np.minimum(owing * daily2 + reserve * reserve2, owed2 - first2)
+    days2 = np.minimum(coinsured * daily2 + reserve * reserve2, owed2 - first2)
     return paid.with_columns(pl.Series("deductible_usd", first2 / 100.0), pl.Series("coinsurance_usd", days2 / 100.0))
 
 
 def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Return paid admissions with sequestration and what Medicare pays in the end.
+    """Return paid admissions with sequestration and the final Medicare payment.
 
-    A share of the payment that is left after the beneficiary's; not of stays a plan pays. An assumption as
-    to its size: see `Rates.assumptions`.
+    Sequestration is a share of the payment less the beneficiary's share; it does not apply to stays of a Medicare
+    Advantage plan. Its size is an assumption: see `Rates.assumptions`.
 
     Args:
-        paid: (n,) as `pay` or `with_beneficiary_share` returns it.
-        rates: for the share.
+        paid: (n,) as `price` or `with_beneficiary_share` returns it.
+        rates: with the share.
 
     Returns:
-        (n,) the input plus `sequestration_usd` (not above 0) and `medicare_usd`: total, less what the
-        beneficiary owes where that is known, less sequestration.
+        (n,) the input plus `sequestration_usd` (not above 0) and `medicare_usd`: the total, less deductible and
+        coinsurance where they are columns, less sequestration.
 
     Raises:
         SchemaError: `total_usd` is missing.
@@ -121,8 +121,8 @@ def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     for column in owed:
         if column.name in frame.columns:
             left2 = left2 - to_fixed_point(frame[column.name].fill_null(0.0).to_numpy(), 2)
-    share4 = int(to_fixed_point([rates.number("beneficiary.sequestration")], 4)[0])
-    cut2 = np.where(_true(frame, "medicare_advantage"), 0, -round_digits(np.maximum(left2, 0) * share4, 4))
+    share4 = rates.fixed_point("beneficiary.sequestration", 4)
+    cut2 = np.where(_is_true(frame, "medicare_advantage"), 0, -round_digits(np.maximum(left2, 0) * share4, 4))
     return paid.with_columns(
         pl.Series("sequestration_usd", cut2 / 100.0), pl.Series("medicare_usd", (left2 + cut2) / 100.0)
     )
@@ -131,15 +131,15 @@ def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _deductible(frame: pl.DataFrame, rates: Rates) -> Int64Array:
-    """Deductible of each stay's calendar year. (n,) [cents]."""
+def _deductibles(frame: pl.DataFrame, rates: Rates) -> Int64Array:
+    """Return the deductible of the calendar year of each stay. (n,) [cents]."""
     name = "beneficiary.deductible"
     years = np.full(frame.height, rates.fiscal_year)
     if "discharge_date" in frame.columns:
         years = frame["discharge_date"].dt.year().fill_null(rates.fiscal_year).to_numpy()
     found2 = np.zeros(frame.height, dtype=np.int64)
     for year in np.unique(years):
-        # A reform holds for the calendar year in which the fiscal year ends.
+        # A reform applies to the calendar year in which the fiscal year ends.
         value = rates.number(name) if year == rates.fiscal_year else rates.parameters[name].at(int(year))
         if not isinstance(value, int | float):
             known = ", ".join(map(str, sorted(rates.parameters[name].values)))
@@ -148,19 +148,16 @@ def _deductible(frame: pl.DataFrame, rates: Rates) -> Int64Array:
     return found2
 
 
-def _share2(rates: Rates, name: str) -> int:
-    return int(to_fixed_point([rates.number(f"beneficiary.{name}")], 2)[0])
-
-
 def _days(frame: pl.DataFrame, name: str, missing: int) -> Int64Array:
-    """A column of days; null, absent and negative are `missing`."""
+    """Return a column of days; null, absent and negative are `missing`. (n,)."""
     if name not in frame.columns:
         return np.full(frame.height, missing, dtype=np.int64)
     days = frame[name].fill_null(missing).to_numpy().astype(np.int64)
     return np.where(days < 0, missing, days)
 
 
-def _true(frame: pl.DataFrame, name: str) -> BoolArray:
+def _is_true(frame: pl.DataFrame, name: str) -> BoolArray:
+    """Return a Boolean column; null and absent are false. (n,)."""
     if name not in frame.columns:
         return np.zeros(frame.height, dtype=np.bool_)
     return frame[name].fill_null(value=False).to_numpy()

@@ -1,8 +1,8 @@
 """Provider inputs: completed and validated.
 
-A hospital needs an id, an operating cost-to-charge ratio and a wage index (or a CBSA to look it up by);
-everything else has the default `drgsim.schema.HOSPITALS` states. Two hospitals of CMS's Impact File stand
-in the table folder as an example: `example_hospitals()`.
+A hospital needs an id, an operating cost-to-charge ratio and a wage index (or the CBSA from which it follows). All
+other columns have the defaults that `drgsim.schema.HOSPITALS` describes. The table folder has two hospitals of CMS's
+Impact File as an example: `example_hospitals()`.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ _IMPACT_FILE = (
     "hospital_specific_rate_usd",
     "low_volume_factor",
 )
-"""Columns of the example, as the Impact File knows them."""
+"""Columns of the example, which are those of the Impact File."""
 
 
 def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
     """Return two real hospitals of the FY2027 Impact File. (2,) HOSPITALS.
 
-    Source: CMS IPPS FY2027 final rule, Impact File, which prints the sum of SSI and Medicaid ratio only.
+    Source: CMS IPPS FY2027 final rule, Impact File, which has only the sum of SSI and Medicaid ratio.
 
     >>> example_hospitals()["hospital_id"].to_list()
     ['010001', '020001']
@@ -98,7 +98,9 @@ def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFr
 
 
 def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Return hospitals with every column of HOSPITALS, defaults filled in, values checked.
+    """Return hospitals with every column of HOSPITALS: defaults filled in, values checked.
+
+    A cost of living applies in `operating.cola_states` only; elsewhere `cola` has no effect.
 
     Args:
         hospitals: (h,) HOSPITALS.
@@ -106,14 +108,12 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
     Returns:
         (h,) all HOSPITALS columns; null only in `cbsa`, `vbp_factor`, `hrr_factor`, and in `wage_index`
-        where nothing tells it.
-
-    A cost of living counts in `operating.cola_states` only: elsewhere `cola` may be given and changes nothing.
+        where it is not known.
 
     Raises:
         SchemaError: a column is missing or of the wrong type, or a value is out of range; the message
             names row and column.
-        MissingRateError: a wage index must be looked up and its fiscal year has no table.
+        MissingRateError: a hospital has a CBSA and no wage index, and the fiscal year has no wage index table.
 
     >>> known = pl.DataFrame({"hospital_id": ["A"], "cbsa": ["01"], "operating_ccr": [0.3]})
     >>> complete_hospitals(known, Rates.load(2026))["wage_index"].item()
@@ -133,52 +133,52 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         pl.col("ccn_state").str.zfill(2),
         pl.col("geographic_urban").fill_null(pl.col("cbsa_size") != "R"),
     )
-    _in_range(frame, rates)
+    _check_ranges(frame, rates)
     return frame.select(HOSPITALS.names)
 
 
 def _with_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Fill a null wage index from the CBSA table. 42 CFR 412.64(h)."""
-    wanting = frame.filter(pl.col("wage_index").is_null(), pl.col("cbsa").is_not_null())
-    if wanting.is_empty():
+    without = frame.filter(pl.col("wage_index").is_null(), pl.col("cbsa").is_not_null())
+    if without.is_empty():
         return frame
     if rates.wage_index is None:
         raise MissingRateError(
-            f"{wanting.height} hospitals give a CBSA and no wage index, and there is no wage index table for "
+            f"{without.height} hospitals have a CBSA and no wage index, and there is no wage index table for "
             f"fiscal year {rates.fiscal_year}. Give hospitals a wage_index column."
         )
-    table = rates.wage_index.select("cbsa", _own="wage_index", _other="reclassified_wage_index")
-    looked_up = pl.when(pl.col("reclassified").fill_null(value=False)).then("_other").otherwise("_own")
+    table = rates.wage_index.select("cbsa", _as_located="wage_index", _as_reclassified="reclassified_wage_index")
+    looked_up = pl.when(pl.col("reclassified").fill_null(value=False)).then("_as_reclassified").otherwise("_as_located")
     return (
         frame.join(table, on="cbsa", how="left", maintain_order="left")
         .with_columns(pl.col("wage_index").fill_null(looked_up))
-        .drop("_own", "_other")
+        .drop("_as_located", "_as_reclassified")
     )
 
 
-def _in_range(frame: pl.DataFrame, rates: Rates) -> None:
+def _check_ranges(frame: pl.DataFrame, rates: Rates) -> None:
     ranges = {**_RANGES, "low_volume_factor": (0.0, rates.number("adjustments.low_volume_highest"))}
     for name, (low, high) in ranges.items():
         values = frame[name]
-        # Null is allowed where the default of a column is null; NaN is between nothing.
+        # Null is allowed where the default of a column is null; NaN is not in any range.
         wrong = values.is_not_null() & ~values.is_between(low, high)
         if values.dtype == pl.Float64:
             wrong = wrong | (values.is_not_null() & values.is_nan())
-        _raise_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
+        _refuse_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
     for name in ("provider_type", "ccn_state"):
-        _raise_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
-    _raise_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
-    _raise_first(
+        _refuse_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
+    _refuse_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
+    _refuse_first(
         frame,
         "pass_through_usd",
         frame["pass_through_usd"] < (frame["organ_acquisition_usd"] + frame["direct_education_usd"] - 0.001),
         "less than organ_acquisition_usd and direct_education_usd, which are part of it",
     )
     twice = frame["hospital_id"].is_duplicated() | frame["hospital_id"].is_null()
-    _raise_first(frame, "hospital_id", twice, "null, or more than once")
+    _refuse_first(frame, "hospital_id", twice, "null, or more than once")
 
 
-def _raise_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str) -> None:
+def _refuse_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str) -> None:
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         more = f" ({wrong.sum() - 1} more rows)" if wrong.sum() > 1 else ""
@@ -188,12 +188,15 @@ def _raise_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str
 
 
 def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> float:
-    """Return the wage index after the limit on its yearly fall. Source: 42 CFR 412.64(h)(7).
+    """Return the wage index after the limit on its yearly decrease. Source: 42 CFR 412.64(h)(7).
 
     Args:
-        wage_index: this year's, after the floors [1].
-        prior: last year's, as paid [1].
+        wage_index: of this year, after the floors [1].
+        prior: of the year before, as paid [1].
         rates: of this year.
+
+    Raises:
+        InputError: a wage index is not positive.
 
     >>> limit_wage_index_fall(0.80, 0.90, Rates.load(2026))
     0.855
@@ -206,9 +209,9 @@ def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> floa
 
 
 def derive_impact_factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Return the hospital factors of CMS's Impact File, not rounded. (h,) one row a hospital.
+    """Return the hospital factors of CMS's Impact File, not rounded. (h,).
 
-    Columns: `hospital_id`, `ime_factor`, `dsh_factor` (the share still paid), `capital_ime_factor`,
+    Columns: `hospital_id`, `ime_factor`, `dsh_factor` (the share that is paid), `capital_ime_factor`,
     `capital_dsh_factor`, `gaf` (capital cost of living included), all [1] of the federal payments.
 
     >>> derive_impact_factors(example_hospitals(), Rates.load(2027))["ime_factor"].round(5).to_list()
@@ -243,7 +246,7 @@ def derive_impact_factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame
         "hospital_id",
         ime_factor=number("operating.ime_multiplier")
         * ((1.0 + pl.col("resident_to_bed_ratio")) ** number("operating.ime_exponent") - 1.0),
-        # The cap is a round number: where the rounded factor lies below the formula, it was capped.
+        # The factor is capped where its rounded value is below the formula.
         dsh_factor=number("operating.dsh_empirical_share")
         * pl.when(capped < formula - 0.0001).then(capped).otherwise(formula),
         capital_ime_factor=(residents * number("capital.ime_slope")).exp() - 1.0,

@@ -1,7 +1,7 @@
-"""What a payment parameter may be: its range, and how many decimals the pricer carries of it.
+"""The range of each payment parameter, and the number of its decimals that the pricer uses.
 
-The upper limits are what 64-bit integers carry exactly when weight, wage index, cost of living, residents and
-charges stand at the ends of their own ranges; see `drgsim.numerics.fixed_point`.
+Up to the upper limits 64-bit integers stay exact, even where weight, wage index, cost of living, residents and
+charges are at the ends of their own ranges; see `drgsim.numerics.fixed_point`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Range of a number, ends included, and its decimals; None where it is not rounded."""
+    """The range of a number, ends included, and its decimals; None where it is not rounded."""
 
     low: float
     high: float
     decimals: int | None
 
     def problem(self, value: float) -> str:
-        """Say what is wrong with a value, or nothing.
+        """Return what is wrong with a value, or an empty text.
 
         >>> Limit(0.0, 1.0, 2).problem(0.805)
-        'has more than the 2 decimals the pricer carries'
+        'has more than the 2 decimals that the pricer uses'
         """
-        if not self.low <= value <= self.high:  # NaN is between nothing
+        if not self.low <= value <= self.high:  # NaN is not in any range
             return f"is outside {self.low:,g} to {self.high:,.2f}".removesuffix(".00")
         if self.decimals is not None and round(value, self.decimals) != value:
-            return f"has more than the {self.decimals} decimals the pricer carries"
+            return f"has more than the {self.decimals} decimals that the pricer uses"
         return ""
 
 
@@ -73,17 +73,17 @@ _LIMITS = {
     r"information\.standardized_operating_base": Limit(0, 20_000, 2),
     r"information\.ehr_restoring_ratio\w*": Limit(1, 2, 9),
 }
-"""Limits by parameter name, a pattern each."""
+"""Limits by a pattern of the parameter name."""
 
 _BY_UNIT = {"USD": Limit(0, 10_000_000, 2), "days": Limit(0, 99_999, 0), "beds": Limit(0, 99_999, 0)}
 _ANY = Limit(0, 10, None)
 _CODES = {"MS-DRG": (1, 999), "UB-04": (0, 255)}
-"""First and last of the codes that are numbers, by unit."""
+"""Lowest and highest code, by unit, where codes are numbers."""
 _TWO_DIGITS = ("CCN state", "PSF provider type")
 
 
 def find_limit(name: str, unit: str) -> Limit:
-    """Return the limit of a parameter; one that no pattern names has that of its unit.
+    """Return the limit of a parameter; where no pattern matches its name, the limit of its unit.
 
     >>> find_limit("outlier.fixed_loss", "USD").high
     10000000
@@ -93,7 +93,7 @@ def find_limit(name: str, unit: str) -> Limit:
 
 
 def find_problem(name: str, unit: str, value: Value) -> str:
-    """Say what is wrong with a parameter's value, or nothing.
+    """Return what is wrong with the value of a parameter, or an empty text.
 
     >>> find_problem("outlier.burn_drgs", "MS-DRG", (927, 1000))
     'holds 1000, outside 1 to 999'
@@ -112,11 +112,14 @@ def find_problem(name: str, unit: str, value: Value) -> str:
 
 
 def convert_like(example: Value, value: object) -> Value | None:
-    """Return `value` as the type of `example`, or None where it cannot be one; NumPy's numbers are numbers."""
+    """Return `value` as the type of `example`, or None where that is not possible.
+
+    NumPy's numbers count as numbers.
+    """
     if isinstance(example, bool):
         return bool(value) if isinstance(value, bool | np.bool_) else None
     if isinstance(example, tuple):
-        return _listed(type(example[0]), value)
+        return _to_tuple(type(example[0]), value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     return float(value) if math.isfinite(value) else None
@@ -125,7 +128,7 @@ def convert_like(example: Value, value: object) -> Value | None:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _listed(kind: type, value: object) -> tuple[int, ...] | tuple[str, ...] | None:
+def _to_tuple(kind: type, value: object) -> tuple[int, ...] | tuple[str, ...] | None:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
         return None
     if kind is str:

@@ -1,17 +1,18 @@
-"""What IPPS pays for each admission, by component, as CMS's pricer computes it.
+"""The IPPS payment of each admission, by component, as CMS's pricer computes it.
 
-`price()` prices grouped admissions; `price_stays()` prices stays that already carry their weight and provider inputs.
-`drgsim.pricing.ipps` reads as the regulation does, component by component, in order.
+`price()` prices grouped admissions; `price_stays()` prices stays that have their weight and provider inputs as columns.
+Both prepare the stays of a fiscal year once and price them span by span on all cores. `drgsim.pricing.ipps` holds
+the regulation, component by component, in order.
 
-Not in the price: the beneficiary's deductible and coinsurance and sequestration (see `drgsim.pricing.cost_sharing`),
-organ acquisition and other pass-through of stays that no plan pays, and the bundled-payment demonstration,
-whose factor has been zero since 2017.
+The price does not include the beneficiary's deductible and coinsurance and sequestration (see
+`drgsim.pricing.cost_sharing`), organ acquisition and other pass-through of stays outside Medicare Advantage, and the
+bundled-payment demonstration, whose factor has been zero since 2017.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,15 @@ import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
-from drgsim.pricing import informational as information
+from drgsim.numerics.parallel import run_over_spans
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.ipps import YearParameters, components
+from drgsim.pricing.informational import COLUMNS as INFORMATIONAL
+from drgsim.pricing.informational import SCALE as INFORMATIONAL_SCALE
+from drgsim.pricing.ipps import components
 from drgsim.pricing.new_technology import AddOns, find_add_ons
 from drgsim.pricing.pricer_input import (
-    PricerInput,
-    choose_thread_count,
+    YearParameters,
     fill_missing,
     split_by_fiscal_year,
     to_pricer_input,
@@ -56,21 +58,20 @@ PAY_CODES = {
     54: "DRG without a weight: ungroupable, or not one of this fiscal year",
     55: "no rates for the discharge date",
     56: "length of stay missing or negative",
-    57: "discharge status or review code missing or not one",
+    57: "discharge status or review code missing or not valid",
     58: "covered charges missing, negative or above 99,999,999.99",
     61: "more than 60 lifetime reserve days",
     62: "covered days missing, none, or fewer than the reserve days",
     65: "readmissions factor out of range, or in a state outside the program",
     67: "cost outlier with fewer covered days than the length of stay",
     68: "value-based factor out of range, without quality data, or outside the program",
-    69: "new technology amounts that cannot be: not finite, out of range, or lists of unequal length",
+    69: "new technology amounts not finite, out of range, or in lists of unequal length",
 }
-"""CMS's return codes, 69 our own; 50 and above pay nothing. 30 added to a code below 16 flags reconciliation only."""
-
-NOT_AN_ADD_ON = 69
+"""CMS's return codes, and 69 of drgsim. 50 and above pay nothing; 30 added to a code below 16 only flags
+reconciliation."""
 
 CHUNK = 16_384
-"""Rows priced at a time: their columns stay in the cache, and a thread has work enough."""
+"""Most rows of a span: their columns fit in the cache, and a thread has enough work."""
 
 
 def price(
@@ -80,11 +81,11 @@ def price(
     *,
     threads: int | None = None,
 ) -> pl.DataFrame:
-    """Return what IPPS pays for each admission, by component.
+    """Return the IPPS payment of each admission, by component.
 
-    Weight and mean stay come from the rates' Table 5, and `weight` and `gmlos_days` of the input are replaced:
-    weights of one's own go through `Rates.with_table5`. The review code comes from `discharge_status` (or
-    `review_code`), new technologies from the codes (or `ntap_max_usd` and `ntap_share`).
+    Weight and mean stay are those of the rates' Table 5; `weight` and `gmlos_days` of the input are replaced
+    (for other weights, see `Rates.with_table5`). The review code is that of `review_code`, or follows from
+    `discharge_status`; new technologies are those of `ntap_max_usd` and `ntap_share`, or follow from the codes.
 
     Args:
         grouped: (n,) grouped admissions: `drg`, `hospital_id`, `los_days` [days],
@@ -92,7 +93,7 @@ def price(
         hospitals: (h,) `drgsim.schema.HOSPITALS`.
         rates: one `Rates`, which prices every admission whatever its date, or several, chosen by the fiscal
             year of `discharge_date`.
-        threads: how many threads; the cores by default. The result does not depend on it.
+        threads: the most threads; by default as many as Polars uses. The result does not depend on it.
 
     Returns:
         (n,) the input in its order plus `drgsim.schema.PAID`. The components add up to `total_usd` to the
@@ -100,6 +101,7 @@ def price(
 
     Raises:
         SchemaError: a column is missing or of the wrong type, or a hospital's value is out of range.
+        InputError: `rates` or `threads` cannot be used.
         MissingRateError: a rate that is needed is not known for the fiscal year.
 
     Source: 42 CFR 412; CMS's pricer 2021.5.
@@ -111,64 +113,111 @@ def price(
     (14744.42, 1145.5, 15889.92, 14)
     """
     check_frame(grouped, Frame("admissions", ()))
-    workers = choose_thread_count(threads)
-    out = _Out(grouped.height, working=False)
-    for one, rows in split_by_fiscal_year(grouped, rates):
-        some = grouped[rows]
-        if some.is_empty() and not isinstance(rates, Rates):
+    check_thread_count(threads)
+    table = _PaidColumns(grouped.height, informational=False)
+    for year_rates, rows in split_by_fiscal_year(grouped, rates):
+        admissions = grouped[rows]
+        if admissions.is_empty() and not isinstance(rates, Rates):
             continue
-        stays = to_stays(some, one)
-        own = complete_hospitals(hospitals, one)
-        _price(stays, compute_hospital_factors(own, one), find_hospital_rows(stays, own), one, out, rows, workers)
-    return out.beside(grouped)
+        stays, completed = to_stays(admissions, year_rates), complete_hospitals(hospitals, year_rates)
+        factors = compute_hospital_factors(completed, year_rates)
+        prepared = PreparedStays.of(stays, factors, find_hospital_rows(stays, completed), year_rates)
+        table.fill(prepared, rows, threads)
+    return table.append_to(grouped)
 
 
 def price_stays(
-    frame: pl.DataFrame, rates: Rates, *, working: bool = False, threads: int | None = None
+    frame: pl.DataFrame, rates: Rates, *, informational: bool = False, threads: int | None = None
 ) -> pl.DataFrame:
-    """Return what IPPS pays for stays that carry their weight and provider inputs as columns.
+    """Return the IPPS payment of stays that have their weight and provider inputs as columns.
 
     Args:
         frame: (n,) columns of `drgsim.schema.STAYS` and, for each stay, of `drgsim.schema.HOSPITALS`
             (`hospital_id` is not needed).
         rates: of one fiscal year. Its Table 5 is not used.
-        working: whether to add what the pricer reports beside the payment: thresholds, costs, the
+        informational: whether to add the amounts that the pricer reports and does not pay: thresholds, costs, the
             standardized allowed amount, EHR savings and the standardized amounts.
         threads: as in `price`.
 
     Returns:
-        (n,) the input in its order plus `drgsim.schema.PAID`; of columns that are in both, PAID's.
+        (n,) the input in its order plus `drgsim.schema.PAID`; a column that is in both is that of PAID.
 
     Raises:
-        SchemaError, MissingRateError: as `price`.
+        SchemaError, InputError, MissingRateError: as `price`.
 
     >>> stay = {"drg": [470], "weight": [1.9289], "gmlos_days": [1.9], "post_acute": [True], "los_days": [3]}
     >>> more = {"special_pay": [False], "covered_charges_usd": [6e4], "review_code": [0], "wage_index": [1.2]}
     >>> price_stays(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays, workers = check_frame(frame, STAYS), choose_thread_count(threads)
+    stays = check_frame(frame, STAYS)
+    check_thread_count(threads)
     if not isinstance(rates, Rates):
-        raise InputError(f"price takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")
-    names = [name for name in HOSPITALS.names if name in frame.columns and name != "hospital_id"]
-    # An id that no CCN can equal: `completed` reads a state out of a CCN.
-    each = frame.select(pl.format("stay {}", pl.int_range(pl.len())).alias("hospital_id"), *names)
-    out = _Out(frame.height, working=working)
+        raise InputError(f"price_stays takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")
+    table = _PaidColumns(frame.height, informational=informational)
     if frame.height:
-        _price(
-            stays,
-            compute_hospital_factors(complete_hospitals(each, rates), rates),
-            None,
-            rates,
-            out,
-            slice(None),
-            workers,
-        )
-    return out.beside(frame)
+        names = [name for name in HOSPITALS.names if name in frame.columns and name != "hospital_id"]
+        # An id that no CCN equals, because `complete_hospitals` reads the state from a CCN.
+        each = frame.select(pl.format("stay {}", pl.int_range(pl.len())).alias("hospital_id"), *names)
+        factors = compute_hospital_factors(complete_hospitals(each, rates), rates)
+        prepared = PreparedStays.of(stays, factors, np.arange(frame.height), rates)
+        table.fill(prepared, slice(None), threads)
+    return table.append_to(frame)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PreparedStays:
+    """Stays of one fiscal year, prepared once, of which any rows can be priced.
+
+    Attributes:
+        columns: (n,) each, of STAYS as `fill_missing` returns them.
+        add_ons: the new technologies of the stays.
+        hospitals: (h,) factors of the hospitals.
+        hospital_row: (n,) the row of each stay's hospital, -1 where it is not known.
+        year: parameters of the fiscal year.
+    """
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    add_ons: AddOns
+    hospitals: HospitalFactors
+    hospital_row: Int64Array
+    year: YearParameters
+
+    @classmethod
+    def of(
+        cls, stays: pl.DataFrame, hospitals: HospitalFactors, hospital_row: Int64Array, rates: Rates
+    ) -> PreparedStays:
+        """Return stays prepared for the pricer.
+
+        Args:
+            stays: (n,) STAYS, and the codes from which new technologies follow.
+            hospitals: (h,) factors of the hospitals.
+            hospital_row: (n,) as in the class.
+            rates: of the fiscal year.
+
+        Raises:
+            SchemaError: there is no hospital.
+        """
+        if not len(hospitals):
+            raise SchemaError("hospitals have no row. See drgsim.schema.HOSPITALS.")
+        add_ons = find_add_ons(stays, rates)
+        return cls(fill_missing(stays), add_ons, hospitals, hospital_row, YearParameters.of(rates))
+
+    def __len__(self) -> int:
+        """Return the number of stays."""
+        return len(self.hospital_row)
+
+    def price(self, span: slice, *, informational: bool = False) -> dict[str, Int64Array | FloatArray]:
+        """Return the components of the payment of consecutive stays, as `ipps.components` does."""
+        columns = {name: values[span] for name, values in self.columns.items()}
+        rows = self.hospital_row[span]
+        hospital = self.hospitals.take(rows, informational=informational)
+        stay = to_pricer_input(columns, self.add_ons.take(span), rows >= 0, self.year)
+        return components(stay, hospital, self.year, informational=informational)
 
 
 def find_hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Int64Array:
-    """Return the row of each stay's hospital, (n,); -1 where there is none."""
+    """Return the row of each stay's hospital. (n,); -1 where there is none."""
     rows = hospitals.select("hospital_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     found = stays.select("hospital_id").join(rows, on="hospital_id", how="left", maintain_order="left")
     return found["row"].fill_null(-1).to_numpy()
@@ -176,82 +225,67 @@ def find_hospital_rows(stays: pl.DataFrame, hospitals: pl.DataFrame) -> Int64Arr
 
 def price_in_cents(
     columns: Mapping[str, npt.NDArray[Any]],
-    own: HospitalFactors,
-    asked: AddOns,
-    unknown: BoolArray,
-    policy: YearParameters,
+    hospital: HospitalFactors,
+    add_ons: AddOns,
+    is_unknown: BoolArray,
+    year: YearParameters,
 ) -> Int64Array:
-    """Return what stays are paid, (n,) [cents]; the total alone, in one piece.
+    """Return the total payment of stays. (n,) [cents].
 
     Args:
-        columns: (n,) each, of STAYS as `stays.filled` returns them.
-        own: (n,) the hospital of each stay.
-        asked: the new technologies they ask for.
-        unknown: (n,) where the hospital is not known.
-        policy: of the fiscal year.
+        columns: (n,) each, of STAYS as `fill_missing` returns them.
+        hospital: (n,) the hospital of each stay.
+        add_ons: the new technologies of the stays.
+        is_unknown: (n,) where the hospital is not known.
+        year: parameters of the fiscal year.
     """
-    add_ons, wrong = asked.of(0, len(unknown))
-    stays = _told_wrong(to_pricer_input(columns, policy.rates), wrong)
-    return np.asarray(components(stays, own, add_ons, unknown, policy, working=False)["total_usd"], np.int64)
+    stay = to_pricer_input(columns, add_ons, ~is_unknown, year)
+    return np.asarray(components(stay, hospital, year, informational=False)["total_usd"], np.int64)
 
 
-def _told_wrong(stays: PricerInput, rows: Int64Array) -> PricerInput:
-    """Mark stays whose add-ons cannot be; an earlier code stands."""
-    stays.code[rows] = np.where(stays.code[rows] > 0, stays.code[rows], NOT_AN_ADD_ON)
-    return stays
+def check_thread_count(threads: int | None) -> None:
+    """Raise InputError unless `threads` is None or a whole number from 1."""
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads is {threads!r}, expected a whole number from 1, or None for all cores.")
 
 
-def _price(
-    frame: pl.DataFrame,
-    hospitals: HospitalFactors,
-    rows: Int64Array | None,
-    rates: Rates,
-    out: _Out,
-    into: Int64Array | slice,
-    threads: int,
-) -> None:
-    """Price all stays chunk by chunk, each chunk on any thread, into its own rows of `out`."""
-    if not len(hospitals):
-        raise SchemaError("hospitals have no row. See drgsim.schema.HOSPITALS.")
-    columns, asked, policy = fill_missing(frame), find_add_ons(frame, rates), YearParameters.of(rates)
+# ---------------------------------------------------------------------------------------------------------
 
-    def chunk(start: int) -> None:
-        span = slice(start, min(start + CHUNK, frame.height))
-        own = hospitals.of(span if rows is None else rows[span], reported=out.working)
-        ours, wrong = asked.of(span.start, span.stop)
-        stays = _told_wrong(to_pricer_input({name: values[span] for name, values in columns.items()}, rates), wrong)
-        unknown = np.zeros(span.stop - start, dtype=np.bool_) if rows is None else rows[span] < 0
-        amounts = components(stays, own, ours, unknown, policy, working=out.working)
-        out.write(span if isinstance(into, slice) else into[span], amounts)
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(chunk, range(0, frame.height, CHUNK)))
+_SCALE = {"weight": 1.0, "review_code": 1.0, "pay_code": 1.0, "transfer_fraction": 1e4, **INFORMATIONAL_SCALE}
+"""Units of one in each column; a column in USD is in cents."""
 
 
-class _Out:
-    """Result columns, allocated once and filled chunk by chunk from any thread."""
+class _PaidColumns:
+    """Result columns, allocated once and filled span by span from any thread."""
 
-    def __init__(self, rows: int, *, working: bool) -> None:
-        self.working = working
-        names = (*PAID.names, *(information.COLUMNS if working else ()))
+    def __init__(self, rows: int, *, informational: bool) -> None:
+        self.informational = informational
+        names = (*PAID.names, *(INFORMATIONAL if informational else ()))
         self.columns: dict[str, npt.NDArray[Any]] = {name: np.zeros(rows) for name in names}
         self.columns["weight"][:] = np.nan
         self.columns["review_code"] = np.full(rows, 255, dtype=np.uint8)
         self.columns["pay_code"] = np.full(rows, 55, dtype=np.uint8)
 
-    def write(self, rows: Int64Array | slice, amounts: dict[str, Int64Array | FloatArray]) -> None:
-        for name, values in amounts.items():
-            one = _SCALE.get(name, 100.0)
-            if isinstance(rows, slice) and one != 1.0:
-                np.divide(values, one, out=self.columns[name][rows])
-            else:
-                self.columns[name][rows] = values if one == 1.0 else values / one
+    def fill(self, stays: PreparedStays, rows: Int64Array | slice, threads: int | None) -> None:
+        """Price stays and write them to these rows."""
 
-    def beside(self, frame: pl.DataFrame) -> pl.DataFrame:
+        def fill_span(start: int, stop: int) -> None:
+            span = slice(start, stop)
+            amounts = stays.price(span, informational=self.informational)
+            self._write(span if isinstance(rows, slice) else rows[span], amounts)
+
+        run_over_spans(len(stays), fill_span, CHUNK, threads=threads)
+
+    def _write(self, rows: Int64Array | slice, amounts: dict[str, Int64Array | FloatArray]) -> None:
+        for name, values in amounts.items():
+            scale = _SCALE.get(name, 100.0)
+            if isinstance(rows, slice) and scale != 1.0:
+                np.divide(values, scale, out=self.columns[name][rows])
+            else:
+                self.columns[name][rows] = values if scale == 1.0 else values / scale
+
+    def append_to(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return a frame with these columns; a missing review code or weight is null."""
         added = frame.with_columns(pl.Series(name, values) for name, values in self.columns.items())
         review = pl.col("review_code")
         return added.with_columns(pl.col("weight").fill_nan(None), pl.when(review != 255).then(review))
-
-
-_SCALE = {"weight": 1.0, "review_code": 1.0, "pay_code": 1.0, "transfer_fraction": 1e4, **information.SCALE}
-"""What one unit of an amount is; USD are in cents."""

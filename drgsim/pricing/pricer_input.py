@@ -1,8 +1,11 @@
-"""Admissions as the pricer takes them: weights, how the stay ended, and what its codes say of the payment."""
+"""Admissions as the pricer takes them: weights, review codes, and factors by code.
+
+Three steps: `to_stays` gives the columns of STAYS, `fill_missing` turns them into arrays without nulls, and
+`to_pricer_input` turns any rows of these into exact numbers.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,17 +17,29 @@ import polars as pl
 from drgsim.exceptions import InputError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
+from drgsim.pricing.new_technology import AddOns
 from drgsim.pricing.rates import Rates
-from drgsim.pricing.transfers import ACUTE, FULL, POST_ACUTE
-from drgsim.pricing.transfers import VALID as VALID_REVIEW
 from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, check_frame, normalise_codes
+
+FULL = 0
+"""Review codes: how the pricer names the end of a stay. This one is paid in full."""
+ACUTE = 3
+"""Transferred to another acute care hospital; a cost outlier may be paid."""
+ACUTE_NO_OUTLIER = 6
+NO_OUTLIER = 7
+POST_ACUTE = 9
+"""Discharged to post-acute care: a transfer if the DRG is a post-acute transfer DRG."""
+POST_ACUTE_NO_OUTLIER = 11
+_REVIEW_CODES = (FULL, ACUTE, ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE, POST_ACUTE_NO_OUTLIER)
+_IS_REVIEW_CODE = np.isin(np.arange(256), _REVIEW_CODES)
+PAYS_NO_OUTLIER = np.isin(np.arange(256), (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_ACUTE_NO_OUTLIER))
+"""Whether stays with a review code are never paid a cost outlier, by code."""
+_NO_REVIEW = 255
+"""In place of a missing review code; none is so high."""
 
 MOST_CHARGES_USD = 99_999_999.99
 DRGS = 1000
 """MS-DRG numbers have three digits."""
-
-_NO_REVIEW = 255
-"""Stands for a missing review code; none is so high."""
 
 _BY_DRG = ("weight", "gmlos_days", "amlos_days")
 _CLAIMS = Frame(
@@ -36,12 +51,48 @@ _CLAIMS = Frame(
 )
 
 PRICED = (*_CLAIMS.names, "condition_codes")
-"""Columns of admissions that a price can depend on."""
+"""Columns of admissions on which a price can depend."""
+
+
+@dataclass(frozen=True, slots=True)
+class YearParameters:
+    """Numbers of one fiscal year that every stay shares, exact."""
+
+    threshold2: int
+    """Fixed loss of an outlier [cents]."""
+    step3: int
+    """Addition to the operating cost-to-charge ratio in the reconciliation test [1e-3]."""
+    dsh_share2: int
+    dependent_share2: int
+    hac4: int
+    exempt: BoolArray
+    """(1000,) DRGs that are defined by the transfer itself."""
+    marginal2: Int64Array
+    """(1000,) marginal cost factor of an outlier, by DRG [1e-2]."""
+    rates: Rates
+
+    @classmethod
+    def of(cls, rates: Rates) -> YearParameters:
+        """Return the numbers of these rates."""
+        return cls(
+            threshold2=rates.fixed_point("outlier.fixed_loss", 2),
+            step3=rates.fixed_point("outlier.reconciliation_step", 3),
+            dsh_share2=rates.fixed_point("operating.dsh_empirical_share", 2),
+            dependent_share2=rates.fixed_point("hospital_specific.dependent_share", 2),
+            hac4=rates.fixed_point("adjustments.hac_reduction", 4),
+            exempt=_mark_drgs(rates, "transfer.exempt_drgs"),
+            marginal2=np.where(
+                _mark_drgs(rates, "outlier.burn_drgs"),
+                rates.fixed_point("outlier.marginal_cost_burn", 2),
+                rates.fixed_point("outlier.marginal_cost", 2),
+            ),
+            rates=rates,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PricerInput:
-    """Stays as exact numbers, (n,). The number after a name is how many decimals it has."""
+    """Stays as exact numbers, (n,). The number at the end of a name is its number of decimals."""
 
     code: Int64Array
     """CMS return code of a stay that cannot be priced, else 0."""
@@ -50,7 +101,7 @@ class PricerInput:
     post_acute: BoolArray
     special: BoolArray
     exempt: BoolArray
-    """DRGs defined by the transfer itself."""
+    """DRGs that are defined by the transfer itself."""
     marginal2: Int64Array
     """Marginal cost factor of an outlier."""
     review: Int64Array
@@ -58,19 +109,21 @@ class PricerInput:
     covered: Int64Array
     charges2: Int64Array
     covid2: Int64Array
-    """Weight factor of the operating payment; `no_cost2` is one of operating and capital."""
+    """COVID-19 factor of the operating payment."""
     no_cost2: Int64Array
+    """Factor of the operating and capital payments for a product at no cost."""
     plan: BoolArray
     """Paid by a Medicare Advantage plan."""
     islet2: Int64Array
+    add_ons: AddOns
 
     def __len__(self) -> int:
-        """Stays."""
+        """Return the number of stays."""
         return len(self.code)
 
 
 def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
-    """Weight, GMLOS and AMLOS at the index of their DRG, NaN where there is none. (1000,) each."""
+    """Return weight, GMLOS and AMLOS at the index of their DRG. (1000,) each; NaN for no value."""
     table = rates.weights.filter(pl.col("weight") > 0)
     found = {}
     for name in _BY_DRG:
@@ -82,10 +135,10 @@ def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
 def split_by_fiscal_year(
     frame: pl.DataFrame, rates: Rates | Sequence[Rates]
 ) -> Iterator[tuple[Rates, Int64Array | slice]]:
-    """Yield each rates with the rows it applies to.
+    """Yield each `Rates` with the rows to which it applies.
 
-    One `Rates` applies to every row, whatever its date: that is how a policy is held constant. Several
-    apply by fiscal year of `discharge_date`; rows of other years, or without a date, are in none.
+    One `Rates` applies to every row, whatever its date, so that policy can be held constant. Several apply by
+    fiscal year of `discharge_date`; rows of other years, or with a null date, are in none.
 
     Raises:
         InputError: no rates, two of one year, or no `discharge_date` to choose by.
@@ -99,7 +152,7 @@ def split_by_fiscal_year(
     if not years or len(set(years)) != len(years):
         raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
     if "discharge_date" not in frame.columns:
-        raise InputError("rates of several fiscal years are chosen by discharge_date, which is not there.")
+        raise InputError("rates of several fiscal years are chosen by discharge_date, a column that is missing.")
     frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
     date = pl.col("discharge_date")
     found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
@@ -107,24 +160,8 @@ def split_by_fiscal_year(
         yield one, np.flatnonzero(found == one.fiscal_year)
 
 
-def choose_thread_count(threads: int | None) -> int:
-    """Return how many threads to use, the cores by default.
-
-    Raises:
-        InputError: not a positive whole number.
-
-    >>> choose_thread_count(2)
-    2
-    """
-    if threads is None:
-        return os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InputError(f"threads is {threads!r}, expected a whole number from 1, or None for all cores.")
-    return threads
-
-
 def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:
-    """Return the admissions with the weight and mean lengths of stay of their DRG, no dollars.
+    """Return the admissions with the weight and mean lengths of stay of their DRG.
 
     Args:
         grouped: (n,) with `drg`; and `discharge_date` where rates of several years are given.
@@ -152,9 +189,9 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
 
 
 def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Return admissions as STAYS: Table 5, review code and code-dependent flags, with `hospital_id`.
+    """Return admissions as STAYS with `hospital_id`: Table 5, review code and flags by code.
 
-    What the frame already has (`review_code`, `covid`, `ntap_max_usd`, ...) is taken as it is.
+    Columns of STAYS that the frame has (`review_code`, `covid`, `ntap_max_usd`, ...) are kept as they are.
 
     Args:
         grouped: (n,) admissions with `drg`, `hospital_id`, `los_days`, `covered_charges_usd` and
@@ -185,15 +222,16 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         frame = frame.with_columns(covid=_has_covid(grouped, rates))
     if "no_cost_product" not in frame.columns:
         frame = frame.with_columns(no_cost_product=_has_no_cost(grouped, frame["drg"], rates))
-    kept = [name for name in (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx") if name in frame.columns]
-    return frame.select(kept)
+    wanted = (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx")
+    return frame.select(name for name in wanted if name in frame.columns)
 
 
 def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
-    """Return the review code a discharge status implies. (n,) UInt8; null where the status is null or not one.
+    """Return the review code that a discharge status implies.
 
-    An assumption, kept as a parameter (`transfer.*_statuses`): home health counts as if related care began
-    within three days, which no claim tells. Source: 42 CFR 412.4(b), (c).
+    (n,) UInt8; null where the status is null or not valid. An assumption, kept as a parameter
+    (`transfer.*_statuses`): home health counts as if related care began within three days, which a claim does
+    not say. Source: 42 CFR 412.4(b), (c).
 
     >>> derive_review_codes(pl.Series([1, 2, 3, 8, None]), Rates.load(2026)).to_list()
     [0, 3, 9, None, None]
@@ -202,7 +240,7 @@ def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
     codes[np.asarray(rates.listed("transfer.valid_statuses"), dtype=np.intp)] = FULL
     codes[np.asarray(rates.listed("transfer.acute_statuses"), dtype=np.intp)] = ACUTE
     codes[np.asarray(rates.listed("transfer.post_acute_statuses"), dtype=np.intp)] = POST_ACUTE
-    # A status outside 0 to 255 cannot be one, and neither can 0.
+    # 0 and a status outside 0 to 255 are not valid.
     status = discharge_status.fill_null(0).to_numpy()
     found = np.where((status >= 0) & (status < len(codes)), codes[np.clip(status, 0, len(codes) - 1)], _NO_REVIEW)
     review = pl.Series("review_code", found.astype(np.uint8))
@@ -212,11 +250,11 @@ def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
 def fill_missing(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     """Return the numeric columns of STAYS without nulls. (n,) each.
 
-    A null number becomes one that cannot be (-1, or 255 for a review code), which `to_pricer_input` refuses; null
-    covered days are all days, and a null flag is false.
+    A null number becomes one that is not valid (-1, or 255 for a review code), for which `to_pricer_input` gives a
+    return code; null covered days become the length of stay, and a null flag becomes false.
     """
     given = {column.name: column for column in STAYS.columns if column.name in frame.columns}
-    never = {"review_code": _NO_REVIEW, "drg": 0, "reserve_days": 0, "islet_isolations": 0}
+    substitutes = {"review_code": _NO_REVIEW, "drg": 0, "reserve_days": 0, "islet_isolations": 0}
     filled = []
     for name, column in given.items():
         if column.dtype == pl.Boolean:
@@ -226,41 +264,47 @@ def fill_missing(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
         elif name == "covered_days":
             filled.append(pl.col(name).fill_null(pl.col("los_days")).fill_null(-1))
         elif column.dtype.is_integer():
-            filled.append(pl.col(name).fill_null(never.get(name, -1)))
+            filled.append(pl.col(name).fill_null(substitutes.get(name, -1)))
     return {column.name: column.to_numpy() for column in frame.select(filled)}
 
 
-def to_pricer_input(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> PricerInput:
-    """Return STAYS as exact numbers, with the return code of those that cannot be priced.
+def to_pricer_input(
+    columns: Mapping[str, npt.NDArray[Any]], add_ons: AddOns, has_hospital: BoolArray, year: YearParameters
+) -> PricerInput:
+    """Return stays as exact numbers, with the return code of those that cannot be priced.
 
-    Codes and their order are those of CMS's pricer 2021.5 (1000-EDIT-THE-BILL-INFO).
+    Codes and their order are those of CMS's pricer 2021.5 (1000-EDIT-THE-BILL-INFO), except 51 and 69.
 
     Args:
         columns: (n,) each, as `fill_missing` returns them.
-        rates: of the fiscal year.
+        add_ons: of these stays.
+        has_hospital: (n,) whether the stay's hospital is known.
+        year: of the fiscal year.
     """
     n = len(columns["drg"])
 
-    def given(name: str, default: int) -> npt.NDArray[Any]:
+    def optional(name: str, default: int) -> npt.NDArray[Any]:
         return columns.get(name, np.broadcast_to(np.asarray(default), (n,)))
 
     def flag(name: str) -> BoolArray:
-        return np.asarray(given(name, 0), dtype=np.bool_)
+        return np.asarray(optional(name, 0), dtype=np.bool_)
 
     drg = np.minimum(columns["drg"], DRGS - 1)
     weight, charges, review = columns["weight"], columns["covered_charges_usd"], columns["review_code"]
     los = columns["los_days"].astype(np.int64)
-    covered, reserve = columns.get("covered_days", los), given("reserve_days", 0)
+    covered, reserve = columns.get("covered_days", los), optional("reserve_days", 0)
     code = np.zeros(n, dtype=np.int64)
-    for wrong, number in (  # the first that is wrong is told, so the last is written first
+    code[add_ons.invalid] = 69
+    for is_wrong, number in (  # the first of CMS's checks that fails decides, so the last is written first
         (~((charges >= 0) & (charges <= MOST_CHARGES_USD)), 58),
-        (~VALID_REVIEW[review], 57),
+        (~_IS_REVIEW_CODE[review], 57),
         ((covered < 0) | ((covered == 0) & (los > 0)) | (reserve > covered), 62),
         ((reserve < 0) | (reserve > 60), 61),
         ((los < 0) | (los > 99_999), 56),
         (~((weight > 0) & (weight < 100)), 54),
+        (~has_hospital, 51),
     ):
-        code[wrong] = number
+        code[is_wrong] = number
     usable = code == 0
     return PricerInput(
         code=code,
@@ -268,47 +312,52 @@ def to_pricer_input(columns: Mapping[str, npt.NDArray[Any]], rates: Rates) -> Pr
         gmlos1=to_fixed_point(np.where(usable, np.maximum(columns["gmlos_days"], 0.0), 0.0), 1),
         post_acute=columns["post_acute"],
         special=columns["special_pay"],
-        exempt=_drgs(rates, "transfer.exempt_drgs")[drg],
-        marginal2=np.where(
-            _drgs(rates, "outlier.burn_drgs")[drg],
-            int(to_fixed_point([rates.number("outlier.marginal_cost_burn")], 2)[0]),
-            int(to_fixed_point([rates.number("outlier.marginal_cost")], 2)[0]),
-        ),
+        exempt=year.exempt[drg],
+        marginal2=year.marginal2[drg],
         review=review,
         los=np.where(usable, los, 0),
         covered=np.where(usable, covered, 0),
         charges2=to_fixed_point(np.where(usable, charges, 0.0), 2),
-        covid2=_factor(flag("covid"), "case.covid_factor", rates),
-        no_cost2=_factor(flag("no_cost_product"), "case.no_cost_factor", rates),
+        covid2=_factor(flag("covid"), "case.covid_factor", year.rates),
+        no_cost2=_factor(flag("no_cost_product"), "case.no_cost_factor", year.rates),
         plan=flag("medicare_advantage"),
-        islet2=_islet(given("islet_isolations", 0), rates),
+        islet2=_islet_add_on(optional("islet_isolations", 0), year.rates),
+        add_ons=add_ons,
     )
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _drgs(rates: Rates, name: str) -> BoolArray:
-    chosen = np.zeros(DRGS, dtype=np.bool_)
-    chosen[np.asarray(rates.listed(name), dtype=np.intp)] = True
-    return chosen
+def _mark_drgs(rates: Rates, name: str) -> BoolArray:
+    """Return whether each DRG number is in a list of the rates. (1000,)."""
+    is_listed = np.zeros(DRGS, dtype=np.bool_)
+    is_listed[np.asarray(rates.listed(name), dtype=np.intp)] = True
+    return is_listed
 
 
 def _factor(applies: BoolArray, name: str, rates: Rates) -> Int64Array:
-    factor2 = int(to_fixed_point([rates.number(name)], 2)[0]) if applies.any() else 100
+    # The rates are asked only where the factor applies: its value may not be known for the year.
+    factor2 = rates.fixed_point(name, 2) if applies.any() else 100
     return np.where(applies, factor2, 100)
 
 
-def _islet(isolations: Int64Array, rates: Rates) -> Int64Array:
-    """Add-on for islet isolations. (n,) [cents]. Social Security Act 1881; CMS pricer 2021.5."""
+def _islet_add_on(isolations: Int64Array, rates: Rates) -> Int64Array:
+    """Return the add-on for islet isolations. (n,) [cents].
+
+    Source: Social Security Act 1881; CMS pricer 2021.5.
+    """
     if not (isolations > 0).any():
         return np.zeros(len(isolations), dtype=np.int64)
-    amounts2 = to_fixed_point([0.0, rates.number("case.islet_one"), rates.number("case.islet_more")], 2)
+    amounts2 = np.asarray([0, rates.fixed_point("case.islet_one", 2), rates.fixed_point("case.islet_more", 2)])
     return amounts2[np.clip(isolations, 0, 2)]
 
 
-def _any_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Expr:
-    """Whether a list column holds one of these codes; null and absent hold none."""
+def _has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Expr:
+    """Return whether a column or list column holds one of these codes.
+
+    Null and an absent column hold none.
+    """
     if column not in frame.columns:
         return pl.lit(value=False)
     if frame.schema[column] == pl.List:
@@ -318,20 +367,23 @@ def _any_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.E
 
 
 def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
-    """COVID-19 among the diagnoses and no condition code against the factor."""
-    codes, against = rates.listed("case.covid_diagnoses"), rates.listed("case.covid_exempting_conditions")
-    has = _any_code(grouped, "pdx", codes) | _any_code(grouped, "sdx", codes)
-    return grouped.with_columns(_has=has & ~_any_code(grouped, "condition_codes", against))["_has"]
+    """Return whether the COVID-19 factor applies: a diagnosis, and no exempting condition code."""
+    codes, exempting = rates.listed("case.covid_diagnoses"), rates.listed("case.covid_exempting_conditions")
+    has = _has_code(grouped, "pdx", codes) | _has_code(grouped, "sdx", codes)
+    return grouped.with_columns(_has=has & ~_has_code(grouped, "condition_codes", exempting))["_has"]
 
 
 def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
-    """Immunotherapy whose product came at no cost: by condition code, or in a trial unless said otherwise."""
-    rows = np.flatnonzero(_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
+    """Return whether an immunotherapy product came at no cost.
+
+    By condition code, or in a clinical trial unless a condition code says that it was paid for.
+    """
+    rows = np.flatnonzero(_mark_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
     has = np.zeros(len(drg), dtype=np.bool_)
     if len(rows):
         some = grouped[rows]
-        trial = _any_code(some, "sdx", rates.listed("case.no_cost_diagnoses"))
-        paid_for = _any_code(some, "condition_codes", rates.listed("case.full_cost_conditions"))
-        told = _any_code(some, "condition_codes", rates.listed("case.no_cost_conditions"))
-        has[rows] = some.with_columns(_has=(trial & ~paid_for) | told)["_has"].to_numpy()
+        trial = _has_code(some, "sdx", rates.listed("case.no_cost_diagnoses"))
+        paid_for = _has_code(some, "condition_codes", rates.listed("case.full_cost_conditions"))
+        at_no_cost = _has_code(some, "condition_codes", rates.listed("case.no_cost_conditions"))
+        has[rows] = some.with_columns(_has=(trial & ~paid_for) | at_no_cost)["_has"].to_numpy()
     return pl.Series("no_cost_product", has)

@@ -23,21 +23,25 @@ TABLE5 = {
 
 
 MOST_TABLE5 = 1 << 22
-"""Bytes of the file at most; CMS's have some 100,000."""
+"""Most bytes of the file; those of CMS have some 100,000."""
 DIGITS = 3
 """MS-DRG numbers have three digits."""
 MOST = {"weight": 99.9999, "gmlos_days": 999.9, "amlos_days": 999.9}
-"""Highest values that the pricer carries; the lowest is 0."""
+"""Highest values for the pricer; the lowest is 0."""
 
 
 def check_table5(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame of one's own as a Table 5; raises TableError where it is not whole."""
+    """Return a frame as a Table 5.
+
+    Raises:
+        TableError: a column is missing or of the wrong type, or a value is not valid.
+    """
     if not isinstance(frame, pl.DataFrame):
         hint = "; call .collect() first" if isinstance(frame, pl.LazyFrame) else ""
         raise TableError(f"a Table 5 is a path or a polars DataFrame, found {type(frame).__name__}{hint}.")
     missing = [name for name in TABLE5 if name not in frame.columns]
     if missing:
-        raise TableError(f"a Table 5 lacks {', '.join(missing)}. See drgsim.pricing.table5.TABLE5.")
+        raise TableError(f"a Table 5 lacks {', '.join(missing)}. It needs {', '.join(TABLE5)}.")
     for name, dtype in TABLE5.items():
         found = frame.schema[name]
         fits = found == dtype or (
@@ -45,28 +49,28 @@ def check_table5(frame: pl.DataFrame) -> pl.DataFrame:
         )
         if not fits:
             raise TableError(f"a Table 5: {name} is {found}, expected {dtype}. Cast it first.")
-    # Checked before it is cast: a DRG that its type cannot hold is named, not wrapped.
-    _whole(frame, "a Table 5")
+    # Checked before the cast, so that a DRG too large for its type is named and does not wrap.
+    _check_values(frame, "a Table 5")
     return frame.select(pl.col(name).cast(dtype) for name, dtype in TABLE5.items())
 
 
 def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
-    """Read Table 5 as CMS publishes it: tab-delimited text, title lines first. (m,) see `TABLE5`.
+    """Read Table 5 as CMS publishes it: tab-delimited text, title lines first. (m,).
 
-    The header is found by its words, so a year's own wording (with or without capped and uncapped weights,
-    "MS-DRG" or "MSDRG") does no harm. Where both weights are printed the capped one pays.
-    A DRG without a weight (998, 999) gets 0.
+    The header is found by its words, which differ by year (with or without capped and uncapped weights, "MS-DRG"
+    or "MSDRG"). Where both weights are printed, the capped one is read. A DRG without a weight (998, 999) gets 0.
+    The columns are those of a Table 5 in `Rates.weights`.
 
     Raises:
-        TableError: no header is found, or a line is not one of a Table 5; names the line.
+        TableError: no header is found, or a line is not one of a Table 5; the message names the line.
     """
     file = Path(path)
     text = read_whole(file, MOST_TABLE5, TableError).decode("utf-8-sig", "replace")
     lines = [[cell.strip().strip('"').strip() for cell in line.split("\t")] for line in text.splitlines()]
-    start = next((i for i, cells in enumerate(lines) if _table5_header(cells)), None)
+    start = next((i for i, cells in enumerate(lines) if _is_header(cells)), None)
     if start is None:
         raise TableError(f"{file}: no header with MS-DRG, weights and mean lengths of stay. Is it a Table 5?")
-    at = _table5_columns(lines[start], f"{file}, line {start + 1}")
+    at = _find_columns(lines[start], f"{file}, line {start + 1}")
     rows: list[dict[str, object]] = []
     for number, cells in enumerate(lines[start + 1 :], start + 2):
         if not re.fullmatch(r"\d{1,3}", cells[0]):
@@ -77,18 +81,18 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
             rows.append(
                 {
                     "drg": int(cells[0]),
-                    "weight": _table5_number(cells[at["weight"]]),
-                    "gmlos_days": _table5_number(cells[at["gmlos"]]),
-                    "amlos_days": _table5_number(cells[at["amlos"]]),
-                    "post_acute": _flag(cells[at["post"]]),
-                    "special_pay": _flag(cells[at["special"]]),
+                    "weight": _parse_number(cells[at["weight"]]),
+                    "gmlos_days": _parse_number(cells[at["gmlos"]]),
+                    "amlos_days": _parse_number(cells[at["amlos"]]),
+                    "post_acute": _parse_flag(cells[at["post"]]),
+                    "special_pay": _parse_flag(cells[at["special"]]),
                 }
             )
         except (ValueError, IndexError) as error:
             reason = f" ({error})" if isinstance(error, _NotAFlagError) else ""
             raise TableError(f"{file}, line {number}: not a line of Table 5{reason}: {cells}") from error
     table = pl.DataFrame(rows, schema=TABLE5)
-    _whole(table, str(file))
+    _check_values(table, str(file))
     return table
 
 
@@ -96,13 +100,13 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
 
 
 class _NotAFlagError(ValueError):
-    """A cell that should say yes or no says something else."""
+    """A cell that should be yes or no is something else."""
 
 
-def _whole(table: pl.DataFrame, name: str) -> None:
-    """Raise TableError unless every DRG stands once and every number can be one."""
+def _check_values(table: pl.DataFrame, name: str) -> None:
+    """Raise TableError unless every DRG is listed once and every number is valid."""
     if table.is_empty():
-        raise TableError(f"{name}: no DRG stands in it.")
+        raise TableError(f"{name}: no DRG is listed.")
     for column in TABLE5:
         if table[column].null_count():
             raise TableError(f"{name}, row {table[column].is_null().arg_max()}: {column} is empty.")
@@ -117,17 +121,17 @@ def _whole(table: pl.DataFrame, name: str) -> None:
             raise TableError(f"{name}, {where} is {values[row]}, expected {low} to {high}; none may be negative.")
     twice = table.filter(pl.col("drg").is_duplicated())["drg"].unique().sort().to_list()
     if twice:
-        raise TableError(f"{name}: DRG {', '.join(map(str, twice[:5]))} stands there twice.")
+        raise TableError(f"{name}: DRG {', '.join(map(str, twice[:5]))} is listed twice.")
 
 
 def _words(cell: str) -> str:
     return re.sub(r"[^a-z]+", " ", cell.lower()).strip()
 
 
-def _table5_header(cells: Sequence[str]) -> bool:
-    """Whether a line heads columns: a cell for the DRG, one for a weight, one for a mean, each its own.
+def _is_header(cells: Sequence[str]) -> bool:
+    """Return whether a line is the header: separate cells for the DRG, a weight and a mean stay.
 
-    A title line says all of it too, in a single cell.
+    A title line has all these words in one cell.
     """
     words = [_words(cell) for cell in cells]
     return (
@@ -138,7 +142,7 @@ def _table5_header(cells: Sequence[str]) -> bool:
     )
 
 
-def _table5_columns(header: Sequence[str], where: str) -> dict[str, int]:
+def _find_columns(header: Sequence[str], where: str) -> dict[str, int]:
     words = [_words(cell) for cell in header]
 
     def first(name: str, *needles: str) -> int:
@@ -158,14 +162,14 @@ def _table5_columns(header: Sequence[str], where: str) -> dict[str, int]:
     }
 
 
-def _flag(cell: str) -> bool:
-    """Whether a cell says yes; a footnote mark after the word does no harm."""
+def _parse_flag(cell: str) -> bool:
+    """Return whether a cell says yes; a footnote mark may follow the word."""
     word = re.sub(r"[^a-z]+$", "", cell.lower().strip())
     if word not in ("yes", "y", "no", "n"):
         raise _NotAFlagError(f"{cell!r} is neither Yes nor No")
     return word in ("yes", "y")
 
 
-def _table5_number(cell: str) -> float:
-    """Blank, dash, star or dot is how CMS prints no value: 0 here, and 0 pays nothing."""
+def _parse_number(cell: str) -> float:
+    """Return the number of a cell; 0, which pays nothing, for a blank, dash, star or dot."""
     return float(cell.replace(",", "")) if re.search(r"\d", cell) else 0.0

@@ -1,4 +1,4 @@
-"""A claim changed, grouped and priced again; only what changed is worked on.
+"""Claims with code changes, grouped and priced again; only what changed is computed.
 
 Its modules:
 

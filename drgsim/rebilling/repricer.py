@@ -1,8 +1,8 @@
-"""Admissions priced once and ready to be priced again: another DRG, discharge status or set of codes.
+"""Admissions priced once, and again under another DRG, discharge status or set of codes.
 
-What does not change (hospital, charges, length of stay, rates) is prepared once; pricing again is the regulation
-on integers. Stays whose price depends on what their codes say (new technologies, immunotherapy at no cost, COVID-19)
-go through `price` as any other.
+What does not change (hospital, charges, length of stay, rates) is prepared once. The payment is then computed again
+from integers. Some payments also depend on the text of the codes (new technologies, immunotherapy at no cost,
+COVID-19): these are priced in full from the text, as `price` does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.ipps import YearParameters
 from drgsim.pricing.new_technology import AddOns, find_add_ons
 from drgsim.pricing.pricer import CHUNK, find_hospital_rows, price, price_in_cents
 from drgsim.pricing.pricer_input import (
     DRGS,
     PRICED,
+    YearParameters,
     derive_review_codes,
     fill_missing,
     index_weights_by_drg,
@@ -43,12 +43,15 @@ BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.abov
 _BY_DRG = ("weight", "gmlos_days", "post_acute", "special_pay")
 _CODES = Frame("admissions", tuple(ADMISSIONS[name] for name in ("pdx", "sdx", "procedures")))
 _CANNOT_BE = 255
-"""Stands for a review code that is missing, as in `stays.filled`."""
+"""Marks a missing review code, as `pricer_input.fill_missing` does."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """The admissions of one fiscal year: where they stand in it (-1 elsewhere) and what their price is made of."""
+class _YearPart:
+    """The admissions of one fiscal year, and the inputs of their price.
+
+    `place` is the place of every admission in the year, -1 where it is of another year.
+    """
 
     rates: Rates
     policy: YearParameters
@@ -59,36 +62,36 @@ class _Part:
     by_drg: dict[str, NDArray[Any]]
     review_by_status: NDArray[np.uint8]
     weight4: Int64Array
-    asked: AddOns
-    """New technologies the admissions ask for as they are."""
+    add_ons: AddOns
+    """New-technology add-ons of the admissions as correctly coded."""
     by_text: BoolArray
-    """DRGs whose price depends on the codes' text."""
+    """(DRGS,) whether the price of a DRG depends on the text of the codes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Repricer:
-    """Admissions with their price, ready to be priced again.
+    """Admissions with their payment, and what prices them again.
 
     Attributes:
-        cents: (n,) payment of each admission as it is [cents].
+        cents: (n,) payment of each admission as correctly coded [cents].
         weight4: (n,) its relative weight [1e-4], 0 where the DRG has none.
-        priced_by: what the dollars are.
-        texted: (n,) the admissions as integers, where a text that is a code of no version, but begins as one that
-            the price depends on, has a number of its own; usually the very object they were priced from.
+        priced_by: what the payment is.
+        encoded_texts: (n,) the admissions as integers. A text that is a code of no version but on which the price
+            depends has its own number here. Where there is no such text, this is the `encoded` given to `of`.
     """
 
     cents: Int64Array
     weight4: Int64Array
     priced_by: str
-    texted: Encoded = field(repr=False)
+    encoded_texts: Encoded = field(repr=False)
     _admissions: pl.DataFrame = field(repr=False)
     _hospitals: pl.DataFrame | None = field(repr=False)
     _texts: tuple[pl.Series, pl.Series] = field(repr=False)
-    _parts: tuple[_Part, ...] = field(repr=False)
+    _parts: tuple[_YearPart, ...] = field(repr=False)
     _listed: tuple[BoolArray, BoolArray] = field(repr=False)
-    _may_ask: BoolArray = field(repr=False)
-    _decides: BoolArray = field(repr=False)
-    _states_review: bool = field(repr=False)
+    _has_listed_procedure: BoolArray = field(repr=False)
+    _decides_factor: BoolArray = field(repr=False)
+    _has_review_code: bool = field(repr=False)
     _has_other_texts: bool = field(repr=False)
 
     @classmethod
@@ -103,14 +106,14 @@ class Repricer:
         """Price grouped admissions.
 
         Args:
-            grouped: (n,) as `price` takes them; only `drg` is needed where `hospitals` is None.
+            grouped: (n,) input of `price`; only `drg` is needed if `hospitals` is None.
             encoded: (n,) the same admissions as integers.
-            hospitals: `schema.HOSPITALS`; None prices weight times the base rate (`base_rate_usd`).
-            rates: one `Rates`, or several, chosen by discharge date; None prices nothing, whatever is asked.
+            hospitals: `schema.HOSPITALS`; with None the payment is the weight times `base_rate_usd`.
+            rates: one `Rates`, or several, chosen by discharge date; with None every payment is 0.
             tables: the grouper version of the admissions.
 
         Raises:
-            SchemaError, InputError, MissingRateError: as `price`.
+            SchemaError, InputError, MissingRateError: as in `price`.
         """
         parts = []
         for one, rows in () if rates is None else split_by_fiscal_year(grouped, rates):
@@ -118,78 +121,83 @@ class Repricer:
             place = np.full(len(grouped), -1, np.int64)
             place[rows] = np.arange(len(some))
             if len(some) or isinstance(rates, Rates):
-                parts.append(_part(some, place, hospitals, one))
+                parts.append(_prepare_part(some, place, hospitals, one))
         if rates is None:
             cents, by = np.zeros(len(grouped), np.int64), "nothing"
         elif hospitals is None:
-            cents, by = _weighted(grouped, rates), "weight times a base rate"
+            cents, by = _price_by_weight(grouped, rates), "weight times a base rate"
         else:
             cents = to_fixed_point(price(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
             by = "IPPS components"
-        texts, texted = list_code_texts(tables), encoded
+        texts, encoded_texts = list_code_texts(tables), encoded
         if parts and hospitals is not None:
-            texts, texted = _texted(check_frame(grouped, _CODES), encoded, texts, parts)
-        listed = _listed(texts[0], "diagnosis", parts), _listed(texts[1], "procedure", parts)
-        may_ask = np.zeros(len(grouped), np.bool_)
-        may_ask[encoded.procedure_row[listed[1][texted.procedures]]] = True
+            texts, encoded_texts = _number_price_texts(check_frame(grouped, _CODES), encoded, texts, parts)
+        listed = _find_listed(texts[0], "diagnosis", parts), _find_listed(texts[1], "procedure", parts)
+        has_listed_procedure = np.zeros(len(grouped), np.bool_)
+        has_listed_procedure[encoded.procedure_row[listed[1][encoded_texts.procedures]]] = True
         made = cls(
             cents=cents,
             weight4=np.zeros(len(grouped), np.int64),
             priced_by=by,
-            texted=texted,
+            encoded_texts=encoded_texts,
             _admissions=grouped.select(name for name in PRICED if name in grouped.columns),
             _hospitals=hospitals,
             _texts=texts,
             _parts=tuple(parts),
             _listed=listed,
-            _may_ask=may_ask,
-            _decides=_deciding(texts[0], parts),
-            _states_review="review_code" in grouped.columns,
-            _has_other_texts=texted is not encoded,
+            _has_listed_procedure=has_listed_procedure,
+            _decides_factor=_find_deciding_diagnoses(texts[0], parts),
+            _has_review_code="review_code" in grouped.columns,
+            _has_other_texts=encoded_texts is not encoded,
         )
-        made.weight4[:] = made.weights4(np.arange(len(grouped)), grouped["drg"].to_numpy())
+        made.weight4[:] = made.find_weights4(np.arange(len(grouped)), grouped["drg"].to_numpy())
         return made
 
-    def weights4(self, rows: Int64Array, drg: NDArray[np.integer]) -> Int64Array:
-        """Return the relative weight of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where there is none."""
+    def find_weights4(self, rows: Int64Array, drg: NDArray[np.integer]) -> Int64Array:
+        """Return the weights of DRGs in the fiscal years of `rows`, (k,) [1e-4]; 0 where none."""
         found = np.zeros(len(rows), np.int64)
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             found[here] = part.weight4[np.minimum(drg[here], DRGS - 1)]
         return found
 
-    def asks_otherwise(self, edits: CodeChanges) -> BoolArray:
-        """Return which edits may change the price whatever the DRG: technologies, factors by diagnosis, (k,)."""
-        procedures = np.isin(edits.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
-        diagnoses = np.isin(edits.kind, (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
-        before, after = self._told_apart(edits) if self._has_other_texts else (edits.before, edits.after)
-        found: BoolArray = np.zeros(len(edits), np.bool_)
-        for listed, of_kind in zip(self._listed, (diagnoses & self._may_ask[edits.row], procedures), strict=True):
+    def may_change_price(self, changes: CodeChanges) -> BoolArray:
+        """Return which changes may change the price even if the DRG stays, (k,).
+
+        They concern codes of new technologies, or diagnoses that decide a factor of the payment.
+        """
+        procedures = np.isin(changes.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
+        diagnoses = np.isin(changes.kind, (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
+        before, after = self._resolve_texts(changes) if self._has_other_texts else (changes.before, changes.after)
+        found: BoolArray = np.zeros(len(changes), np.bool_)
+        for listed, of_kind in zip(
+            self._listed, (diagnoses & self._has_listed_procedure[changes.row], procedures), strict=True
+        ):
             which = np.flatnonzero(of_kind)
             found[which] = listed[before[which]] | listed[after[which]]
         which = np.flatnonzero(diagnoses)
-        found[which] |= self._decides[before[which]] | self._decides[after[which]]
+        found[which] |= self._decides_factor[before[which]] | self._decides_factor[after[which]]
         return found
 
-    def _told_apart(self, edits: CodeChanges) -> tuple[Int32Array, Int32Array]:
-        """Return the code before and after each edit, texts that are no codes told apart."""
-        before, after, own = edits.before.copy(), edits.after.copy(), self.texted
+    def _resolve_texts(self, changes: CodeChanges) -> tuple[Int32Array, Int32Array]:
+        """Return the code before and after each change by the numbers of `encoded_texts`, (k,) each."""
+        before, after, own = changes.before.copy(), changes.after.copy(), self.encoded_texts
         for kind, codes, start in (
             (ChangeKind.SDX, own.sdx, own.sdx_start),
             (ChangeKind.PROCEDURE, own.procedures, own.procedure_start),
         ):
-            which = np.flatnonzero(edits.kind == kind)
-            before[which] = codes[start[edits.row[which]] + edits.place[which]]
-        which = np.flatnonzero((edits.kind == ChangeKind.PDX) | (edits.kind == ChangeKind.SWAP_PDX))
-        before[which] = own.pdx[edits.row[which]]
-        which = np.flatnonzero(edits.kind == ChangeKind.SWAP_PDX)
-        after[which] = own.sdx[own.sdx_start[edits.row[which]] + edits.place[which]]
+            which = np.flatnonzero(changes.kind == kind)
+            before[which] = codes[start[changes.row[which]] + changes.place[which]]
+        which = np.flatnonzero((changes.kind == ChangeKind.PDX) | (changes.kind == ChangeKind.SWAP_PDX))
+        before[which] = own.pdx[changes.row[which]]
+        which = np.flatnonzero(changes.kind == ChangeKind.SWAP_PDX)
+        after[which] = own.sdx[own.sdx_start[changes.row[which]] + changes.place[which]]
         return before, after
 
     def needs_text(self, rows: Int64Array, drg: NDArray[np.integer]) -> BoolArray:
-        """Return which admissions cannot be priced under another DRG without the text of their codes, (k,).
+        """Return which admissions need the text of their codes to be priced under another DRG, (k,).
 
-        What the text says of the price may count in the DRG they leave and not in the one they come to.
+        The text may change the price of the DRG as correctly coded, of the billed DRG, or of both.
         """
         found: BoolArray = np.zeros(len(rows), np.bool_)
         was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
@@ -197,37 +205,38 @@ class Repricer:
             found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
         return found
 
-    def again(self, rows: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Int64Array:
-        """Return the payment of admissions under another DRG or discharge status, codes being as good as the same.
+    def reprice(self, rows: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Int64Array:
+        """Return the payment of admissions under another DRG or discharge status, (k,) [cents].
+
+        The codes must not change the price in another way (`may_change_price`, `needs_text`).
 
         Args:
-            rows: (k,) which admissions; a row may come several times.
-            drg: (k,) the DRG each is billed under.
+            rows: (k,) the admissions; a row may occur several times.
+            drg: (k,) the billed DRG of each.
             status: (k,) discharge status (`Encoded.status_place`).
-
-        Returns:
-            (k,) payment [cents].
         """
         cents = np.zeros(len(rows), np.int64)
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             if self._hospitals is None:
-                cents[here] = _by_base_rate(part.weight4[np.minimum(drg[here], DRGS - 1)], part.rates)
+                cents[here] = _apply_base_rate(part.weight4[np.minimum(drg[here], DRGS - 1)], part.rates)
                 continue
             for start in range(0, len(here), CHUNK):
                 at = here[start : start + CHUNK]
-                cents[at] = _priced(part, part.place[rows[at]], drg[at], None if self._states_review else status[at])
+                cents[at] = _price_part(
+                    part, part.place[rows[at]], drg[at], None if self._has_review_code else status[at]
+                )
         return cents
 
-    def in_full(self, rows: Int64Array, drg: NDArray[np.integer], changed: Encoded) -> Int64Array:
-        """Return the payment of admissions from their codes' text, as `price` does; arguments as in `again`.
+    def reprice_in_full(self, rows: Int64Array, drg: NDArray[np.integer], changed: Encoded) -> Int64Array:
+        """Return the payment of admissions from the text of their codes, (k,) [cents].
 
         Args:
-            rows, drg: as in `again`.
-            changed: (k,) the admissions as billed, with the numbers of `texted`.
+            rows, drg: as in `reprice`.
+            changed: (k,) the admissions as billed, with the numbers of `encoded_texts`.
         """
         if self._hospitals is None:
-            return self.again(rows, drg, changed.status_place)
+            return self.reprice(rows, drg, changed.status_place)
         frame = self._admissions[rows].with_columns(
             pl.Series("drg", drg),
             pl.Series("discharge_status", changed.discharge_status),
@@ -239,14 +248,14 @@ class Repricer:
             if len(here) and part.hospitals is not None:
                 stays = to_stays(frame[here], part.rates)
                 hospital = part.hospital[part.place[rows[here]]]
-                own, asked = part.hospitals.of(hospital, reported=False), find_add_ons(stays, part.rates)
+                own, add_ons = part.hospitals.take(hospital, informational=False), find_add_ons(stays, part.rates)
                 columns = fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False))
-                cents[here] = price_in_cents(columns, own, asked, hospital < 0, part.policy)
+                cents[here] = price_in_cents(columns, own, add_ons, hospital < 0, part.policy)
         return cents
 
 
 def base_rate_usd(rates: Rates) -> float:
-    """Return the stated base rate: operating standardized amount plus capital federal rate [USD].
+    """Return the base rate: operating standardized amount plus capital federal rate [USD].
 
     >>> round(base_rate_usd(Rates.load(2026)), 2)
     7276.76
@@ -257,14 +266,16 @@ def base_rate_usd(rates: Rates) -> float:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None, rates: Rates) -> _Part:
+def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None, rates: Rates) -> _YearPart:
     weight = index_weights_by_drg(rates)["weight"]
     weight4 = to_fixed_point(np.nan_to_num(weight), 4)
     nothing = np.zeros(0, np.int64)
     by_text = np.zeros(DRGS, np.bool_)
     if hospitals is None:
-        asked, by_status = AddOns(nothing, nothing, nothing, nothing), nothing.astype(np.uint8)
-        return _Part(rates, YearParameters.of(rates), None, place, nothing, {}, {}, by_status, weight4, asked, by_text)
+        add_ons, by_status = AddOns(nothing, nothing, nothing, nothing), nothing.astype(np.uint8)
+        return _YearPart(
+            rates, YearParameters.of(rates), None, place, nothing, {}, {}, by_status, weight4, add_ons, by_text
+        )
     stays, own = to_stays(some, rates), complete_hospitals(hospitals, rates)
     table = rates.weights
     by_drg: dict[str, NDArray[Any]] = {}
@@ -274,10 +285,10 @@ def _part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None,
         by_drg[name][table["drg"].to_numpy()] = values
     given = {"covid", "no_cost_product"} & set(some.columns)
     by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
-    # Codes decide for every stay where a COVID-19 factor is in force, and add-ons that are given are lists.
+    # With a COVID-19 factor in force, the codes of every stay decide. Add-ons given as columns are lists.
     by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
     statuses = derive_review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
-    return _Part(
+    return _YearPart(
         rates=rates,
         policy=YearParameters.of(rates),
         hospitals=compute_hospital_factors(own, rates),
@@ -287,12 +298,14 @@ def _part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None,
         by_drg=by_drg,
         review_by_status=statuses,
         weight4=weight4,
-        asked=find_add_ons(stays, rates),
+        add_ons=find_add_ons(stays, rates),
         by_text=by_text,
     )
 
 
-def _priced(part: _Part, place: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16] | None) -> Int64Array:
+def _price_part(
+    part: _YearPart, place: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16] | None
+) -> Int64Array:
     assert part.hospitals is not None
     drg = np.minimum(drg, DRGS - 1)
     columns = {name: values[place] for name, values in part.columns.items()}
@@ -300,32 +313,37 @@ def _priced(part: _Part, place: Int64Array, drg: NDArray[np.integer], status: ND
     if status is not None:
         columns["review_code"] = part.review_by_status[status]
     hospital = part.hospital[place]
-    own = part.hospitals.of(hospital, reported=False)
-    return price_in_cents(columns, own, part.asked.taken(place), hospital < 0, part.policy)
+    own = part.hospitals.take(hospital, informational=False)
+    return price_in_cents(columns, own, part.add_ons.take(place), hospital < 0, part.policy)
 
 
-def _weighted(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
+def _price_by_weight(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
     weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
     cents = np.zeros(len(grouped), np.int64)
     for one, rows in split_by_fiscal_year(grouped, rates):
-        cents[rows] = _by_base_rate(weight4[rows], one)
+        cents[rows] = _apply_base_rate(weight4[rows], one)
     return cents
 
 
-def _by_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
+def _apply_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
     return round_digits(weight4 * int(to_fixed_point([base_rate_usd(rates)], 2)[0]), 4)
 
 
-def _texted(
-    frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_Part]
+def _number_price_texts(
+    frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_YearPart]
 ) -> tuple[tuple[pl.Series, pl.Series], Encoded]:
-    """Give every text a number that is a code of no version, but that some price looks at; return texts by number."""
+    """Number the texts that are codes of no version but that some price reads.
+
+    Return the texts by number, and the admissions with these numbers.
+    """
     by_kind, numbered = dict(zip(("diagnosis", "procedure"), texts, strict=True)), {}
     for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
         numbers = getattr(encoded, name)
         strange = np.flatnonzero(numbers == UNKNOWN_CODE)
         own = normalise_codes((frame[name] if name == "pdx" else flatten_lists(frame[name])).gather(strange))
-        read = np.flatnonzero(_listed(own, kind, parts) | (_deciding(own, parts) & (kind == "diagnosis")))
+        read = np.flatnonzero(
+            _find_listed(own, kind, parts) | (_find_deciding_diagnoses(own, parts) & (kind == "diagnosis"))
+        )
         if len(read):
             numbers = numbers.copy()
             numbers[strange[read]] = len(by_kind[kind]) + np.arange(len(read))
@@ -334,8 +352,11 @@ def _texted(
     return (by_kind["diagnosis"], by_kind["procedure"]), replace(encoded, **numbered) if numbered else encoded
 
 
-def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> BoolArray:
-    """Return which texts some new technology looks at, (k,); a code that ends in * is a prefix."""
+def _find_listed(texts: pl.Series, kind: str, parts: Sequence[_YearPart]) -> BoolArray:
+    """Return which texts are listed for a new technology, (k,).
+
+    A listed code that ends in * is a prefix.
+    """
     found = pl.repeat(value=False, n=len(texts), eager=True)
     for codes in (part.rates.technology_codes for part in parts):
         if codes is not None:
@@ -346,8 +367,8 @@ def _listed(texts: pl.Series, kind: str, parts: Sequence[_Part]) -> BoolArray:
     return found.to_numpy()
 
 
-def _deciding(texts: pl.Series, parts: Sequence[_Part]) -> BoolArray:
-    """Return which diagnoses decide a factor of the price by themselves, (k,)."""
+def _find_deciding_diagnoses(texts: pl.Series, parts: Sequence[_YearPart]) -> BoolArray:
+    """Return which diagnoses alone decide a factor of the payment, (k,)."""
     codes: list[object] = []
     for rates in (part.rates for part in parts):
         codes += rates.listed("case.no_cost_diagnoses")

@@ -1,15 +1,17 @@
-"""From published facts to the project's own tables: `build_grouper_tables(source, folder)`.
+"""Published grouper facts to the project's own tables.
 
-A contributor runs `python -m drgsim.releases.build_grouper SOURCE FOLDER` when CMS publishes a release; the tables and
-their manifest entries are rewritten, and the difference is read with `git diff`. SOURCE is a folder of
-the facts of all versions, as listed in `grouper_tables/README.md`.
+    python -m drgsim.releases.build_grouper SOURCE FOLDER
+
+A contributor runs this when CMS publishes a release. It rewrites the grouper tables of FOLDER and their manifest
+entries; `git diff` then shows what changed. SOURCE is a folder with the facts of all versions, as listed in
+`grouper_tables/README.md`.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +34,7 @@ VERSIONS: Versions = {
     "43.1": (2026, "2026-04-01", "2026-09-30"),
     "44.0": (2027, "2026-10-01", "2027-03-31"),
 }
-# How the software of a version reports codes; none of it changes a DRG.
+# The version since which CMS's software reports codes in this way; no DRG depends on it.
 REPORTING = {
     "excluded_by_drg_logic": "41.1",
     "every_unmet_hac": "41.0",
@@ -42,7 +44,7 @@ DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0
 CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
 PUBLIC_DOMAIN = "public domain (work of the United States government)"
 
-# Patient discharge statuses (UB-04 FL 17) the grouper accepts, with the claim words each makes true.
+# Patient discharge statuses (UB-04 FL 17) that the grouper accepts, with the words that each makes true.
 DISCHARGE_STATUSES = {
     **dict.fromkeys([*range(1, 8), 20, 21, 30, 43, 50, 51, *range(61, 67), 69, 70, *range(81, 96)], ""),
     20: "DIED",
@@ -50,7 +52,8 @@ DISCHARGE_STATUSES = {
     **dict.fromkeys([2, 5, 66, 82, 85, 94], "XFRNBA"),
 }
 
-# What ends the search of a row without a DRG, by its formula (Definitions Manual, MDC 0, 5, 15 and 20).
+# The return code with which a row without a DRG ends the search, by its formula (Definitions Manual, MDC 0, 5, 15
+# and 20).
 RETURN_CODES = {
     "INVALID_PDX": "INVALID_PDX",
     "PDX_ECODE": "DX_CANNOT_BE_PDX",
@@ -60,29 +63,29 @@ RETURN_CODES = {
 
 
 def build_grouper_tables(source: Path, folder: Path) -> None:
-    """Write the grouper tables of every version in `source` and their manifest entries into `folder`.
+    """Write the grouper tables of every version, and their manifest entries.
 
     Args:
-        source: folder of the published facts (one CSV a subject, integer versions such as 431).
-        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries are kept.
+        source: folder of the published facts, one CSV file for each subject, with versions such as 431.
+        folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries stay.
 
     Raises:
-        TableError: a source file is missing or its rows contradict each other.
+        TableError: a source file is missing, or its rows contradict each other.
     """
     tables = {
-        "msdrg/diagnoses.csv": _diagnoses(source),
-        "msdrg/procedures.csv": _procedures(source),
-        "msdrg/clusters.csv": _clusters(source),
-        "msdrg/pdx_exclusions.csv": _ranged(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
-        "msdrg/exclusion_groups.csv": _exclusion_groups(source),
-        "msdrg/sex_mdcs.csv": _ranged(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/diagnoses.csv": _read_diagnoses(source),
+        "msdrg/procedures.csv": _read_procedures(source),
+        "msdrg/clusters.csv": _read_clusters(source),
+        "msdrg/pdx_exclusions.csv": _merge_versions(_read(source, "pdx_exclusions.csv").rename({"pdx_code": "pdx"})),
+        "msdrg/exclusion_groups.csv": _read_exclusion_groups(source),
+        "msdrg/sex_mdcs.csv": _merge_versions(_read(source, "sex_mdcs.csv").rename({"pdx_code": "pdx"})),
         "msdrg/discharge_statuses.csv": list_discharge_statuses(),
-        "msdrg/formulas.csv": _formulas(source),
-        "msdrg/hac_formulas.csv": _ranged(_read(source, "hac_formulas.csv"), sort=("hac",)),
-        "msdrg/drg_titles.csv": _ranged(_read(source, "drg_titles.csv"), sort=("drg",)),
-        "msdrg/mdc_titles.csv": _ranged(_read(source, "mdc_titles.csv"), sort=("mdc",)),
-        "msdrg/hac_titles.csv": _ranged(_read(source, "hac_titles.csv"), sort=("hac",)),
-        "icd10cm/descriptions.csv": _descriptions(source),
+        "msdrg/formulas.csv": _read_formulas(source),
+        "msdrg/hac_formulas.csv": _merge_versions(_read(source, "hac_formulas.csv"), sort=("hac",)),
+        "msdrg/drg_titles.csv": _merge_versions(_read(source, "drg_titles.csv"), sort=("drg",)),
+        "msdrg/mdc_titles.csv": _merge_versions(_read(source, "mdc_titles.csv"), sort=("mdc",)),
+        "msdrg/hac_titles.csv": _merge_versions(_read(source, "hac_titles.csv"), sort=("hac",)),
+        "icd10cm/descriptions.csv": _read_descriptions(source),
     }
     sources = {name: CODE_SET if name.startswith("icd10cm/") else DEFINITIONS for name in tables}
     write_tables(folder, tables, VERSIONS, sources)
@@ -91,13 +94,13 @@ def build_grouper_tables(source: Path, folder: Path) -> None:
 def write_tables(
     folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]
 ) -> None:
-    """Write tables into a folder and rewrite their entries, and those of the versions, in its manifest.
+    """Write tables into a folder; rewrite the entries of tables and versions in its manifest.
 
     Args:
-        folder: a table folder; entries of other files are kept.
-        tables: by file name.
+        folder: a table folder; entries of other files stay.
+        tables: the tables by file name.
         versions: all versions of the folder, oldest first: fiscal year, first and last day of discharge.
-        sources: where the facts of each table come from, by file name.
+        sources: the source of each table's facts, by file name.
     """
     entries = []
     for name, table in tables.items():
@@ -112,7 +115,9 @@ def _read(source: Path, name: str) -> pl.DataFrame:
     try:
         frame = pl.read_csv(source / name, infer_schema=False)
     except OSError as error:
-        raise TableError(f"{source / name}: cannot be read ({error}).") from error
+        raise TableError(
+            f"{source / name}: cannot be read ({error}); expected a CSV file of published facts."
+        ) from error
     integers = {
         "mdc",
         "order",
@@ -128,24 +133,24 @@ def _read(source: Path, name: str) -> pl.DataFrame:
     return frame.with_columns(pl.col(sorted(integers & set(frame.columns))).cast(pl.Int64))
 
 
-def _versions() -> pl.DataFrame:
+def _list_versions() -> pl.DataFrame:
     return pl.DataFrame({"version": list(VERSIONS), "place": range(len(VERSIONS))}).with_columns(
         number=pl.col("version").str.replace(".", "", literal=True).cast(pl.Int64)
     )
 
 
-def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
-    """Repeat each row for every version it applies to, as column `place` (0 is the oldest version)."""
+def _expand_versions(frame: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each row for every version that has it, as column `place` (0 is the oldest)."""
     first, last = pl.col("first_version").cast(pl.Int64), pl.col("last_version").cast(pl.Int64)
     return (
-        frame.join(_versions(), how="cross")
+        frame.join(_list_versions(), how="cross")
         .filter(pl.col("number").is_between(first, last))
         .drop("first_version", "last_version", "number", "version")
     )
 
 
 def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
-    """Fold rows that are equal but for `place` (0 is the oldest version) into one row a run of versions."""
+    """Merge rows that differ only in `place` into one row for each run of versions."""
     facts = [name for name in frame.columns if name != "place"]
     run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
     version = dict(enumerate(versions))
@@ -160,39 +165,42 @@ def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] 
     )
 
 
-def _ranged(frame: pl.DataFrame, sort: Sequence[str] = ()) -> pl.DataFrame:
-    return to_ranges(_by_version(frame), sort or (frame.columns[0],))
+def _merge_versions(frame: pl.DataFrame, sort: Sequence[str] = ()) -> pl.DataFrame:
+    return to_ranges(_expand_versions(frame), sort or (frame.columns[0],))
 
 
-def _diagnoses(source: Path) -> pl.DataFrame:
-    """One row a code and run of versions: MDC, severity and the names formulas know it by."""
+def _read_diagnoses(source: Path) -> pl.DataFrame:
+    """Return one row for each code and run of versions: MDC, severity, operands."""
     schemes = _read(source, "diagnosis_schemes.csv")
     facts = pl.col("mdc", "severity", "operands", "hac_operands", "category_operands")
     joined = _read(source, "diagnoses.csv").join(schemes, on="scheme", how="left", maintain_order="left")
     if joined["severity"].null_count():
         raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
     rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
-    return _ranged(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
+    return _merge_versions(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
 
 
-def _procedure_operands(source: Path) -> pl.DataFrame:
+def _read_procedure_operands(source: Path) -> pl.DataFrame:
     sets = _read(source, "procedure_operand_sets.csv")
     rows = _read(source, "procedures.csv").join(sets, on="operand_set", how="left", maintain_order="left")
     return rows.select("code", "first_version", "last_version", "operands")
 
 
-def _procedures(source: Path) -> pl.DataFrame:
-    return _ranged(_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
+def _read_procedures(source: Path) -> pl.DataFrame:
+    return _merge_versions(_read_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
 
 
-def _clusters(source: Path) -> pl.DataFrame:
-    choices = _by_version(_read(source, "clusters.csv"))
-    operands = _by_version(_procedure_operands(source))
+def _read_clusters(source: Path) -> pl.DataFrame:
+    choices = _expand_versions(_read(source, "clusters.csv"))
+    operands = _expand_versions(_read_procedure_operands(source))
     return to_ranges(join_clusters(choices, operands), ("cluster",))
 
 
 def join_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame:
-    """One row a cluster and `place`: its choices joined by ' + ', the codes of a choice by blanks, its operands."""
+    """Return one row for each cluster and `place`, with its choices and operands.
+
+    Choices are joined by ' + ', the codes of a choice by blanks.
+    """
     clusters = (
         choices.sort("cluster", "place", pl.col("choice").cast(pl.Int64))
         .group_by("cluster", "place", "suppressed_mdcs", maintain_order=True)
@@ -203,14 +211,14 @@ def join_clusters(choices: pl.DataFrame, operands: pl.DataFrame) -> pl.DataFrame
     return joined.select("cluster", "suppressed_mdcs", "choices", "operands", "place")
 
 
-def _exclusion_groups(source: Path) -> pl.DataFrame:
+def _read_exclusion_groups(source: Path) -> pl.DataFrame:
     groups = _read(source, "exclusion_groups.csv").with_columns(sdx=pl.col("excluded_secondary_codes").str.split(" "))
     return groups.explode("sdx").select("group", "sdx").sort("group", "sdx")
 
 
-def _formulas(source: Path) -> pl.DataFrame:
+def _read_formulas(source: Path) -> pl.DataFrame:
     rows = _read(source, "formulas.csv").join(
-        _versions().select("place", version="number"),
+        _list_versions().select("place", version="number"),
         left_on=pl.col("version").cast(pl.Int64),
         right_on="version",
         maintain_order="left",
@@ -219,7 +227,7 @@ def _formulas(source: Path) -> pl.DataFrame:
 
 
 def select_decisive(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every formula row that can end the search of an MDC, in search order; rows that cannot are left out."""
+    """Return the formula rows that can end the search of an MDC, in search order."""
     plain = pl.col("formula").str.strip_chars()
     code = pl.when(plain.str.contains("INVALID_DSTAT")).then(pl.lit("INVALID_DSTAT")).otherwise(plain)
     code = code.replace_strict(RETURN_CODES, default=None)
@@ -239,7 +247,7 @@ def select_decisive(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def list_discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
-    """Every valid status of all versions; no published table of CMS's lists them."""
+    """Return every valid discharge status; no table that CMS publishes lists them."""
     rows = sorted(DISCHARGE_STATUSES.items())
     return pl.DataFrame(
         {
@@ -251,17 +259,17 @@ def list_discharge_statuses(versions: Sequence[str] = tuple(VERSIONS)) -> pl.Dat
     )
 
 
-def _descriptions(source: Path) -> pl.DataFrame:
+def _read_descriptions(source: Path) -> pl.DataFrame:
     table = _read(source, "icd10cm_april2026.csv")
     return table.filter(pl.col("billable") == "1").select("code", "description").sort("code")
 
 
 def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], versions: Versions) -> None:
-    """Rewrite the sections of the versions and of the files written here; keep every other section."""
+    """Rewrite the sections of the versions and of the files written; keep every other section."""
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
     written = {f'[files."{name}"]' for name, *_ in entries}
-    kept = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
+    others = [s for s in sections[1:] if not s.startswith("[versions") and s.split("\n", 1)[0].strip() not in written]
     out = [sections[0].rstrip() + "\n\n"]
     for version, (year, first, last) in versions.items():
         out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
@@ -270,9 +278,15 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], ve
     for name, rows, digest, source in entries:
         out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
         out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
-    kept = [s.strip() + "\n\n" for s in kept if s.strip() not in ("[versions]", "[files]")]
-    path.write_text("".join([*out, *kept]).rstrip() + "\n", "utf-8")
+    others = [s.strip() + "\n\n" for s in others if s.strip() not in ("[versions]", "[files]")]
+    path.write_text("".join([*out, *others]).rstrip() + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    build_grouper_tables(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(
+        prog="python -m drgsim.releases.build_grouper",
+        description="Write the grouper tables of every version, and their manifest entries.",
+    )
+    parser.add_argument("source", type=Path, help="folder of the published facts")
+    parser.add_argument("folder", type=Path, help="table folder, such as grouper_tables")
+    build_grouper_tables(**vars(parser.parse_args()))

@@ -1,13 +1,15 @@
-"""For contributors: published payment tables to the project's own, in a table folder.
+"""Published payment facts to the project's own tables.
 
-    python -c "from drgsim.releases.build_payment import build; build('path/to/published', 'grouper_tables')"
+    python -m drgsim.releases.build_payment PUBLISHED FOLDER
 
-`build_payment_tables` writes `weights/`, `wage_index/`, `new_technology/` and `examples/`, lists them and `rates/*.toml`
-in the manifest and seals it. The published files are read only here; what the project ships are their facts.
+A contributor runs this when CMS publishes a fiscal year. It writes `weights/`, `wage_index/`, `new_technology/` and
+`examples/`, lists them and `rates/*.toml` in the manifest, and seals the folder. Only this module reads the published
+files; the project ships their facts.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Mapping
@@ -28,9 +30,9 @@ SOURCES = {
     "examples": "CMS IPPS FY2027 final rule, Impact File (two hospitals)",
 }
 
-# Which alternatives of a technology's code groups pay it; where none stands here, all its groups together do.
-# XACDURO and ZEVTERA were read in CMS's pricer. AVEIR was not: both devices are taken for the dual-chamber
-# amount (H) and the atrial one alone for the upgrade (L).
+# The alternative sets of code groups that pay a technology; a technology not listed here needs all its groups.
+# XACDURO and ZEVTERA: from CMS's pricer. AVEIR is an assumption: both devices give the dual-chamber amount (H), the
+# atrial device alone gives the upgrade (L).
 _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
     "XACDURO": (
         {"XACDURO1": True, "XACDURO2": True, "XACDURO3": True},
@@ -47,34 +49,34 @@ _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
 
 
 def build_payment_tables(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
-    """Write every payment table of a folder of published tables, then list and seal them.
+    """Write every payment table, list them in the manifest and seal the folder.
 
     Args:
-        published: folder with `msdrg_table5_fy*.csv`, `cbsa_wage_index_fy*.csv`, `ntap*_fy*.csv` and the
-            rows of an Impact File.
-        folder: table folder to write to.
+        published: folder with `msdrg_table5_fy*.csv`, `cbsa_wage_index_fy*.csv`, `ntap*_fy*.csv` and rows of an
+            Impact File.
+        folder: table folder; by default the shipped one.
 
     Raises:
         TableError: a published file is missing or has other columns.
     """
     source, root = Path(published), table_folder(folder)
     for path in sorted(source.glob("msdrg_table5_fy*.csv")):
-        _write(root, f"weights/{_year(path)}.csv", build_weights(path))
+        _write(root, f"weights/{_find_year(path)}.csv", build_weights(path))
     for path in sorted(source.glob("cbsa_wage_index_fy*.csv")):
-        _write(root, f"wage_index/{_year(path)}.csv", build_wage_index(path))
+        _write(root, f"wage_index/{_find_year(path)}.csv", build_wage_index(path))
     for path in sorted(source.glob("ntap_codes_fy*.csv")):
-        year = _year(path)
+        year = _find_year(path)
         technologies, codes, rules = build_new_technology(source / f"ntap_{year}.csv", path)
         _write(root, f"new_technology/{year}.csv", technologies)
         _write(root, f"new_technology/{year}_codes.csv", codes)
         _write(root, f"new_technology/{year}_rules.csv", rules)
     for path in sorted(source.glob("cms_impact_file_fy*.csv")):
-        _write(root, f"examples/hospitals_{_year(path)}.csv", read_impact_hospitals(path))
+        _write(root, f"examples/hospitals_{_find_year(path)}.csv", read_impact_hospitals(path))
     list_in_manifest(root)
 
 
 def build_weights(path: Path) -> pl.DataFrame:
-    """Table 5 of one year. A DRG without a weight gets 0, which pays nothing."""
+    """Return Table 5 of one year; a DRG without a weight gets 0, which pays nothing."""
     table = _read(path, ("drg", "weight", "gmlos", "amlos", "post_acute", "special_pay"))
     return table.select(
         pl.col("drg").cast(pl.UInt16),
@@ -87,7 +89,10 @@ def build_weights(path: Path) -> pl.DataFrame:
 
 
 def build_wage_index(path: Path) -> pl.DataFrame:
-    """Wage index by CBSA (two digits: the rural area of a state), after the rural and imputed floors."""
+    """Return the wage index by CBSA, after the rural and imputed floors.
+
+    A CBSA of two digits is the rural area of a state.
+    """
     table = _read(path, ("cbsa", "geographic_wage_index", "reclassified_wage_index"))
     floors = [name for name in table.columns if name.endswith("_floor_wage_index")]
     floor = pl.max_horizontal(pl.col(name).cast(pl.Float64) for name in floors)
@@ -99,9 +104,9 @@ def build_wage_index(path: Path) -> pl.DataFrame:
 
 
 def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """New technologies, the codes of their groups, and which groups together pay one.
+    """Return new technologies, the codes of their groups, and the groups that together pay each.
 
-    Where a published group holds procedures and diagnoses, one of each is needed: here these are two groups,
+    Where a published group has procedures and diagnoses, a claim needs one of each: these become two groups,
     `RECELL2.procedure` and `RECELL2.diagnosis`. A code that ends in `*` is a prefix.
     """
     technologies = _read(amounts, ("technology", "max_add_on", "cost_share")).select(
@@ -116,7 +121,7 @@ def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.D
         .filter(pl.col("technology").str.split("/").list.first().is_in(names))
         .with_columns(
             pl.col("code_type").replace_strict(kinds).alias("code_kind"),
-            pl.col("code").map_elements(_codes, return_dtype=pl.List(pl.String)),
+            pl.col("code").map_elements(_expand_range, return_dtype=pl.List(pl.String)),
         )
         .explode("code")
     )
@@ -148,9 +153,9 @@ def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.D
 
 
 def read_impact_hospitals(path: Path) -> pl.DataFrame:
-    """Hospitals of CMS's Impact File as a HOSPITALS frame.
+    """Return the hospitals of CMS's Impact File as a HOSPITALS frame.
 
-    The file prints no SSI ratio and Medicaid ratio, only their sum: it stands as the Medicaid ratio.
+    The file gives only the sum of SSI ratio and Medicaid ratio; it becomes the Medicaid ratio.
     """
     table = _read(path, ("Provider Number", "DSHPCT", "Operating CCR", "URSPA", "URGEO"))
     number = {
@@ -178,12 +183,12 @@ def read_impact_hospitals(path: Path) -> pl.DataFrame:
 
 
 def list_in_manifest(root: Path) -> None:
-    """Write the payment section of the manifest anew, below its heading, and seal the folder."""
+    """Rewrite the payment section of the manifest, below its heading, and seal the folder."""
     path = root / MANIFEST
     text = path.read_text("utf-8")
     before, _, after = text.partition(HEADING)
     ours = re.compile(rf'^\[files\."(?:{"|".join(SOURCES)})/')
-    kept = [part for part in re.split(r"(?m)^(?=\[)", after) if part.startswith("[") and not ours.match(part)]
+    others = [part for part in re.split(r"(?m)^(?=\[)", after) if part.startswith("[") and not ours.match(part)]
     entries = [HEADING + "\n"]
     for kind, source in SOURCES.items():
         for file in sorted((root / kind).glob("*.*")):
@@ -193,15 +198,15 @@ def list_in_manifest(root: Path) -> None:
                 + (f"rows = {rows}\n" if rows else "")
                 + f'source = "{source}"\nlicence = "{LICENCE}"\n'
             )
-    path.write_text(before.rstrip() + "\n\n" + "".join(kept) + "\n".join(entries), "utf-8")
+    path.write_text(before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries), "utf-8")
     seal(root)
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _codes(published: str) -> list[str]:
-    """One code, or the prefixes of a range such as M462*-M469*."""
+def _expand_range(published: str) -> list[str]:
+    """Return one code, or the prefixes of a range such as M462*-M469*."""
     found = re.fullmatch(r"(\w+)(\d)\*-\1(\d)\*", published)
     if not found:
         return [published]
@@ -209,25 +214,35 @@ def _codes(published: str) -> list[str]:
     return [f"{stem}{digit}*" for digit in range(int(first), int(last) + 1)]
 
 
-def _year(path: Path) -> str:
+def _find_year(path: Path) -> str:
     found = re.search(r"fy\d{4}", path.name)
     if not found:
-        raise TableError(f"{path}: the name says no fiscal year (fy2026).")
+        raise TableError(f"{path}: the file name has no fiscal year; expected one such as fy2026.")
     return found.group()
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    """All columns as text: a code such as 001 must keep its zeros."""
+    """Read all columns as text, since a code such as 001 must keep its zeros."""
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise TableError(f"{path}: lacks {', '.join(missing)}.")
+        raise TableError(f"{path}: lacks {', '.join(missing)}; found {', '.join(table.columns)}.")
     return table
 
 
 def _write(root: Path, name: str, table: pl.DataFrame) -> None:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     table.write_csv(root / name)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m drgsim.releases.build_payment",
+        description="Write every payment table, list them in the manifest and seal the folder.",
+    )
+    parser.add_argument("published", type=Path, help="folder of the published tables")
+    parser.add_argument("folder", type=Path, help="table folder, such as grouper_tables")
+    build_payment_tables(**vars(parser.parse_args()))

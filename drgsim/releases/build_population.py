@@ -1,24 +1,24 @@
-"""National facts to the project's population tables: `build_population_tables(stats, weights, elixhauser, folder)`.
+"""Published population facts to the project's own tables.
 
-A contributor runs `python -m drgsim.releases.build_population STATS WEIGHTS ELIXHAUSER FOLDER` when CMS publishes a
-year of inpatient volumes. STATS is the national table of discharges by MS-DRG, WEIGHTS a folder with Table 5
-of several fiscal years, ELIXHAUSER the AHRQ code list, FOLDER the table folder. The hand-kept assumption
-tables of `population/` are left alone; only their checksums are renewed.
+    python -m drgsim.releases.build_population STATS WEIGHTS ELIXHAUSER FOLDER
+
+A contributor runs this when CMS publishes a year of inpatient volumes. STATS is the national table of discharges by
+MS-DRG, WEIGHTS a folder with Table 5 of several fiscal years, ELIXHAUSER the code list of AHRQ, FOLDER the table
+folder. The tables of assumptions in `population/` stay as they are; only their checksums are renewed.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from drgsim.exceptions import TableError
 from drgsim.synthetic.population import Population
-from drgsim.synthetic.template_solver import Solver
+from drgsim.synthetic.template_solver import TemplateSolver
 from drgsim.synthetic.templates import find_destinations
 from drgsim.tables.manifest import MANIFEST
 from drgsim.tables.national_facts import read_facts
@@ -53,17 +53,20 @@ SOURCES = {
 }
 
 SMALLEST_SHARE = 0.02
-"""Where fewer of a DRG's cases group than this is left out of a bridge."""
+"""A bridge leaves out a DRG to which fewer of the cases group than this share."""
 
 FEWEST, MOST, ALONE = 11.0, 300.0, 60.0
-"""Discharges assumed for a DRG without a published row: a tenth of its smallest published sibling, within
-FEWEST and MOST; ALONE where no sibling is published. CMS withholds a hospital's cell under 11 discharges."""
+"""Discharges assumed for a DRG without a published volume: a tenth of its smallest published sibling, from FEWEST to
+MOST; ALONE where no sibling is published. CMS withholds a hospital's cell under 11 discharges."""
 NEARLY_NEVER = {14: 30.0, 15: 2.0}
-"""Discharges assumed by MDC where Medicare hardly has the patients (childbirth, newborns)."""
+"""Discharges assumed by MDC where Medicare has few patients (childbirth, newborns)."""
 
 
 def build_population_tables(stats: Path, weights: Path, elixhauser: Path, folder: Path) -> None:
-    """Write `population/drgs.csv` and `population/elixhauser.csv` and the manifest entries of all of them.
+    """Write the population tables that are built from published facts.
+
+    These are `population/drgs.csv`, `bridges.csv` and `elixhauser.csv`. The manifest entries of all files of
+    `population/` are rewritten.
 
     Raises:
         TableError: a source is missing or lacks a column.
@@ -81,22 +84,22 @@ def build_population_tables(stats: Path, weights: Path, elixhauser: Path, folder
 def find_bridges(folder: Path) -> pl.DataFrame:
     """Return where the cases of a published DRG group in every version that does not have it.
 
-    The cores of the DRG, solved in the nearest version that has it, are grouped by the other version, beside
-    each comorbidity level that leads to the DRG; the share of a target DRG is its share of them.
+    Templates of the DRG, solved in the nearest version that has it, are grouped by the other version with each
+    comorbidity level that leads to the DRG; the share of a target DRG is its share of them.
     """
     known = read_facts("drgs", folder).filter(pl.col("basis") == "CY2023")["drg"].to_list()
     population = Population.load("medicare_ffs", folder=folder)
-    every = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
-    names = list(every)
-    reach = {version: set(tables.formulas["drg"]) for version, tables in every.items()}
-    solvers: dict[str, Solver] = {}
+    tables_of = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
+    names = list(tables_of)
+    reach = {version: set(tables.formulas["drg"]) for version, tables in tables_of.items()}
+    solvers: dict[str, TemplateSolver] = {}
     rows = []
-    for place, (version, tables) in enumerate(every.items()):
+    for place, (version, tables) in enumerate(tables_of.items()):
         for drg in sorted(set(known) - reach[version]):
-            having = [at for at, name in enumerate(names) if drg in reach[name]]
-            nearest = names[min(having, key=lambda at: abs(at - place))]
-            solver = solvers.setdefault(nearest, Solver(every[nearest], population))
-            found = find_destinations(solver.cores(drg, 0.0), every[nearest], tables)
+            owners = [at for at, name in enumerate(names) if drg in reach[name]]
+            nearest = names[min(owners, key=lambda at: abs(at - place))]
+            solver = solvers.setdefault(nearest, TemplateSolver(tables_of[nearest], population))
+            found = find_destinations(solver.solve(drg, 0.0), tables_of[nearest], tables)
             rows += [(version, drg, to, share) for to, share in found.items() if share >= SMALLEST_SHARE]
     schema = {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
@@ -104,7 +107,7 @@ def find_bridges(folder: Path) -> pl.DataFrame:
 
 
 def build_drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
-    """Return one row for every DRG of every version: volume, weight, length of stay and post-acute flag."""
+    """Return volume, weight, length of stay and post-acute flag of every DRG of every version."""
     published = _read(stats).select(
         pl.col("drg_cd").cast(pl.UInt16).alias("drg"),
         pl.col("tot_dschrgs_unsuppressed").cast(pl.Float64).alias("discharges"),
@@ -150,7 +153,7 @@ def build_drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
 
 
 def seal_population(folder: Path) -> None:
-    """Rewrite the manifest's entries of population files, where they stand: checksum, rows, source, licence."""
+    """Rewrite the manifest's entries of population files: checksum, rows, source and licence."""
     lines = []
     for path in sorted((folder / "population").iterdir()):
         content = path.read_bytes()
@@ -176,15 +179,17 @@ def seal_population(folder: Path) -> None:
 
 def _read(path: Path) -> pl.DataFrame:
     if not path.is_file():
-        raise TableError(f"{path}: expected a CSV table there.")
+        raise TableError(f"{path}: there is no such file; expected a CSV table.")
     return pl.read_csv(path, infer_schema=False)
 
 
-def build_from_command_line(arguments: Sequence[str]) -> None:
-    """Run `build_population_tables` from the command line: STATS WEIGHTS ELIXHAUSER FOLDER."""
-    stats, weights, elixhauser, folder = map(Path, arguments)
-    build_population_tables(stats, weights, elixhauser, folder)
-
-
 if __name__ == "__main__":
-    build_from_command_line(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m drgsim.releases.build_population",
+        description="Write the population tables that are built from published facts, and their manifest entries.",
+    )
+    parser.add_argument("stats", type=Path, help="national table of discharges by MS-DRG")
+    parser.add_argument("weights", type=Path, help="folder with Table 5 of several fiscal years")
+    parser.add_argument("elixhauser", type=Path, help="code list of AHRQ")
+    parser.add_argument("folder", type=Path, help="table folder, such as grouper_tables")
+    build_population_tables(**vars(parser.parse_args()))

@@ -30,9 +30,9 @@ from drgsim.tables.manifest import table_folder
 from drgsim.tables.table_set import TableSet
 
 MEMBER = "runtime_buffers/msdrg_combined.bin"
-"""Where the data file stands inside the published archive."""
+"""The path of the data file inside the published archive."""
 LARGEST = 1 << 27
-"""Bytes of a data file or an archive that are read at most; release 43.1 has 11 million."""
+"""Most bytes of a data file or an archive that are read; release 43.1 has 11 million."""
 _MOST_MEMBERS = 100_000
 _FIRST_FISCAL_YEAR = 1983
 _ZIP = b"PK\x03\x04"
@@ -48,63 +48,66 @@ def import_release(
     effective: Dates | None = None,
     ignore_unknown_fields: bool = False,
 ) -> tuple[str, ...]:
-    """Write a table folder from a CMS grouper release; return the versions it holds, oldest first.
+    """Write a table folder from a CMS grouper release.
 
-    The folder holds the versions of the release and no others. What a release does not say is taken from `base`:
-    descriptions of codes, weights, rates, population. Valid discharge statuses are those of
-    `drgsim.releases.build_grouper.DISCHARGE_STATUSES`. Every version is loaded and checked before the folder appears.
+    The folder has the versions of the release and no others. Descriptions of codes, weights, rates and population,
+    which are not part of a release, come from `base`. Discharge statuses are not part of a release either; the valid
+    ones are those of the shipped versions. Every version is loaded and checked before the folder appears.
 
     Args:
-        path: the published Java archive, a zip file with that archive or with the data file
-            `runtime_buffers/msdrg_combined.bin` inside, or the bare data file.
-        folder: to be created; it must not exist.
-        base: a table folder, by default the shipped one.
-        effective: first and last day of discharge by version, for versions of which drgsim does not know them.
-            Without it, version N.0 is in force from 1 October of fiscal year N + 1983 to 31 March, and N.1 from
-            1 April to 30 September, as CMS has published them since 40.0; any other version needs its dates.
-        ignore_unknown_fields: leave out fields of the data file that are not known, instead of refusing them.
+        path: the published Java archive; a zip file that contains the archive or the data file
+            `runtime_buffers/msdrg_combined.bin`; or the data file itself.
+        folder: the folder to create; it must not exist.
+        base: a table folder; by default the shipped one.
+        effective: first and last day of discharge by version. Without it, drgsim uses the published dates of the
+            versions that it knows. For a later version, N.0 is in force from 1 October to 31 March of fiscal year
+            N + 1983 and N.1 from 1 April to 30 September, as CMS has published since 40.0. Other versions need dates.
+        ignore_unknown_fields: leave out unknown fields of the data file, instead of refusing the file.
+
+    Returns:
+        The versions of the release, oldest first.
 
     Raises:
         InputError: there is no such file, the folder exists, or a version's dates are missing or wrong.
-        TableError: the archive or its data are damaged or too large, hold unknown fields, or give tables that
+        TableError: the archive or its data are damaged or too large, have unknown fields, or give tables that
             contradict each other.
 
     >>> import_release("absent.jar", "my_tables")
     Traceback (most recent call last):
-    drgsim.exceptions.InputError: absent.jar: no such file.
+    drgsim.exceptions.InputError: absent.jar: there is no such file; expected a CMS grouper release.
     """
     source, target, root = Path(path), Path(folder), table_folder(base)
     if target.exists():
-        raise InputError(f"{target}: exists already; name a folder to create.")
+        raise InputError(f"{target}: exists already; give the name of a new folder.")
     content = read_release_content(source)
     try:
         facts = read_release_facts(content, ignore_unknown_fields=ignore_unknown_fields)
     except TableError as error:
         raise TableError(f"{source}: {error}") from error
-    versions = _dated(facts.versions, effective or {})
-    tables = _tables(facts)
+    versions = _find_dates(facts.versions, effective or {})
+    tables = _make_tables(facts)
     origin = f"CMS MS-DRG grouper release, data file with sha256 {sha256(content).hexdigest()}"
-    begun = target.with_name(f".{target.name}.begun")
-    shutil.rmtree(begun, ignore_errors=True)
+    unfinished = target.with_name(f".{target.name}.begun")
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        shutil.copytree(root, begun, symlinks=True)
-        write_tables(begun, tables, versions, dict.fromkeys(tables, origin))
+        shutil.copytree(root, unfinished, symlinks=True)
+        write_tables(unfinished, tables, versions, dict.fromkeys(tables, origin))
         for version in versions:
-            TableSet.load(version, folder=begun)
-        begun.rename(target)
+            TableSet.load(version, folder=unfinished)
+        unfinished.rename(target)
     finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return facts.versions
 
 
 def read_release_content(path: str | os.PathLike[str]) -> bytes:
-    """Return the data file of a release, taken out of the archive it is published in.
+    """Return the data file of a release, from the archive in which it is published.
 
-    Nothing is unpacked to disk; no more than `LARGEST` bytes are read, whatever the archive says of its sizes.
+    Nothing is unpacked to disk. At most `LARGEST` bytes are read, whatever sizes the archive states.
 
     Raises:
         InputError: there is no such file.
-        TableError: it is too large, damaged, or an archive without one data file.
+        TableError: it is too large or damaged, or an archive that does not have exactly one data file.
 
     >>> import tempfile
     >>> archive = Path(tempfile.mkdtemp()) / "grouper.jar"
@@ -115,42 +118,42 @@ def read_release_content(path: str | os.PathLike[str]) -> bytes:
     """
     source = Path(path)
     if not source.is_file():
-        raise InputError(f"{source}: no such file.")
+        raise InputError(f"{source}: there is no such file; expected a CMS grouper release.")
     with source.open("rb") as file:
-        content = _bounded(file, str(source))
-    return _unpacked(content, str(source)) if content.startswith(_ZIP) else content
+        content = _read_bounded(file, str(source))
+    return _unpack(content, str(source)) if content.startswith(_ZIP) else content
 
 
 # ---------------------------------------------------------------------------------------------- archive
 
 
-def _bounded(file: IO[bytes], where: str) -> bytes:
+def _read_bounded(file: IO[bytes], where: str) -> bytes:
     content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise TableError(f"{where}: more than {LARGEST} bytes, which no grouper release has.")
+        raise TableError(f"{where}: has more than {LARGEST} bytes, which no grouper release has.")
     return content
 
 
-def _unpacked(content: bytes, where: str, *, outermost: bool = True) -> bytes:
+def _unpack(content: bytes, where: str, *, outermost: bool = True) -> bytes:
     """Return the data file inside a zip archive, or inside the one Java archive that it holds."""
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             members = archive.infolist()
             if len(members) > _MOST_MEMBERS:
-                raise TableError(f"{where}: an archive of {len(members)} files.")
+                raise TableError(f"{where}: an archive of {len(members)} files; expected at most {_MOST_MEMBERS}.")
             found = [member for member in members if member.filename == MEMBER]
             inner = [member for member in members if member.filename.lower().endswith(".jar")] if outermost else []
             if len(found) > 1:
-                raise TableError(f"{where}: holds {MEMBER} {len(found)} times.")
+                raise TableError(f"{where}: has {MEMBER} {len(found)} times, expected once.")
             if found:
                 with archive.open(found[0]) as file:
-                    return _bounded(file, f"{where}, {MEMBER}")
+                    return _read_bounded(file, f"{where}, {MEMBER}")
             for member in inner:
                 with archive.open(member) as file:
-                    packed = _bounded(file, f"{where}, {member.filename}")
+                    packed = _read_bounded(file, f"{where}, {member.filename}")
                 if packed.startswith(_ZIP) and MEMBER in zipfile.ZipFile(BytesIO(packed)).namelist():
-                    return _unpacked(packed, f"{where}, {member.filename}", outermost=False)
-    # RuntimeError: encrypted; NotImplementedError: a compression zipfile does not know.
+                    return _unpack(packed, f"{where}, {member.filename}", outermost=False)
+    # RuntimeError: encrypted; NotImplementedError: a compression that zipfile does not know.
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise TableError(f"{where}: a damaged archive: {error}") from error
     raise TableError(f"{where}: an archive without {MEMBER}. Is it a CMS MS-DRG grouper release?")
@@ -159,8 +162,8 @@ def _unpacked(content: bytes, where: str, *, outermost: bool = True) -> bytes:
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def _tables(facts: ReleaseFacts) -> dict[str, pl.DataFrame]:
-    """Return the tables of a release by file name, as `drgsim.releases.build_grouper.build_grouper_tables` writes them."""
+def _make_tables(facts: ReleaseFacts) -> dict[str, pl.DataFrame]:
+    """Return the tables of a release by file name, as `build_grouper_tables` writes them."""
     names = facts.versions
     clusters = facts.procedures.join(facts.choices.select("cluster").unique(), left_on="code", right_on="cluster")
     not_clusters = ~pl.col("code").str.starts_with("Z@")
@@ -181,15 +184,15 @@ def _tables(facts: ReleaseFacts) -> dict[str, pl.DataFrame]:
     return {f"msdrg/{name}.csv": table for name, table in tables.items()}
 
 
-def _dated(names: tuple[str, ...], effective: Dates) -> Versions:
+def _find_dates(names: tuple[str, ...], effective: Dates) -> Versions:
     """Return fiscal year, first and last day of every version."""
-    strange = set(effective) - set(names)
-    if strange:
-        raise InputError(f"effective names {min(strange)}, but the release holds {', '.join(names)}.")
-    return {name: _entry(*effective[name]) if name in effective else _known(name) for name in names}
+    unknown = set(effective) - set(names)
+    if unknown:
+        raise InputError(f"effective names {min(unknown)}, but the release has {', '.join(names)}.")
+    return {name: _check_dates(*effective[name]) if name in effective else _derive_dates(name) for name in names}
 
 
-def _entry(first: dt.date, last: dt.date) -> tuple[int, str, str]:
+def _check_dates(first: dt.date, last: dt.date) -> tuple[int, str, str]:
     if not (isinstance(first, dt.date) and isinstance(last, dt.date)):
         raise InputError(f"effective from {first!r} to {last!r}: expected two datetime.date.")
     if not first <= last or _fiscal_year(first) != _fiscal_year(last):
@@ -201,8 +204,8 @@ def _fiscal_year(day: dt.date) -> int:
     return day.year + (day.month >= 10)
 
 
-def _known(name: str) -> tuple[int, str, str]:
-    """Return the dates of a version: as published, or by the half-years CMS keeps to."""
+def _derive_dates(name: str) -> tuple[int, str, str]:
+    """Return the dates of a version: as published, or those of the half-years that CMS uses."""
     if name in VERSIONS:
         return VERSIONS[name]
     major, minor = map(int, re.split(r"\.", name))
@@ -210,7 +213,7 @@ def _known(name: str) -> tuple[int, str, str]:
     halves = ((year - 1, "-10-01", year, "-03-31"), (year, "-04-01", year, "-09-30"))
     if minor >= len(halves):
         raise InputError(
-            f"the release holds {name}, whose dates no rule tells. Pass effective={{'{name}': (first, last)}}."
+            f"the release has {name}, and no rule gives its dates. Pass effective={{'{name}': (first, last)}}."
         )
     first, begin, last, end = halves[minor]
     return year, f"{first}{begin}", f"{last}{end}"

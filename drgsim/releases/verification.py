@@ -1,4 +1,4 @@
-"""A table folder held against its manifest and its own rules: `verify(folder)`."""
+"""A table folder checked against its manifest and its rules: `verify(folder)`."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ _SUFFIXES = (".csv", ".toml")
 
 
 def verify(folder: str | os.PathLike[str] | None = None) -> pl.DataFrame:
-    """Check every file of a table folder, and load everything that is made of them.
+    """Check every file of a table folder, and load everything that it holds.
 
     Args:
-        folder: a table folder; by default the one drgsim reads (`drgsim.tables.manifest.table_folder`).
+        folder: a table folder; by default the one that drgsim reads (`drgsim.tables.table_folder`).
 
     Returns:
-        A row a check: `subject` (a file, "version 43.1", "rates of 2026", a population, a scenario), `is_ok`,
-        `problem` (null where there is none). A file is checked by its sha256; one that is not listed is a problem.
+        One row for each check: `subject` (a file, "version 43.1", "rates of 2026", a population, a scenario),
+        `is_ok`, `problem` (null where there is none). A file is checked by its sha256; a file that the manifest does
+        not list is a problem.
 
     Raises:
         TableError: there is no manifest, or it cannot be read.
 
-    >>> found = verify()
-    >>> found["is_ok"].all(), found.filter(pl.col("subject") == "version 43.1")["problem"].item()
+    >>> checks = verify()
+    >>> checks["is_ok"].all(), checks.filter(pl.col("subject") == "version 43.1")["problem"].item()
     (True, None)
     """
     root = table_folder(folder)
-    rows = [(subject, *_outcome(check)) for subject, check in _checks(root)]
-    rows += [(name, False, f"not listed in {MANIFEST}") for name in _unlisted(root)]
+    rows = [(subject, *_run_check(check)) for subject, check in _list_checks(root)]
+    rows += [(name, False, f"not listed in {MANIFEST}") for name in _find_unlisted(root)]
     schema = {"subject": pl.String, "is_ok": pl.Boolean, "problem": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield what is checked, and what raises if it is wrong."""
+def _list_checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the subject of each check, and a function that raises if the subject is wrong."""
     for name in read_manifest(root)["files"]:
         yield name, partial(read_verified, root, name)
     for version in versions(folder=root):
@@ -57,7 +58,7 @@ def _checks(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"scenario {name}", partial(Scenario.load, name, folder=root)
 
 
-def _outcome(check: Callable[[], object]) -> tuple[bool, str | None]:
+def _run_check(check: Callable[[], object]) -> tuple[bool, str | None]:
     try:
         check()
     except DrgsimError as error:
@@ -65,7 +66,7 @@ def _outcome(check: Callable[[], object]) -> tuple[bool, str | None]:
     return True, None
 
 
-def _unlisted(root: Path) -> list[str]:
+def _find_unlisted(root: Path) -> list[str]:
     files = read_manifest(root)["files"]
     found = (str(path.relative_to(root)) for path in root.rglob("*") if path.suffix in _SUFFIXES)
     return sorted(name for name in found if name not in files and name != MANIFEST)

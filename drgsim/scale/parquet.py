@@ -1,8 +1,9 @@
-"""Files larger than memory: the same answers as `group`, `price` and `simulate`, memory flat in the number of rows.
+"""Group, price and simulate Parquet files that are larger than memory.
 
-`group_parquet` and `price_parquet` read Parquet and write Parquet, rows in order. A target that ends in .parquet is
-one file, written whole or not at all; any other is a folder of parts that a killed run finishes when it is run again.
-`simulate_parquet` simulates part by part in such a folder and puts the parts together, exactly.
+Answers are those of `group`, `price` and `simulate`; memory does not grow with the number of rows. `group_parquet` and
+`price_parquet` read Parquet and write Parquet, rows in order. A target that ends in .parquet is one file, written whole
+or not at all; any other target is a folder of parts, and a killed run continues when the call is repeated.
+`simulate_parquet` simulates part by part in such a folder and adds up the parts, exactly.
 """
 
 from __future__ import annotations
@@ -20,23 +21,24 @@ from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
-from drgsim.scale.parquet_source import BATCH, ParquetSource, Where, check_batch_size
+from drgsim.scale.parquet_source import BATCH, ParquetSource, StrPath, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
-from drgsim.simulation.merged_results import MergedSimulation, list_breakdowns, merge_tallies, simulate_tally
+from drgsim.simulation.merged_results import list_breakdowns, merge_tallies, simulate_tally
 from drgsim.simulation.progress import progress_bar
+from drgsim.simulation.results import Simulation
 from drgsim.tables.table_set import TableSet
 
 Answer = TypeVar("Answer")
 Work = Callable[[pl.DataFrame], pl.DataFrame]
 
 ROWS = "rows"
-"""Parts of a folder are called rows-00000.parquet and so on."""
+"""Parts of a folder are files rows-00000.parquet and so on."""
 
 
 def group_parquet(
-    source: Where | Sequence[Where],
-    target: Where,
+    source: StrPath | Sequence[StrPath],
+    target: StrPath,
     tables: TableSet | None = None,
     *,
     version: str | None = None,
@@ -45,14 +47,14 @@ def group_parquet(
     keep: Sequence[str] | None = None,
     batch: int = BATCH,
 ) -> Path:
-    """Group the admissions of Parquet files into another, as `group` does.
+    """Group the admissions of Parquet files as `group` does, and write them as Parquet.
 
     Args:
         source: a Parquet file, a folder of them, or a list, of `schema.ADMISSIONS`.
         target: a file that ends in .parquet, which is replaced; or a folder for `rows-*.parquet` and a manifest.
         tables, version, hospital_status, detail: as in `group`.
-        keep: input columns to write beside the grouper's; by default all.
-        batch: rows of a part, or of a row group of the one file.
+        keep: input columns to write, besides the grouper's; by default all.
+        batch: rows of a part, or of a row group of a single file.
 
     Returns:
         The target. Its rows are those of the source, in order; a folder is read by
@@ -61,7 +63,7 @@ def group_parquet(
     Raises:
         SchemaError, UnknownVersionError: as `group`.
         InputError: also where a file of the source is damaged, or the folder holds another run.
-        StorageError: the target cannot be written; the file that stood there still does, or the finished parts.
+        StorageError: the target cannot be written; an earlier file, or the finished parts, are kept.
 
     >>> from tempfile import TemporaryDirectory
     >>> from drgsim import generate
@@ -73,15 +75,15 @@ def group_parquet(
     ...     pl.read_parquet(target).equals(group(admissions, tables))
     True
     """
-    given = {"verb": "group", "tables": tables, "version": version, "hospital_status": hospital_status}
+    arguments = {"verb": "group", "tables": tables, "version": version, "hospital_status": hospital_status}
     work = partial(group, tables=tables, version=version, hospital_status=hospital_status, detail=detail)
-    made = (*GROUPED.names, *(DETAIL.names if detail else ()))
-    return _through(source, target, work, made, {**given, "detail": detail}, keep, batch)
+    answers = (*GROUPED.names, *(DETAIL.names if detail else ()))
+    return _run_batches(source, target, work, answers, {**arguments, "detail": detail}, keep, batch)
 
 
 def price_parquet(
-    source: Where | Sequence[Where],
-    target: Where,
+    source: StrPath | Sequence[StrPath],
+    target: StrPath,
     hospitals: pl.DataFrame,
     rates: Rates | Sequence[Rates],
     *,
@@ -91,19 +93,21 @@ def price_parquet(
     keep: Sequence[str] | None = None,
     batch: int = BATCH,
 ) -> Path:
-    """Price the admissions of Parquet files into another, as `price` does; ungrouped ones in the same pass.
+    """Price the admissions of Parquet files as `price` does, and write them as Parquet.
+
+    Admissions without a DRG are grouped in the same pass.
 
     Args:
         source: a Parquet file, a folder of them, or a list, with the columns `price` takes.
         target: as in `group_parquet`.
         hospitals, rates: as in `price`.
         tables, version, hospital_status: as in `group`; with tables or version the admissions are grouped first,
-            without either they have their `drg`.
-        keep: input columns to write beside those of grouper and pricer; by default all.
+            without both they need a column `drg`.
+        keep: input columns to write, besides those of grouper and pricer; by default all.
         batch: as in `group_parquet`.
 
     Returns:
-        The target, as `group_parquet`.
+        The target, as in `group_parquet`.
 
     Raises:
         SchemaError, MissingRateError: as `price`.
@@ -127,15 +131,15 @@ def price_parquet(
     def work(admissions: pl.DataFrame) -> pl.DataFrame:
         return price(admissions if grouped is None else grouped(admissions), hospitals, rates)
 
-    made = PAID.names if grouped is None else (*GROUPED.names, *PAID.names)
-    given = {"verb": "price", "hospitals": hospitals, "rates": rates}
-    given |= {"tables": tables, "version": version, "hospital_status": hospital_status}
-    return _through(source, target, work, made, given, keep, batch)
+    answers = PAID.names if grouped is None else (*GROUPED.names, *PAID.names)
+    arguments = {"verb": "price", "hospitals": hospitals, "rates": rates}
+    arguments |= {"tables": tables, "version": version, "hospital_status": hospital_status}
+    return _run_batches(source, target, work, answers, arguments, keep, batch)
 
 
 def simulate_parquet(
-    source: Where | Sequence[Where],
-    folder: Where,
+    source: StrPath | Sequence[StrPath],
+    folder: StrPath,
     scenario: Scenario,
     *,
     tables: TableSet,
@@ -148,25 +152,25 @@ def simulate_parquet(
     progress: bool | None = None,
     hospital_status: str | None = None,
     batch: int = BATCH,
-) -> MergedSimulation:
-    """Bill the admissions of Parquet files with the errors of a scenario, as `simulate` does, part by part.
+) -> Simulation:
+    """Bill the admissions of Parquet files with coding errors, as `simulate` does, part by part.
 
     Args:
-        source: a Parquet file, a folder of them, or a list, of what `simulate` takes.
-        folder: for the finished parts and the manifest; a run that died is continued by the same call.
+        source: a Parquet file, a folder of them, or a list, with the columns `simulate` takes.
+        folder: for the finished parts and the manifest; the same call continues a run that was killed.
         scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
-        by: what the result can be told by afterwards: columns or tuples of columns, as in `Simulation.by`.
-        ledger: whether to keep every error made, in the parts `ledger-*.parquet`.
-        progress: as in `simulate`, by parts.
+        by: columns, or tuples of columns, by which the result can be broken down afterwards (`Simulation.by`).
+        ledger: whether to write every error made, in the parts `ledger-*.parquet`.
+        progress: as in `simulate`, counted in parts.
         batch: admissions of a part.
 
     Returns:
-        A `MergedSimulation`, whose tables equal those of `simulate`, number by number.
+        A `Simulation` without single claims; its tables equal those of `simulate`, number by number.
 
     Raises:
-        SchemaError, InputError: as `simulate`; also where a file is damaged, an id comes twice, or another run lies
-            in the folder: of other admissions, another scenario, other tables, rates or hospitals, another seed.
-        StorageError: the folder cannot be written; finished parts stand.
+        SchemaError, InputError: as `simulate`; also where a file is damaged, an id is repeated, or the folder holds
+            another run: of other admissions, scenario, tables, rates, hospitals or seed.
+        StorageError: the folder cannot be written; finished parts are kept.
 
     >>> from tempfile import TemporaryDirectory
     >>> from drgsim import generate
@@ -182,7 +186,7 @@ def simulate_parquet(
     """
     rows, columns = ParquetSource.open(source), list_breakdowns(by)
     check_batch_size(batch)
-    part_of = partial(
+    tally_part = partial(
         simulate_tally,
         scenario=scenario,
         columns=columns,
@@ -194,22 +198,22 @@ def simulate_parquet(
         ledger=ledger,
         hospital_status=hospital_status,
     )
-    part_of(rows.empty())  # whatever is wrong with columns or arguments is raised here, before a row
+    tally_part(rows.empty())  # wrong columns or arguments raise here, before any row is read
     rows.refuse_repeated("admission_id")
-    given: dict[str, object] = {
+    arguments: dict[str, object] = {
         "scenario": scenario.digest,
         "tables": tables,
         "hospitals": hospitals,
         "rates": rates,
         "by": columns,
     }
-    given |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
-    made_of = {"verb": "simulate", "source": rows, **given}
-    with PartedRun.open(folder, made_of, height=rows.height, batch=batch) as run:
-        done = run.parts - len(run.missing())
+    arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
+    inputs = {"verb": "simulate", "source": rows, **arguments}
+    with PartedRun.open(folder, inputs, height=rows.height, batch=batch) as run:
+        done = run.parts - len(run.list_missing())
         with progress_bar(run.parts, "part", wanted=progress, done=done) as bar:
-            for part, some in run.unfinished(rows):
-                run.finish(part, _at_its_rows(part_of, rows.name, some, part * batch))
+            for part, frame in run.iterate_unfinished(rows):
+                run.finish(part, _run_batch(tally_part, rows.name, frame, part * batch))
                 bar.update()
         return merge_tallies(run.all_tables(), columns, scenario, version=tables.version, seed=seed)
 
@@ -217,42 +221,42 @@ def simulate_parquet(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _through(
-    source: Where | Sequence[Where],
-    target: Where,
+def _run_batches(
+    source: StrPath | Sequence[StrPath],
+    target: StrPath,
     work: Work,
-    made: Sequence[str],
-    given: dict[str, object],
+    answers: Sequence[str],
+    arguments: dict[str, object],
     keep: Sequence[str] | None,
     batch: int,
 ) -> Path:
-    """Pass all rows through `work` into the target, which is one file or a folder of parts."""
+    """Write the answers of `work` for all rows to the target: one file or a folder of parts."""
     rows, path = ParquetSource.open(source), Path(target)
     if path.resolve() in [file.resolve() for file in rows.files]:
         raise InputError(f"{path}: is of the source; choose another target.")
     check_batch_size(batch)
-    told = partial(_at_its_rows, _keeping(work, made, rows, keep), rows.name)
-    schema = told(rows.empty(), 0).schema  # whatever is wrong with columns or arguments is raised here, before a row
+    work_at = partial(_run_batch, _select_columns(work, answers, rows, keep), rows.name)
+    schema = work_at(rows.empty(), 0).schema  # wrong columns or arguments raise here, before any row is read
     if path.suffix == ".parquet":
-        return _one_file(rows, path, told, schema, batch)
-    with PartedRun.open(path, {"source": rows, "keep": keep, **given}, height=rows.height, batch=batch) as run:
-        for part, some in run.unfinished(rows):
-            run.finish(part, {ROWS: told(some, part * batch)})
+        return _write_file(rows, path, work_at, schema, batch)
+    with PartedRun.open(path, {"source": rows, "keep": keep, **arguments}, height=rows.height, batch=batch) as run:
+        for part, frame in run.iterate_unfinished(rows):
+            run.finish(part, {ROWS: work_at(frame, part * batch)})
     return path
 
 
-def _keeping(work: Work, made: Sequence[str], rows: ParquetSource, keep: Sequence[str] | None) -> Work:
-    """Return the work without the columns that are not to be kept."""
+def _select_columns(work: Work, answers: Sequence[str], rows: ParquetSource, keep: Sequence[str] | None) -> Work:
+    """Return work that gives the columns in `keep` and the answers alone."""
     if keep is None:
         return work
     for name in keep:
         if name not in rows.schema:
             raise InputError(f"keep names {name!r}, which {rows.name} lacks.{did_you_mean(name, rows.schema)}")
-    return lambda admissions: work(admissions).select(pl.col(name) for name in dict.fromkeys((*keep, *made)))
+    return lambda admissions: work(admissions).select(pl.col(name) for name in dict.fromkeys((*keep, *answers)))
 
 
-def _at_its_rows(work: Callable[[pl.DataFrame], Answer], name: str, batch: pl.DataFrame, start: int) -> Answer:
-    """Do the work on a batch; of what is wrong with one of its rows, say where the batch stands."""
+def _run_batch(work: Callable[[pl.DataFrame], Answer], name: str, batch: pl.DataFrame, start: int) -> Answer:
+    """Return the work's answer for a batch; an error names the batch's first row."""
     try:
         return work(batch)
     except InputError as error:
@@ -261,25 +265,25 @@ def _at_its_rows(work: Callable[[pl.DataFrame], Answer], name: str, batch: pl.Da
         raise type(error)(f"{name}, in rows from {start:,} on (counted from there): {error}") from error
 
 
-def _one_file(
-    rows: ParquetSource, path: Path, told: Callable[[pl.DataFrame, int], pl.DataFrame], schema: pl.Schema, batch: int
+def _write_file(
+    rows: ParquetSource, path: Path, work_at: Callable[[pl.DataFrame, int], pl.DataFrame], schema: pl.Schema, batch: int
 ) -> Path:
     from polars.io.plugins import register_io_source
 
-    failed: list[Exception] = []
+    errors: list[Exception] = []
 
-    def answers(*_asked: object) -> Iterator[pl.DataFrame]:
+    def iterate_answers(*_pushed_down: object) -> Iterator[pl.DataFrame]:
         try:
-            yield from (told(some, part * batch) for part, some in enumerate(rows.batches(batch)))
+            yield from (work_at(frame, part * batch) for part, frame in enumerate(rows.batches(batch)))
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
             raise
 
     remove_leftovers(path)
-    with replace_whole(path) as begun:
+    with replace_whole(path) as unfinished:
         try:
-            # Batch after batch: `map_batches` has several under way, in twice the memory and no less time.
-            register_io_source(answers, schema=schema).sink_parquet(begun, row_group_size=batch)
+            # One batch at a time: `map_batches` runs several at once, in twice the memory and no less time.
+            register_io_source(iterate_answers, schema=schema).sink_parquet(unfinished, row_group_size=batch)
         except pl.exceptions.PolarsError as error:
-            raise (failed[0] if failed else error) from None  # older Polars puts its own in the place of ours
+            raise (errors[0] if errors else error) from None  # older Polars replaces our error by its own
     return path

@@ -16,16 +16,16 @@ from drgsim.files.atomic import sha256_of
 from drgsim.files.text_tables import check_claimed_size
 
 BATCH = 131_072
-"""Rows a batch: enough work for a thread, little memory."""
-_IDS = 1 << 22
-"""Ids held at a time where they are held against each other."""
+"""Rows of a batch: enough work for a thread, little memory."""
+_MOST_IDS = 1 << 22
+"""Ids in memory at a time, where they are compared with each other."""
 
-Where = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Parquet files of one schema as one frame: the rows of each in order, file after file.
+    """Parquet files of one schema as one frame: the rows in order, file after file.
 
     Attributes:
         files: the files, in order.
@@ -38,54 +38,54 @@ class ParquetSource:
     height: int
 
     @classmethod
-    def open(cls, source: Where | Sequence[Where]) -> ParquetSource:
-        """Find the files and read their footers.
+    def open(cls, source: StrPath | Sequence[StrPath]) -> ParquetSource:
+        """Return the source of files, after reading their footers.
 
         Args:
             source: a file; a folder, for the `*.parquet` in it by name; or several of these.
 
         Raises:
-            InputError: there is no such file, it is no Parquet, or claims more than a file of its size can hold.
-            SchemaError: two of them differ in their columns.
+            InputError: a file is missing, is no Parquet, or claims more than a file of its size can hold.
+            SchemaError: two files differ in their columns.
 
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     pl.DataFrame({"a": [1, 2]}).write_parquet(f"{folder}/one.parquet")
-        ...     Parquet.open(folder).height
+        ...     ParquetSource.open(folder).height
         2
         """
-        places: Sequence[Where] = [source] if isinstance(source, str | os.PathLike) else source
-        files = [file for place in places for file in _files(Path(place))]
+        places: Sequence[StrPath] = [source] if isinstance(source, str | os.PathLike) else source
+        files = [file for place in places for file in _find_files(Path(place))]
         if not files:
             raise InputError("no Parquet file was named: pass a file, a folder or a list of them.")
         schemas, height = [], 0
         for file in files:
             with check_readable(file):
-                scan = _scan([file])
+                scan = _scan_files([file])
                 schemas.append(scan.collect_schema())
                 rows = int(scan.select(pl.len()).collect().item())
             check_claimed_size(file, rows * len(schemas[-1]))
             height += rows
             if schemas[-1] != schemas[0]:
-                raise SchemaError(f"{file}: {_difference(schemas[0], schemas[-1])} than in {files[0].name}.")
+                raise SchemaError(f"{file}: {_describe_difference(schemas[0], schemas[-1])} than in {files[0].name}.")
         return cls(tuple(files), schemas[0], height)
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Return the name of the source in messages."""
         more = f" and {len(self.files) - 1} more files" if len(self.files) > 1 else ""
         return f"{self.files[0]}{more}"
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows, lazily."""
-        return _scan(self.files)
+        return _scan_files(self.files)
 
     def empty(self) -> pl.DataFrame:
-        """Return the columns without a row."""
+        """Return a frame with the columns and no row."""
         return self.schema.to_frame()
 
     def batches(self, size: int = BATCH, start: int = 0) -> Iterator[pl.DataFrame]:
-        """Yield the rows from `start` on, `size` at a time and in order; the last batch is what is left.
+        """Yield the rows from `start` on in order, `size` at a time; the last batch may be smaller.
 
         Raises:
             InputError: a file is damaged.
@@ -93,35 +93,35 @@ class ParquetSource:
         waiting: list[pl.DataFrame] = []
         found, expected = 0, max(self.height - start, 0)
         with check_readable(self.name):
-            for some in self.scan().slice(start).collect_batches(chunk_size=size, maintain_order=True, lazy=True):
-                waiting.append(some)
-                found += len(some)
+            for frame in self.scan().slice(start).collect_batches(chunk_size=size, maintain_order=True, lazy=True):
+                waiting.append(frame)
+                found += len(frame)
                 if sum(map(len, waiting)) >= size:
                     joined = pl.concat(waiting)
                     full = len(joined) // size * size
                     yield from (joined[at : at + size] for at in range(0, full, size))
                     waiting = [joined[full:]]
-        if found != expected:  # some releases of Polars end early where a page is damaged, and say nothing
+        if found != expected:  # some releases of Polars end early at a damaged page, without an error
             raise InputError(f"{self.name}: not readable as Parquet: {found:,} rows read where {expected:,} should be.")
-        left = pl.concat(waiting) if waiting else self.empty()
-        if len(left):
-            yield left
+        rest = pl.concat(waiting) if waiting else self.empty()
+        if len(rest):
+            yield rest
 
     def fingerprint(self) -> str:
-        """Return the sha256 of the files' contents, in order; their names and places do not count."""
+        """Return the sha256 of the files' contents, in order; names and folders do not count."""
         return hashlib.sha256("".join(map(sha256_of, self.files)).encode()).hexdigest()
 
     def refuse_repeated(self, column: str) -> None:
-        """Hold the values of a column apart, some of them at a time, so that memory does not grow with the rows.
+        """Check that the values of a column are distinct, in parts, so that memory stays bounded.
 
         Raises:
-            InputError: a value is missing or comes twice.
+            InputError: a value is missing or repeated.
         """
-        parts = -(-self.height // _IDS)
+        parts = -(-self.height // _MOST_IDS)
         for part in range(parts):
-            ours = pl.col(column).hash() % parts == part
+            in_part = pl.col(column).hash() % parts == part
             with check_readable(self.name):
-                values = self.scan().select(column).filter(ours).collect(engine="streaming")[column]
+                values = self.scan().select(column).filter(in_part).collect(engine="streaming")[column]
             if values.null_count() or values.n_unique() < len(values):
                 problem = "is missing" if values.null_count() else "comes more than once"
                 raise InputError(
@@ -131,27 +131,27 @@ class ParquetSource:
 
 
 def check_batch_size(batch: int) -> None:
-    """Hold a number of rows a batch within its limits.
+    """Check the number of rows of a batch.
 
     Raises:
-        InputError: it is no whole number from 1.
+        InputError: it is not a whole number from 1.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"batch is {batch!r}, expected a number of rows from 1, such as {BATCH}.")
 
 
 @contextmanager
-def check_readable(name: Where) -> Iterator[None]:
-    """Say of a file that cannot be read which it is.
+def check_readable(name: StrPath) -> Iterator[None]:
+    """Raise an InputError that names the file, where Polars or the system cannot read it.
 
     Raises:
-        InputError: in place of what Polars and the system raise.
+        InputError: instead of the errors of Polars and the system.
     """
     try:
         yield
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{name}: not readable as Parquet: {_first_line(error)}") from error
-    except pl.exceptions.PanicException as error:  # damaged pages may end so; it is no Exception
+    except pl.exceptions.PanicException as error:  # damaged pages can cause it; it is no subclass of Exception
         raise InputError(f"{name}: not readable as Parquet: it is damaged ({_first_line(error)})") from error
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file.") from error
@@ -160,13 +160,15 @@ def check_readable(name: Where) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _scan(files: Sequence[Path]) -> pl.LazyFrame:
+def _scan_files(files: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
 
 
-def _files(place: Path) -> list[Path]:
+def _find_files(place: Path) -> list[Path]:
     if place.is_dir():
-        found = sorted(path for path in place.glob("*.parquet") if not path.name.startswith("."))  # begun, not whole
+        found = sorted(
+            path for path in place.glob("*.parquet") if not path.name.startswith(".")
+        )  # temporary files of a writer
         if not found:
             raise InputError(f"{place}: no *.parquet in this folder.")
         return found
@@ -175,15 +177,15 @@ def _files(place: Path) -> list[Path]:
     return [place]
 
 
-def _difference(first: pl.Schema, other: pl.Schema) -> str:
-    """Say where two schemas begin to differ."""
+def _describe_difference(first: pl.Schema, other: pl.Schema) -> str:
+    """Return how two schemas differ: the first difference."""
     for name, dtype in first.items():
         if name not in other:
             return f"there is no column {name}, other"
         if other[name] != dtype:
             return f"column {name} is {other[name]}, other"
-    more = [name for name in other if name not in first]
-    return f"there is a column {more[0]}, other" if more else "columns are in another order"
+    added = [name for name in other if name not in first]
+    return f"there is a column {added[0]}, other" if added else "columns are in another order"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,9 +1,9 @@
-"""Long runs in parts: what is finished stands on disk, and a run that died is continued by running it again.
+"""Long runs in parts; repeating the call continues a killed run.
 
-A run's folder holds a manifest and the tables of each finished part (`NAME-00000.parquet`). The manifest says what
-the run is made of, by fingerprint, and the sha256 of every finished file. Files and manifest are written whole or not
-at all, a part's files before the manifest lists them: killed at any moment, a run loses the part it was at. One
-process at a time is at a run; the lock goes with the process, however it ends.
+A run's folder holds a manifest and the tables of each finished part (`NAME-00000.parquet`). The manifest lists the
+fingerprints of the run's inputs and the sha256 of every finished file. Files and manifest are written whole or not at
+all, and a part's files before the manifest lists them: a run killed at any moment loses only its unfinished part. One
+process at a time works on a run; its lock ends with the process.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from drgsim.tables.table_set import TableSet
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
-_LARGEST = 1 << 28
-"""A manifest is not so large."""
+_MOST_BYTES = 1 << 28
+"""Most bytes of a manifest."""
 
 
 @dataclass(eq=False)
 class PartedRun:
-    """A run in parts of `batch` rows of its source. Open it with `PartedRun.open`, best in a `with` block.
+    """A run in parts of `batch` rows of its source; open it with `PartedRun.open`.
 
     Attributes:
-        folder: where it lies.
-        made_of: what decides its results, as short texts: values, or sha256 of what is longer.
-        parts: how many there are.
+        folder: the folder of the run.
+        inputs: everything that decides its results, as short texts: values, or sha256 of longer content.
+        parts: number of parts.
         batch: rows of a part.
         finished: sha256 of each file of each finished part, by the name of its table.
     """
 
     folder: Path
-    made_of: Mapping[str, str]
+    inputs: Mapping[str, str]
     parts: int
     batch: int
     finished: dict[int, dict[str, str]]
@@ -52,35 +52,35 @@ class PartedRun:
 
     @classmethod
     def open(
-        cls, folder: str | os.PathLike[str], made_of: Mapping[str, object], *, height: int, batch: int
+        cls, folder: str | os.PathLike[str], inputs: Mapping[str, object], *, height: int, batch: int
     ) -> PartedRun:
-        """Begin a run in a new or empty folder, or go on with the one that lies there.
+        """Begin a run in a new or empty folder, or continue the run in it.
 
         Args:
-            folder: is made if need be.
-            made_of: everything that decides the results.
+            folder: created where it does not exist.
+            inputs: everything that decides the results.
             height: rows of the source.
             batch: rows of a part.
 
         Raises:
-            InputError: another run lies there, and in what it differs; or the folder holds something else.
-            StorageError: it cannot be read or written; a finished part is no longer what was written; another
-                process is at it.
+            InputError: the folder holds another run (the message says how it differs) or something else.
+            StorageError: the folder cannot be read or written; a finished part was altered; another process works
+                on the run.
 
         >>> from tempfile import mkdtemp
         >>> folder = mkdtemp()
         >>> with PartedRun.open(folder, {"seed": 1}, height=25, batch=10) as run:
         ...     run.finish(1, {"totals": pl.DataFrame({"net": [1]})})
         >>> with PartedRun.open(folder, {"seed": 1}, height=25, batch=10) as run:
-        ...     run.missing()
+        ...     run.list_missing()
         [0, 2]
         """
         check_batch_size(batch)
-        root, told = Path(folder), {**_texts(made_of), "rows": str(height), "batch": str(batch)}
-        run = cls(root, told, max(1, -(-height // batch)), batch, {})
+        root, texts = Path(folder), {**_fingerprint_inputs(inputs), "rows": str(height), "batch": str(batch)}
+        run = cls(root, texts, max(1, -(-height // batch)), batch, {})
         try:
             root.mkdir(parents=True, exist_ok=True)
-            run._lock = _locked(root)
+            run._lock = _lock_folder(root)
             others = [path.name for path in root.iterdir() if not path.name.startswith(".")]
         except StorageError:
             raise
@@ -88,11 +88,11 @@ class PartedRun:
             raise StorageError(f"{root}: no folder for a run can be there ({error.strerror}).") from error
         try:
             if MANIFEST in others:
-                run._go_on()
+                run._resume()
             elif others:
                 raise InputError(f"{root}: holds {others[0]} and no {MANIFEST}; choose a new or an empty folder.")
             else:
-                run._write()
+                run._write_manifest()
             remove_leftovers(root)
         except BaseException:
             run.close()
@@ -104,50 +104,50 @@ class PartedRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder, so that another may go on with the run."""
+        """Release the folder, so that another process may continue the run."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def missing(self) -> list[int]:
+    def list_missing(self) -> list[int]:
         """Return the parts that are not finished."""
         return [part for part in range(self.parts) if part not in self.finished]
 
-    def unfinished(self, rows: ParquetSource) -> Iterator[tuple[int, pl.DataFrame]]:
+    def iterate_unfinished(self, rows: ParquetSource) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield each part that is not finished with its rows."""
-        missing = self.missing()
+        missing = self.list_missing()
         if not missing:
             return
         if not rows.height:
             yield 0, rows.empty()
             return
         first = missing[0]
-        for part, some in enumerate(rows.batches(self.batch, first * self.batch), first):
+        for part, frame in enumerate(rows.batches(self.batch, first * self.batch), first):
             if part not in self.finished:
-                yield part, some
+                yield part, frame
             if part == missing[-1]:
                 return
 
     def finish(self, part: int, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Write the tables of a part, then say in the manifest that they are there.
+        """Write the tables of a part, then list them in the manifest.
 
         Raises:
-            StorageError: they cannot be written; the part counts as not finished.
+            StorageError: they cannot be written; the part counts as unfinished.
         """
         written = {}
         for name, table in tables.items():
-            with replace_whole(self.file(part, name)) as begun:
-                table.write_parquet(begun)
-                written[name] = sha256_of(begun)
+            with replace_whole(self.file(part, name)) as unfinished:
+                table.write_parquet(unfinished)
+                written[name] = sha256_of(unfinished)
         self.finished[part] = written
-        self._write()
+        self._write_manifest()
 
     def file(self, part: int, name: str) -> Path:
-        """Return where a table of a part lies."""
+        """Return the file of a table of a part."""
         return self.folder / f"{name}-{part:05d}.parquet"
 
     def all_tables(self) -> Iterator[dict[str, pl.DataFrame]]:
@@ -163,50 +163,54 @@ class PartedRun:
                 try:
                     tables[name] = pl.read_parquet(path)
                 except (OSError, pl.exceptions.PolarsError) as error:
-                    raise StorageError(f"{path}: cannot be read. Remove it, and it is made again.") from error
+                    raise StorageError(
+                        f"{path}: cannot be read. Remove it and repeat the call: it is written again."
+                    ) from error
             yield tables
 
-    def _go_on(self) -> None:
-        known = _read(self.folder / MANIFEST)
-        names = dict.fromkeys((*known["made_of"], *self.made_of))
-        differ = [name for name in names if known["made_of"].get(name) != self.made_of.get(name)]
+    def _resume(self) -> None:
+        known = _read_manifest(self.folder / MANIFEST)
+        names = dict.fromkeys((*known["inputs"], *self.inputs))
+        differ = [name for name in names if known["inputs"].get(name) != self.inputs.get(name)]
         if differ:
-            was, now = (values.get(differ[0], "not given") for values in (known["made_of"], self.made_of))
+            before, now = (values.get(differ[0], "not given") for values in (known["inputs"], self.inputs))
             raise InputError(
-                f"{self.folder}: holds a run of another {', '.join(differ)} ({differ[0]} was {was:.60}, now "
+                f"{self.folder}: holds a run of another {', '.join(differ)} ({differ[0]} was {before:.60}, now "
                 f"{now:.60}). Choose another folder, or remove this one."
             )
         for part, files in known["finished"].items():
-            if self._stands(part, files):
+            if self._is_intact(part, files):
                 self.finished[part] = files
 
-    def _stands(self, part: int, files: Mapping[str, str]) -> bool:
-        """Return whether all files of a part are there: one that is gone is made again, an altered one is refused."""
+    def _is_intact(self, part: int, files: Mapping[str, str]) -> bool:
+        """Return whether all files of a part exist; refuse an altered one."""
         paths = {name: self.file(part, name) for name in files}
         if not all(path.is_file() for path in paths.values()):
             return False
         for name, path in paths.items():
             if sha256_of(path) != files[name]:
-                raise StorageError(f"{path}: is not what was written there. Remove it, and it is made again.")
+                raise StorageError(
+                    f"{path}: is not what was written there. Remove it and repeat the call: it is written again."
+                )
         return True
 
-    def _write(self) -> None:
+    def _write_manifest(self) -> None:
         content = {
             "format": _FORMAT,
-            "run_id": hashlib.sha256(json.dumps(self.made_of, sort_keys=True).encode()).hexdigest()[:20],
-            "made_of": self.made_of,
+            "run_id": hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()[:20],
+            "inputs": self.inputs,
             "parts": self.parts,
             "finished": {str(part): self.finished[part] for part in sorted(self.finished)},
         }
-        with replace_whole(self.folder / MANIFEST) as begun:
-            begun.write_text(json.dumps(content, indent=1), "utf-8")
+        with replace_whole(self.folder / MANIFEST) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1), "utf-8")
 
 
 def fingerprint(value: object) -> str:
-    """Return a short text that tells a value from others: itself, or the sha256 of what it holds.
+    """Return a short text that identifies a value: itself, or the sha256 of its content.
 
     Raises:
-        InputError: it is of no kind that can be told.
+        InputError: the value has a type without a fingerprint.
 
     >>> fingerprint(7), fingerprint(("mdc", "drg")), len(fingerprint(pl.DataFrame({"a": [1]})))
     ('7', '["mdc", "drg"]', 64)
@@ -214,27 +218,27 @@ def fingerprint(value: object) -> str:
     if isinstance(value, ParquetSource):
         return value.fingerprint()
     if isinstance(value, TableSet):
-        frames = {one.name: getattr(value, one.name) for one in fields(value) if one.name != "folder"}
-        return _digest(f"{name}\n{_text(frame)}" for name, frame in frames.items())
+        frames = {field.name: getattr(value, field.name) for field in fields(value) if field.name != "folder"}
+        return _hash_parts(f"{name}\n{_to_text(frame)}" for name, frame in frames.items())
     if isinstance(value, Rates):
-        return _digest([json.dumps(value.resolved(), default=str)])
+        return _hash_parts([json.dumps(value.resolved(), default=str)])
     if isinstance(value, pl.DataFrame):
-        return _digest([str(value.schema), _text(value)])
+        return _hash_parts([str(value.schema), _to_text(value)])
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return json.dumps([fingerprint(one) for one in value])
+        return json.dumps([fingerprint(item) for item in value])
     if value is None or isinstance(value, str | int | float):
         return str(value)
-    raise InputError(f"{type(value).__name__} cannot be told from another; pass a value, a frame, tables or rates.")
+    raise InputError(f"{type(value).__name__} has no fingerprint; pass a value, a frame, tables or rates.")
 
 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _locked(root: Path) -> int | None:
-    """Take a folder for this process; the system lets go of it when the process ends. None where there are no locks.
+def _lock_folder(root: Path) -> int | None:
+    """Lock a folder until this process ends or closes it; return None where there are no locks.
 
     Raises:
-        StorageError: another process has it.
+        StorageError: another process has the lock.
     """
     if sys.platform == "win32":
         return None
@@ -252,12 +256,12 @@ def _locked(root: Path) -> int | None:
     return folder
 
 
-def _texts(made_of: Mapping[str, object]) -> dict[str, str]:
-    return {name: fingerprint(value) for name, value in made_of.items()}
+def _fingerprint_inputs(inputs: Mapping[str, object]) -> dict[str, str]:
+    return {name: fingerprint(value) for name, value in inputs.items()}
 
 
-def _text(value: object) -> str:
-    """Return a value of a table set as text, frames as a JSON object a row."""
+def _to_text(value: object) -> str:
+    """Return a value of a table set as text; of a frame, one JSON object a row."""
     if isinstance(value, pl.Series):
         value = value.to_frame()
     if isinstance(value, pl.DataFrame):
@@ -265,26 +269,26 @@ def _text(value: object) -> str:
     return str(sorted(value)) if isinstance(value, frozenset) else str(value)
 
 
-def _digest(parts: Iterator[str] | Sequence[str]) -> str:
+def _hash_parts(parts: Iterator[str] | Sequence[str]) -> str:
     found = hashlib.sha256()
     for part in parts:
         found.update(hashlib.sha256(part.encode()).digest())
     return found.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a manifest says, `finished` by number of the part.
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return the content of a manifest, `finished` by number of the part.
 
     Raises:
-        StorageError: it is damaged, or of another format.
+        StorageError: it is damaged, or has another format.
     """
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _MOST_BYTES:
             raise ValueError("it is too large")
         known = json.loads(path.read_bytes())
         if known["format"] != _FORMAT:
             raise ValueError(f"its format is {known['format']!r:.20}")
-        made_of = {str(name): str(value) for name, value in known["made_of"].items()}
+        inputs = {str(name): str(value) for name, value in known["inputs"].items()}
         finished = {int(part): dict(files) for part, files in known["finished"].items()}
         names = {name for files in finished.values() for name in files}
         if not all(isinstance(name, str) and name.isidentifier() for name in names):
@@ -292,4 +296,4 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise StorageError(f"{path}: no manifest of a run ({reason:.80}). Remove the folder to begin again.") from error
-    return {"made_of": made_of, "finished": finished}
+    return {"inputs": inputs, "finished": finished}

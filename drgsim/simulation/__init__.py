@@ -3,16 +3,16 @@
 Its modules:
 
     simulator       simulate()
-    tallies         a block of replicates as whole numbers
     billed_claims   the errors of a claim put together
+    tallies         a block of replicates as tables of whole numbers
     shapley         dollars attributed to errors
     exposures       exposure(): every single error, without sampling
-    result_tables   tables of a result, from whole numbers
-    results         Simulation: the result
+    results         Simulation: the result, saved and loaded
+    result_tables   the whole numbers behind its tables, of claims or of parts
     merged_results  results of parts, added exactly
-    storage         results saved and loaded
+    storage         folders of results, written whole or not at all
     estimates       means, standard errors and intervals
-    headline        a result in a few lines
+    headline        the words for each measure, and a result in a few lines
     progress        the progress bar
 """
 
@@ -27,21 +27,19 @@ if TYPE_CHECKING:
     from drgsim.simulation.estimates import estimate_measures as estimate_measures
     from drgsim.simulation.exposures import Exposure as Exposure
     from drgsim.simulation.exposures import exposure as exposure
-    from drgsim.simulation.merged_results import MergedSimulation as MergedSimulation
     from drgsim.simulation.results import Simulation as Simulation
+    from drgsim.simulation.results import load_simulation as load_simulation
     from drgsim.simulation.simulator import simulate as simulate
-    from drgsim.simulation.storage import load_simulation as load_simulation
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Exposure": "simulation.exposures",
-        "MergedSimulation": "simulation.merged_results",
         "Simulation": "simulation.results",
         "apply_control": "simulation.estimates",
         "estimate_measures": "simulation.estimates",
         "exposure": "simulation.exposures",
-        "load_simulation": "simulation.storage",
+        "load_simulation": "simulation.results",
         "simulate": "simulation.simulator",
     },
 )

@@ -1,7 +1,7 @@
-"""Errors of several kinds put together into bills: which edits each admission has in each replicate.
+"""The errors of all error models put together into claims.
 
-A bill is one admission as it is billed in one replicate. Where two errors would change the same thing, the one that
-stands first in the scenario is made and the other refused.
+A billed claim is one admission as it is billed in one replicate. Where two errors would change the same code or
+field, the error that comes first in the scenario is made and the other is refused.
 """
 
 from __future__ import annotations
@@ -21,78 +21,90 @@ from drgsim.rebilling.code_changes import CodeChanges
 
 @dataclass(frozen=True, eq=False)
 class BilledClaims:
-    """Bills with at least one error, (b,), by row and replicate; their edits lie end to end.
+    """Billed claims with at least one error, (c,), sorted by row and replicate.
 
-    Edits of bill i are start[i] to start[i + 1]; `error` (place in the scenario) says whose each is.
+    Attributes:
+        replicate, row: of each claim, (c,); `row` is that of its admission.
+        start: (c + 1,) the changes of claim i are start[i] to start[i + 1].
+        changes: (k,) the code changes of all claims, laid end to end.
+        error: (k,) the error that makes each change, by its place in the scenario.
     """
 
     replicate: Int64Array
     row: Int64Array
     start: Int64Array
-    edits: CodeChanges
+    changes: CodeChanges
     error: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        """Number of bills."""
+        """Return the number of claims."""
         return len(self.row)
 
     @property
-    def bill(self) -> Int64Array:
-        """The bill of each edit."""
+    def claim(self) -> Int64Array:
+        """The claim of each change, (k,)."""
         return find_owners(self.start)
 
     def take(self, which: Int64Array) -> BilledClaims:
-        """Return some of the bills, in that order."""
-        own, nth = expand_rows(self.start, which)
-        start = np.append(find_run_starts(nth), len(own))
-        return BilledClaims(self.replicate[which], self.row[which], start, self.edits.take(own), self.error[own])
+        """Return some of the claims, in that order."""
+        place, nth = expand_rows(self.start, which)
+        start = np.append(find_run_starts(nth), len(place))
+        return BilledClaims(self.replicate[which], self.row[which], start, self.changes.take(place), self.error[place])
 
 
 def combine_errors(found: Sequence[DrawnErrors]) -> tuple[BilledClaims, Int64Array]:
-    """Put the errors of several operators together.
+    """Put the errors of several error models together into claims.
 
     Args:
-        found: what each operator drew, in the scenario's order, of the same replicates.
+        found: what each error model drew, in the scenario's order, for the same replicates.
 
     Returns:
-        The bills, and how many errors of each operator gave way to an earlier one.
+        The claims, and for each error model the number of errors refused in favour of an earlier one.
     """
-    edits = CodeChanges.joined([CodeChanges.none(), *(one.edits for one in found)])
+    changes = CodeChanges.join([CodeChanges.none(), *(one.changes for one in found)])
     replicate = np.concatenate([np.zeros(0, np.int64), *(one.replicate[one.refusal == 0] for one in found)])
-    error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.edits) for one in found])
-    begin = int(replicate.min(initial=0))
-    several = int(replicate.max(initial=0)) - begin + 1
-    key = edits.row * several + (replicate - begin)
+    error = np.repeat(np.arange(len(found), dtype=np.uint8), [len(one.changes) for one in found])
+    first_replicate = int(replicate.min(initial=0))
+    replicates = int(replicate.max(initial=0)) - first_replicate + 1
+    key = changes.row * replicates + (replicate - first_replicate)
     order = argsort_keys(key)
-    key, edits, error = key[order], edits.take(order), error[order]
-    kept = ~_gives_way(key, edits)
-    lost = np.bincount(error[~kept], minlength=len(found))
-    if len(key) and not kept.all():
-        key, edits, error = key[kept], edits.take(kept), error[kept]
+    key, changes, error = key[order], changes.take(order), error[order]
+    refused = _find_conflicts(key, changes)
+    lost = np.bincount(error[refused], minlength=len(found))
+    if refused.any():
+        key, changes, error = key[~refused], changes.take(~refused), error[~refused]
     first = find_run_starts(key)
-    row = edits.row[first]
-    return BilledClaims(key[first] - row * several + begin, row, np.append(first, len(key)), edits, error), lost
+    row = changes.row[first]
+    claims = BilledClaims(
+        key[first] - row * replicates + first_replicate, row, np.append(first, len(key)), changes, error
+    )
+    return claims, lost
 
 
-def _gives_way(key: Int64Array, edits: CodeChanges) -> BoolArray:
-    """Return which edits would change what an earlier one of their bill changes."""
-    lost = np.zeros(len(key), np.bool_)
+def _find_conflicts(key: Int64Array, changes: CodeChanges) -> BoolArray:
+    """Return which changes have the target of an earlier change of the same claim.
+
+    `key` identifies the claim of each change.
+    """
+    refused = np.zeros(len(key), np.bool_)
     same = key[1:] == key[:-1]
-    several = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if not len(several):
-        return lost
-    some = edits.take(several)
-    which, second = some.second_target()
-    at = np.concatenate([np.arange(len(several)), which])
-    target = np.concatenate([some.target(), second]).astype(np.int64)
-    bill = key[several][at]
-    order = np.lexsort((at, target, bill))
-    again = (bill[order][1:] == bill[order][:-1]) & (target[order][1:] == target[order][:-1])
-    lost[several[at[order[1:][again]]]] = True
-    return lost
+    shared = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    if not len(shared):
+        return refused
+    candidates = changes.take(shared)
+    exchange, second = candidates.number_second_targets()
+    at = np.concatenate([np.arange(len(shared)), exchange])
+    target = np.concatenate([candidates.number_targets(), second]).astype(np.int64)
+    claim = key[shared][at]
+    order = np.lexsort((at, target, claim))
+    repeated = (claim[order][1:] == claim[order][:-1]) & (target[order][1:] == target[order][:-1])
+    refused[shared[at[order[1:][repeated]]]] = True
+    return refused
 
 
-def find_changed(bills: BilledClaims, billed: Rebilled, cases: Baseline) -> BoolArray:
-    """Return which bills have another DRG or payment than the truth, (b,)."""
-    moved: BoolArray = (billed.drg != cases.truth.drg[bills.row]) | (billed.cents != cases.pricer.cents[bills.row])
-    return moved
+def find_changed(claims: BilledClaims, billed: Rebilled, baseline: Baseline) -> BoolArray:
+    """Return which claims have another DRG or payment than as correctly coded, (c,)."""
+    changed: BoolArray = (billed.drg != baseline.truth.drg[claims.row]) | (
+        billed.cents != baseline.pricer.cents[claims.row]
+    )
+    return changed

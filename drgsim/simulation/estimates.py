@@ -1,4 +1,4 @@
-"""What replicates say: means with their standard errors, intervals, and the spread of single replicates."""
+"""Means over replicates, their standard errors and intervals, and the spread of replicates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ COLUMNS = ("mean", "standard_error", "low", "high", "sd", "event_low", "event_hi
 
 
 def estimate_measures(values: Mapping[str, tuple[str, FloatArray]], level: float = LEVEL) -> pl.DataFrame:
-    """Return mean, Monte-Carlo error and spread of each measure over replicates.
+    """Return the mean of each measure over replicates, its standard error, interval and spread.
 
     Args:
-        values: unit and (r,) one value a replicate, by measure.
-        level: of the intervals.
+        values: by measure, its unit and its value in each replicate, (r,).
+        level: confidence level of the intervals.
 
     Returns:
-        A row a measure: `measure`, `unit`, `mean`, `standard_error` of the mean, its `low` and `high` (Student's t
-        with r - 1 degrees), `sd` of a single replicate, and `event_low`, `event_high` between which that share of
-        replicates lies. All but the mean are null for a single replicate.
+        One row per measure: `measure`, `unit`, `mean`, its `standard_error` and interval `low` to `high` (Student's t
+        with r - 1 degrees of freedom), `sd` of single replicates, and `event_low` to `event_high`, the quantiles that
+        hold that share of single replicates. All but the mean are null for one replicate, all for none.
 
     >>> estimate_measures({"net": ("USD", np.array([1.0, 3.0]))}).row(0)[:4]
     ('net', 'USD', 2.0, 1.0)
@@ -34,10 +34,12 @@ def estimate_measures(values: Mapping[str, tuple[str, FloatArray]], level: float
 
 
 def apply_control(totals: pl.DataFrame) -> FloatArray:
-    """Return the net change of each replicate less what its control explains, (r,) [USD]; the mean stays the same.
+    """Return the net change of each replicate without what the control explains, (r,) [USD].
+
+    The expected value stays the same; the variance falls.
 
     Args:
-        totals: `net` and `control` [cents], the control with a mean of 0 known beforehand.
+        totals: `net` and `control` [cents]; the expected value of the control is 0.
 
     Source: linear control variates, coefficient by least squares (Glasserman, Monte Carlo Methods, 4.1).
 
@@ -45,8 +47,8 @@ def apply_control(totals: pl.DataFrame) -> FloatArray:
     [2.0, 2.0, 2.0]
     """
     net, control = totals["net"].to_numpy() / 100, totals["control"].to_numpy() / 100
-    spread = float(((control - control.mean()) ** 2).sum()) if len(control) else 0.0
-    slope = float(((control - control.mean()) * (net - net.mean())).sum()) / spread if spread else 0.0
+    squares = float(((control - control.mean()) ** 2).sum()) if len(control) else 0.0
+    slope = float(((control - control.mean()) * (net - net.mean())).sum()) / squares if squares else 0.0
     return np.asarray(net - slope * control)
 
 
@@ -70,6 +72,6 @@ def _estimate(column: FloatArray, level: float) -> tuple[float | None, ...]:
         return mean, *(None,) * (len(COLUMNS) - 1)
     sd = float(column.std(ddof=1))
     error = sd / n**0.5
-    reach = t_quantile(n - 1, level) * error
+    margin = t_quantile(n - 1, level) * error
     low, high = np.quantile(column, [0.5 - level / 2, 0.5 + level / 2])
-    return mean, error, mean - reach, mean + reach, sd, float(low), float(high)
+    return mean, error, mean - margin, mean + margin, sd, float(low), float(high)

@@ -1,50 +1,79 @@
-"""The result of a simulation in a few lines: what it does to payment, and which error does it."""
+"""The words for what a simulation finds, and its result in a few lines."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import polars as pl
 
 from drgsim.display import Section
 
-_MONEY = {"net_usd": "net", "overpaid_usd": "overpaid", "underpaid_usd": "underpaid", "improper_usd": "improper"}
-_SHARES = {
+LABELS = {
+    "net_usd": "net",
+    "overpaid_usd": "overpaid",
+    "underpaid_usd": "underpaid",
+    "improper_usd": "improper",
+    "net_usd_per_admission": "net per admission",
+    "overpaid_usd_per_admission": "overpaid per admission",
+    "underpaid_usd_per_admission": "underpaid per admission",
+    "improper_usd_per_admission": "improper per admission",
+    "net_share": "net, of payment",
+    "overpaid_share": "overpaid, of payment",
+    "underpaid_share": "underpaid, of payment",
+    "improper_share": "improper, of payment",
     "code_change_rate": "admissions with another code",
     "drg_change_rate": "admissions with another DRG",
-    "share_up": "of these, paid more",
-    "net_share": "net, of payment",
+    "share_up": "changed DRGs that are paid more",
+    "case_mix_index": "case-mix index",
+    "case_mix_index_change": "change of the case-mix index",
+    "mcc_capture": "admissions with an MCC",
+    "cc_capture": "admissions with a CC",
+    "returned_rate": "admissions returned",
+    "returned_usd": "payment of admissions returned",
+    "net_usd_controlled": "net, with control",
 }
+"""What each measure of `Simulation.summary` is called wherever it is printed."""
+ERROR_LABELS = {
+    "shapley_usd": "net",
+    "standard_error": "standard error",
+    "first_in_usd": "as the only error",
+    "last_in_usd": "if it alone were corrected",
+}
+"""What each column of `Simulation.errors` is called wherever it is printed."""
+MONEY = "USD per replicate"
+MONEY_MEASURES = ("net_usd", "overpaid_usd", "underpaid_usd", "improper_usd")
+RATE_MEASURES = ("code_change_rate", "drg_change_rate", "share_up", "net_share", "improper_share")
+"""Measures of a headline: money, and shares in percent."""
 
 
-def build_headline(summary: pl.DataFrame, operators: pl.DataFrame) -> tuple[Section, ...]:
-    """Return the sections that say what coding errors did: dollars, rates, and errors with their share.
+def build_headline(summary: pl.DataFrame, errors: pl.DataFrame) -> tuple[Section, ...]:
+    """Return the headline in sections: dollars, rates, and the contribution of each error.
 
     Args:
-        summary: of `results.Simulation.summary`.
-        operators: of `results.Simulation.operators`.
+        summary: of `Simulation.summary`.
+        errors: of `Simulation.errors`.
 
     >>> summary = pl.DataFrame({"measure": ["net_usd"], "mean": [-1234.5], "standard_error": [56.78]})
-    >>> operators = pl.DataFrame({"error": ["total"], "shapley_usd": [-1234.5], "standard_error": [None]})
-    >>> [section.rows for section in build_headline(summary, operators)]
+    >>> errors = pl.DataFrame({"error": ["total"], "shapley_usd": [-1234.5], "standard_error": [None]})
+    >>> [section.rows for section in build_headline(summary, errors)]
     [(('net', '-1,234', '57'),), (), (('total', '-1,234', ''),)]
     """
     found = {name: (mean, error) for name, mean, error in summary["measure", "mean", "standard_error"].iter_rows()}
-    money = [(title, *map(_usd, found[name])) for name, title in _MONEY.items() if name in found]
-    shares = [(title, *map(_percent, found[name])) for name, title in _SHARES.items() if name in found]
-    errors = [
+    money = [(LABELS[name], *map(_usd, found[name])) for name in MONEY_MEASURES if name in found]
+    rates = [(LABELS[name], *map(_percent, found[name])) for name in RATE_MEASURES if name in found]
+    shares = [
         (name, _usd(usd), _usd(error))
-        for name, usd, error in operators["error", "shapley_usd", "standard_error"].iter_rows()
+        for name, usd, error in errors["error", "shapley_usd", "standard_error"].iter_rows()
     ]
     return (
-        Section("Billed less truth", (), ("USD a replicate", "mean", "standard error"), tuple(money), numbers=True),
-        Section("How often", (), ("%", "mean", "standard error"), tuple(shares), numbers=True),
-        Section(
-            "Error by error (Shapley values)",
-            (),
-            ("USD a replicate", "mean", "standard error"),
-            tuple(errors),
-            numbers=True,
-        ),
+        _make_section("Payment as billed less payment as correctly coded", MONEY, money),
+        _make_section("Rates", "%", rates),
+        _make_section("Net by error (Shapley values)", MONEY, shares),
     )
+
+
+def _make_section(title: str, unit: str, rows: Iterable[tuple[str, ...]]) -> Section:
+    return Section(title, (), (unit, "mean", "standard error"), tuple(rows), numbers=True)
 
 
 def _usd(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The bar of a long run."""
+"""The progress bar of a long run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def progress_bar(total: int, unit: str, *, wanted: bool | None, done: int = 0) -> Any:
-    """Return a bar (of tqdm), to be used in a `with` block and updated.
+    """Return a tqdm bar, to use in a `with` block and to update.
 
     Args:
-        total: of what is to be done; `done` of it is done already.
+        total: number of units to do, of which `done` are done already.
         unit: what is counted.
-        wanted: True shows it, False does not, None shows it in a terminal once it has lasted two seconds.
+        wanted: True shows the bar, False hides it, None shows it in a terminal after two seconds.
 
     >>> with progress_bar(3, "part", wanted=False) as bar:
     ...     bar.update()
     """
     with warnings.catch_warnings():
-        # A notebook without ipywidgets gets the bar of a terminal, and need not be told.
+        # In a notebook without ipywidgets tqdm warns and uses the bar of a terminal, which is enough.
         warnings.filterwarnings("ignore", "IProgress not found")
         from tqdm.auto import tqdm
 

@@ -1,9 +1,10 @@
-"""Shapley."""
+"""Payment changes attributed to errors by exact Shapley values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,101 +17,108 @@ from drgsim.simulation.billed_claims import BilledClaims
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each error contributes to a bill's change of payment, (k,) a row an error of a bill.
+    """What each error contributes to the payment change of its claim: one row per error.
 
-    `shapley` [cents] adds up over the errors of a bill to its change; `first_in` is the error's effect alone, `last_in`
-    what its absence would change. For a bill with one error all three are the change.
+    Attributes:
+        claim: (k,) place of the claim.
+        error: (k,) place of the error in the scenario.
+        shapley: (k,) [cents]; the values of one claim add up to its payment change.
+        first_in: (k,) [cents] the change if this were the only error of the claim.
+        last_in: (k,) [cents] what this error adds when all other errors of the claim are made.
+
+    All three are equal on a claim with one error.
     """
 
-    bill: Int64Array
+    claim: Int64Array
     error: NDArray[np.uint8]
     shapley: Int64Array
     first_in: Int64Array
     last_in: Int64Array
 
 
-def attribute_changes(bills: BilledClaims, change: Int64Array, returned: BoolArray, cases: Baseline) -> Attribution:
-    """Attribute the change of each bill to its errors: exact Shapley values, by pricing every part of its errors.
+def attribute_changes(claims: BilledClaims, change: Int64Array, returned: BoolArray, baseline: Baseline) -> Attribution:
+    """Attribute the payment change of each claim to its errors by Shapley values.
 
-    Payment adds over admissions, so only bills with errors of two kinds or more are priced again.
+    Every subset of a claim's errors is grouped and priced. The payment of one admission does not depend on another,
+    so only claims with errors of at least two error models are priced again.
 
     Args:
-        bills: (b,) the bills.
-        change: (b,) their change of payment [cents], 0 where returned.
-        returned: (b,) bills that cannot be grouped: nobody's share, since they are not paid but returned.
-        cases: the admissions.
+        claims: (c,) the billed claims.
+        change: (c,) their payment change [cents], 0 where returned.
+        returned: (c,) claims that cannot be grouped; no error gets a share, because they are not paid.
+        baseline: the admissions as correctly coded.
 
     Source: Shapley, A value for n-person games (1953).
     """
-    bill = bills.bill
-    first = find_run_starts(
-        bill * 256 + bills.error
-    )  # bills lie end to end, in each the errors in the scenario's order
-    owner, error = bill[first], bills.error[first]
+    claim = claims.claim
+    # The changes of a claim lie end to end and, within a claim, in the scenario's order.
+    first = find_run_starts(claim * 256 + claims.error)
+    owner, error = claim[first], claims.error[first]
     value = change[owner]
     shares = Attribution(owner, error, value.copy(), value.copy(), value.copy())
-    count = np.bincount(owner, minlength=len(bills))
-    begin = np.concatenate([[0], np.cumsum(count)])
+    count = np.bincount(owner, minlength=len(claims))
+    first_share = np.concatenate([[0], np.cumsum(count)])
     count[returned] = 0
-    several = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
-    if several:
-        rank = find_owners(np.append(first, len(bill))) - begin[bill]
-        values = _values(several, rank, bills, change, cases)
-        for (size, which), value in zip(several, values, strict=True):
-            _share_out(shares, begin[which], value, size)
+    by_size = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
+    if by_size:
+        rank = find_owners(np.append(first, len(claim))) - first_share[claim]
+        values = _price_subsets(by_size, rank, claims, change, baseline)
+        for (size, which), value in zip(by_size, values, strict=True):
+            _fill_shares(shares, first_share[which], value, size)
     return shares
 
 
-def _values(
-    several: Sequence[tuple[int, Int64Array]],
+def _price_subsets(
+    by_size: Sequence[tuple[int, Int64Array]],
     rank: Int64Array,
-    bills: BilledClaims,
+    claims: BilledClaims,
     change: Int64Array,
-    cases: Baseline,
+    baseline: Baseline,
 ) -> list[Int64Array]:
-    """Return what every part of the errors of bills comes to, (2 ** size, bills) [cents] for each size.
+    """Return the payment change of every subset of each claim's errors [cents].
 
-    Part p is made of the errors whose rank within their bill is a bit of p. All are grouped and priced at once.
+    For each size, (2 ** size, claims). Subset s contains the errors whose rank within their claim is a bit of s. All
+    are grouped and priced at once.
     """
-    bill, values = bills.bill, [np.zeros((1 << size, len(which)), np.int64) for size, which in several]
-    parts: list[tuple[Int64Array, Int64Array, Int64Array, int]] = []
-    for (size, which), value in zip(several, values, strict=True):
+    claim, values = claims.claim, [np.zeros((1 << size, len(which)), np.int64) for size, which in by_size]
+    subsets: list[tuple[Int64Array, Int64Array, Int64Array]] = []
+    for (size, which), value in zip(by_size, values, strict=True):
         value[-1] = change[which]
-        is_mine = np.zeros(len(bills), np.bool_)
-        is_mine[which] = True
-        own = np.flatnonzero(is_mine[bill])
-        for part in range(1, (1 << size) - 1):
-            kept = own[(part >> rank[own]) & 1 > 0]
-            parts.append((kept, find_run_starts(bill[kept]), which, part))
-    before = np.cumsum([0, *(len(kept) for kept, _, _, _ in parts)])
-    start = [first + at for (_, first, _, _), at in zip(parts, before, strict=False)]
-    rows = np.concatenate([bills.row[which] for _, _, which, _ in parts])
-    edits = bills.edits.take(np.concatenate([kept for kept, _, _, _ in parts]))
-    billed = cases.billed(edits, np.concatenate([*start, before[-1:]]))
-    more = np.where(cases.returns(rows, billed.drg), 0, billed.cents - cases.pricer.cents[rows])
+        is_included = np.zeros(len(claims), np.bool_)
+        is_included[which] = True
+        place = np.flatnonzero(is_included[claim])
+        for subset in range(1, (1 << size) - 1):
+            chosen = place[(subset >> rank[place]) & 1 > 0]
+            subsets.append((chosen, find_run_starts(claim[chosen]), which))
+    before = np.cumsum([0, *(len(chosen) for chosen, _, _ in subsets)])
+    start = [first + at for (_, first, _), at in zip(subsets, before, strict=False)]
+    rows = np.concatenate([claims.row[which] for _, _, which in subsets])
+    changes = claims.changes.take(np.concatenate([chosen for chosen, _, _ in subsets]))
+    billed = baseline.rebill(changes, np.concatenate([*start, before[-1:]]))
+    difference = np.where(baseline.find_returned(rows, billed.drg), 0, billed.cents - baseline.pricer.cents[rows])
     at = 0
     for value in values:
-        for part in range(1, len(value) - 1):
-            value[part] = more[at : at + value.shape[1]]
+        for subset in range(1, len(value) - 1):
+            value[subset] = difference[at : at + value.shape[1]]
             at += value.shape[1]
     return values
 
 
-def _share_out(shares: Attribution, first: Int64Array, value: Int64Array, size: int) -> None:
-    """Attribute bills with `size` kinds of error, whose shares begin at `first`."""
-    orders = [_factorial(s) * _factorial(size - s - 1) for s in range(size)]
-    total, given = _factorial(size), np.zeros(len(first), np.int64)
-    running = np.zeros(len(first), np.int64)
+def _fill_shares(shares: Attribution, first: Int64Array, value: Int64Array, size: int) -> None:
+    """Fill the shares of claims with errors of `size` error models.
+
+    The shares of each claim begin at `first`; `value` is what `_price_subsets` returns for this size.
+    """
+    orders = [factorial(s) * factorial(size - s - 1) for s in range(size)]
+    total, given = factorial(size), np.zeros(len(first), np.int64)
+    cumulative = np.zeros(len(first), np.int64)
     for error in range(size):
-        for part in range(1 << size):
-            if not part >> error & 1:
-                running += orders[part.bit_count()] * (value[part | 1 << error] - value[part])
-        upto = (2 * running + total) // (2 * total)  # cents, halves up: the parts add up whatever is rounded
-        shares.shapley[first + error] = upto - given
+        for subset in range(1 << size):
+            if not subset >> error & 1:
+                cumulative += orders[subset.bit_count()] * (value[subset | 1 << error] - value[subset])
+        # The cumulative sum is rounded, halves up, so that the shares add up to the change to the cent.
+        rounded = (2 * cumulative + total) // (2 * total)
+        shares.shapley[first + error] = rounded - given
         shares.first_in[first + error] = value[1 << error]
         shares.last_in[first + error] = value[-1] - value[((1 << size) - 1) ^ (1 << error)]
-        given = upto
-
-
-def _factorial(n: int) -> int:
-    return 1 if n < 2 else n * _factorial(n - 1)
+        given = rounded

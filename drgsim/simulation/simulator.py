@@ -1,15 +1,15 @@
-"""Admissions billed with coding errors, many times over: `simulate` says what the errors do to payment.
+"""Admissions billed with coding errors in many replicates: `simulate`.
 
-Truth and bill share everything but the errors. Draws are keyed by seed, error, replicate and admission; only
-admissions with an error are grouped again, and only those that move are priced again. Sums are of whole cents, so no
-result depends on threads, blocks or row order.
+The billed claims and the correctly coded admissions differ only by the errors. Draws are keyed by seed, error,
+replicate and admission. Only admissions with an error are grouped again, and only those with another DRG or discharge
+status are priced again. Sums are of whole cents, so no result depends on threads, blocks or row order.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -24,28 +24,19 @@ from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline
-from drgsim.simulation.billed_claims import combine_errors, find_changed
+from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
 from drgsim.simulation.progress import progress_bar
-from drgsim.simulation.result_tables import FINE
+from drgsim.simulation.result_tables import FINE, ClaimTables
 from drgsim.simulation.results import Simulation
-from drgsim.simulation.tallies import (
-    _LEDGER_ORDER,
-    _bill_frame,
-    _Block,
-    _by_replicate,
-    _counted,
-    _ledger,
-    _share_frame,
-    _totals,
-)
+from drgsim.simulation.tallies import LEDGER_ORDER, ReplicateBlock, count_refusals, list_errors, tally_block
 from drgsim.tables.table_set import TableSet
 
 BLOCK = TOGETHER
-"""Replicates are billed sixteen at a time, or a multiple of that."""
-_BILLS = 1 << 20
-"""About how many bills are put together at a time."""
+"""Replicates are drawn in blocks of sixteen, or a multiple of that."""
+_CLAIMS = 1 << 20
+"""About how many billed claims a block has."""
 
 
 def simulate(
@@ -63,32 +54,33 @@ def simulate(
     progress: bool | None = None,
     hospital_status: str | None = None,
 ) -> Simulation:
-    """Bill admissions with the errors of a scenario, and compare with the truth.
+    """Bill admissions with the errors of a scenario, and compare with the correct coding.
 
     Args:
-        admissions: (n,) `schema.ADMISSIONS` as they should be billed; `admission_id` must be distinct. With
-            `hospital_id`, `los_days` and `covered_charges_usd` unless `hospitals` is None.
+        admissions: (n,) `schema.ADMISSIONS` as correctly coded; `admission_id` must be distinct. With `hospital_id`,
+            `los_days` and `covered_charges_usd` unless `hospitals` is None.
         scenario: the errors.
-        tables: the grouper version of all of them.
-        hospitals: `schema.HOSPITALS`; None prices weight times a stated base rate.
+        tables: the grouper version of all admissions.
+        hospitals: `schema.HOSPITALS`; None prices every admission at its weight times a base rate.
         rates: one `Rates`, or several, chosen by discharge date.
         replicates: how often the errors are drawn, at least 1 (2 for standard errors).
         seed: of all draws.
-        target_se: stop, after a multiple of 16 replicates, once the standard error of the mean `net_usd` (with a
+        target_se: stop, after a multiple of 16 replicates, when the standard error of the mean `net_usd` (with a
             control, of `net_usd_controlled`) is not above this [USD].
-        control: `exposure` of the same admissions to the same scenario and seed. What its single errors are known to
-            do on average is taken out of each replicate: `net_usd_controlled` has the same mean and far less noise.
+        control: `exposure` of the same admissions to the same scenario and seed. The known average effect of the
+            errors drawn is taken out of each replicate: `net_usd_controlled` has the same expected value as `net_usd`
+            and far less noise.
         ledger: whether to keep every single error made.
-        progress: True shows a progress bar, False none, None one in a terminal if it lasts.
+        progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
 
     Raises:
-        SchemaError: as `group` and `pay`.
-        InputError: ids are not distinct, an argument is out of range, or the scenario names what the version or the
-            admissions do not have.
+        SchemaError: as `group` and `price`.
+        InputError: ids are not distinct, an argument is out of range, or the scenario names something that the version
+            or the admissions do not have.
 
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
@@ -112,8 +104,8 @@ def simulate(
         ledger=ledger,
         hospital_status=hospital_status,
     )
-    run.go(replicates, target_se=target_se, progress=progress)
-    return run.result(replicates)
+    run.draw_replicates(replicates, target_se=target_se, progress=progress)
+    return run.build_result(replicates)
 
 
 def start_run(
@@ -129,7 +121,7 @@ def start_run(
     ledger: bool = False,
     hospital_status: str | None = None,
 ) -> SimulationRun:
-    """Return a simulation ready for its first replicate; arguments and errors as in `simulate`."""
+    """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
         raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
     if not isinstance(scenario, Scenario):
@@ -137,15 +129,25 @@ def start_run(
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
-    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
-    return SimulationRun.of(cases, scenario, seed=seed, ledger=ledger, control=control)
+    baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    return SimulationRun.of(baseline, scenario, seed=seed, ledger=ledger, control=control)
 
 
 @dataclass(eq=False)
 class SimulationRun:
-    """A simulation under way: where errors can happen, and what the replicates so far came to."""
+    """A simulation under way: where errors can happen, and the replicates drawn so far.
 
-    cases: Baseline
+    Attributes:
+        baseline: the admissions as correctly coded.
+        scenario, seed: as in `simulate`.
+        sites: for each error, where it can happen; `keys` are those of its draws.
+        keeps_ledger: whether every error made is kept.
+        effects: for each error, its average effect at each site [cents], if there is a control.
+        interrupted: whether Ctrl-C ended the run.
+        blocks: the replicates drawn.
+    """
+
+    baseline: Baseline
     scenario: Scenario
     seed: int
     sites: list[Sites]
@@ -153,12 +155,12 @@ class SimulationRun:
     keeps_ledger: bool
     effects: list[FloatArray] | None = None
     interrupted: bool = False
-    blocks: list[_Block] = field(default_factory=list)
+    blocks: list[ReplicateBlock] = field(default_factory=list)
 
     @classmethod
     def of(
         cls,
-        cases: Baseline,
+        baseline: Baseline,
         scenario: Scenario,
         *,
         seed: int,
@@ -171,117 +173,114 @@ class SimulationRun:
             InputError: the control is of other admissions, another scenario or another seed.
         """
         if control is not None and (
-            control.cases.digest() != cases.digest()
+            control.baseline.digest() != baseline.digest()
             or control.scenario.digest != scenario.digest
             or control.seed != seed
         ):
-            raise InputError("the control is the exposure of other admissions, another scenario or another seed.")
-        sites = [confine_sites(error, cases, seed=seed) for error in scenario.errors]
-        keys = [key_sites(error, own, cases, seed=seed) for error, own in zip(scenario.errors, sites, strict=True)]
+            raise InputError(
+                "the control is the exposure of other admissions, another scenario or another seed. Call exposure() "
+                "with those of this simulation."
+            )
+        sites = [confine_sites(error, baseline, seed=seed) for error in scenario.errors]
+        keys = [
+            key_sites(error, places, baseline, seed=seed) for error, places in zip(scenario.errors, sites, strict=True)
+        ]
         effects = None if control is None else control.site_effects()
-        run = cls(cases, scenario, seed, sites, keys, ledger, effects)
-        run.blocks.append(run._block(range(0)))  # no replicate yet, but the columns of one
+        run = cls(baseline, scenario, seed, sites, keys, ledger, effects)
+        run.blocks.append(run._draw_block(range(0)))  # without a replicate, for the columns of its tables
         return run
 
     @property
-    def done(self) -> int:
-        """Replicates finished."""
+    def replicates(self) -> int:
+        """Number of replicates finished."""
         return sum(block.totals.height for block in self.blocks)
 
     @property
     def counts(self) -> Int64Array:
-        """How often each error had each refusal, (errors, refusals); the first says it was made."""
+        """How many errors had each refusal, (errors, refusals); the first column counts those made."""
         return np.asarray(np.sum([block.counts for block in self.blocks], axis=0), np.int64)
 
-    def go(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
-        """Draw and bill replicates until there are as many, or their mean is as sure as asked."""
+    def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
+        """Draw replicates up to the number asked, or until the standard error meets the target."""
         expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * max(1, round(_BILLS / max(expected, 1) / BLOCK))
+        block = BLOCK if target_se else BLOCK * max(1, round(_CLAIMS / max(expected, 1) / BLOCK))
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
             try:
-                while self.done < replicates:
-                    asked = range(self.done, min(self.done + block, replicates))
-                    self.blocks.append(self._block(asked))
+                while self.replicates < replicates:
+                    asked = range(self.replicates, min(self.replicates + block, replicates))
+                    self.blocks.append(self._draw_block(asked))
                     bar.update(len(asked))
                     if target_se and self._standard_error() <= target_se:
                         break
             except KeyboardInterrupt:
                 self.interrupted = True
 
-    def _block(self, replicates: range) -> _Block:
-        """Draw, bill and attribute the errors of some replicates."""
-        cases, errors = self.cases, self.scenario.errors
+    def _draw_block(self, replicates: range) -> ReplicateBlock:
+        """Draw the errors of some replicates, bill the claims, and attribute their payment changes."""
         found = [
-            draw_errors(error, sites, keys, cases, replicates)
-            for error, sites, keys in zip(errors, self.sites, self.keys, strict=True)
+            draw_errors(error, sites, keys, self.baseline, replicates)
+            for error, sites, keys in zip(self.scenario.errors, self.sites, self.keys, strict=True)
         ]
-        bills, lost = combine_errors(found)
-        billed = cases.billed(bills.edits, bills.start)
-        change = billed.cents - cases.pricer.cents[bills.row]
-        returned = cases.returns(bills.row, billed.drg)
-        change[returned] = 0
-        totals = _totals(replicates, bills, billed, change, returned, cases)
-        if self.effects is not None:
-            totals = totals.with_columns(control=self._surplus(found, replicates))
-        moved = _by_replicate(bills, np.flatnonzero(find_changed(bills, billed, cases)))
-        return _Block(
-            totals=totals,
-            changed_claims=_bill_frame(bills, billed, change, returned, moved),
-            attribution=_share_frame(bills, change, returned, cases),
-            ledger=_ledger(bills, cases, self.scenario) if self.keeps_ledger else None,
-            counts=_counted(found, lost, len(errors)),
-        )
+        claims, lost = combine_errors(found)
+        ledger = list_errors(claims, self.baseline, self.scenario) if self.keeps_ledger else None
+        block = tally_block(replicates, claims, count_refusals(found, lost), self.baseline, ledger)
+        if self.effects is None:
+            return block
+        return replace(block, totals=block.totals.with_columns(control=self._sum_control(found, replicates)))
 
-    def _surplus(self, found: Sequence[DrawnErrors], replicates: range) -> pl.Series:
-        """Return what the errors of each replicate do on average beyond what is expected of them, (r,) [cents]."""
+    def _sum_control(self, found: Sequence[DrawnErrors], replicates: range) -> pl.Series:
+        """Return the average effect of the errors drawn less the expected effect, (r,) [cents]."""
         assert self.effects is not None
-        surplus = np.zeros(len(replicates))
+        control = np.zeros(len(replicates))
         for one, sites, effect in zip(found, self.sites, self.effects, strict=True):
             at = one.replicate - replicates.start
-            surplus += np.bincount(at, effect[one.site], minlength=len(replicates))[: len(replicates)]
-            surplus -= sites.rate @ effect
-        return pl.Series("control", surplus)
+            control += np.bincount(at, effect[one.site], minlength=len(replicates))[: len(replicates)]
+            control -= sites.rate @ effect
+        return pl.Series("control", control)
 
     def _standard_error(self) -> float:
+        """Return the standard error of the mean net change so far [USD], infinite for one replicate."""
         totals = pl.concat(block.totals for block in self.blocks)
         net = apply_control(totals) if self.effects is not None else totals["net"].to_numpy() / 100
         return float(net.std(ddof=1)) / len(net) ** 0.5 if len(net) > 1 else float("inf")
 
-    def result(self, asked: int) -> Simulation:
-        """Return what the replicates came to."""
+    def build_result(self, asked: int) -> Simulation:
+        """Return the result of the replicates drawn; `asked` is the number wanted."""
         ledgers = [block.ledger for block in self.blocks if block.ledger is not None]
+        pricer = self.baseline.pricer
         return Simulation(
-            run_id=self.run_id,
+            run_id=make_run_id(self.digest, self.scenario, self.baseline.tables.version, self.seed),
             scenario=self.scenario,
-            version=self.cases.tables.version,
+            version=self.baseline.tables.version,
             seed=self.seed,
-            replicates=self.done,
+            replicates=self.replicates,
             asked=asked,
             interrupted=self.interrupted,
-            priced_by=self.cases.pricer.priced_by,
-            admissions=self.cases.grouped.with_columns(
-                usd=pl.Series(self.cases.pricer.cents / 100), weight=pl.Series(self.cases.pricer.weight4 / 1e4)
-            ),
+            priced_by=pricer.priced_by,
             totals=pl.concat(block.totals for block in self.blocks),
-            changed_claims=pl.concat(block.changed_claims for block in self.blocks),
-            attribution=pl.concat(block.attribution for block in self.blocks),
-            error_counts=self._applied(),
-            ledger=pl.concat(ledgers).sort(_LEDGER_ORDER, maintain_order=True) if ledgers else None,
+            error_counts=self._count_errors(),
+            tables=ClaimTables(
+                labels=tuple(error.label for error in self.scenario.errors),
+                admissions=self.baseline.grouped.with_columns(
+                    usd=pl.Series(pricer.cents / 100), weight=pl.Series(pricer.weight4 / 1e4)
+                ),
+                changed_claims=pl.concat(block.changed_claims for block in self.blocks),
+                attribution=pl.concat(block.attribution for block in self.blocks),
+                ledger=pl.concat(ledgers).sort(LEDGER_ORDER, maintain_order=True) if ledgers else None,
+            ),
         )
 
     @property
-    def run_id(self) -> str:
-        """Twenty hexadecimal digits that data, scenario, version and seed decide, whatever the row order."""
-        return make_run_id(self.digest, self.scenario, self.cases.tables.version, self.seed)
-
-    @property
     def digest(self) -> str:
-        """What is known of the admissions, see `Cases.digest`; those of parts join (`cases.joined_digest`)."""
-        columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
-        return self.cases.digest(columns)
+        """Digest of the admissions and all that is known of them.
 
-    def _applied(self) -> pl.DataFrame:
-        """Return how often each error could be made, was made, and why not, over all replicates."""
+        `join_digests` joins those of parts.
+        """
+        columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
+        return self.baseline.digest(columns)
+
+    def _count_errors(self) -> pl.DataFrame:
+        """Return for each error how often it could be made, was made, and was refused."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
             admissions = len(find_run_starts(sites.row))
@@ -293,5 +292,10 @@ class SimulationRun:
 
 
 def make_run_id(digest: str, scenario: Scenario, version: str, seed: int) -> str:
-    """Return the id of a run, see `Run.run_id`; `digest` is that of its admissions (`Run.digest`)."""
+    """Return the id of a run: 20 hexadecimal digits, whatever the row order.
+
+    Args:
+        digest: of the admissions, see `SimulationRun.digest`.
+        scenario, version, seed: of the run.
+    """
     return hashlib.sha256("\n".join((digest, scenario.digest, version, str(seed))).encode()).hexdigest()[:20]

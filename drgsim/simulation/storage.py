@@ -1,76 +1,68 @@
-"""Results of simulations in folders: `save_simulation(result, folder)` writes one whole, `load_simulation(folder)` reads it back."""
+"""Folders of results: written whole or not at all, and read back with every file checked."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from drgsim.exceptions import InputError
+from drgsim.exceptions import InputError, StorageError
 from drgsim.files.atomic import sync_to_disk
-from drgsim.miscoding.scenarios import Scenario
-from drgsim.simulation.result_tables import TOLD
-from drgsim.simulation.results import ABOUT, STORED, Simulation
 
-_RUN, _SCENARIO, _LEDGER = "run.json", "scenario.toml", "ledger"
+RUN, SCENARIO = "run.json", "scenario.toml"
+_TABLE = re.compile(
+    r"admissions|totals|changed_claims|attribution|error_counts|ledger|summary|errors|transitions"
+    r"|baseline|error_totals|transition_totals|(grouped|correct)_\d+"
+)
+"""Names of the tables of a result."""
 
 
-def save_simulation(result: Simulation, folder: str | os.PathLike[str]) -> Path:
-    """Write a result into a folder of its own, which appears once it is complete and on disk.
+def save_folder(folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFrame], texts: Mapping[str, str]) -> Path:
+    """Write the files of a result into a folder, which appears once it is complete and on disk.
 
     Args:
-        result: of `simulate`.
-        folder: to be created; an earlier result there is replaced as a whole.
+        folder: created if need be, with its parents; an earlier result there is replaced as a whole.
+        tables: written as Parquet files of these names.
+        texts: contents of further files, by file name.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: there is no folder to create it in, or it holds anything but an earlier result.
-
-    >>> from drgsim import Rates, TableSet, generate
-    >>> from drgsim.simulation.simulator import simulate
-    >>> tables = TableSet.load("43.1")
-    >>> hospitals, admissions = generate(200, seed=1, tables=tables)
-    >>> result = simulate(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals,
-    ...                   rates=Rates.load(2026), replicates=2, seed=1)
-    >>> folder = save_simulation(result, Path(tempfile.mkdtemp()) / "result")
-    >>> load_simulation(folder).mean("net_usd") == result.mean("net_usd")
-    True
+        InputError: the folder holds anything but an earlier result.
+        StorageError: it cannot be written; an earlier result there is unchanged.
     """
     target = Path(folder).resolve()
-    check_replaceable(target)
-    begun = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".begun"))
-    earlier = begun / "earlier"
     try:
-        whole = result.write(begun / "whole")
-        for file in whole.iterdir():
-            sync_to_disk(file)
-        sync_to_disk(whole)
-        if target.exists():
-            target.rename(earlier)
-        try:
-            whole.rename(target)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(target)
-            raise
-        sync_to_disk(target.parent)
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(folder)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".begun") as begun:
+            new = Path(begun) / "new"
+            new.mkdir()
+            for name, table in tables.items():
+                table.write_parquet(new / f"{name}.parquet")
+            for name, text in texts.items():
+                (new / name).write_text(text, "utf-8")
+            for file in (*new.iterdir(), new):
+                sync_to_disk(file)
+            _replace_folder(new, target, Path(begun) / "earlier")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(f"{folder}: the result cannot be written ({reason}).") from error
     return Path(folder)
 
 
 def check_replaceable(folder: str | os.PathLike[str]) -> None:
-    """Hold a folder against what `save_simulation` may replace, before any work is done.
+    """Check that a result can be saved in a folder, before any work is done.
 
     Raises:
-        InputError: as `save_simulation`.
+        InputError: there is no parent folder, or the folder holds anything but an earlier result.
 
     >>> check_replaceable(Path(tempfile.mkdtemp()) / "absent")
     """
@@ -80,43 +72,61 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise InputError(f"{folder}: a file; name a folder for the result.")
-    ours = {_RUN, _SCENARIO, *(f"{name}.parquet" for name in (*STORED, _LEDGER, *TOLD))}
-    others = sorted(path.name for path in target.iterdir() if path.name not in ours or path.is_dir())
+        raise InputError(f"{folder}: a file. Name a folder for the result.")
+    others = sorted(path.name for path in target.iterdir() if path.is_dir() or not _is_file_of_result(path))
     if others:
-        raise InputError(f"{folder}: holds {others[0]}, which is no part of a result; name a folder of its own.")
+        raise InputError(f"{folder}: holds {others[0]}, which is no part of a result. Name a new or empty folder.")
 
 
-def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
-    """Return a result from the folder it was written into.
+def read_run(folder: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
+    """Return what `run.json` says of a run.
 
     Raises:
-        InputError: the folder holds no result, or a file of it is missing or damaged.
-
-    >>> load_simulation("absent")
-    Traceback (most recent call last):
-    drgsim.exceptions.InputError: absent: no result of a simulation there (no run.json).
+        InputError: the folder holds no result, or the file is damaged or lacks one of the fields.
     """
-    root = Path(folder)
-    if not (root / _RUN).is_file():
-        raise InputError(f"{folder}: no result of a simulation there (no {_RUN}).")
-    about = _about(root / _RUN)
-    ledger = root / f"{_LEDGER}.parquet"
-    frames: dict[str, Any] = {name: _frame(root / f"{name}.parquet") for name in STORED}
-    frames[_LEDGER] = _frame(ledger) if ledger.exists() else None
-    return Simulation(scenario=Scenario.load(root / _SCENARIO), **about, **frames)
-
-
-def _about(path: Path) -> dict[str, Any]:
+    path = Path(folder) / RUN
+    if not path.is_file():
+        raise InputError(f"{folder}: no result of a simulation there (no {RUN}).")
     try:
-        about = json.loads(path.read_text("utf-8"))
-        return {name: about[name] for name in ABOUT}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"{path}: damaged, or not written by this release of drgsim.") from error
+        run = json.loads(path.read_text("utf-8"))
+        if all(name in run for name in fields) and all(_TABLE.fullmatch(name) for name in run["tables"]):
+            return dict(run)
+    except (ValueError, KeyError, TypeError, OSError):
+        pass
+    raise InputError(f"{path}: damaged, or not written by this release of drgsim. Simulate again.")
 
 
-def _frame(path: Path) -> pl.DataFrame:
+def read_stored_table(folder: str | os.PathLike[str], name: str) -> pl.DataFrame:
+    """Return a table of a result.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = Path(folder) / f"{name}.parquet"
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: missing or damaged.") from error
+        raise InputError(f"{path}: missing or damaged. Simulate again.") from error
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _is_file_of_result(path: Path) -> bool:
+    return path.name in (RUN, SCENARIO) or (path.suffix == ".parquet" and bool(_TABLE.fullmatch(path.stem)))
+
+
+def _replace_folder(new: Path, target: Path, earlier: Path) -> None:
+    """Rename a complete folder to its name.
+
+    The earlier folder of that name moves aside, and back if this fails.
+    """
+    if target.exists():
+        target.rename(earlier)
+    try:
+        new.rename(target)
+    except OSError:
+        if earlier.exists():
+            earlier.rename(target)
+        raise
+    sync_to_disk(target.parent)

@@ -1,4 +1,7 @@
-"""Tallies."""
+"""A block of replicates as tables of whole numbers.
+
+These are totals, changed claims, the attribution to errors, and the ledger of errors made.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import argsort_keys
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import describe_changes
-from drgsim.simulation.billed_claims import BilledClaims
+from drgsim.simulation.billed_claims import BilledClaims, find_changed
 from drgsim.simulation.shapley import attribute_changes
 
-_LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
+LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
-    """What some replicates came to: see `results.Simulation`; `counts` are errors by operator and refusal."""
+class ReplicateBlock:
+    """The tables of some replicates, as in `Simulation`.
+
+    `counts` is (errors, refusals), as `count_refusals` returns it.
+    """
 
     totals: pl.DataFrame
     changed_claims: pl.DataFrame
@@ -33,12 +39,33 @@ class _Block:
     counts: Int64Array
 
 
-# ---------------------------------------------------------------------------------------------------------
+def tally_block(
+    replicates: range, claims: BilledClaims, counts: Int64Array, baseline: Baseline, ledger: pl.DataFrame | None
+) -> ReplicateBlock:
+    """Group and price the claims of some replicates, and return their tables."""
+    billed = baseline.rebill(claims.changes, claims.start)
+    change = billed.cents - baseline.pricer.cents[claims.row]
+    returned = baseline.find_returned(claims.row, billed.drg)
+    change[returned] = 0
+    return ReplicateBlock(
+        totals=_total_replicates(replicates, claims, billed, change, returned, baseline),
+        changed_claims=_list_changed_claims(claims, billed, change, returned, baseline),
+        attribution=_list_attribution(claims, change, returned, baseline),
+        ledger=ledger,
+        counts=counts,
+    )
 
 
-def _counted(found: Sequence[DrawnErrors], lost: Int64Array, errors: int) -> Int64Array:
-    """Return how often each error had each refusal (0: was made), those that gave way included."""
-    counts = np.zeros((errors, len(REFUSALS)), np.int64)
+def count_refusals(found: Sequence[DrawnErrors], lost: Int64Array) -> Int64Array:
+    """Return how many errors of each error model had each refusal, (errors, refusals).
+
+    Refusal 0 means that the error was made.
+
+    Args:
+        found: what each error model drew.
+        lost: number of its errors refused in favour of an earlier one, counted as the last refusal.
+    """
+    counts = np.zeros((len(found), len(REFUSALS)), np.int64)
     for error, one in enumerate(found):
         counts[error] = np.bincount(one.refusal, minlength=len(REFUSALS))
         counts[error, 0] -= lost[error]
@@ -46,94 +73,107 @@ def _counted(found: Sequence[DrawnErrors], lost: Int64Array, errors: int) -> Int
     return counts
 
 
-def _by_replicate(bills: BilledClaims, which: Int64Array) -> Int64Array:
-    """Return some bills ordered by replicate and row."""
-    return which[argsort_keys(bills.replicate[which])]
-
-
-def _bill_frame(
-    bills: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, moved: Int64Array
-) -> pl.DataFrame:
+def list_errors(claims: BilledClaims, baseline: Baseline, scenario: Scenario) -> pl.DataFrame:
+    """Return the ledger of the claims: one row per error made, in no particular order."""
+    owner = claims.claim
+    labels = pl.Series([error.label for error in scenario.errors], dtype=pl.String)
     return pl.DataFrame(
         {
-            "replicate": bills.replicate[moved].astype(np.int32),
-            "row": bills.row[moved].astype(np.uint32),
-            "drg": billed.drg[moved],
-            "mdc": billed.mdc[moved],
-            "severity": billed.severity[moved],
-            "cents": change[moved],
-            "returned": returned[moved],
+            "replicate": claims.replicate[owner].astype(np.int32),
+            "admission_id": baseline.ids[claims.changes.row],
+            "error": labels.gather(claims.error) if len(labels) else labels,
+            "place": claims.changes.place,
+        }
+    ).hstack(describe_changes(claims.changes, baseline.tables))
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _list_changed_claims(
+    claims: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, baseline: Baseline
+) -> pl.DataFrame:
+    """Return the claims with another DRG or payment, by replicate and row."""
+    changed = np.flatnonzero(find_changed(claims, billed, baseline))
+    which = changed[argsort_keys(claims.replicate[changed])]
+    return pl.DataFrame(
+        {
+            "replicate": claims.replicate[which].astype(np.int32),
+            "row": claims.row[which].astype(np.uint32),
+            "drg": billed.drg[which],
+            "mdc": billed.mdc[which],
+            "severity": billed.severity[which],
+            "cents": change[which],
+            "returned": returned[which],
         }
     )
 
 
-def _share_frame(bills: BilledClaims, change: Int64Array, returned: BoolArray, cases: Baseline) -> pl.DataFrame:
-    """Return what each error contributed to each bill; rows that say nothing are left out."""
-    some = np.flatnonzero((change != 0) | (np.diff(bills.start) > 1))  # the others have nothing to share
-    bills = bills.take(some)
-    shares = attribute_changes(bills, change[some], returned[some], cases)
-    whole = pl.DataFrame(
+def _list_attribution(
+    claims: BilledClaims, change: Int64Array, returned: BoolArray, baseline: Baseline
+) -> pl.DataFrame:
+    """Return what each error contributed to each claim, without rows that are 0 throughout."""
+    # A claim with one change and no payment change has nothing to attribute.
+    some = np.flatnonzero((change != 0) | (np.diff(claims.start) > 1))
+    claims = claims.take(some)
+    shares = attribute_changes(claims, change[some], returned[some], baseline)
+    table = pl.DataFrame(
         {
-            "replicate": bills.replicate[shares.bill].astype(np.int32),
-            "row": bills.row[shares.bill].astype(np.uint32),
+            "replicate": claims.replicate[shares.claim].astype(np.int32),
+            "row": claims.row[shares.claim].astype(np.uint32),
             "error_number": shares.error,
             "cents": shares.shapley,
             "first_in": shares.first_in,
             "last_in": shares.last_in,
         }
     )
-    says = whole.filter((pl.col("cents") != 0) | (pl.col("first_in") != 0) | (pl.col("last_in") != 0))
-    return says.sort("replicate", maintain_order=True)
+    table = table.filter((pl.col("cents") != 0) | (pl.col("first_in") != 0) | (pl.col("last_in") != 0))
+    return table.sort("replicate", maintain_order=True)
 
 
-def _totals(
-    replicates: range, bills: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, cases: Baseline
+def _total_replicates(
+    replicates: range,
+    claims: BilledClaims,
+    billed: Rebilled,
+    change: Int64Array,
+    returned: BoolArray,
+    baseline: Baseline,
 ) -> pl.DataFrame:
-    """Return the totals of each replicate, in whole numbers."""
-    r, place = len(replicates), bills.replicate - replicates.start
-    truth, row = cases.truth, bills.row
-    told = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
-    some = np.flatnonzero(told)  # what all others add is nothing
+    """Return the totals of each replicate in whole numbers, money in cents."""
+    r, place = len(replicates), claims.replicate - replicates.start
+    truth, row = baseline.truth, claims.row
+    differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
+    some = np.flatnonzero(differs)  # all others add 0 to the sums below
     at, row, change, returned = place[some], row[some], change[some], returned[some]
-    drg, now, was = billed.drg[some], billed.severity[some], truth.severity[row]
+    drg, severity, true_severity = billed.drg[some], billed.severity[some], truth.severity[row]
 
-    def summed(values: NDArray[np.generic]) -> Int64Array:
-        whole = np.zeros(r, np.int64)
-        np.add.at(whole, at, values.astype(np.int64))
-        return whole
+    def total(values: NDArray[np.generic]) -> Int64Array:
+        sums = np.zeros(r, np.int64)
+        np.add.at(sums, at, values.astype(np.int64))
+        return sums
 
-    other_drg = (drg != truth.drg[row]) & ~returned
-    weight = cases.pricer.weights4(row, drg) - cases.pricer.weight4[row]
-    mcc, cc = (2, 1)
+    def total_severity(level: int) -> Int64Array:
+        return total(np.where(returned, 0, (severity == level).astype(np.int64) - (true_severity == level)))
+
+    drg_changes = (drg != truth.drg[row]) & ~returned
+    weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
+    mcc, cc = 2, 1  # places in `schema.Severity`
     return pl.DataFrame(
         {
             "replicate": np.array(replicates, np.int32),
-            "errors": np.bincount(place, np.diff(bills.start), r).astype(np.int64),
+            "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
             "code_changes": np.bincount(place, minlength=r),
-            "drg_changes": summed(other_drg),
-            "drg_changes_up": summed(other_drg & (change > 0)),
-            "drg_changes_down": summed(other_drg & (change < 0)),
-            "payment_changes": summed(change != 0),
-            "net": summed(change),
-            "overpaid": summed(np.maximum(change, 0)),
-            "underpaid": summed(np.maximum(-change, 0)),
-            "weight4": summed(np.where(returned, 0, weight)),
-            "mcc": summed(np.where(returned, 0, (now == mcc).astype(np.int64) - (was == mcc))),
-            "cc": summed(np.where(returned, 0, (now == cc).astype(np.int64) - (was == cc))),
-            "returned": summed(returned),
-            "returned_cents": summed(np.where(returned, cases.pricer.cents[row], 0)),
+            "drg_changes": total(drg_changes),
+            "drg_changes_up": total(drg_changes & (change > 0)),
+            "drg_changes_down": total(drg_changes & (change < 0)),
+            "payment_changes": total(change != 0),
+            "net": total(change),
+            "overpaid": total(np.maximum(change, 0)),
+            "underpaid": total(np.maximum(-change, 0)),
+            "weight4": total(np.where(returned, 0, weight)),
+            "mcc": total_severity(mcc),
+            "cc": total_severity(cc),
+            "returned": total(returned),
+            "returned_cents": total(np.where(returned, baseline.pricer.cents[row], 0)),
         }
     )
-
-
-def _ledger(bills: BilledClaims, cases: Baseline, scenario: Scenario) -> pl.DataFrame:
-    owner = bills.bill
-    names = pl.Series([error.label for error in scenario.errors], dtype=pl.String)
-    return pl.DataFrame(
-        {
-            "replicate": bills.replicate[owner].astype(np.int32),
-            "admission_id": cases.ids[bills.edits.row],
-            "error": names.gather(bills.error) if len(names) else pl.Series([], dtype=pl.String),
-            "place": bills.edits.place,
-        }
-    ).hstack(describe_changes(bills.edits, cases.tables))

@@ -1,4 +1,4 @@
-"""Two simulations compared: `compare_simulations` says what changed between them, and how sure that is."""
+"""Two simulations compared, with the uncertainty of their difference: `compare_simulations`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from drgsim.simulation.results import Simulation
 
 _MEASURES = ("net", "overpaid", "underpaid", "drg_changes", "code_changes", "weight4", "mcc", "cc", "returned")
 _UNITS = {"net": 100.0, "overpaid": 100.0, "underpaid": 100.0, "weight4": 1e4}
-_NAMES = {"net": "net_usd", "overpaid": "overpaid_usd", "underpaid": "underpaid_usd", "weight4": "weight", "mcc": "mcc_admissions",
-          "cc": "cc_admissions"}  # fmt: skip
+_NAMES = {
+    "net": "net_usd",
+    "overpaid": "overpaid_usd",
+    "underpaid": "underpaid_usd",
+    "weight4": "weight",
+    "mcc": "mcc_admissions",
+    "cc": "cc_admissions",
+}
 
 
 def compare_simulations(a: Simulation, b: Simulation, *, level: float = LEVEL) -> pl.DataFrame:
-    """Return what `b` does beyond `a`, measure by measure, totals of a replicate.
+    """Return the difference of two simulations, `b` minus `a`, for every measure.
 
-    Runs of one seed on the same admissions draw the same events where they have the same errors, so they are compared
-    replicate by replicate; others as independent samples.
+    Every measure is a total per replicate. Simulations of the same admissions with the same seed draw the same events
+    where they have the same errors, so they are compared replicate by replicate; others are compared as independent
+    samples.
 
     Args:
-        a, b: two simulations of equally many admissions.
+        a, b: two simulations of the same number of admissions.
         level: of the interval.
 
     Returns:
-        `measure`, mean in `a` and in `b`, their `difference` with its `standard_error` and interval `low` to `high`
-        (null with fewer than two replicates), and `paired`.
+        One row for each measure: `measure`, its mean in `a` and in `b`, their `difference` with its `standard_error`
+        and interval from `low` to `high` (null with fewer than two replicates), and `paired`.
 
     Raises:
-        InputError: the runs are of different numbers of admissions.
+        InputError: an argument is not a simulation, or the numbers of admissions differ.
 
     >>> from drgsim import Rates, TableSet, generate
     >>> from drgsim.miscoding.scenarios import Scenario
@@ -46,15 +53,18 @@ def compare_simulations(a: Simulation, b: Simulation, *, level: float = LEVEL) -
     """
     for run in (a, b):
         if not isinstance(run, Simulation):
-            raise InputError(f"impact compares two simulations, found {type(run).__name__}.")
+            raise InputError(f"expected two simulations, found {type(run).__name__}; simulate(...) returns one.")
     if a.admissions.height != b.admissions.height:
-        raise InputError(f"the runs are of {a.admissions.height:,} and {b.admissions.height:,} admissions.")
-    paired = a.seed == b.seed and a.totals["replicate"].equals(b.totals["replicate"]) and _same_admissions(a, b)
+        raise InputError(
+            f"the simulations have {a.admissions.height:,} and {b.admissions.height:,} admissions; "
+            "simulate the same admissions."
+        )
+    paired = a.seed == b.seed and a.totals["replicate"].equals(b.totals["replicate"]) and _has_same_admissions(a, b)
     rows = []
     for name in _MEASURES:
         unit = _UNITS.get(name, 1.0)
         one, other = (run.totals[name].to_numpy() / unit for run in (a, b))
-        error, degrees = _error(one, other, paired=paired)
+        error, degrees = _estimate_error(one, other, paired=paired)
         difference = float(other.mean() - one.mean())
         reach = None if error is None else t_quantile(degrees, level) * error
         low, high = (None, None) if reach is None else (difference - reach, difference + reach)
@@ -66,11 +76,11 @@ def compare_simulations(a: Simulation, b: Simulation, *, level: float = LEVEL) -
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _same_admissions(a: Simulation, b: Simulation) -> bool:
+def _has_same_admissions(a: Simulation, b: Simulation) -> bool:
     return a.admissions["admission_id"].equals(b.admissions["admission_id"])
 
 
-def _error(one: np.ndarray, other: np.ndarray, *, paired: bool) -> tuple[float | None, int]:
+def _estimate_error(one: np.ndarray, other: np.ndarray, *, paired: bool) -> tuple[float | None, int]:
     """Return the standard error of the difference of two means, and its degrees of freedom."""
     if min(len(one), len(other)) < 2:
         return None, 0

@@ -1,21 +1,22 @@
-"""Mixes of errors fitted to what studies found, and written as scenarios.
+"""Mixes of errors fitted to the findings of studies, and written as scenarios.
 
     python -m drgsim.studies.fitted_mixes FOLDER [NAME ...]
 
-reads `mixes/NAME.toml` of a table folder (errors at the rates they are argued to have beside each other), fits them
-to the findings marked `fit_mix`, writes `scenarios/NAME.toml` with the fitted rates and nothing else changed, seals
-the manifest, and prints, as a Markdown table, what was fitted and what came out unfitted beside what was published.
-The truth is `generate(100_000, seed=1)` of `VERSION` with the `Rates` of its year.
+For each mix, this reads `mixes/NAME.toml` of a table folder (errors at the relative rates that are argued for), fits it
+to the findings marked `fit_mix`, writes `scenarios/NAME.toml` with only the rates changed, and seals the manifest. It
+prints a Markdown table of the findings, fitted and not fitted, with the published and the simulated value. The
+admissions are `generate(100_000, seed=1)` of `VERSION`, priced with the `Rates` of its year.
 
-How a mix is fitted follows from its fitted findings:
+The fitted findings of a mix decide how it is fitted:
 
-- `drg_change_rate`, with `share_up` or `net_share` or alone: `calibrate`.
-- otherwise rates are scaled until the figure comes out, those of `share_of_changes.NAME` apart from each other.
+- `drg_change_rate`, alone or with `share_up` or `net_share`: by `calibrate`.
 - `code_change_rate` or `error_rate.NAME`: the rates are the study's own, and stay.
+- others: rates are scaled until the figure is reached; each `share_of_changes.NAME` scales its own errors.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ from drgsim.tables.manifest import MANIFEST, read_manifest, read_verified, seal,
 from drgsim.tables.table_set import TableSet
 
 VERSION, ADMISSIONS, SEED = "43.1", 100_000, 1
-"""What presets are fitted on: the grouper version, how many synthetic admissions, and their seed."""
+"""The grouper version, the number of synthetic admissions and their seed, with which presets are fitted."""
 
 _MIXES, _SCENARIOS = "mixes/", "scenarios/"
 _LICENCE = "CC0-1.0 (this project)"
@@ -47,18 +48,18 @@ _CALIBRATED = ("drg_change_rate", "share_up", "net_share")
 _GIVEN = ("code_change_rate", "error_rate")
 _PART = "share_of_changes."
 _ALTERNATIVES = 1
-"""Outcomes of each error the calibration tries, where it has several."""
+"""Most outcomes of each error that the calibration tries."""
 _REPLICATES = 32
 _ROUNDS = 12
 _CLOSE = 2e-3
-"""Scaling ends once every figure is this near its target, relatively."""
+"""Scaling ends when the relative difference of every figure from its target is at most this."""
 _DIGITS = 4
 """Significant digits of a fitted rate."""
 
 
 @dataclass(eq=False)
 class FittingAdmissions:
-    """Synthetic admissions a mix is fitted on, and what they are grouped and priced by."""
+    """Synthetic admissions on which a mix is fitted, with their tables and rates."""
 
     admissions: pl.DataFrame = field(repr=False)
     hospitals: pl.DataFrame = field(repr=False)
@@ -71,7 +72,7 @@ class FittingAdmissions:
     ) -> FittingAdmissions:
         """Generate `n` admissions of the default population.
 
-        >>> len(Truth.of(500).cases)
+        >>> len(FittingAdmissions.of(500).baseline)
         500
         """
         tables = TableSet.load(version, folder=folder)
@@ -79,97 +80,99 @@ class FittingAdmissions:
         return cls(admissions, hospitals, tables, Rates.load(tables.fiscal_year, folder=folder))
 
     @cached_property
-    def cases(self) -> Baseline:
-        """All of them, encoded, grouped and priced."""
-        return self.only(slice(None))
+    def baseline(self) -> Baseline:
+        """All admissions, encoded, grouped and priced."""
+        return self.select_rows(slice(None))
 
-    def only(self, rows: Int64Array | slice) -> Baseline:
-        """Return some of them, encoded, grouped and priced."""
+    def select_rows(self, rows: Int64Array | slice) -> Baseline:
+        """Return some admissions, encoded, grouped and priced."""
         return Baseline.of(self.admissions[rows], tables=self.tables, hospitals=self.hospitals, rates=self.rates)
 
 
-def write_scenarios(names: Sequence[str], truth: FittingAdmissions, folder: Path) -> dict[str, pl.DataFrame]:
-    """Fit mixes and write them as scenarios; return what was fitted and what came out, by name.
+def write_scenarios(names: Sequence[str], sample: FittingAdmissions, folder: Path) -> dict[str, pl.DataFrame]:
+    """Fit mixes, write them as scenarios, and return the comparison with the findings of each.
 
     Args:
-        names: of mixes.
-        truth: the admissions they are fitted on.
+        names: of the mixes.
+        sample: the admissions on which they are fitted.
         folder: a table folder with `mixes/`; `scenarios/` and the manifest are rewritten.
 
     Returns:
-        `findings.compared` of each scenario; no rows where a mix has no findings.
+        By name, what `compare_with_findings` returns; no rows where a mix has no findings.
 
     Raises:
-        InputError: a mix cannot be read, or nothing brings it to its findings.
+        InputError: a mix cannot be read, or no rates reach its findings.
     """
-    told = {}
+    compared = {}
     for name in names:
         text = read_verified(folder, f"{_MIXES}{name}.toml").decode("utf-8")
         mix = Scenario.loads(text, file=f"{_MIXES}{name}.toml")
-        mix.check(truth.tables)
-        made = round_rates(fit_mix(mix, truth))
-        (folder / _SCENARIOS / f"{name}.toml").write_text(replace_rates(text, mix, made), "utf-8")
-        _list(folder, f"{_SCENARIOS}{name}.toml", mix.source)
+        mix.check(sample.tables)
+        fitted = round_rates(fit_mix(mix, sample))
+        (folder / _SCENARIOS / f"{name}.toml").write_text(replace_rates(text, mix, fitted), "utf-8")
+        _list_in_manifest(folder, f"{_SCENARIOS}{name}.toml", mix.source)
         seal(folder)
-        told[name] = compare_baseline_with_findings(made, truth.cases, seed=SEED)
-    return told
+        compared[name] = compare_baseline_with_findings(fitted, sample.baseline, seed=SEED)
+    return compared
 
 
-def fit_mix(mix: Scenario, truth: FittingAdmissions) -> Scenario:
+def fit_mix(mix: Scenario, sample: FittingAdmissions) -> Scenario:
     """Return a mix with its rates fitted to its fitted findings, on the admissions of its frame.
 
     Raises:
-        InputError: the findings ask for a fit that is not known, or that no rates reach.
+        InputError: there is no method for these findings, or no rates reach them.
     """
     goals = {finding.measure: finding.value for finding in mix.findings if finding.fitted}
     if not goals or any(name.startswith(_GIVEN) for name in goals):
         return mix
     if not set(goals) <= set(_CALIBRATED):
-        return scale_to_figures(mix, truth.cases, goals)
-    own = truth.only(find_frame_rows(mix, truth.cases, seed=SEED))
+        return scale_to_figures(mix, sample.baseline, goals)
+    own = sample.select_rows(find_frame_rows(mix, sample.baseline, seed=SEED))
     found = compute_exposure(own, mix, alternatives=_ALTERNATIVES, seed=SEED)
     return calibrate(mix, found, **goals, replicates=_REPLICATES).scenario
 
 
-def scale_to_figures(mix: Scenario, cases: Baseline, goals: Mapping[str, float]) -> Scenario:
-    """Return a mix with its rates scaled until a figure, and the shares of its parts, come out.
+def scale_to_figures(mix: Scenario, baseline: Baseline, goals: Mapping[str, float]) -> Scenario:
+    """Return a mix with its rates scaled until a figure and the shares of its parts are reached.
 
     Args:
         mix: the errors.
-        cases: the truth.
-        goals: one figure that grows with the rates, and any `share_of_changes.NAME`, which scale the errors whose
-            names begin so.
+        baseline: the admissions as correctly coded.
+        goals: one figure that grows with the rates, and any `share_of_changes.NAME`, each of which scales the errors
+            whose names begin with NAME.
 
     Raises:
-        InputError: more than one figure beside the shares, or a figure that does not come near.
+        InputError: there is not exactly one figure besides the shares, or the figures are not reached.
     """
-    whole = [name for name in goals if not name.startswith(_PART)]
-    if len(whole) != 1:
-        raise InputError(f"{mix.title}: expected one figure to scale rates to, found {', '.join(whole) or 'none'}.")
+    totals = [name for name in goals if not name.startswith(_PART)]
+    if len(totals) != 1:
+        raise InputError(
+            f"{mix.title}: expected one figure to which rates are scaled, found {', '.join(totals) or 'none'}."
+        )
     for _ in range(_ROUNDS):
-        found = {name: mean for name, (mean, _) in measure_figures(mix, cases, [*goals], seed=SEED).items()}
+        found = {name: mean for name, (mean, _) in measure_figures(mix, baseline, [*goals], seed=SEED).items()}
         if all(abs(found[name] / value - 1) <= _CLOSE for name, value in goals.items()):
             return mix
         factors = {name: value / found[name] for name, value in goals.items()}
-        total = factors.pop(whole[0])
-        mix = mix.with_errors([_times(error, total * _of_part(error, factors)) for error in mix.errors])
-    raise InputError(f"{mix.title}: after {_ROUNDS} rounds the figures are {found}, asked {dict(goals)}.")
+        total = factors.pop(totals[0])
+        mix = mix.with_errors([_scale_error(error, total * _find_part_factor(error, factors)) for error in mix.errors])
+    raise InputError(f"{mix.title}: after {_ROUNDS} rounds the figures are {found}, expected {dict(goals)}.")
 
 
 def round_rates(scenario: Scenario) -> Scenario:
-    """Return a scenario with its rates rounded as they are written."""
-    return scenario.with_errors([error.with_rates(_rounded) for error in scenario.errors])
+    """Return a scenario with its rates rounded to the digits that are written."""
+    return scenario.with_errors([error.with_rates(_round_rate) for error in scenario.errors])
 
 
-def replace_rates(text: str, mix: Scenario, made: Scenario) -> str:
-    r"""Return the TOML text of a mix with the rates of the fitted scenario, all else as it is written.
+def replace_rates(text: str, mix: Scenario, fitted: Scenario) -> str:
+    r"""Return the TOML text of a mix with the rates of the fitted scenario; nothing else changes.
 
     >>> text = 'title = "a"\n[errors.typo]\nkind = "invalid_code"\npdx = 0.1\n'
     >>> mix = Scenario.loads(text)
     >>> replace_rates(text, mix, mix.scaled(0.5)).splitlines()[-1]
     'pdx = 0.05'
     """
-    for before, after in zip(mix.errors, made.errors, strict=True):
+    for before, after in zip(mix.errors, fitted.errors, strict=True):
         header = f"[errors.{before.label}]\n"
         start = text.index(header) + len(header)
         end = text.find("\n[", start)
@@ -183,8 +186,8 @@ def replace_rates(text: str, mix: Scenario, made: Scenario) -> str:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _list(folder: Path, name: str, source: str) -> None:
-    """List a scenario in the manifest before the others, unless it is there; `seal` writes its sha256."""
+def _list_in_manifest(folder: Path, name: str, source: str) -> None:
+    """List a scenario in the manifest, unless it is listed; `seal` writes its sha256."""
     if name in read_manifest(folder)["files"]:
         return
     path = folder / MANIFEST
@@ -195,45 +198,52 @@ def _list(folder: Path, name: str, source: str) -> None:
     path.write_text("".join(sections), "utf-8")
 
 
-def _mixes(folder: Path) -> list[str]:
+def _find_mixes(folder: Path) -> list[str]:
     return sorted(Path(name).stem for name in read_manifest(folder)["files"] if name.startswith(_MIXES))
 
 
-def _of_part(error: ErrorModel, factors: Mapping[str, float]) -> float:
-    """Return the factor of the part an error belongs to, 1 where it belongs to none."""
+def _find_part_factor(error: ErrorModel, factors: Mapping[str, float]) -> float:
+    """Return the factor of the part to which an error belongs, or 1 if it belongs to none."""
     return next((f for name, f in factors.items() if error.label.startswith(name.removeprefix(_PART))), 1.0)
 
 
-def _times(error: ErrorModel, factor: float) -> ErrorModel:
+def _scale_error(error: ErrorModel, factor: float) -> ErrorModel:
     return error.with_rates(lambda rate: min(rate * factor, 1.0))
 
 
-def _rounded(rate: float) -> float:
+def _round_rate(rate: float) -> float:
     return float(f"{rate:.{_DIGITS}g}")
 
 
 _HEADER = "| scenario | figure | | published | simulated | source |\n|---|---|---|---|---|---|\n"
 
 
-def _told(name: str, table: pl.DataFrame) -> str:
-    """Return the rows of one scenario in a Markdown table, a finding each."""
-    kinds = {True: "fitted", False: "came out"}
+def _format_rows(name: str, table: pl.DataFrame) -> str:
+    """Return the rows of one scenario in a Markdown table, one for each finding."""
+    kinds = {True: "fitted", False: "not fitted"}
     return "".join(
         f"| `{name}` | `{row['measure']}` | {kinds[row['fitted']]} "
-        f"| {_with_error(row['published'], row['standard_error'])} "
-        f"| {_with_error(row['simulated'], row['monte_carlo_error'])} | {row['source']} |\n"
+        f"| {_format_value(row['published'], row['standard_error'])} "
+        f"| {_format_value(row['simulated'], row['monte_carlo_error'])} | {row['source']} |\n"
         for row in table.iter_rows(named=True)
     )
 
 
-def _with_error(value: float, error: float | None) -> str:
+def _format_value(value: float, error: float | None) -> str:
     return f"{value:.{_DIGITS}g}" if error is None else f"{value:.{_DIGITS}g} ± {error:.1g}"
 
 
 if __name__ == "__main__":
-    root = table_folder(sys.argv[1])
-    start = FittingAdmissions.of(folder=root)
+    parser = argparse.ArgumentParser(
+        prog="python -m drgsim.studies.fitted_mixes",
+        description="Fit mixes of errors to the findings of studies, and write them as scenarios.",
+    )
+    parser.add_argument("folder", help="table folder, such as grouper_tables")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="mixes to fit; all of the folder if none is named")
+    given = parser.parse_args()
+    root = table_folder(given.folder)
+    sample = FittingAdmissions.of(folder=root)
     sys.stdout.write(_HEADER)
-    for one in sys.argv[2:] or _mixes(root):
-        sys.stdout.write(_told(one, write_scenarios([one], start, root)[one]))
+    for name in given.names or _find_mixes(root):
+        sys.stdout.write(_format_rows(name, write_scenarios([name], sample, root)[name]))
         sys.stdout.flush()

@@ -1,25 +1,26 @@
-"""What a study found beside what a scenario comes to: `compare_with_findings`.
+"""The findings of a study compared with a scenario: `compare_with_findings`.
 
-A finding of a scenario names one of these figures. All are of the scenario's frame: the admissions on which one of its
-errors can happen, which for a general scenario are all of them. Money is in USD, a claim is an admission of the frame.
+A finding of a scenario names one of the figures below. Each is measured on the frame of the scenario: the admissions on
+which one of its errors can happen (for a general scenario, all of them). A claim is an admission of the frame; money is
+in USD.
 
-    drg_change_rate          claims with another DRG
-    share_up                 of these, those that pay more
-    code_change_rate         claims with another code
-    unchanged_rate           claims with another code and the same DRG
-    code_error_rate          errors a code (principal, secondary, procedures of the truth)
-    errors_per_admission     errors a claim
-    case_mix_change          change of the case-mix index, relative
-    net_share, improper_share   net and gross change of payment, of the payment of the frame;
-    overpaid_share, underpaid_share  likewise what is over- and underpaid
-    underpaid_usd_per_claim      underpaid a claim
-    overpaid_rate            overpaid claims, of all admissions and not of the frame alone
-    share_of_overpaid_claims  what is overpaid, of what is paid on overpaid claims
-    overpaid_usd_per_claim   what is overpaid, an overpaid claim
-    overpaid_of_wrong        overpaid claims, of those with another code or status
-    top_tier_growth          growth of claims in the dearest DRG of a family that splits by CC or MCC
-    share_of_changes.NAME    of changes of payment, those by errors whose names begin so
-    error_rate.NAME          errors whose names begin so, of the codes (or claims) on which they can happen
+    drg_change_rate              share of claims with another DRG
+    share_up                     share of these claims that pay more
+    code_change_rate             share of claims with another code
+    unchanged_rate               share of claims with another code and the same DRG
+    code_error_rate              errors per code (principal and secondary diagnoses, procedures, as correctly coded)
+    errors_per_admission         errors per claim
+    case_mix_change              relative change of the case-mix index
+    net_share, improper_share    net and improper change of payment, as a share of the payment of the frame
+    overpaid_share, underpaid_share  amounts over- and underpaid, as a share of the payment of the frame
+    underpaid_usd_per_claim      amount underpaid per claim
+    overpaid_rate                overpaid claims, as a share of all admissions (not of the frame)
+    share_of_overpaid_claims     amount overpaid, as a share of the payment of overpaid claims
+    overpaid_usd_per_claim       amount overpaid per overpaid claim
+    overpaid_of_wrong            overpaid claims, as a share of claims with another code or status
+    top_tier_growth              growth of claims in the DRG with the highest weight of a family split by CC or MCC
+    share_of_changes.NAME        share of payment changes that come from errors whose names begin with NAME
+    error_rate.NAME              errors whose names begin with NAME, per code (or claim) on which they can happen
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ from drgsim.simulation.simulator import SimulationRun
 from drgsim.tables.drg_families import list_families
 from drgsim.tables.table_set import TableSet
 
-_ENOUGH = 200_000
-"""Errors a figure rests on, within the bounds of replicates."""
-_LEAST, _MOST = 16, 1_000
+_ENOUGH_ERRORS = 200_000
+"""Errors that a figure needs; the number of replicates follows from it, within the limits below."""
+_FEWEST_REPLICATES, _MOST_REPLICATES = 16, 1_000
 
 
 def compare_with_findings(
@@ -59,40 +60,41 @@ def compare_with_findings(
     replicates: int | None = None,
     seed: int,
 ) -> pl.DataFrame:
-    """Return each finding of a scenario beside what the scenario comes to on some admissions.
+    """Compare each finding of a scenario with the scenario simulated on some admissions.
 
     Args:
         scenario: with `findings`.
         admissions, tables, hospitals, rates, seed: as in `simulate`.
-        replicates: how often errors are drawn, at least 2; None draws 16 to 1,000, fewer where errors are many.
+        replicates: number of replicates, at least 2; None draws 16 to 1,000, fewer where errors are frequent.
 
     Returns:
-        A row a finding, in the scenario's order: `measure`, `published`, `standard_error` of the study (null where
-        none is known), `fitted`, `simulated` with its `monte_carlo_error`, `within` (whether both agree within one
-        standard error of the study; null without one), `source`.
+        One row for each finding, in the scenario's order: `measure`, `published`, `standard_error` of the study (null
+        where it is not known), `fitted`, `simulated` with its `monte_carlo_error`, `within` (whether both agree within
+        one standard error of the study; null without one), `source`.
 
     Raises:
-        InputError: as `simulate`; a finding names no figure known here; or no error can happen to any admission.
+        InputError: as `simulate`; a finding names an unknown figure; or no error can happen on any admission.
 
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> noise = Scenario.load("poa_noise")
-    >>> table = compare_with_findings(noise, admissions, tables=tables, hospitals=hospitals, rates=rates, replicates=16, seed=1)
+    >>> setting = {"tables": tables, "hospitals": hospitals, "rates": rates}
+    >>> table = compare_with_findings(noise, admissions, **setting, replicates=16, seed=1)
     >>> table["measure"][0], table["published"][0], round(table["simulated"][0], 2)
     ('error_rate.over_reported', 0.137, 0.14)
     """
     scenario.check(tables)
-    cases = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
-    return compare_baseline_with_findings(scenario, cases, replicates=replicates, seed=seed)
+    baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates)
+    return compare_baseline_with_findings(scenario, baseline, replicates=replicates, seed=seed)
 
 
 def compare_baseline_with_findings(
-    scenario: Scenario, cases: Baseline, *, replicates: int | None = None, seed: int
+    scenario: Scenario, baseline: Baseline, *, replicates: int | None = None, seed: int
 ) -> pl.DataFrame:
-    """Return `compare_with_findings` of admissions that are encoded, grouped and priced already."""
+    """Compare findings as `compare_with_findings` does, on admissions that are already priced."""
     names = [finding.measure for finding in scenario.findings]
-    found = measure_figures(scenario, cases, names, replicates=replicates, seed=seed)
+    found = measure_figures(scenario, baseline, names, replicates=replicates, seed=seed)
     rows = []
     for finding in scenario.findings:
         mean, error = found[finding.measure]
@@ -114,7 +116,7 @@ def compare_baseline_with_findings(
 
 
 def measure_figures(
-    scenario: Scenario, cases: Baseline, names: Sequence[str], *, replicates: int | None = None, seed: int
+    scenario: Scenario, baseline: Baseline, names: Sequence[str], *, replicates: int | None = None, seed: int
 ) -> dict[str, tuple[float, float | None]]:
     """Return mean and Monte-Carlo standard error of some figures by name.
 
@@ -124,15 +126,16 @@ def measure_figures(
         if name not in _FIGURES and name.partition(".")[0] not in _BY_NAME:
             known = (*_FIGURES, *_BY_NAME)
             raise InputError(
-                f"no figure is called {name!r}.{did_you_mean(name, known)} See drgsim.studies.published_findings."
+                f"no figure is called {name!r}.{did_you_mean(name, known)} "
+                "The docstring of drgsim.studies.published_findings lists them."
             )
-    run = SimulationRun.of(cases, scenario, seed=seed)
+    run = SimulationRun.of(baseline, scenario, seed=seed)
     if not sum(map(len, run.sites)):
-        raise InputError("no error of the scenario can happen to any of the admissions: its frame is empty.")
+        raise InputError("no error of the scenario can happen on any of the admissions: the frame is empty.")
     expected = max(sum(float(sites.rate.sum()) for sites in run.sites), 1.0)
-    asked = replicates or int(np.clip(_ENOUGH / expected, _LEAST, _MOST))
-    run.go(asked, progress=False)
-    measured = _Measured(run, run.result(asked))
+    count = replicates or int(np.clip(_ENOUGH_ERRORS / expected, _FEWEST_REPLICATES, _MOST_REPLICATES))
+    run.draw_replicates(count, progress=False)
+    measured = _Measured(run, run.build_result(count))
     values = {}
     for name in names:
         kind, _, own = name.partition(".")
@@ -142,9 +145,9 @@ def measure_figures(
     return {name: (mean, error) for name, mean, error in table.select("measure", "mean", "standard_error").iter_rows()}
 
 
-def find_frame_rows(scenario: Scenario, cases: Baseline, *, seed: int) -> Int64Array:
+def find_frame_rows(scenario: Scenario, baseline: Baseline, *, seed: int) -> Int64Array:
     """Return the rows of admissions on which an error of the scenario can happen, ascending."""
-    found = [confine_sites(error, cases, seed=seed).row for error in scenario.errors]
+    found = [confine_sites(error, baseline, seed=seed).row for error in scenario.errors]
     return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
 
@@ -153,7 +156,7 @@ def find_frame_rows(scenario: Scenario, cases: Baseline, *, seed: int) -> Int64A
 
 @dataclass(eq=False)
 class _Measured:
-    """A simulation and its frame; every figure is (r,) one value a replicate."""
+    """A simulation and its frame; every figure is (r,), one value for each replicate."""
 
     run: SimulationRun
     result: Simulation
@@ -168,102 +171,103 @@ class _Measured:
 
     @cached_property
     def codes(self) -> int:
-        encoded = self.run.cases.encoded
+        encoded = self.run.baseline.encoded
         listed = np.diff(encoded.sdx_start) + np.diff(encoded.procedure_start)
         return self.claims + int(listed[self.frame].sum())
 
     @cached_property
     def paid(self) -> int:
         """Payment of the frame [cents]."""
-        return int(self.run.cases.pricer.cents[self.frame].sum())
+        return int(self.run.baseline.pricer.cents[self.frame].sum())
 
     def total(self, name: str) -> FloatArray:
+        """Return a total of each replicate."""
         return self.result.totals[name].to_numpy().astype(np.float64)
 
-    def errors(self, beginning: str) -> list[int]:
-        """Return the places of errors whose names begin so."""
+    def find_errors(self, beginning: str) -> list[int]:
+        """Return the places of errors whose names begin with `beginning`."""
         labels = [error.label for error in self.run.scenario.errors]
         found = [place for place, label in enumerate(labels) if label.startswith(beginning)]
         if not found:
-            raise InputError(f"no error's name begins with {beginning!r}; there are {', '.join(labels)}.")
+            raise InputError(f"no error's name begins with {beginning!r}; the scenario has {', '.join(labels)}.")
         return found
 
-    def counted(self, replicate: pl.Series, weights: NDArray[np.generic] | None = None) -> FloatArray:
-        """Return how many rows (or the sum of their weights) each replicate has."""
+    def count(self, replicate: pl.Series, weights: NDArray[np.generic] | None = None) -> FloatArray:
+        """Return the number of rows of each replicate, or the sum of their weights."""
         count = np.bincount(replicate.to_numpy(), weights, minlength=self.result.replicates)
         return count.astype(np.float64)
 
     @cached_property
     def overpaid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Count, what is overpaid [cents] and what is paid [cents] on overpaid bills."""
-        bills = self.result.changed_claims.filter(pl.col("cents") > 0)
-        cents = bills["cents"].to_numpy()
-        truth = self.run.cases.pricer.cents[bills["row"].to_numpy()]
-        each = bills["replicate"]
-        return self.counted(each), self.counted(each, cents), self.counted(each, cents + truth)
+        """Number of overpaid claims, amount overpaid [cents] and amount paid on them [cents]."""
+        claims = self.result.changed_claims.filter(pl.col("cents") > 0)
+        cents = claims["cents"].to_numpy()
+        correct = self.run.baseline.pricer.cents[claims["row"].to_numpy()]
+        each = claims["replicate"]
+        return self.count(each), self.count(each, cents), self.count(each, cents + correct)
 
 
-def _case_mix_change(m: _Measured) -> FloatArray:
-    return m.total("weight4") / float(m.run.cases.pricer.weight4[m.frame].sum())
+def _measure_case_mix_change(m: _Measured) -> FloatArray:
+    return m.total("weight4") / float(m.run.baseline.pricer.weight4[m.frame].sum())
 
 
-def _top_tier_growth(m: _Measured) -> FloatArray:
-    top = _top_tiers(m.run.cases)
-    bills = m.result.changed_claims.filter(~pl.col("returned"))
-    gained = np.isin(bills["drg"].to_numpy(), top).astype(np.int64)
-    gained -= np.isin(m.run.cases.truth.drg[bills["row"].to_numpy()], top)
-    return m.counted(bills["replicate"], gained) / float(np.isin(m.run.cases.truth.drg[m.frame], top).sum())
+def _measure_top_tier_growth(m: _Measured) -> FloatArray:
+    top = _find_top_tiers(m.run.baseline)
+    claims = m.result.changed_claims.filter(~pl.col("returned"))
+    gained = np.isin(claims["drg"].to_numpy(), top).astype(np.int64)
+    gained -= np.isin(m.run.baseline.truth.drg[claims["row"].to_numpy()], top)
+    return m.count(claims["replicate"], gained) / float(np.isin(m.run.baseline.truth.drg[m.frame], top).sum())
 
 
-def _top_tiers(cases: Baseline) -> Int64Array:
-    """Return the dearest DRG of every family that splits by CC or MCC."""
-    split = list_families(cases.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
-    weight4 = cases.pricer.weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
-    dearest = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
-    return dearest.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
+def _find_top_tiers(baseline: Baseline) -> Int64Array:
+    """Return the DRG with the highest weight of every family that splits by CC or MCC."""
+    split = list_families(baseline.tables).filter(pl.col("splits_mcc") | pl.col("splits_cc"))
+    weight4 = baseline.pricer.find_weights4(np.zeros(len(split), np.int64), split["drg"].to_numpy())
+    ordered = split.with_columns(weight4=weight4).sort("base_drg", "weight4", "drg")
+    return ordered.group_by("base_drg", maintain_order=True).last()["drg"].to_numpy().astype(np.int64)
 
 
-def _ratio(above: FloatArray, below: FloatArray | float) -> FloatArray:
-    """Return above over below; no number where nothing happened."""
+def _divide(above: FloatArray, below: FloatArray | float) -> FloatArray:
+    """Return above / below; NaN where nothing happened."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above / below)
 
 
-def _share_of_changes(m: _Measured, beginning: str) -> FloatArray:
+def _measure_share_of_changes(m: _Measured, beginning: str) -> FloatArray:
     shares = m.result.attribution.filter(pl.col("cents") != 0)
-    own = shares.filter(pl.col("error").is_in(m.errors(beginning)))
-    return _ratio(m.counted(own["replicate"]), m.counted(shares["replicate"]))
+    own = shares.filter(pl.col("error_number").is_in(m.find_errors(beginning)))
+    return _divide(m.count(own["replicate"]), m.count(shares["replicate"]))
 
 
-def _error_rate(m: _Measured, beginning: str) -> FloatArray:
-    """Return the mean alone: errors are counted over all replicates."""
-    own = m.errors(beginning)
+def _measure_error_rate(m: _Measured, beginning: str) -> FloatArray:
+    """Return the mean only, (1,): errors are counted over all replicates."""
+    own = m.find_errors(beginning)
     places = [sites.row << 22 | sites.place for sites in (m.run.sites[place] for place in own)]
-    made = int(m.run.counts[own, 0].sum())
-    return np.array([made / len(np.unique(np.concatenate(places))) / m.result.replicates])
+    errors = int(m.run.counts[own, 0].sum())
+    return np.array([errors / len(np.unique(np.concatenate(places))) / m.result.replicates])
 
 
 _FIGURES: Mapping[str, Callable[[_Measured], FloatArray]] = {
     "drg_change_rate": lambda m: m.total("drg_changes") / m.claims,
-    "share_up": lambda m: _ratio(m.total("drg_changes_up"), m.total("drg_changes")),
+    "share_up": lambda m: _divide(m.total("drg_changes_up"), m.total("drg_changes")),
     "code_change_rate": lambda m: m.total("code_changes") / m.claims,
     "unchanged_rate": lambda m: (m.total("code_changes") - m.total("drg_changes") - m.total("returned")) / m.claims,
     "code_error_rate": lambda m: m.total("errors") / m.codes,
     "errors_per_admission": lambda m: m.total("errors") / m.claims,
-    "case_mix_change": _case_mix_change,
+    "case_mix_change": _measure_case_mix_change,
     "net_share": lambda m: m.total("net") / m.paid,
     "improper_share": lambda m: (m.total("overpaid") + m.total("underpaid")) / m.paid,
     "overpaid_share": lambda m: m.total("overpaid") / m.paid,
     "underpaid_share": lambda m: m.total("underpaid") / m.paid,
     "underpaid_usd_per_claim": lambda m: m.total("underpaid") / 100 / m.claims,
-    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.cases),
-    "share_of_overpaid_claims": lambda m: _ratio(m.overpaid[1], m.overpaid[2]),
-    "overpaid_usd_per_claim": lambda m: _ratio(m.overpaid[1] / 100, m.overpaid[0]),
-    "overpaid_of_wrong": lambda m: _ratio(m.overpaid[0], m.total("code_changes")),
-    "top_tier_growth": _top_tier_growth,
+    "overpaid_rate": lambda m: m.overpaid[0] / len(m.run.baseline),
+    "share_of_overpaid_claims": lambda m: _divide(m.overpaid[1], m.overpaid[2]),
+    "overpaid_usd_per_claim": lambda m: _divide(m.overpaid[1] / 100, m.overpaid[0]),
+    "overpaid_of_wrong": lambda m: _divide(m.overpaid[0], m.total("code_changes")),
+    "top_tier_growth": _measure_top_tier_growth,
 }
 
 _BY_NAME: Mapping[str, Callable[[_Measured, str], FloatArray]] = {
-    "share_of_changes": _share_of_changes,
-    "error_rate": _error_rate,
+    "share_of_changes": _measure_share_of_changes,
+    "error_rate": _measure_error_rate,
 }

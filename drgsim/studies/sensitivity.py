@@ -1,9 +1,9 @@
-"""How much a result hangs on each rate: sweeps, screening (Morris), variance shares (Sobol), and studies' own counts.
+"""How a result depends on each rate: sweeps, Morris, Sobol, and the size of studies.
 
 A measure is any function of a scenario that returns a number, such as
-`lambda scenario: simulate(admissions, scenario, ...).mean("net_usd")`, or without noise and at once
-`lambda scenario: exposed.reweighted(scenario).expected()["net_usd"][-1]`. Draws are keyed, so runs at different rates
-share their events and differences between them are not drowned in noise.
+`lambda scenario: simulate(admissions, scenario, ...).mean("net_usd")`, or, without sampling noise and much faster,
+`lambda scenario: exposed.reweighted(scenario).expected()["net_usd"][-1]`. Draws are keyed: simulations with different
+rates have the same events, so that noise does not hide their differences.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from drgsim.simulation.exposures import Exposure
 Measure = Callable[[Scenario], float]
 
 _PRIOR = 0.5
-"""Jeffreys' prior adds half an event and half a non-event to a study's counts."""
+"""Jeffreys' prior adds half an event and half a non-event to the counts of a study."""
 
 
 def replace_rate(scenario: Scenario, name: str, value: float) -> Scenario:
@@ -34,11 +34,11 @@ def replace_rate(scenario: Scenario, name: str, value: float) -> Scenario:
 
     Args:
         scenario: the errors.
-        name: error and field, such as "missed_comorbidity.cc"; or "*", every rate times `value`.
+        name: error and field, such as "missed_comorbidity.cc"; "*" multiplies every rate by `value`.
         value: the new rate.
 
     Raises:
-        InputError: there is no such error or rate, or the value is no rate.
+        InputError: there is no such error or rate, or the value is not a rate.
 
     >>> replace_rate(Scenario.load("illustration"), "missed_comorbidity.cc", 0.2).errors[0].cc
     0.2
@@ -52,25 +52,25 @@ def replace_rate(scenario: Scenario, name: str, value: float) -> Scenario:
     if not 0 <= value <= 1:
         raise InputError(f"{name} is {value!r}, expected a rate from 0 to 1.")
 
-    def changed(error: ErrorModel) -> ErrorModel:
+    def replace_field(error: ErrorModel) -> ErrorModel:
         return error.model_copy(update={field: float(value)}) if error.label == label else error
 
-    return scenario.with_errors(changed(error) for error in scenario.errors)
+    return scenario.with_errors(replace_field(error) for error in scenario.errors)
 
 
 def sweep(scenario: Scenario, grid: Mapping[str, Sequence[float]], measure: Measure) -> pl.DataFrame:
-    """Return a measure at every combination of some rates: one way with one name, two ways with two.
+    """Return a measure at every combination of values of some rates.
 
     Args:
-        scenario: the errors; other rates stay.
-        grid: values to try, by name of rate (see `replace_rate`).
-        measure: what is told of each scenario.
+        scenario: the errors; rates that are not in the grid stay.
+        grid: the values of each rate, by its name (see `replace_rate`).
+        measure: function of a scenario that returns a number.
 
     Returns:
-        A row a combination: a column a rate, then `measure`.
+        One row for each combination: a column for each rate, then `measure`.
 
     Raises:
-        InputError: the grid is empty, or as `replace_rate`.
+        InputError: the grid is empty; otherwise as `replace_rate`.
 
     >>> table = sweep(Scenario.load("illustration"), {"unsupported_mcc.mcc": [0.0, 0.1]},
     ...               lambda scenario: scenario.errors[1].mcc * 100)
@@ -79,7 +79,9 @@ def sweep(scenario: Scenario, grid: Mapping[str, Sequence[float]], measure: Meas
     """
     if not grid:
         raise InputError('the grid is empty; name a rate, such as {"missed_comorbidity.cc": [0.0, 0.05, 0.1]}.')
-    rows = [(*values, float(measure(_at(scenario, list(grid), values)))) for values in product(*grid.values())]
+    rows = [
+        (*values, float(measure(_replace_rates(scenario, list(grid), values)))) for values in product(*grid.values())
+    ]
     return pl.DataFrame(rows, schema=[*grid, "measure"], orient="row")
 
 
@@ -91,21 +93,23 @@ def morris(
     trajectories: int = 10,
     seed: int = 1,
 ) -> pl.DataFrame:
-    """Screen rates by Morris's elementary effects: which matter at all, and which through others.
+    """Screen rates by the elementary effects of Morris.
+
+    They show which rates matter, and which act through interaction.
 
     Args:
         scenario: the errors.
-        bounds: lowest and highest value, by name of rate.
-        measure: what is told of each scenario; called trajectories x (rates + 1) times.
-        trajectories: how many.
+        bounds: lowest and highest value of each rate, by its name.
+        measure: function of a scenario that returns a number; called trajectories x (rates + 1) times.
+        trajectories: number of trajectories.
         seed: of the design.
 
     Returns:
-        A row a rate, most influential first: `rate`, `mu_star` (mean absolute effect) with its `mu_star_conf`,
-        `mu`, `sigma` (interaction or curvature).
+        One row for each rate, the most influential first: `rate`, `mu_star` (mean absolute effect) with its
+        `mu_star_conf`, `mu`, `sigma` (interaction or curvature).
 
     Raises:
-        InputError: SALib is not installed (`pip install drgsim[sensitivity]`), or bounds are no rates.
+        InputError: SALib is not installed (`pip install drgsim[sensitivity]`), or bounds are not rates.
 
     Source: Morris, Technometrics 33 (1991); computed by SALib.
 
@@ -114,9 +118,9 @@ def morris(
     >>> table["rate"][0], round(table["mu_star"][0], 6), round(table["mu_star"][1], 6)
     ('unsupported_mcc.mcc', 10.0, 0.0)
     """
-    salib, problem = _problem(scenario, bounds)
+    salib, problem = _make_problem(scenario, bounds)
     points = salib.sample.morris.sample(problem, trajectories, seed=seed)
-    values = _measured(scenario, problem, points, measure)
+    values = _evaluate(scenario, problem, points, measure)
     found = salib.analyze.morris.analyze(problem, points, values, seed=seed)
     columns = {name: np.asarray(found[name], np.float64) for name in ("mu_star", "mu_star_conf", "mu", "sigma")}
     table = pl.DataFrame({"rate": problem["names"], **columns})
@@ -131,18 +135,18 @@ def sobol(
     samples: int = 128,
     seed: int = 1,
 ) -> pl.DataFrame:
-    """Share out the variance of a measure among rates that are uncertain within bounds.
+    """Divide the variance of a measure among rates that are uncertain within bounds.
 
     Args:
         scenario, bounds, measure, seed: as in `morris`.
         samples: a power of 2; the measure is called samples x (rates + 2) times.
 
     Returns:
-        A row a rate, largest total share first: `rate`, `first` and `total` share of variance, each with the half
-        width of its 95 % interval, `first_conf` and `total_conf`.
+        One row for each rate, the largest total share first: `rate`, `first` and `total` share of variance, and the
+        half-widths of their 95 % intervals, `first_conf` and `total_conf`.
 
     Raises:
-        InputError: as `morris`, or samples is no power of 2.
+        InputError: `samples` is not a power of 2; otherwise as `morris`.
 
     Source: Saltelli et al., Computer Physics Communications 181 (2010); computed by SALib.
 
@@ -152,9 +156,9 @@ def sobol(
     """
     if samples < 2 or samples & (samples - 1):
         raise InputError(f"samples is {samples}, expected a power of 2.")
-    salib, problem = _problem(scenario, bounds)
+    salib, problem = _make_problem(scenario, bounds)
     points = salib.sample.sobol.sample(problem, samples, calc_second_order=False, seed=seed)
-    values = _measured(scenario, problem, points, measure)
+    values = _evaluate(scenario, problem, points, measure)
     found = salib.analyze.sobol.analyze(problem, values, calc_second_order=False, seed=seed)
     names = {"first": "S1", "first_conf": "S1_conf", "total": "ST", "total_conf": "ST_conf"}
     table = pl.DataFrame({"rate": problem["names"], **{own: np.asarray(found[s]) for own, s in names.items()}})
@@ -164,20 +168,21 @@ def sobol(
 def parameter_uncertainty(
     exposed: Exposure, *, draws: int = 1000, seed: int = 1, level: float = LEVEL
 ) -> tuple[pl.DataFrame, FloatArray]:
-    """Return how uncertain the expected impact is because studies are small; the noise of events is apart from this.
+    """Return the uncertainty of the expected impact that comes from the size of studies.
 
-    The rates of an error with a `study` (events of so many) are shifted together, on the logit scale, by what
-    separates a draw of the beta posterior (Jeffreys' prior) from the study's own proportion. Errors without one stay.
+    The noise of events is not part of it. An error may have a `study`: a number of events among a number of cases. Its
+    rates are shifted together, on the logit scale, by the difference of a draw of the beta posterior (Jeffreys' prior)
+    from the proportion of the study. Errors without a study stay as they are.
 
     Args:
-        exposed: `exposure` of the admissions.
-        draws: of the posterior.
+        exposed: the `exposure` of the admissions.
+        draws: number of draws of the posterior.
         seed: of the draws.
         level: of the interval.
 
     Returns:
-        A row an error with a study, then "total": `error`, expected `net_usd` at the stated rates, and `sd`, `low`
-        and `high` over the draws; and the total of each draw, (draws,) [USD].
+        A frame with one row for each error with a study, then "total": `error`, expected `net_usd` at the stated rates,
+        and `sd`, `low` and `high` over the draws; and the total of each draw, (draws,) [USD].
 
     >>> from drgsim import Rates, TableSet, generate
     >>> from drgsim.simulation.exposures import exposure
@@ -204,10 +209,10 @@ def parameter_uncertainty(
         events, others = error.study.events + _PRIOR, error.study.of - error.study.events + _PRIOR
         posterior = beta.ppf(uniform(seed, f"{error.label} study", np.arange(draws)), events, others)
         shift = logit(posterior) - logit(events / (events + others))
-        net = _nets(exposed, place, shift)
+        net = _expect_net(exposed, place, shift)
         total = total + net - stated[place]
-        rows.append((error.label, float(stated[place]), *_spread(net, level)))
-    rows.append(("total", float(stated[-1]), *_spread(total, level)))
+        rows.append((error.label, float(stated[place]), *_describe_spread(net, level)))
+    rows.append(("total", float(stated[-1]), *_describe_spread(total, level)))
     columns = dict.fromkeys(("net_usd", "sd", "low", "high"), pl.Float64)
     return pl.DataFrame(rows, schema={"error": pl.String, **columns}, orient="row"), total
 
@@ -215,7 +220,7 @@ def parameter_uncertainty(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _nets(exposed: Exposure, place: int, shifts: FloatArray) -> FloatArray:
+def _expect_net(exposed: Exposure, place: int, shifts: FloatArray) -> FloatArray:
     """Return the expected net change of one error at each shift of its rates, (draws,) [USD]."""
     own = np.flatnonzero(exposed.error == place)
     rate = exposed.rates[place]
@@ -228,18 +233,18 @@ def _nets(exposed: Exposure, place: int, shifts: FloatArray) -> FloatArray:
     return np.asarray(np.where(inner, shifted / (1 + shifted), distinct) @ by_rate)
 
 
-def _spread(values: FloatArray, level: float) -> tuple[float, float, float]:
+def _describe_spread(values: FloatArray, level: float) -> tuple[float, float, float]:
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
     return float(values.std(ddof=1)), float(low), float(high)
 
 
-def _at(scenario: Scenario, names: Sequence[str], values: Sequence[float]) -> Scenario:
+def _replace_rates(scenario: Scenario, names: Sequence[str], values: Sequence[float]) -> Scenario:
     for name, value in zip(names, values, strict=True):
         scenario = replace_rate(scenario, name, value)
     return scenario
 
 
-def _problem(scenario: Scenario, bounds: Mapping[str, tuple[float, float]]) -> tuple[Any, dict[str, Any]]:
+def _make_problem(scenario: Scenario, bounds: Mapping[str, tuple[float, float]]) -> tuple[Any, dict[str, Any]]:
     try:
         import SALib
         import SALib.analyze.morris
@@ -256,6 +261,6 @@ def _problem(scenario: Scenario, bounds: Mapping[str, tuple[float, float]]) -> t
     return SALib, {"num_vars": len(bounds), "names": list(bounds), "bounds": [list(b) for b in bounds.values()]}
 
 
-def _measured(scenario: Scenario, problem: dict[str, Any], points: FloatArray, measure: Measure) -> FloatArray:
+def _evaluate(scenario: Scenario, problem: dict[str, Any], points: FloatArray, measure: Measure) -> FloatArray:
     names = list(problem["names"])
-    return np.array([float(measure(_at(scenario, names, point.tolist()))) for point in points])
+    return np.array([float(measure(_replace_rates(scenario, names, point.tolist()))) for point in points])

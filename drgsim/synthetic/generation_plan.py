@@ -1,4 +1,4 @@
-"""What `generate` needs to know about a version and a population, compiled once into arrays."""
+"""A grouper version and a population, compiled to the arrays from which `generate` draws."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.numerics.arrays import FloatArray, Int64Array
+from drgsim.numerics.arrays import BoolArray, FloatArray, Int32Array, Int64Array
 from drgsim.numerics.keyed_random import Choices, to_normal
 from drgsim.synthetic.comorbidity import Comorbidity, compile_comorbidity
 from drgsim.synthetic.population import AgeBand, Population, volumes
@@ -22,55 +21,64 @@ from drgsim.tables.table_set import TableSet
 
 _QUANTILES = to_normal((np.arange(1001) + 0.5) / 1001)
 _SMALLEST_SPREAD = 0.25
-_RAKINGS = 128
+_RAKING_ROUNDS = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Ancillary:
-    """Procedures beside the one that decides the DRG: a Poisson number of them by severity and surgery."""
+class AncillaryProcedures:
+    """Procedures besides those that decide the DRG.
 
-    number: NDArray[np.int32]
-    min_los_days: NDArray[np.int32]
+    Their number is Poisson distributed; its mean depends on severity and surgery.
+    """
+
+    number: Int32Array
+    min_los_days: Int32Array
     rate: FloatArray
     choices: Choices
 
 
 @dataclass(frozen=True, eq=False)
 class GenerationPlan:
-    """Everything but the draws. By DRG (d,) unless said otherwise."""
+    """Everything except the draws; arrays are by DRG, (d,), unless their comment says otherwise."""
 
     tables: TableSet
     population: Population
     drgs: Choices
     templates: Templates
     comorbidity: Comorbidity
-    ancillary: Ancillary
-    legal: CodeLimits
+    ancillary: AncillaryProcedures
+    code_limits: CodeLimits
     reach: FloatArray
-    is_surgical: NDArray[np.bool_]
+    is_surgical: BoolArray
     weight: FloatArray
     los_location: FloatArray
     los_spread: FloatArray
     los_mean_days: FloatArray
     is_postacute_transfer: FloatArray
-    core_mdc: Int64Array
-    """By core: MDC of the PDX."""
-    core_unit: Int64Array
-    """By core: which row of `age_sexes` it draws from."""
-    core_min_los_days: NDArray[np.int32]
+    template_mdc: Int64Array
+    """By template: MDC of the PDX."""
+    template_unit: Int64Array
+    """By template: the row of `age_sexes` that it draws from."""
+    template_min_los_days: Int32Array
+    """By template: the shortest stay that its procedures allow."""
     age_sexes: Choices
     mdc_death_log_odds: FloatArray
     mdc_postacute_log_odds: FloatArray
     pdx_death_log_odds: FloatArray
-    """By codebook number."""
+    """By codebook number of the PDX."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def compile_plan(tables: TableSet, population: Population, drgs: tuple[int, ...] | None) -> GenerationPlan:
-    """Return the plan of a version and a population, or of equal numbers of the given DRGs.
+    """Return the plan of a version and a population.
+
+    Args:
+        tables: the grouper version.
+        population: whom to generate.
+        drgs: DRGs to generate in equal numbers instead of the population's mix.
 
     Raises:
-        InputError: a DRG is not one of the version's.
+        InputError: the version has no such DRG.
     """
     mix = volumes(tables, population)
     if drgs is not None:
@@ -79,30 +87,27 @@ def compile_plan(tables: TableSet, population: Population, drgs: tuple[int, ...]
             hint = did_you_mean(str(unknown[0]), map(str, mix["drg"].to_list()))
             raise InputError(f"version {tables.version} has no DRG {', '.join(map(str, unknown))} to generate.{hint}")
         mix = mix.filter(pl.col("drg").is_in(drgs)).with_columns(share=1.0 / len(set(drgs)))
-    cores = compile_templates(tables, population, mix.select("drg", "share"))
+    templates = compile_templates(tables, population, mix.select("drg", "share"))
     share = mix["share"].to_numpy()
-    location, spread, mean = _los(mix["gmlos_days"].to_numpy(), mix["amlos_days"].to_numpy())
+    location, spread, mean = _fit_los(mix["gmlos_days"].to_numpy(), mix["amlos_days"].to_numpy())
     mdcs = read_facts("mdcs", tables.folder)
-    core_mdc = _core_mdcs(cores, tables)
-    units, unit = _units(cores)
+    template_mdc = _find_mdcs(templates, tables)
+    units, template_unit = _list_units(templates)
     unit_mdc = np.zeros(len(units), np.int64)
-    unit_mdc[unit] = core_mdc
-    unit_share = np.bincount(unit, (share / np.diff(cores.start))[cores.place], len(units)).astype(np.float64)
+    unit_mdc[template_unit] = template_mdc
+    template_share = (share / np.diff(templates.start))[templates.place]
+    unit_share = np.bincount(template_unit, template_share, len(units)).astype(np.float64)
     model = compile_comorbidity(tables, population)
     pdx_death = np.zeros(len(model.conditions.family_of_pdx))
     pdx_death[model.conditions.number] = model.conditions.death_log_odds
-    least = np.ones(len(load_codebooks(tables)[1].codes) + 1, np.int32)
-    for name in ("procedures", "ancillary"):
-        table = read_facts(name, tables.folder)
-        least[load_codebooks(tables)[1].numbers(table["code"])] = table["min_los_days"].to_numpy()
     return GenerationPlan(
         tables=tables,
         population=population,
         drgs=Choices.of(share, np.array([0, len(share)])),
-        templates=cores,
+        templates=templates,
         comorbidity=model,
-        ancillary=_ancillary(tables),
-        legal=load_code_limits(tables),
+        ancillary=_compile_ancillary(tables),
+        code_limits=load_code_limits(tables),
         reach=mix["reach"].to_numpy(),
         is_surgical=(mix["drg_type"] == "SURGICAL").to_numpy(),
         weight=mix["relative_weight"].to_numpy(),
@@ -110,18 +115,21 @@ def compile_plan(tables: TableSet, population: Population, drgs: tuple[int, ...]
         los_spread=spread,
         los_mean_days=mean,
         is_postacute_transfer=mix["is_postacute_transfer"].to_numpy(),
-        core_mdc=core_mdc,
-        core_unit=unit,
-        core_min_los_days=np.asarray(least[cores.procedures].max(axis=1), np.int32),
-        age_sexes=_age_sexes(units, unit_mdc, unit_share, population, mdcs, rake=drgs is None),
+        template_mdc=template_mdc,
+        template_unit=template_unit,
+        template_min_los_days=_find_min_los_days(templates, tables),
+        age_sexes=_rake_age_sexes(units, unit_mdc, unit_share, population, mdcs, rake=drgs is None),
         mdc_death_log_odds=mdcs.sort("mdc")["death_log_odds"].to_numpy(),
         mdc_postacute_log_odds=mdcs.sort("mdc")["postacute_log_odds"].to_numpy(),
         pdx_death_log_odds=pdx_death,
     )
 
 
-def _los(gmlos: FloatArray, amlos: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return location and spread of log length of stay so that whole days of at least 1 have mean AMLOS."""
+def _fit_los(gmlos: FloatArray, amlos: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return location and spread of the log length of stay, and the mean stay that they give.
+
+    Stays are whole days of at least 1; their mean is the AMLOS.
+    """
     spread = np.maximum(np.sqrt(2 * np.log(np.maximum(amlos / gmlos, 1.0))), _SMALLEST_SPREAD)
 
     def mean(location: FloatArray) -> FloatArray:
@@ -137,7 +145,8 @@ def _los(gmlos: FloatArray, amlos: FloatArray) -> tuple[FloatArray, FloatArray, 
     return low, spread, mean(low)
 
 
-def _core_mdcs(cores: Templates, tables: TableSet) -> Int64Array:
+def _find_mdcs(templates: Templates, tables: TableSet) -> Int64Array:
+    """Return the MDC of each template's PDX, which may depend on the sex."""
     book = load_codebooks(tables)[0]
     mdc = np.zeros(len(book.codes) + 1, np.int64)
     mdc[book.numbers(tables.diagnoses["code"])] = tables.diagnoses["mdc"].to_numpy()
@@ -145,13 +154,26 @@ def _core_mdcs(cores: Templates, tables: TableSet) -> Int64Array:
     female = mdc.copy()
     routed = book.numbers(tables.sex_mdcs["pdx"])
     male[routed], female[routed] = tables.sex_mdcs["male_mdc"].to_numpy(), tables.sex_mdcs["female_mdc"].to_numpy()
-    found: Int64Array = np.where(cores.sex == MALE, male[cores.pdx], female[cores.pdx])
+    found: Int64Array = np.where(templates.sex == MALE, male[templates.pdx], female[templates.pdx])
     return found
 
 
-def _units(cores: Templates) -> tuple[NDArray[np.int64], Int64Array]:
-    """Return the distinct (DRG, sex, ages) that cores allow, (u, 4), and each core's place among them."""
-    limits = np.stack([cores.place, cores.sex, cores.min_age, cores.max_age], axis=1).astype(np.int64)
+def _find_min_los_days(templates: Templates, tables: TableSet) -> Int32Array:
+    """Return the shortest stay that each template's procedures allow [days]."""
+    book = load_codebooks(tables)[1]
+    least = np.ones(len(book.codes) + 1, np.int32)
+    for name in ("procedures", "ancillary"):
+        table = read_facts(name, tables.folder)
+        least[book.numbers(table["code"])] = table["min_los_days"].to_numpy()
+    return np.asarray(least[templates.procedures].max(axis=1), np.int32)
+
+
+def _list_units(templates: Templates) -> tuple[Int64Array, Int64Array]:
+    """Return the units, (u, 4), and the unit of each template.
+
+    A unit is a distinct (DRG, sex, youngest age, oldest age) that templates allow.
+    """
+    limits = np.stack([templates.place, templates.sex, templates.min_age, templates.max_age], axis=1).astype(np.int64)
     units, unit = np.unique(limits, axis=0, return_inverse=True)
     return units, unit.ravel()
 
@@ -161,8 +183,8 @@ def list_age_bands(population: Population) -> list[AgeBand]:
     return sorted(population.age_bands.value, key=lambda band: band.first)
 
 
-def _age_sexes(
-    units: NDArray[np.int64],
+def _rake_age_sexes(
+    units: Int64Array,
     unit_mdc: Int64Array,
     unit_share: FloatArray,
     population: Population,
@@ -170,10 +192,10 @@ def _age_sexes(
     *,
     rake: bool,
 ) -> Choices:
-    """Return choices of (band, sex) for each unit whose totals are the population's ages and sexes.
+    """Return choices of (age band, sex) for each unit, with the population's totals.
 
-    Starts from the population's shares tilted by MDC where a unit's codes allow the patient, then is raked
-    (Deming and Stephan, 1940) to the units' volumes, the ages and the sexes in turn.
+    The first weights are the population's shares, changed by MDC, where the codes of a unit allow the patient.
+    They are raked (Deming and Stephan, 1940) to the volumes of the units, the ages and the sexes in turn.
     """
     bands = list_age_bands(population)
     first, last = np.array([band.first for band in bands]), np.array([band.last for band in bands])
@@ -187,16 +209,14 @@ def _age_sexes(
     cells = tilt[:, :, None] * (ages[:, None] * sexes)[None]
     cells = cells * np.stack([np.ones(len(ratio)), ratio], axis=1)[:, None, :]
     allowed = (first[None, :] <= units[:, 3, None]) & (last[None, :] >= units[:, 2, None])
-    # A newborn's band is for those whose codes allow no one older.
+    # The band of newborns is only for units whose codes allow nobody older.
     allowed &= (last[None, :] > 0) | (units[:, 3, None] == 0)
     cells *= allowed[:, :, None]
     cells *= np.stack([units[:, 1] != FEMALE, units[:, 1] != MALE], axis=1)[:, None, :]
-    homeless = cells.sum(axis=(1, 2)) <= 0
-    nearest = np.abs(first[None, :] - units[homeless, 2, None]).argmin(axis=1)
-    cells[np.flatnonzero(homeless), nearest] = np.stack(
-        [units[homeless, 1] != FEMALE, units[homeless, 1] != MALE], axis=1
-    )
-    for _ in range(_RAKINGS if rake else 1):
+    empty = cells.sum(axis=(1, 2)) <= 0
+    nearest = np.abs(first[None, :] - units[empty, 2, None]).argmin(axis=1)
+    cells[np.flatnonzero(empty), nearest] = np.stack([units[empty, 1] != FEMALE, units[empty, 1] != MALE], axis=1)
+    for _ in range(_RAKING_ROUNDS if rake else 1):
         cells *= (unit_share / cells.sum(axis=(1, 2)))[:, None, None]
         if rake:
             total = cells.sum(axis=(0, 2))
@@ -207,15 +227,15 @@ def _age_sexes(
     return Choices.of(cells.ravel(), np.arange(len(units) + 1) * width)
 
 
-def _ancillary(tables: TableSet) -> Ancillary:
+def _compile_ancillary(tables: TableSet) -> AncillaryProcedures:
     table = read_facts("ancillary", tables.folder)
     book = load_codebooks(tables)[1]
     table = table.filter(pl.col("code").is_in(tables.procedures["code"].implode()))
     share, by_mcc, by_surgery = (table[name].to_numpy() for name in ("stay_share", "mcc_ratio", "surgical_ratio"))
-    # Rows: no CC, CC, MCC without surgery, then with; the ratio to a stay with an MCC is relative to the mean.
+    # Rows: no CC, CC, MCC without surgery, then with surgery; the MCC ratio is relative to the mean.
     level = np.stack([by_mcc**-1.0, by_mcc**-0.4, by_mcc**0.6])
     rates = share * np.concatenate([level, level * by_surgery])
-    return Ancillary(
+    return AncillaryProcedures(
         number=book.numbers(table["code"]),
         min_los_days=table["min_los_days"].to_numpy(),
         rate=rates.sum(axis=1),

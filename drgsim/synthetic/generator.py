@@ -1,4 +1,4 @@
-"""Synthetic hospitals and admissions that look like a population: `generate`."""
+"""Synthetic hospitals and admissions of a population: `generate`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from drgsim.tables.table_set import TableSet
 FIRST_ID = 1
 BATCH = 250_000
 _REACH_POWER = 0.5
-"""Hospitals with fewer discharges of a DRG than are published treat it too: the published share is raised."""
+"""CMS withholds small cells, so more hospitals treat a DRG than report it: the share is raised to this power."""
 _CHUNK = 32_000
 
 
@@ -41,33 +41,35 @@ def generate(
     population: Population | str | os.PathLike[str] = "medicare_ffs",
     drgs: Sequence[int] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return synthetic hospitals and `n` admissions of a population, each grouping to the DRG it was drawn for.
+    """Return synthetic hospitals and `n` admissions of a population.
 
-    A DRG is drawn from the population's mix, then codes that the version's own formulas turn into that DRG,
-    a patient, comorbidity, length of stay, discharge status and charges. The grouper confirms every admission.
-    Draws are keyed by seed and admission id: the first 1,000 of a million are the same 1,000.
+    For each admission a DRG is drawn from the population's mix; then codes that group to that DRG by the
+    version's own formulas, a patient, comorbidity, length of stay, discharge status and charges. The grouper
+    confirms every admission. Draws are keyed by seed and admission id: the first 1,000 of a million admissions
+    are those of `generate(1_000)`.
 
     Args:
-        n: how many admissions, ids 1 to n.
+        n: number of admissions; their ids are 1 to n.
         seed: any integer; another seed gives other admissions and other hospitals.
-        tables: the grouper version whose codes and logic are used.
+        tables: the grouper version; its codes and its logic are used.
         population: a `Population`, the name of a shipped one, or the path of a TOML file.
         drgs: MS-DRGs to generate in equal numbers instead of the population's mix (stress sets).
 
     Returns:
-        hospitals (h,) provider inputs, largest first, and admissions (n,) `schema.ADMISSIONS` with all its
-        optional columns, in order of id. Dates lie in the version's fiscal year.
+        Hospitals, (h,) provider inputs, the largest first; and admissions, (n,) `schema.ADMISSIONS` with all
+        optional columns, in order of id. Discharge dates are in the version's fiscal year.
 
     Raises:
-        InputError: `n` is no whole number or negative, `tables` no TableSet, or a population or DRG is not known.
+        InputError: `n` is not a whole number or is negative, `tables` is not a TableSet, or a population or DRG
+            is not known.
 
     >>> tables = TableSet.load("43.1")
     >>> hospitals, admissions = generate(1_000, seed=1, tables=tables)
     >>> admissions.height, generate(10, seed=1, tables=tables)[1].equals(admissions.head(10))
     (1000, True)
     """
-    plan, hospitals = _prepared(n, seed, tables, population, drgs)
-    return hospitals, _admissions(_ids(0, n), seed, plan, hospitals)
+    plan, hospitals = _prepare(n, seed, tables, population, drgs)
+    return hospitals, _draw_admissions(_list_ids(0, n), seed, plan, hospitals)
 
 
 def generate_batches(
@@ -79,9 +81,10 @@ def generate_batches(
     drgs: Sequence[int] | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the hospitals and admissions of `generate`, `batch_size` admissions at a time, in bounded memory.
+    """Yield the hospitals and admissions of `generate` in batches, in bounded memory.
 
-    Arguments, columns and errors as in `generate`; the hospitals are the same frame each time.
+    Arguments, columns and errors as in `generate`. A batch has `batch_size` admissions; the hospitals are the
+    same frame each time.
 
     >>> tables = TableSet.load("43.1")
     >>> [batch.height for _, batch in generate_batches(25, seed=1, tables=tables, batch_size=10)]
@@ -89,51 +92,54 @@ def generate_batches(
     """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
-    plan, hospitals = _prepared(n, seed, tables, population, drgs)
+    plan, hospitals = _prepare(n, seed, tables, population, drgs)
     for start in range(0, n, batch_size):
-        yield hospitals, _admissions(_ids(start, min(start + batch_size, n)), seed, plan, hospitals)
+        ids = _list_ids(start, min(start + batch_size, n))
+        yield hospitals, _draw_admissions(ids, seed, plan, hospitals)
 
 
-def _prepared(
+def _prepare(
     n: int,
     seed: int,
     tables: TableSet,
     population: Population | str | os.PathLike[str],
     drgs: Sequence[int] | None,
 ) -> tuple[GenerationPlan, pl.DataFrame]:
+    """Check the arguments of `generate`; return the plan and the hospitals."""
     if not isinstance(n, Integral) or n < 0:
         raise InputError(f"n is {n!r}; expected a whole number, 0 or more.")
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     if drgs is not None and not len(drgs):
-        raise InputError("drgs is empty; leave it out for the population's mix.")
+        raise InputError("drgs is empty; name at least one DRG, or leave drgs out for the population's mix.")
     chosen = population if isinstance(population, Population) else Population.load(population, folder=tables.folder)
-    asked = None if drgs is None else tuple(sorted(set(drgs)))
-    return compile_plan(tables, chosen, asked), make_hospitals(seed=seed, population=chosen)
+    distinct = None if drgs is None else tuple(sorted(set(drgs)))
+    return compile_plan(tables, chosen, distinct), make_hospitals(seed=seed, population=chosen)
 
 
-def _ids(start: int, stop: int) -> UInt64Array:
+def _list_ids(start: int, stop: int) -> UInt64Array:
     return np.arange(start + FIRST_ID, stop + FIRST_ID, dtype=np.uint64)
 
 
-def _admissions(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
-    _charge_level(plan)  # compiled once, before threads ask for it
+def _draw_admissions(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
+    _find_charge_level(plan)  # computed once, before the threads need it
 
-    def span(start: int, stop: int) -> list[pl.DataFrame]:
+    def draw_span(start: int, stop: int) -> list[pl.DataFrame]:
         pieces = range(start, stop, _CHUNK)
-        return [_chunk(ids[a : min(a + _CHUNK, stop)], seed, plan, hospitals) for a in pieces]
+        return [_draw_chunk(ids[a : min(a + _CHUNK, stop)], seed, plan, hospitals) for a in pieces]
 
-    frames = [frame for frames in run_over_spans(len(ids), span) for frame in frames]
-    return pl.concat(frames) if frames else _chunk(ids, seed, plan, hospitals)
+    frames = [frame for frames in run_over_spans(len(ids), draw_span) for frame in frames]
+    return pl.concat(frames) if frames else _draw_chunk(ids, seed, plan, hospitals)
 
 
-def _chunk(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
+def _draw_chunk(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame) -> pl.DataFrame:
+    """Return the admissions of some ids, `schema.ADMISSIONS`."""
     drg, stays = draw_confirmed_stays(ids, seed, plan)
-    hospital = _hospital(ids, drg, seed, plan, hospitals)
-    cost = _cost_index(ids, drg, stays, seed, plan) * _charge_level(plan)
+    hospital = _draw_hospitals(ids, drg, seed, plan, hospitals)
+    cost = _draw_cost_index(ids, drg, stays, seed, plan) * _find_charge_level(plan)
     ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()[hospital]
     charges = np.round(cost / ratio, 2)
-    dx, procedures = _texts(plan.tables)
+    dx, procedures = _load_texts(plan.tables)
     first = dt.date(plan.tables.fiscal_year - 1, 10, 1)
     days = (dt.date(plan.tables.fiscal_year, 10, 1) - first).days
     day = (uniform(seed, "discharge date", ids) * days).astype(np.int32)
@@ -142,11 +148,11 @@ def _chunk(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.Data
         "age": pl.Series(stays.age),
         "sex": pl.Series(["M", "F"]).gather((stays.sex == FEMALE).astype(np.uint32)),
         "discharge_status": pl.Series(stays.discharge_status.astype(np.int32)),
-        "pdx": dx.gather(plan.templates.pdx[stays.core].astype(np.uint32)),
-        "sdx": _lists(stays.sdx, dx),
-        "procedures": _lists(stays.procedures, procedures),
+        "pdx": dx.gather(plan.templates.pdx[stays.template].astype(np.uint32)),
+        "sdx": _to_lists(stays.sdx, dx),
+        "procedures": _to_lists(stays.procedures, procedures),
         "pdx_poa": pl.Series(POA_LETTERS).gather(find_pdx_poa(stays, plan).astype(np.uint32)),
-        "sdx_poa": _lists(stays.poa, pl.Series(POA_LETTERS)),
+        "sdx_poa": _to_lists(stays.poa, pl.Series(POA_LETTERS)),
         "hospital_id": hospitals["hospital_id"].gather(hospital.astype(np.uint32)),
         "discharge_date": pl.Series(day + (first - dt.date(1970, 1, 1)).days).cast(pl.Date),
         "los_days": pl.Series(stays.los_days),
@@ -156,51 +162,56 @@ def _chunk(ids: UInt64Array, seed: int, plan: GenerationPlan, hospitals: pl.Data
 
 
 @lru_cache(maxsize=8)
-def _texts(tables: TableSet) -> tuple[pl.Series, pl.Series]:
+def _load_texts(tables: TableSet) -> tuple[pl.Series, pl.Series]:
     """Return the texts of diagnosis and procedure numbers; number 0 is an empty text."""
     dx, procedures = load_codebooks(tables)
     return pl.concat([pl.Series([""]), dx.codes]), pl.concat([pl.Series([""]), procedures.codes])
 
 
-def _lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
-    """Return the texts of each row's numbers as a list; zeros fill up the rows and are left out."""
+def _to_lists(numbers: NDArray[np.integer], texts: pl.Series) -> pl.Series:
+    """Return the texts of each row's numbers as a list, without the zeros that fill the row."""
     count = np.count_nonzero(numbers, axis=1)
     packed = np.ascontiguousarray(numbers[:, : max(1, int(count.max(initial=0)))], np.uint32)
     wide = texts.gather(packed.ravel()).reshape(packed.shape).arr.to_list()
     return pl.DataFrame({"wide": wide, "count": count}).select(pl.col("wide").list.head("count")).to_series()
 
 
-def _hospital(
+def _draw_hospitals(
     ids: UInt64Array, drg: Int64Array, seed: int, plan: GenerationPlan, hospitals: pl.DataFrame
 ) -> Int64Array:
-    """Draw hospitals by size; a DRG that few hospitals report is treated in the largest ones."""
-    upto = np.cumsum(hospitals["discharge_share"].to_numpy())
-    last = np.maximum(np.ceil(plan.reach**_REACH_POWER * len(upto)).astype(np.int64), 1) - 1
-    place = np.searchsorted(upto, uniform(seed, "hospital", ids) * upto[last[drg]], side="right")
+    """Draw a hospital for each admission, by size; the largest treat the rarest DRGs."""
+    cumulated = np.cumsum(hospitals["discharge_share"].to_numpy())
+    last = np.maximum(np.ceil(plan.reach**_REACH_POWER * len(cumulated)).astype(np.int64), 1) - 1
+    place = np.searchsorted(cumulated, uniform(seed, "hospital", ids) * cumulated[last[drg]], side="right")
     found: Int64Array = np.minimum(place, last[drg])
     return found
 
 
-def _cost_index(ids: UInt64Array, drg: Int64Array, stays: DrawnStays, seed: int, plan: GenerationPlan) -> FloatArray:
-    """Return cost up to a common factor: weight, length of stay, chance, and now and then a very costly stay."""
+def _draw_cost_index(
+    ids: UInt64Array, drg: Int64Array, stays: DrawnStays, seed: int, plan: GenerationPlan
+) -> FloatArray:
+    """Return the cost of each stay, (n,), up to a common factor.
+
+    It depends on weight, length of stay and chance; a few stays are very costly.
+    """
     population = plan.population
     longer = np.log(stays.los_days / plan.los_mean_days[drg])
     chance = population.cost_log_sd.value * to_normal(uniform(seed, "cost", ids))
     tail = uniform(seed, "cost tail", ids) < population.cost_tail_share.value
-    found: FloatArray = (
+    index: FloatArray = (
         plan.weight[drg]
         * np.exp(population.cost_los_elasticity.value * longer + chance)
         * np.where(tail, population.cost_tail_ratio.value, 1.0)
     )
-    return found
+    return index
 
 
-@lru_cache(maxsize=4)
-def _charge_level(plan: GenerationPlan) -> float:
-    """Return the factor that makes mean charges the population's, from a pilot with a seed of its own [USD]."""
-    first = draw_pilot(plan)
+@lru_cache(maxsize=8)
+def _find_charge_level(plan: GenerationPlan) -> float:
+    """Return the factor that gives the population's mean charges, from the pilot [USD]."""
+    pilot = draw_pilot(plan)
     hospitals = make_hospitals(seed=PILOT_SEED, population=plan.population)
-    hospital = _hospital(first.ids, first.drg, PILOT_SEED, plan, hospitals)
-    cost = _cost_index(first.ids, first.drg, first.stays, PILOT_SEED, plan)
+    hospital = _draw_hospitals(pilot.ids, pilot.drg, PILOT_SEED, plan, hospitals)
+    cost = _draw_cost_index(pilot.ids, pilot.drg, pilot.stays, PILOT_SEED, plan)
     ratio = (hospitals["operating_ccr"] + hospitals["capital_ccr"]).to_numpy()[hospital]
     return float(plan.population.mean_covered_charges_usd.value / (cost / ratio).mean())

@@ -1,7 +1,8 @@
-"""A population to generate from: who is admitted, for what, to which hospitals, with every figure's source.
+"""A population to generate: who is admitted, for what, and to which hospitals.
 
-`Population` is a frozen value read from a TOML file; four are shipped. What all of them share (national DRG
-volumes, common codes, condition prevalences) stands in the table folder under `population/`.
+`Population` is a frozen value read from a TOML file that gives the source of every figure; four are shipped. The
+facts that all of them share (national DRG volumes, common codes, prevalence of conditions) are in the table
+folder under `population/`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.bounded import MOST_SETTINGS, parse_toml, read_whole
 from drgsim.numerics.arrays import FloatArray
 from drgsim.tables.manifest import read_manifest, read_verified, table_folder
-from drgsim.tables.national_facts import _FOLDER, read_facts
+from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
+
+_FOLDER = "population/"
+_DRG_FACTS = ("relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer")
 
 Value = TypeVar("Value")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +35,9 @@ class _Frozen(BaseModel):
 
 
 class Figure(_Frozen, Generic[Value]):
-    """One figure of a population, with its unit and where it comes from (or that it is an assumption).
+    """One figure of a population, with its unit and its source.
+
+    The source of an assumption says that it is one.
 
     >>> Population.load("medicare_ffs").female_share.value
     0.524
@@ -43,7 +49,7 @@ class Figure(_Frozen, Generic[Value]):
 
 
 class AgeBand(_Frozen):
-    """Patients of `first` to `last` years, drawn evenly within the band.
+    """Patients from `first` to `last` years old; every age within the band is equally likely.
 
     >>> AgeBand(first=65, last=74, share=0.3).last
     74
@@ -55,7 +61,7 @@ class AgeBand(_Frozen):
 
 
 class Population(_Frozen):
-    """Everything `generate` needs to know about whom it generates; see the shipped TOML files for each figure.
+    """The figures of a population; the shipped TOML files explain each.
 
     >>> Population.load("medicare_ffs").title
     'Medicare fee-for-service, short-stay hospitals'
@@ -93,7 +99,7 @@ class Population(_Frozen):
     cost_tail_ratio: Figure[Positive]
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Population:
+    def _check_shares(self) -> Population:
         for name, total in (
             ("age_bands", sum(band.share for band in self.age_bands.value)),
             ("postacute_split", sum(self.postacute_split.value.values())),
@@ -110,14 +116,15 @@ class Population(_Frozen):
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Population:
-        """Return a shipped population by name, or one of your own by the path of its TOML file.
+        """Return a shipped population by name, or another one by the path of its TOML file.
 
         Args:
             name: such as "medicare_ffs" (`populations()` lists them), or a path that ends in .toml.
-            folder: a table folder of your own.
+            folder: a table folder; by default the shipped one.
 
         Raises:
-            InputError: there is no such population, or a figure is missing or out of range; names each.
+            InputError: there is no such population, or figures are missing or out of range; the message
+                names each of them.
 
         >>> Population.load("teaching_hospital").title
         'Medicare patients of one academic medical centre'
@@ -149,27 +156,45 @@ def populations(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, .
 
 
 def volumes(tables: TableSet, population: Population, *, tilted: bool = True) -> pl.DataFrame:
-    """Return the DRG mix of a population in a grouper version, one row a DRG its formulas can reach.
+    """Return the DRG mix of a population in a grouper version.
 
-    National volumes; those of a DRG the version does not have go to the DRGs its cases group to there
-    (`bridges.csv`); a DRG without a published volume keeps its restored one. Then the population's ratios by
-    MDC, its own volumes, its tilt towards DRGs few hospitals report, and the least change of the mix (in
-    relative entropy) that gives it its case-mix index.
+    The mix starts from national volumes. The discharges of a DRG that the version does not have go to the DRGs
+    to which they group in the version (`bridges.csv`); a DRG without a published volume keeps a small assumed
+    volume. Then the population's own figures apply: ratios by MDC, volumes of single DRGs, and a preference for
+    DRGs that few hospitals report. Last, the mix changes as little as possible (in relative entropy) to reach the
+    population's case-mix index.
 
     Args:
         tables: the grouper version.
-        population: whose mix.
-        tilted: False leaves the case-mix index as the volumes give it.
+        population: the population.
+        tilted: False leaves out the last step, so that the case-mix index is that of the volumes.
 
     Returns:
-        `drg`, `mdc`, `drg_type`, `share` (sums to 1), `reach` (share of hospitals that report the DRG, 0 to 1),
-        `relative_weight`, `gmlos_days`, `amlos_days`, `is_postacute_transfer`; sorted by DRG, no nulls.
+        One row for each DRG that the version's formulas reach: `drg`, `mdc`, `drg_type`, `share` (sums to 1),
+        `reach` (share of hospitals that report the DRG, 0 to 1), `relative_weight`, `gmlos_days`, `amlos_days`,
+        `is_postacute_transfer`; sorted by DRG, no nulls.
 
     >>> from drgsim.tables.table_set import TableSet
     >>> mix = volumes(TableSet.load("43.1"), Population.load("medicare_ffs"))
     >>> mix.sort("share", descending=True)["drg"][0], round(mix["share"].sum(), 9)
     (871, 1.0)
     """
+    mix = _count_discharges(tables)
+    ratio = {int(mdc): value for mdc, value in population.mdc_ratio.value.items()}
+    own = {int(drg): value for drg, value in population.drg_discharges.value.items()}
+    scaled = pl.col("discharges") * pl.col("mdc").replace_strict(ratio, default=1.0, return_dtype=pl.Float64)
+    scaled = pl.coalesce(pl.col("drg").replace_strict(own, default=None, return_dtype=pl.Float64), scaled)
+    scaled = scaled * pl.col("reach") ** -population.complexity_tilt.value
+    mix = mix.with_columns(share=scaled / scaled.sum())
+    wanted = population.case_mix_index.value
+    if tilted and wanted > 0:
+        share = _tilt_shares(mix["share"].to_numpy(), mix["relative_weight"].to_numpy(), wanted)
+        mix = mix.with_columns(share=pl.Series(share))
+    return mix.select("drg", "mdc", "drg_type", "share", "reach", *_DRG_FACTS).sort("drg")
+
+
+def _count_discharges(tables: TableSet) -> pl.DataFrame:
+    """Return national discharges, reach and facts of every DRG of the version's formulas."""
     known = read_facts("drgs", tables.folder)
     bridges = read_facts("bridges", tables.folder).filter(pl.col("version") == tables.version)
     present = (
@@ -183,46 +208,30 @@ def volumes(tables: TableSet, population: Population, *, tilted: bool = True) ->
         .group_by(pl.col("to_drg").alias("drg"))
         .agg(
             pl.col("discharges", "hospital_cells").sum().name.suffix("_moved"),
-            (
-                pl.col("relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer") * pl.col("discharges")
-            ).sum()
-            / pl.col("discharges").sum(),
+            (pl.col(*_DRG_FACTS) * pl.col("discharges")).sum() / pl.col("discharges").sum(),
         )
     )
-    ratio = {int(mdc): value for mdc, value in population.mdc_ratio.value.items()}
-    own = {int(drg): value for drg, value in population.drg_discharges.value.items()}
+    # Null: nothing moved to the DRG, or no volume is published for it.
     arrived = pl.col("discharges_moved").fill_null(0.0)
-    discharges = (
-        pl.when((pl.col("basis") == "RESTORED") & (arrived > 0)).then(0.0).otherwise("discharges").fill_null(0.0)
-        + arrived
-    )
+    is_replaced = (pl.col("basis") == "RESTORED") & (arrived > 0)
+    discharges = pl.when(is_replaced).then(0.0).otherwise("discharges").fill_null(0.0) + arrived
     cells = pl.col("hospital_cells").fill_null(0.0) + pl.col("hospital_cells_moved").fill_null(0.0)
-    inherited = ("relative_weight", "gmlos_days", "amlos_days", "is_postacute_transfer")
-    mix = (
+    return (
         present.join(known, on="drg", how="left")
         .join(moved, on="drg", how="left", suffix="_inherited")
         .with_columns(
-            *(pl.coalesce(name, f"{name}_inherited").fill_null(pl.col(name).median()) for name in inherited),
+            *(pl.coalesce(name, f"{name}_inherited").fill_null(pl.col(name).median()) for name in _DRG_FACTS),
             discharges=discharges.clip(lower_bound=1.0),
             reach=(cells / cells.max()).clip(0.02, 1.0),
         )
         .filter(pl.col("drg_type") != "NONE")
     )
-    scaled = pl.col("discharges") * pl.col("mdc").replace_strict(ratio, default=1.0, return_dtype=pl.Float64)
-    scaled = pl.coalesce(pl.col("drg").replace_strict(own, default=None, return_dtype=pl.Float64), scaled)
-    scaled = scaled * pl.col("reach") ** -population.complexity_tilt.value
-    mix = mix.with_columns(share=scaled / scaled.sum())
-    wanted = population.case_mix_index.value
-    if tilted and wanted > 0:
-        share = _tilted(mix["share"].to_numpy(), mix["relative_weight"].to_numpy(), wanted)
-        mix = mix.with_columns(share=pl.Series(share))
-    return mix.select("drg", "mdc", "drg_type", "share", "reach", *inherited).sort("drg")
 
 
-def _tilted(share: FloatArray, weight: FloatArray, wanted: float) -> FloatArray:
-    """Return shares proportional to share * exp(t * weight) whose mean weight is `wanted`.
+def _tilt_shares(share: FloatArray, weight: FloatArray, wanted: float) -> FloatArray:
+    """Return shares proportional to share * exp(t * weight), with `wanted` as the mean weight.
 
-    Of all mixes with that mean it is the nearest in relative entropy (Csiszár, 1975).
+    Of all mixes with that mean weight they are the nearest in relative entropy (Csiszár, 1975).
     """
     low, high = -2.0, 0.3
     for _ in range(60):

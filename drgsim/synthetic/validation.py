@@ -1,4 +1,4 @@
-"""How well a generated population matches what is known of the real one, side by side: `validity`."""
+"""A generated population compared with published figures: `validity`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROGRAM = "CMS Program Statistics 2021, program payment per discharge (after de
 _OUTLIER_TARGET = 0.051
 _OUTLIER = "42 CFR 412.80: thresholds are set for 5.1 % of operating payments (recalled)"
 _PARTS = {
-    # AHRQ writes kinds of hypertension with heart or kidney disease as names of their own.
+    # AHRQ gives kinds of hypertension with heart or kidney disease separate names.
     "HTNWCHF": ("HTNCX", "CHF"),
     "HTNWOCHF": ("HTNCX",),
     "HRENWRF": ("HTNCX", "RENLFAIL"),
@@ -53,18 +53,19 @@ def validity(
     *,
     hospitals: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Return generated against target, a row a measure, for admissions of `generate`.
+    """Compare generated admissions with published figures, one row for each measure.
 
     Args:
         admissions: (n,) `schema.ADMISSIONS` with POA, length of stay and charges.
-        tables: the version they were generated with; they are grouped again here.
-        population: the one they were generated from.
-        hospitals: those of `generate`; given, the admissions are priced with the version's fiscal year and
-            their stays, payments and cost outliers come last.
+        tables: the version with which they were generated; they are grouped again here.
+        population: the population from which they were generated.
+        hospitals: those of `generate`. With them, the admissions are priced by the version's fiscal year, and
+            rows on hospitals, payments and cost outliers follow the others.
 
     Returns:
         `subject`, `measure`, `generated`, `target` (null where nothing is published), `source` of the target.
-        Shares are 0 to 1, days and USD as named. Elixhauser shares are of stays with a secondary code of the group.
+        Shares are from 0 to 1; the measure names days and USD. An Elixhauser share is the share of stays with a
+        secondary code of the group.
 
     Raises:
         SchemaError: a column is missing.
@@ -80,26 +81,26 @@ def validity(
     frame = group(check_frame(admissions, ADMISSIONS, needs=_NEEDS), tables)
     mix = volumes(tables, chosen, tilted=False)
     rows: list[Row] = [
-        *_case_mix(frame, mix, chosen),
-        *_patients(frame, chosen),
-        *_stays(frame, mix, chosen),
-        *_secondary(frame, tables),
-        *_elixhauser(frame, tables),
-        *(_hospitals(frame, hospitals, chosen) if hospitals is not None else ()),
-        *(_payments(frame, hospitals, tables) if hospitals is not None else ()),
+        *_compare_case_mix(frame, mix, chosen),
+        *_compare_patients(frame, chosen),
+        *_compare_stays(frame, mix, chosen),
+        *_describe_secondary_codes(frame, tables),
+        *_describe_elixhauser(frame, tables),
+        *(_compare_hospitals(frame, hospitals, chosen) if hospitals is not None else ()),
+        *(_compare_payments(frame, hospitals, tables) if hospitals is not None else ()),
     ]
     return pl.DataFrame(rows, schema=["subject", "measure", "generated", "target", "source"], orient="row")
 
 
-def _case_mix(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> Iterator[Row]:
+def _compare_case_mix(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> Iterator[Row]:
     found = mix.join(frame.group_by("drg").len(), on="drg", how="left")
     share = found["len"].fill_null(0) / len(frame)
     yield "case mix", "grouped with return code OK", _share(frame, pl.col("return_code") == "OK"), 1.0, ""
     yield "case mix", "total variation of the DRG mix", 0.5 * _total((share - mix["share"]).abs()), 0.0, _MIX
-    asked, of_mix = population.case_mix_index, _total(mix["share"] * mix["relative_weight"])
+    published, of_mix = population.case_mix_index, _total(mix["share"] * mix["relative_weight"])
     index = _total(share * mix["relative_weight"])
-    yield "case mix", "case-mix index", index, asked.value or of_mix, asked.source
-    yield "case mix", "case-mix index beside that of the bridged volumes", index, of_mix, f"{_MIX}; {_TABLE5}"
+    yield "case mix", "case-mix index", index, published.value or of_mix, published.source
+    yield "case mix", "case-mix index against that of the bridged volumes", index, of_mix, f"{_MIX}; {_TABLE5}"
     surgical = mix["drg_type"] == "SURGICAL"
     yield "case mix", "surgical share", _total(share * surgical), _total(mix["share"] * surgical), _MIX
     yield "case mix", "DRGs that occur", float((share > 0).sum()), float(len(mix)), _MIX
@@ -113,7 +114,7 @@ def _case_mix(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) ->
         )
 
 
-def _patients(frame: pl.DataFrame, population: Population) -> Iterator[Row]:
+def _compare_patients(frame: pl.DataFrame, population: Population) -> Iterator[Row]:
     bands, source = population.age_bands.value, population.age_bands.source
     mean = sum(band.share * (band.first + band.last) / 2 for band in bands)
     yield "patients", "mean age [years]", _mean(frame["age"]), mean, source
@@ -126,7 +127,7 @@ def _patients(frame: pl.DataFrame, population: Population) -> Iterator[Row]:
     yield "patients", "female", _share(frame, pl.col("sex") == "F"), female.value, female.source
 
 
-def _stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> Iterator[Row]:
+def _compare_stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> Iterator[Row]:
     dead, after = population.death_share, population.postacute_share
     kinds = [int(kind) for kind in population.postacute_split.value]
     is_after = pl.col("discharge_status").is_in(kinds)
@@ -151,7 +152,7 @@ def _stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Population) -> It
     yield "stays", "mean covered charges [USD]", _mean(frame["covered_charges_usd"]), charges.value, charges.source
 
 
-def _secondary(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
+def _describe_secondary_codes(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     count = frame["sdx"].list.len()
     yield "secondary codes", "mean number", _mean(count), None, _NONE
     for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -174,7 +175,7 @@ def _secondary(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
         yield "secondary codes", f"POA {letter}", _share(codes, pl.col("sdx_poa") == letter), None, _NONE
 
 
-def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
+def _describe_elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     listed = read_facts("elixhauser", tables.folder)
     known = pl.DataFrame({"code": frame["sdx"].explode(empty_as_null=False).unique()})
     found = known.with_columns(groups=pl.lit(None, pl.String))
@@ -201,7 +202,7 @@ def _elixhauser(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
         yield "Elixhauser group", str(name), count / len(frame), None, _NONE
 
 
-def _hospitals(frame: pl.DataFrame, hospitals: pl.DataFrame, population: Population) -> Iterator[Row]:
+def _compare_hospitals(frame: pl.DataFrame, hospitals: pl.DataFrame, population: Population) -> Iterator[Row]:
     placed = frame.select("hospital_id").join(hospitals, on="hospital_id", how="left")
     kinds = {
         "large": ("hospitals of 500 beds or more", pl.col("beds") >= _LARGE_BEDS),
@@ -213,7 +214,7 @@ def _hospitals(frame: pl.DataFrame, hospitals: pl.DataFrame, population: Populat
         yield "hospitals", f"share of stays in {title}", _share(placed, condition), known.value.get(kind), known.source
 
 
-def _payments(frame: pl.DataFrame, hospitals: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
+def _compare_payments(frame: pl.DataFrame, hospitals: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
     paid = price(frame, hospitals, Rates.load(tables.fiscal_year, folder=tables.folder))
     outlier = pl.col("operating_outlier_usd") + pl.col("capital_outlier_usd")
     yield "payment", "mean payment [USD]", _mean(paid["total_usd"]), _PROGRAM_PAYMENT_USD, _PROGRAM

@@ -1,4 +1,4 @@
-"""Which codes may stand where: sex, age, principal or secondary, exempt from POA; arrays over a version's codes."""
+"""The sex, age, principal and POA limits of each code of a version."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from drgsim.tables.codebook import load_codebooks
 from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet
 
-Kind = TypeVar("Kind", bound=np.generic)
+Item = TypeVar("Item", bound=np.generic)
 OLDEST = 120
+"""Age limit of a code without one [years]."""
 EITHER, MALE, FEMALE = 0, 1, 2
 _SEXES = {"M": MALE, "F": FEMALE}
 _LONGEST = 7
-_ELSEWHERE = r"(?i)diseases? classified elsewhere|conditions classified elsewhere"
-_CAUSE = "ecode"
-_TAIL_ENCOUNTER = 0.02
+_MANIFESTATION = r"(?i)diseases? classified elsewhere|conditions classified elsewhere"
+_EXTERNAL_CAUSE = "ecode"
+_LATER_ENCOUNTER = 0.02
+"""Weight of a code for a later encounter, relative to one for the first."""
 
 
 @dataclass(frozen=True, eq=False)
 class CodeLimits:
-    """Limits of every code, indexed by its codebook number (0 is no code, legal nowhere).
+    """The limits of every code, indexed by its codebook number.
 
-    `sex` is 0 either, 1 male, 2 female. Ages are in years, both ends allowed. `likely` lowers the weight of
-    codes for later encounters (seventh character other than A) where no better weight is known.
+    Number 0 is no code and is not valid. `sex` is 0 for either, 1 for male, 2 for female. Ages are in years, both
+    ends allowed. `likely` lowers the weight of codes for later encounters (seventh character other than A or B)
+    where no better weight is known.
     """
 
     dx_valid: BoolArray
@@ -56,30 +59,33 @@ def load_code_limits(tables: TableSet) -> CodeLimits:
     """
     books = load_codebooks(tables)
     all_dx, all_procedures = books[0].codes, books[1].codes
-    dx = _by_prefix(all_dx, read_facts("limits", tables.folder))
+    dx = _find_limits_by_prefix(all_dx, read_facts("limits", tables.folder))
     described = tables.diagnosis_descriptions()
-    manifestation = described.filter(pl.col("description").str.contains(_ELSEWHERE))["code"]
-    named = tables.diagnoses.select("code", pl.col("operands").fill_null("").str.split(" "))
-    causes = named.filter(pl.col("operands").list.contains(_CAUSE))["code"]
+    manifestation = described.filter(pl.col("description").str.contains(_MANIFESTATION))["code"]
+    operands = tables.diagnoses.select("code", pl.col("operands").fill_null("").str.split(" "))
+    causes = operands.filter(pl.col("operands").list.contains(_EXTERNAL_CAUSE))["code"]
     valid = all_dx.is_in(tables.diagnoses["code"].implode())
-    refused = (dx["is_pdx"] == "N").fill_null(value=False) | all_dx.is_in(pl.concat([manifestation, causes]).implode())
+    not_pdx = (dx["is_pdx"] == "N").fill_null(value=False) | all_dx.is_in(pl.concat([manifestation, causes]).implode())
     later = (all_dx.str.len_chars() == _LONGEST) & ~all_dx.str.slice(6, 1).is_in(["A", "B"])
-    procedures = _by_prefix(all_procedures, read_facts("procedure_limits", tables.folder))
+    procedures = _find_limits_by_prefix(all_procedures, read_facts("procedure_limits", tables.folder))
     return CodeLimits(
-        dx_valid=_padded(valid.to_numpy(), first=False),
-        dx_sex=_padded(_sex(dx), first=EITHER),
-        dx_min_age=_padded(dx["min_age"].fill_null(0).to_numpy().astype(np.uint8), first=0),
-        dx_max_age=_padded(dx["max_age"].fill_null(OLDEST).to_numpy().astype(np.uint8), first=0),
-        may_be_pdx=_padded((valid & ~refused).to_numpy(), first=False),
-        poa_exempt=_padded((dx["is_poa_exempt"] == "Y").fill_null(value=False).to_numpy(), first=False),
-        likely=_padded(np.where(later.to_numpy(), _TAIL_ENCOUNTER, 1.0), first=0.0),
-        procedure_valid=_padded(all_procedures.is_in(tables.procedures["code"].implode()).to_numpy(), first=False),
-        procedure_sex=_padded(_sex(procedures), first=EITHER),
+        dx_valid=_prepend(valid.to_numpy(), first=False),
+        dx_sex=_prepend(_read_sexes(dx), first=EITHER),
+        dx_min_age=_prepend(dx["min_age"].fill_null(0).to_numpy().astype(np.uint8), first=0),
+        dx_max_age=_prepend(dx["max_age"].fill_null(OLDEST).to_numpy().astype(np.uint8), first=0),
+        may_be_pdx=_prepend((valid & ~not_pdx).to_numpy(), first=False),
+        poa_exempt=_prepend((dx["is_poa_exempt"] == "Y").fill_null(value=False).to_numpy(), first=False),
+        likely=_prepend(np.where(later.to_numpy(), _LATER_ENCOUNTER, 1.0), first=0.0),
+        procedure_valid=_prepend(all_procedures.is_in(tables.procedures["code"].implode()).to_numpy(), first=False),
+        procedure_sex=_prepend(_read_sexes(procedures), first=EITHER),
     )
 
 
-def _by_prefix(codes: pl.Series, limits: pl.DataFrame) -> pl.DataFrame:
-    """Return the limits of each code: a longer prefix overrules a shorter one, column by column."""
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _find_limits_by_prefix(codes: pl.Series, limits: pl.DataFrame) -> pl.DataFrame:
+    """Return the limits of each code; a longer prefix overrides a shorter one, by column."""
     found = pl.DataFrame({"code": codes})
     columns = [name for name in limits.columns if name != "prefix"]
     found = found.with_columns(pl.lit(None, limits.schema[name]).alias(name) for name in columns)
@@ -94,9 +100,11 @@ def _by_prefix(codes: pl.Series, limits: pl.DataFrame) -> pl.DataFrame:
     return found
 
 
-def _sex(limits: pl.DataFrame) -> ByteArray:
+def _read_sexes(limits: pl.DataFrame) -> ByteArray:
+    """Return the sex limit of each row as a number. (n,)."""
     return limits["sex"].replace_strict(_SEXES, default=EITHER, return_dtype=pl.UInt8).to_numpy()
 
 
-def _padded(values: NDArray[Kind], *, first: float) -> NDArray[Kind]:
+def _prepend(values: NDArray[Item], *, first: float) -> NDArray[Item]:
+    """Return values with `first`, the one of number 0, before them. (n + 1,)."""
     return np.concatenate([np.array([first], values.dtype), values])

@@ -1,4 +1,4 @@
-"""Codebook."""
+"""Code strings as integers, the same for all versions of a table folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """The numbers of a list of codes: `codes[i]` is number i + 1, and 0 is any other text.
+    """The numbers of a list of codes: `codes[i]` has number i + 1, any other text has 0.
 
-    A two-level perfect hash over 64-bit string hashes: the high bits choose a displacement, the displaced
-    hash a slot, and the slot holds the number beside the hash bits that prove the match.
+    A two-level perfect hash over 64-bit string hashes: the high bits choose a displacement, the displaced hash
+    chooses a slot, and the slot holds the number with the other bits of the hash, which confirm the match.
     """
 
     codes: pl.Series
@@ -36,7 +36,10 @@ class Codebook:
 
     @classmethod
     def of(cls, codes: pl.Series) -> Codebook:
-        """Build the codebook of distinct `codes`.
+        """Return the codebook of distinct `codes`.
+
+        Raises:
+            InputError: two codes have the same hash.
 
         >>> Codebook.of(pl.Series(["A000", "K810"])).numbers(pl.Series(["K810", "k81.0 ", None, "?"]))
         array([2, 2, 0, 0], dtype=int32)
@@ -58,37 +61,37 @@ class Codebook:
                 if not len(waiting):
                     break
                 wanted = (((hashes[keys] ^ np.uint64(displacement)) * _SPREAD) >> shift).astype(np.int64)
-                claims = np.full(1 << slot_bits, -1, np.int64)
-                claims[wanted] = np.arange(keys.size).reshape(keys.shape)
-                free = (claims[wanted] == np.arange(keys.size).reshape(keys.shape)) & (slots[wanted] == 0)
+                claimant = np.full(1 << slot_bits, -1, np.int64)
+                claimant[wanted] = np.arange(keys.size).reshape(keys.shape)
+                free = (claimant[wanted] == np.arange(keys.size).reshape(keys.shape)) & (slots[wanted] == 0)
                 placed = free.all(axis=1)
                 slots[wanted[placed]] = numbers[keys[placed]]
                 displacements[waiting[placed]] = displacement
                 waiting, keys = waiting[~placed], keys[~placed]
             if len(waiting):  # two of 2**64 hashes are equal
-                raise InputError("codes cannot be told apart; are they distinct?")
+                raise InputError("two codes have the same hash; are the codes distinct?")
         return cls(codes, displacements, slots, shift)
 
     def numbers(self, texts: pl.Series) -> Int32Array:
-        """Return the number of each text, (n,) int32; 0 for null and for what is no code.
+        """Return the number of each text. (n,) int32; 0 for null and for a text that is not a code.
 
-        Codes are taken with or without the dot, in either case, with blanks around them. Texts are looked
-        up as they are; only what is not found is normalised and looked up again.
+        Codes may have a dot, lower case and surrounding blanks. Texts are first looked up as they are; only those
+        that are not found are normalised and looked up again.
         """
-        found = self._exact(texts)
+        found = self._look_up(texts)
         missed = np.flatnonzero(found == UNKNOWN_CODE)
         if len(missed):
-            dirty = texts.gather(missed)
-            distinct = dirty.unique().drop_nulls()
-            numbers = self._exact(normalise_codes(distinct))
+            unclean = texts.gather(missed)
+            distinct = unclean.unique().drop_nulls()
+            numbers = self._look_up(normalise_codes(distinct))
             repaired = distinct.filter(numbers > 0)
             if len(repaired):
-                found[missed] = dirty.replace_strict(
+                found[missed] = unclean.replace_strict(
                     repaired, numbers[numbers > 0], default=UNKNOWN_CODE, return_dtype=pl.Int32
                 ).to_numpy()
         return found
 
-    def _exact(self, texts: pl.Series) -> Int32Array:
+    def _look_up(self, texts: pl.Series) -> Int32Array:
         found = np.empty(len(texts), np.int32)
         for start in range(0, len(texts), _CHUNK):
             hashes = texts.slice(start, _CHUNK).hash().to_numpy()
@@ -111,7 +114,7 @@ def _codebook(codes: _BySeries) -> Codebook:
 
 @dataclass(frozen=True)
 class _BySeries:
-    """A series as a cache key: the same object is the same key."""
+    """A series as a cache key: only the same object is the same key."""
 
     series: pl.Series
 
@@ -123,7 +126,7 @@ class _BySeries:
 
 
 def load_codebooks(tables: TableSet) -> tuple[Codebook, Codebook]:
-    """Return the codebooks of diagnoses and procedures that all versions of a table folder share."""
+    """Return the codebooks of diagnoses and procedures, shared by all versions of a folder."""
     return _codebook(_BySeries(tables.all_diagnoses)), _codebook(_BySeries(tables.all_procedures))
 
 
@@ -132,8 +135,11 @@ def _letter_hashes(letters: tuple[tuple[str, int], ...]) -> list[tuple[np.uint64
     return [(pl.Series([letter]).hash().to_numpy()[0], np.uint8(number)) for letter, number in letters]
 
 
-def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> ByteArray:
-    """Return the number of each letter, 0 for null and anything else; `tidy` also reads ' m '."""
+def number_letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -> ByteArray:
+    """Return the number of each letter, 0 for null and anything else. (n,).
+
+    `tidy` also reads lower case and surrounding blanks.
+    """
     known = _letter_hashes(tuple(letters.items()))
     found = np.zeros(len(texts), np.uint8)
 
@@ -143,5 +149,5 @@ def _letters(texts: pl.Series, letters: dict[str, int], *, tidy: bool = False) -
             found[start : start + _CHUNK] += (hashes == letter).view(np.uint8) * number
     if tidy and not found.all():
         other = np.flatnonzero(found == 0)
-        found[other] = _letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)
+        found[other] = number_letters(texts.gather(other).str.strip_chars().str.to_uppercase(), letters)
     return found

@@ -1,8 +1,8 @@
 """The DRG formula language: operands joined by `&`, `|`, `~` and parentheses, parsed once.
 
-`&` binds tighter than `|`, `~` tightest. A formula is evaluated in two ways: as its `expand_alternatives`
-(a sum of products, which the engine turns into bit masks) and by `trace_formula`, which walks one admission
-through it left to right and notes the operands that were found true.
+`~` binds tightest, then `&`, then `|`. A formula is evaluated in two ways: as its alternatives
+(`expand_alternatives`: a sum of products, which the engine turns into bit masks), and from left to right for one
+admission (`trace_formula`), with a list of the operands found true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from math import prod
 from drgsim.exceptions import TableError
 
 MOST_CHARACTERS, MOST_NESTED, MOST_ALTERNATIVES = 10_000, 100, 1_000
-"""A formula that goes beyond is refused; the shipped ones have at most 409 characters, 3 levels, 12 alternatives."""
+"""Limits of a formula; those of CMS have at most 409 characters, 3 levels, 12 alternatives."""
 _TOKEN = re.compile(r"\s*([()&|~]|[^()&|~\s]+)")
 
 
@@ -30,21 +30,21 @@ class Operand:
 
 @dataclass(frozen=True)
 class Not:
-    """True where its part is false."""
+    """True if its part is false."""
 
     part: Node
 
 
 @dataclass(frozen=True)
 class And:
-    """True where all parts are true."""
+    """True if all parts are true."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
 class Or:
-    """True where any part is true."""
+    """True if any part is true."""
 
     parts: tuple[Node, ...]
 
@@ -58,37 +58,37 @@ def parse_formula(text: str) -> Node:
     """Return the parsed formula.
 
     Raises:
-        TableError: the text is not a formula; the message says where it stops making sense.
+        TableError: the text is not a formula; the message says where.
 
     >>> parse_formula("a & (b | ~c)")
     And(parts=(Operand(name='a'), Or(parts=(Operand(name='b'), Not(part=Operand(name='c'))))))
     """
-    if len(text) > MOST_CHARACTERS or _depth(text) > MOST_NESTED:
+    if len(text) > MOST_CHARACTERS or _bound_depth(text) > MOST_NESTED:
         raise TableError(f"formula {text[:60]!r}…: longer or deeper than any formula ({len(text)} characters).")
     tokens = [*_TOKEN.findall(text), ""]
-    node, rest = _either(tokens, 0, text)
+    node, rest = _parse_or(tokens, 0, text)
     if tokens[rest]:
         raise TableError(f"formula {text!r}: unexpected {tokens[rest]!r}.")
     return node
 
 
-def _depth(text: str) -> int:
-    """Return how many signs can lie within each other at most: parentheses and tildes."""
+def _bound_depth(text: str) -> int:
+    """Return an upper bound of the nesting depth: the number of parentheses and tildes."""
     return text.count("(") + text.count("~")
 
 
-def _either(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
-    parts, at = _series(tokens, at, text, "|")
+def _parse_or(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+    parts, at = _parse_series(tokens, at, text, "|")
     return (parts[0] if len(parts) == 1 else Or(tuple(parts))), at
 
 
-def _both(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
-    parts, at = _series(tokens, at, text, "&")
+def _parse_and(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+    parts, at = _parse_series(tokens, at, text, "&")
     return (parts[0] if len(parts) == 1 else And(tuple(parts))), at
 
 
-def _series(tokens: list[str], at: int, text: str, sign: str) -> tuple[list[Node], int]:
-    inner = _both if sign == "|" else _single
+def _parse_series(tokens: list[str], at: int, text: str, sign: str) -> tuple[list[Node], int]:
+    inner = _parse_and if sign == "|" else _parse_single
     part, at = inner(tokens, at, text)
     parts = [part]
     while tokens[at] == sign:
@@ -97,13 +97,13 @@ def _series(tokens: list[str], at: int, text: str, sign: str) -> tuple[list[Node
     return parts, at
 
 
-def _single(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
+def _parse_single(tokens: list[str], at: int, text: str) -> tuple[Node, int]:
     token = tokens[at]
     if token == "~":
-        part, at = _single(tokens, at + 1, text)
+        part, at = _parse_single(tokens, at + 1, text)
         return Not(part), at
     if token == "(":
-        part, at = _either(tokens, at + 1, text)
+        part, at = _parse_or(tokens, at + 1, text)
         if tokens[at] != ")":
             raise TableError(f"formula {text!r}: a parenthesis is not closed.")
         return part, at + 1
@@ -136,10 +136,10 @@ def expand_alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative
         return (frozenset({(node.name, wanted)}),)
     if isinstance(node, Not):
         return expand_alternatives(node.part, wanted=not wanted)
-    parts, adds_up = [expand_alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
-    if (sum if adds_up else prod)(map(len, parts)) > MOST_ALTERNATIVES:
-        raise TableError(f"a formula of more than {MOST_ALTERNATIVES:,} alternatives.")
-    if adds_up:
+    parts, is_sum = [expand_alternatives(part, wanted=wanted) for part in node.parts], isinstance(node, Or) == wanted
+    if (sum if is_sum else prod)(map(len, parts)) > MOST_ALTERNATIVES:
+        raise TableError(f"a formula has more than {MOST_ALTERNATIVES:,} alternatives.")
+    if is_sum:
         found = [alternative for part in parts for alternative in part]
     else:
         found = [frozenset().union(*choice) for choice in product(*parts)]
@@ -148,11 +148,11 @@ def expand_alternatives(node: Node, *, wanted: bool = True) -> tuple[Alternative
 
 
 def trace_formula(node: Node, holds: Callable[[str], bool]) -> tuple[bool, tuple[str, ...]]:
-    """Evaluate left to right, stopping as soon as the result is known.
+    """Return whether a formula is true, evaluated left to right until the result is known.
 
     Returns:
-        Whether the formula is true, and every operand found true on the way, in order, even on a
-        branch that failed later.
+        Whether the formula is true, and the operands found true, in order, also those of a branch that
+        is false.
 
     >>> trace_formula(parse_formula("(MCC & (a | b)) | c"), {"MCC", "c"}.__contains__)
     (True, ('MCC', 'c'))

@@ -1,8 +1,8 @@
-"""The table folder: found, and every file read through its manifest or not at all.
+"""The table folder and its manifest; a file is read only if its checksum agrees.
 
-A table folder holds `manifest.toml` and the text tables it lists. Each file's entry says where its facts
-come from, under which licence, and its sha256; a file that is missing, altered or malformed raises
-`TableError`. After changing tables of your own, `seal(folder)` writes the new checksums.
+A table folder holds `manifest.toml` and the text tables that it lists. The entry of a file has the source of its
+facts, the licence and the sha256; a file that is missing, altered or malformed raises `TableError`. After a change of
+your own tables, `seal(folder)` writes the new checksums.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import polars as pl
 from drgsim.exceptions import TableError, did_you_mean
 from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
 
-_OF_VERSION = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
+_VERSION_ENTRY = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
 
 FOLDER_VARIABLE = "DRGSIM_TABLES"
 MANIFEST = "manifest.toml"
 
 
 def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder the tables are read from.
+    """Return the folder from which the tables are read.
 
     The first of: `folder`, the environment variable DRGSIM_TABLES, the tables shipped with the package.
 
@@ -39,8 +39,8 @@ def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     True
     """
     package = Path(__file__).parents[1]
-    asked = folder or os.environ.get(FOLDER_VARIABLE)
-    candidates = [Path(asked)] if asked else [package / "_grouper_tables", package.parent / "grouper_tables"]
+    chosen = folder or os.environ.get(FOLDER_VARIABLE)
+    candidates = [Path(chosen)] if chosen else [package / "_grouper_tables", package.parent / "grouper_tables"]
     for candidate in candidates:
         if (candidate / MANIFEST).is_file():
             return candidate.resolve()
@@ -48,17 +48,17 @@ def table_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """Return the parsed manifest of a table folder: `versions`, `files` and whatever else it states.
+    """Return the parsed manifest of a table folder, such as its `versions` and `files`.
 
     >>> list(read_manifest(table_folder())["versions"])[-1]
     '44.0'
     """
     path = folder / MANIFEST
-    return _parsed(path, path.stat().st_mtime_ns)
+    return _parse_manifest(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _parsed(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
+def _parse_manifest(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
     found = parse_toml(read_whole(path, MOST_SETTINGS, TableError), path, TableError)
     for section in ("versions", "files"):
         if not isinstance(found.get(section), dict):
@@ -67,23 +67,23 @@ def _parsed(path: Path, _mtime_ns: int) -> Mapping[str, Any]:
             if not isinstance(entry, dict):
                 raise TableError(f"{path}: [{section}] {name!r:.60} is {entry!r:.60}, expected a table.")
     for name, entry in found["versions"].items():
-        for key, kind in _OF_VERSION.items():
+        for key, kind in _VERSION_ENTRY.items():
             if type(entry.get(key)) is not kind:
                 raise TableError(f"{path}: [versions.{name!r:.60}] {key} is {entry.get(key)!r:.60}, expected {kind}.")
     return found
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """Return the path of a listed file, which lies in the folder, links followed."""
+def _resolve_listed(folder: Path, name: str) -> Path:
+    """Return the path of a listed file, which is in the folder, links followed."""
     path = folder / name
-    strange = not name or "\0" in name or "\\" in name or Path(name).is_absolute() or ".." in Path(name).parts
-    if strange or not path.resolve().is_relative_to(folder.resolve()):
+    is_outside = not name or "\0" in name or "\\" in name or Path(name).is_absolute() or ".." in Path(name).parts
+    if is_outside or not path.resolve().is_relative_to(folder.resolve()):
         raise TableError(f"{folder / MANIFEST}: file {name!r:.80} leads out of the table folder.")
     return path
 
 
 def read_verified(folder: Path, name: str) -> bytes:
-    """Return the bytes of the file `name`, whose sha256 equals the one in the manifest.
+    """Return the bytes of a file, whose sha256 equals the one in the manifest.
 
     Raises:
         TableError: the file is not listed, is missing, or is not the file the manifest describes.
@@ -91,20 +91,20 @@ def read_verified(folder: Path, name: str) -> bytes:
     files = read_manifest(folder)["files"]
     if name not in files:
         raise TableError(f"{folder / MANIFEST}: no file {name!r} is listed.{did_you_mean(name, files)}")
-    path = _inside(folder, name)
-    content = read_whole(path, MOST_TABLE, _listed)
+    path = _resolve_listed(folder, name)
+    content = read_whole(path, MOST_TABLE, _refuse_listed)
     found, expected = hashlib.sha256(content).hexdigest(), files[name].get("sha256")
     if found != expected:
         raise TableError(
             f"{path}: altered: sha256 is {found[:12]}…, {MANIFEST} says {str(expected)[:12]}…. "
-            "If the change is yours, run drgsim.tables.manifest.seal(folder)."
+            "If the change is yours, run drgsim.tables.seal(folder)."
         )
     return content
 
 
-def _listed(told: str) -> TableError:
-    """Say of a file that cannot be read why it should."""
-    return TableError(told.replace(": cannot", f": listed in {MANIFEST} but cannot", 1))
+def _refuse_listed(reason: str) -> TableError:
+    """Return the error of a listed file that cannot be read."""
+    return TableError(reason.replace(": cannot", f": listed in {MANIFEST} but cannot", 1))
 
 
 def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable: Sequence[str] = ()) -> pl.DataFrame:
@@ -117,7 +117,8 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
         nullable: columns that may be empty.
 
     Raises:
-        TableError: as `read_verified`, or a column, a value or a null is not as expected; names file and row.
+        TableError: as `read_verified`, or a column, a value or a null is not as expected; the message names
+            file and row.
     """
     content = read_verified(folder, name)
     header = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")
@@ -127,7 +128,7 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
         table = pl.read_csv(content, schema=dict(columns))
     except pl.exceptions.PolarsError as error:
         reason = str(error).partition("\n")[0]
-        raise TableError(f"{folder / name}: {_first_bad_row(content, columns)}{reason}") from error
+        raise TableError(f"{folder / name}: {_describe_bad_row(content, columns)}{reason}") from error
     for column in columns:
         if column not in nullable and table[column].null_count():
             row = int(table[column].is_null().arg_max() or 0) + 2
@@ -135,8 +136,8 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
     return table
 
 
-def _first_bad_row(content: bytes, columns: Mapping[str, Any]) -> str:
-    """Say which line first fails, when lines can be read one field at a time."""
+def _describe_bad_row(content: bytes, columns: Mapping[str, Any]) -> str:
+    """Return the first row and column whose value has the wrong type, or an empty text."""
     texts = pl.read_csv(content, schema=dict.fromkeys(columns, pl.String), truncate_ragged_lines=True)
     for column, dtype in columns.items():
         bad = texts[column].is_not_null() & texts[column].cast(dtype, strict=False).is_null()
@@ -147,7 +148,7 @@ def _first_bad_row(content: bytes, columns: Mapping[str, Any]) -> str:
 
 
 def seal(folder: str | os.PathLike[str]) -> None:
-    """Write the sha256 of every listed file into the folder's manifest, after a deliberate change.
+    """Write the sha256 of every listed file into the manifest, after a deliberate change.
 
     Raises:
         TableError: a listed file is missing.
@@ -164,7 +165,7 @@ def seal(folder: str | os.PathLike[str]) -> None:
     root = table_folder(folder)
     text = (root / MANIFEST).read_text("utf-8")
     for name in read_manifest(root)["files"]:
-        path = _inside(root, name)
+        path = _resolve_listed(root, name)
         if not path.is_file():
             raise TableError(f"{path}: listed in {MANIFEST} but missing.")
         digest = hashlib.sha256(read_whole(path, MOST_TABLE, TableError)).hexdigest()

@@ -1,4 +1,4 @@
-"""National facts."""
+"""National tables, such as counts and comorbidities, that populations and errors share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import polars as pl
 from drgsim.tables.manifest import read_table
 
 _FOLDER = "population/"
-
-
 _FACTS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
     "drgs": {
         "drg": pl.UInt16,
@@ -75,7 +73,11 @@ _NULLABLE = (
 
 
 def read_facts(name: str, folder: Path) -> pl.DataFrame:
-    """Return one of the tables all populations share, such as "conditions"; see `population/` for them.
+    """Return one of the tables that all populations share, such as "conditions".
+
+    Args:
+        name: the name of a file of `population/`, without its ending.
+        folder: the table folder.
 
     Raises:
         TableError: the table is missing, altered or malformed.

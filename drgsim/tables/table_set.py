@@ -1,4 +1,4 @@
-"""One version of the MS-DRG grouper: found, checked against its manifest, frozen."""
+"""The tables of one version of the MS-DRG grouper, checked and frozen."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CLAIM_WORDS = frozenset(
         *COUNTED_WORDS,
     }
 )
-"""Operands that are words about the whole claim instead of names carried by a code."""
+"""Operands that describe the whole claim and are not names of a code."""
 
 _RANGE = {"first_version": pl.String, "last_version": pl.String}
 _COLUMNS: dict[str, dict[str, type[pl.DataType]]] = {
@@ -149,7 +149,7 @@ class TableSet:
     all_procedures: pl.Series = field(repr=False)
 
     def __getattribute__(self, name: str) -> Any:
-        """Hand out copies of the frames, so that nobody's edit reaches the tables others load."""
+        """Return an attribute; a frame as a copy, so that an edit of it does not change the tables."""
         value = object.__getattribute__(self, name)
         return value.clone() if isinstance(value, pl.DataFrame) else value
 
@@ -159,7 +159,7 @@ class TableSet:
 
         Args:
             version: such as "43.1"; `versions()` lists them.
-            folder: a table folder of your own (changed logic, for example); by default the shipped one.
+            folder: a table folder of your own, for example with changed logic; by default the shipped one.
 
         Raises:
             UnknownVersionError: the folder has no such version.
@@ -170,7 +170,7 @@ class TableSet:
 effective_to=datetime.date(2026, 9, 30))
         """
         root = table_folder(folder)
-        return _load(root, _known(str(version), root), _stamp(root))
+        return _load(root, _check_version(str(version), root), _read_write_times(root))
 
     def diagnosis_descriptions(self) -> pl.DataFrame:
         """Return `code`, `description` of the billable ICD-10-CM codes (April 2026).
@@ -183,7 +183,7 @@ effective_to=datetime.date(2026, 9, 30))
 
 
 def versions(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
-    """Return the grouper versions there are tables for, oldest first.
+    """Return the grouper versions that a table folder has, oldest first.
 
     >>> versions()
     ('40.0', '40.1', '41.0', '41.1', '42.0', '42.1', '43.0', '43.1', '44.0')
@@ -201,7 +201,7 @@ def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) 
     '43.1'
     """
     if not isinstance(date, dt.date) or isinstance(date, dt.datetime):
-        raise UnknownVersionError(f"{date!r} is no date; pass a datetime.date, such as datetime.date(2026, 4, 1).")
+        raise UnknownVersionError(f"{date!r} is not a date; pass a datetime.date, such as datetime.date(2026, 4, 1).")
     known = read_manifest(table_folder(folder))["versions"]
     for version, entry in known.items():
         if entry["effective_from"] <= date <= entry["effective_to"]:
@@ -209,11 +209,14 @@ def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) 
     first, last = next(iter(known.values())), list(known.values())[-1]
     raise UnknownVersionError(
         f"no grouper version covers discharges on {date}; the tables run from {first['effective_from']} to "
-        f"{last['effective_to']}. Pass version= to choose one yourself."
+        f"{last['effective_to']}. Choose a version with version=."
     )
 
 
-def _known(version: str, root: Path) -> str:
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _check_version(version: str, root: Path) -> str:
     known = read_manifest(root)["versions"]
     if version not in known:
         hint = did_you_mean(version, known) or f" Known: {', '.join(known)}."
@@ -221,15 +224,15 @@ def _known(version: str, root: Path) -> str:
     return version
 
 
-def _stamp(root: Path) -> tuple[int, ...]:
-    """When the tables were last written, so that a changed file is read again."""
+def _read_write_times(root: Path) -> tuple[int, ...]:
+    """Return when the tables were last written, so that a changed file is read again."""
     paths = (root / f"msdrg/{name}.csv" for name in _COLUMNS)
     return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
 
 
 @lru_cache(maxsize=4)
-def _all_versions(root: Path, _stamped: tuple[int, ...]) -> dict[str, pl.DataFrame]:
-    """Read every table once, with version ranges as places in the manifest's list of versions."""
+def _all_versions(root: Path, _write_times: tuple[int, ...]) -> dict[str, pl.DataFrame]:
+    """Read every table once; version ranges are positions in the manifest's list of versions."""
     place = {version: index for index, version in enumerate(read_manifest(root)["versions"])}
     frames = {}
     for name, columns in _COLUMNS.items():
@@ -241,22 +244,22 @@ def _all_versions(root: Path, _stamped: tuple[int, ...]) -> dict[str, pl.DataFra
             for column in ("first_version", "last_version"):
                 if frame[column].null_count():
                     row = int(frame[column].is_null().arg_max() or 0) + 2
-                    raise TableError(f"{root / file}, row {row}: {column} is no version of the manifest.")
+                    raise TableError(f"{root / file}, row {row}: {column} is not a version of the manifest.")
         frames[name] = frame
     return frames
 
 
 @lru_cache(maxsize=16)
-def _load(root: Path, version: str, stamped: tuple[int, ...]) -> TableSet:
+def _load(root: Path, version: str, write_times: tuple[int, ...]) -> TableSet:
     entries = read_manifest(root)["versions"]
     entry, place = entries[version], list(entries).index(version)
-    everything = _all_versions(root, stamped)
+    everything = _all_versions(root, write_times)
     frames = {name: _in_force(frame, place) for name, frame in everything.items()}
     for name, key in _KEYS.items():
         twice = frames[name].select(pl.struct(key).is_duplicated()).to_series()
         if twice.any():
             found = frames[name].filter(twice).select(key).row(0)
-            raise TableError(f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} stands twice in {version}.")
+            raise TableError(f"{root}/msdrg/{name}.csv: {', '.join(map(str, found))} is listed twice in {version}.")
     _check_rules(root, version, frames)
     _check_operands(root, frames)
     return TableSet(
@@ -281,7 +284,7 @@ def _in_force(frame: pl.DataFrame, place: int) -> pl.DataFrame:
 
 
 def _check_rules(root: Path, version: str, frames: dict[str, pl.DataFrame]) -> None:
-    """Hold the closed vocabularies and the references between tables."""
+    """Raise TableError unless values of closed lists and references between tables are known."""
     allowed = {
         ("diagnoses", "severity"): {"NONE", "CC", "MCC"},
         ("formulas", "type"): {"MEDICAL", "SURGICAL", "NONE"},
@@ -289,16 +292,18 @@ def _check_rules(root: Path, version: str, frames: dict[str, pl.DataFrame]) -> N
         ("pdx_exclusions", "group"): set(frames["exclusion_groups"]["group"].unique()),
     }
     for (name, column), values in allowed.items():
-        strange = set(frames[name][column].unique()) - values
-        if strange:
-            found = min(strange, key=str)
+        unknown = set(frames[name][column].unique()) - values
+        if unknown:
+            found = min(unknown, key=str)
             raise TableError(f"{root}/msdrg/{name}.csv: {column} {found!r} is not known in {version}.")
 
 
 def _check_operands(root: Path, frames: dict[str, pl.DataFrame]) -> None:
-    """Every formula parses and uses only operands that a code carries or that are claim words."""
-    diagnosis = _names(frames["diagnoses"], "operands", "hac_operands", "categories")
-    procedure = _names(frames["procedures"], "operands") | _names(frames["clusters"], "operands") | CLAIM_WORDS
+    """Raise TableError unless every formula parses and all its operands are known."""
+    diagnosis = _collect_names(frames["diagnoses"], "operands", "hac_operands", "categories")
+    procedure = (
+        _collect_names(frames["procedures"], "operands") | _collect_names(frames["clusters"], "operands") | CLAIM_WORDS
+    )
     for name in ("formulas", "hac_formulas"):
         for text in frames[name]["formula"]:
             for operand in list_operands(parse_formula(text)):
@@ -308,6 +313,6 @@ def _check_operands(root: Path, frames: dict[str, pl.DataFrame]) -> None:
                     raise TableError(f"{root}/msdrg/{name}.csv: formula {text!r}: no code carries {operand!r}.")
 
 
-def _names(frame: pl.DataFrame, *columns: str) -> set[str]:
+def _collect_names(frame: pl.DataFrame, *columns: str) -> set[str]:
     lists: Iterable[str] = pl.concat([frame[column].drop_nulls().unique() for column in columns])
     return {name for names in lists for name in names.split(" ")}

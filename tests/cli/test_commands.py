@@ -14,14 +14,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, price, report
-from drgsim.cli.main import build_parser, describe_installation, main
+from drgsim.cli.command_line import build_parser, describe_installation, main
 from drgsim.compliance.profiles import profile
+from drgsim.exceptions import StorageError
 from drgsim.explanation.explanations import explain
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.simulation.results import Simulation
+from drgsim.simulation.results import Simulation, load_simulation
 from drgsim.simulation.simulator import simulate
-from drgsim.simulation.storage import load_simulation, save_simulation
+from tests.support.made import with_claims
 from tests.support.releases import release
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
@@ -40,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
+def reported(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
     """Return the one line of standard error a command ends with."""
     capfd.readouterr()
     assert main([*arguments, "-q"]) == code
@@ -208,8 +209,8 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["group", "CLAIMS", "--version", "43.11"], "'43.11' is neither a grouper version"),
         (["price", "GROUPED", "--hospitals", "absent.csv"], "absent.csv: no such file."),
         (["simulate", "CLAIMS", "new", "--scenario", "ilustration"], "Did you mean 'illustration'?"),
-        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "is no part of a result; name a folder of its own."),
-        (["simulate", "CLAIMS", "CLAIMS", "--scenario", "empty"], "a file; name a folder for the result."),
+        (["simulate", "CLAIMS", "FOLDER", "--scenario", "empty"], "no part of a result. Name a new or empty folder."),
+        (["simulate", "CLAIMS", "CLAIMS", "--scenario", "empty"], "a file. Name a folder for the result."),
         (["explain", "CLAIMS", "--row", "401"], "--row is 401, but there are 400 admissions."),
         (["explain", "CLAIMS", "--id", "99999"], "0 admissions have the --id asked for; take one by --row."),
         (["explain", "CLAIMS", "--row", "1", "--html", "why.txt"], "cannot write .txt; use .html."),
@@ -229,7 +230,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
     monkeypatch.chdir(made)
     before = sorted(path.name for path in made.iterdir())
     names = {"CLAIMS": "claims.parquet", "GROUPED": "grouped.csv", "FOLDER": "."}
-    assert expected in told([names.get(word, word) for word in arguments], 2, capfd)
+    assert expected in reported([names.get(word, word) for word in arguments], 2, capfd)
     assert sorted(path.name for path in made.iterdir()) == before
 
 
@@ -270,7 +271,7 @@ def test_a_mistake_in_the_arguments_is_one_line_and_code_2(
 def test_no_cell_of_a_claim_reaches_the_log(tmp_path: Path, row: str, where: str, capfd: pytest.CaptureFixture[str]):
     path = tmp_path / "claims.csv"
     path.write_text(f"admission_id,age,sex,discharge_status,pdx,sdx,sdx_poa,procedures\n{row}\n")
-    err = told(["group", str(path), "--version", "43.1"], 2, capfd)
+    err = reported(["group", str(path), "--version", "43.1"], 2, capfd)
     assert SECRET not in err
     assert "claims.csv" in err
     assert where in err
@@ -282,9 +283,9 @@ def test_a_defect_is_one_line_without_what_it_met(
     def breaks(*_args: object, **_kwargs: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("drgsim.cli.admission_commands.group", breaks)
+    monkeypatch.setattr("drgsim.cli.grouping_commands.group", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
-    err = told(["group", str(made / "claims.parquet")], 3, capfd)
+    err = reported(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
     monkeypatch.setenv("DRGSIM_TRACEBACK", "1")
     assert main(["group", str(made / "claims.parquet"), "-q"]) == 3
@@ -300,7 +301,7 @@ def test_a_full_disk_leaves_what_was_there(made: Path, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_csv", full)
-    err = told(["group", str(made / "claims.parquet"), str(out), "--version", "43.1"], 2, capfd)
+    err = reported(["group", str(made / "claims.parquet"), str(out), "--version", "43.1"], 2, capfd)
     assert "No space left on device" in err
     assert [path.name for path in tmp_path.iterdir()] == ["grouped.csv"]
     assert out.read_text() == "what was there"
@@ -311,32 +312,31 @@ def test_a_full_disk_leaves_what_was_there(made: Path, tmp_path: Path, monkeypat
 
 def test_a_result_is_replaced_whole_or_not_at_all(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     result, folder = load_simulation(made / "result"), tmp_path / "result"
-    save_simulation(result, folder)
+    result.save(folder)
     assert (folder / "ledger.parquet").exists()
 
-    def fails(self: Simulation, root: Path) -> Path:
-        root.mkdir()
-        (root / "totals.parquet").write_bytes(b"half")
+    def fails(self: pl.DataFrame, path: Path) -> None:
+        Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Simulation, "write", fails)
-        with pytest.raises(OSError, match="No space"):
-            save_simulation(result, folder)
+        patch.setattr(pl.DataFrame, "write_parquet", fails)
+        with pytest.raises(StorageError, match="No space"):
+            result.save(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
     assert load_simulation(folder).run_id == result.run_id
-    without = Simulation(**{**vars(result), "ledger": None})
-    save_simulation(without, folder)
+    with_claims(result, ledger=None).save(folder)
     assert not (folder / "ledger.parquet").exists()  # nothing of the earlier result is left
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    folder = save_simulation(load_simulation(made / "result"), tmp_path / "result")
-    (folder / "bills.parquet").write_bytes(b"no Parquet")
-    assert "bills.parquet: missing or damaged." in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    folder = load_simulation(made / "result").save(tmp_path / "result")
+    (folder / "attribution.parquet").write_bytes(b"no Parquet")
+    command = ["report", str(folder), str(tmp_path / "a.html")]
+    assert "attribution.parquet: missing or damaged." in reported(command, 2, capfd)
     (folder / "run.json").write_text("{}")
-    assert "run.json: damaged" in told(["report", str(folder), str(tmp_path / "a.html")], 2, capfd)
+    assert "run.json: damaged" in reported(command, 2, capfd)
 
 
 @pytest.mark.parametrize("finished", [0, 1])
@@ -348,7 +348,7 @@ def test_an_interrupt_keeps_what_is_finished(
         about_it = {"interrupted": True, "replicates": finished, "totals": result.totals.head(finished)}
         return Simulation(**{**vars(result), **about_it})
 
-    monkeypatch.setattr("drgsim.cli.admission_commands.simulate", interrupted)
+    monkeypatch.setattr("drgsim.cli.simulation_commands.simulate", interrupted)
     out = tmp_path / "result"
     assert main(["simulate", str(made / "claims.parquet"), str(out), "--scenario", "illustration", "-q"]) == 130
     assert out.exists() == bool(finished)

@@ -8,16 +8,26 @@ import polars as pl
 import pytest
 
 from drgsim import Rates, TableSet, generate
-from drgsim.cli.main import main
-from drgsim.cli.main_job import demo, describe_demo
+from drgsim.cli.command_line import main
+from drgsim.cli.main_job import DemoResult, demo, describe_demo
 from drgsim.pricing.pricer import COMPONENTS, price
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
 
 
-def test_components_add_up_to_the_payment():
-    hospitals, admissions = generate(500, seed=1, tables=TABLES)
-    result = demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
+@pytest.fixture(scope="module")
+def generated() -> tuple[pl.DataFrame, pl.DataFrame]:
+    return generate(500, seed=1, tables=TABLES)
+
+
+@pytest.fixture(scope="module")
+def result(generated: tuple[pl.DataFrame, pl.DataFrame]) -> DemoResult:
+    hospitals, admissions = generated
+    return demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
+
+
+def test_components_add_up_to_the_payment(generated: tuple[pl.DataFrame, pl.DataFrame], result: DemoResult):
+    hospitals, _ = generated
     assert result.components_usd is not None
     assert result.simulation.payment_usd == pytest.approx(sum(result.components_usd.row(0)), abs=0.005)
     paid = price(result.simulation.admissions, hospitals, RATES)
@@ -27,12 +37,10 @@ def test_components_add_up_to_the_payment():
     assert shift["missed_comorbidity"] < 0 < shift["unsupported_mcc"]
 
 
-def test_the_same_seed_tells_the_same():
-    hospitals, admissions = generate(300, seed=1, tables=TABLES)
-    one, other = (
-        describe_demo(demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2), str) for _ in range(2)
-    )
-    assert one == other
+def test_the_same_seed_prints_the_same(generated: tuple[pl.DataFrame, pl.DataFrame], result: DemoResult):
+    hospitals, admissions = generated
+    again = demo(admissions, hospitals, tables=TABLES, rates=RATES, replicates=2)
+    assert describe_demo(again, str) == describe_demo(result, str)
 
 
 def test_the_command_prints_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -43,7 +51,7 @@ def test_the_command_prints_and_saves(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_real_admissions_beside_their_recorded_drgs(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_real_admissions_and_their_recorded_drgs(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     claims = str(shared / "real/mimic_iv_demo")
     command = ["demo", "--claims", claims, "--version", "40.0", "--fiscal-year", "2024", "--replicates", "2"]
     assert main([*command, "--out", str(tmp_path)]) == 0
@@ -53,6 +61,6 @@ def test_real_admissions_beside_their_recorded_drgs(shared: Path, tmp_path: Path
     assert "weight times a base rate" in out
 
 
-def test_a_missing_file_is_told_not_raised(capsys: pytest.CaptureFixture[str]):
+def test_a_missing_file_is_reported_not_raised(capsys: pytest.CaptureFixture[str]):
     assert main(["demo", "--claims", "nowhere.csv"]) == 2
     assert "nowhere.csv: no such file" in capsys.readouterr().err

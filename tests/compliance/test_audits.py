@@ -1,4 +1,4 @@
-"""Estimators against textbook examples and plain formulas; designs against what they promise; audits against truth."""
+"""Estimators against textbook examples and formulas, designs and audits against the known truth."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def test_malnutrition_extrapolation(shared: Path):
     """OIG A-03-17-00010: 914,128 USD on 200 sampled claims of 224,175 are 1.0 billion USD (1.0246 by hand)."""
     rows = pl.read_csv(shared / "evidence" / "published_figures.csv", infer_schema=False)
     value = dict(zip(rows["id"], rows["value"], strict=True))
-    over, frame = float(value["MAL-06"]), int(value["MAL-01"])
+    overpaid, frame = float(value["MAL-06"]), int(value["MAL-01"])
     # 164 of 200 claims were overpaid; how the dollars spread over them does not move the point estimate.
-    d = np.array([over / 164] * 164 + [0.0] * 36)
+    d = np.array([overpaid / 164] * 164 + [0.0] * 36)
     found = extrapolate(moments(np.full(200, 15_000.0), d, frame))
     assert f"{float(found.point) / 1e9:.4f} billion" == value["MAL-08"].split("; ")[1]
     assert float(found.point) / frame == pytest.approx(float(value["MAL-08"].split(";")[0]), abs=0.005)
@@ -157,12 +157,12 @@ def test_combined_ratio_by_hand():
     rng = np.random.default_rng(7)
     sizes, takes = [400, 90], [20, 15]
     strata = [(rng.uniform(5e3, 9e3, n), rng.uniform(0, 2e3, n)) for n in takes]
-    over, billed = (sum(N * s[k].mean() for N, s in zip(sizes, strata, strict=True)) for k in (1, 0))
-    left = [d - over / billed * x for x, d in strata]
+    overpaid, billed = (sum(N * s[k].mean() for N, s in zip(sizes, strata, strict=True)) for k in (1, 0))
+    left = [d - overpaid / billed * x for x, d in strata]
     variance = sum(N * (N - len(e)) / len(e) * e.var(ddof=1) for N, e in zip(sizes, left, strict=True))
     found = extrapolate(Moments.of(strata, sizes, 3e6), "ratio")
     assert [float(found.point), float(found.standard_error)] == pytest.approx(
-        [3e6 * over / billed, math.sqrt(variance)], rel=1e-9
+        [3e6 * overpaid / billed, math.sqrt(variance)], rel=1e-9
     )
 
 
@@ -222,9 +222,9 @@ def test_replicates_do_not_depend_on_how_many_there_are(monkeypatch: pytest.Monk
 def test_threads_change_nothing():
     program = (
         "import polars as pl\nfrom tests.compliance.test_audits import *\n"
-        "print(repr(simulated(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()))"
+        "print(repr(simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()))"
     )
-    told = [
+    printed = [
         subprocess.run(
             [sys.executable, "-c", program],
             env={**os.environ, "POLARS_MAX_THREADS": threads, "PYTHONPATH": "."},
@@ -235,14 +235,14 @@ def test_threads_change_nothing():
         ).stdout
         for threads in ("1", "2")
     ]
-    assert told[0] == told[1] == repr(simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()) + "\n"
+    assert printed[0] == printed[1] == repr(simulate_audits(CLAIMS, DESIGNS[1], seed=4, replicates=5).rows()) + "\n"
 
 
 def test_every_claim_is_drawn_equally_often():
     from drgsim.compliance.sampling import lay_out_claims
 
     laid = lay_out_claims(CLAIMS, SimpleRandom(60))
-    (places,) = laid.drawn(1, np.arange(4000, dtype=np.uint64))
+    (places,) = laid.draw(1, np.arange(4000, dtype=np.uint64))
     counts = np.bincount(places.ravel(), minlength=500)
     expected = 4000 * 60 / 500
     # Without replacement the statistic is (1 - 60/500) times a chi-square of 499 degrees.
@@ -279,25 +279,25 @@ def test_allocation_adds_up(sizes: list[int], spread: list[float], part: float):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("design", [SimpleRandom(500), Stratified(500, strata=4)], ids=str)
 def test_a_census_is_exact(design, estimator: str):
-    over = CLAIMS["billed_usd"] - CLAIMS["correct_usd"]
+    overpaid = CLAIMS["billed_usd"] - CLAIMS["correct_usd"]
     found = audit(CLAIMS, design, seed=1, estimator=estimator)
     at = {row["measure"]: row for row in found.estimates.iter_rows(named=True)}
     truth = {
-        "net": over.sum(),
-        "overpaid": over.clip(lower_bound=0).sum(),
-        "underpaid": -over.clip(upper_bound=0).sum(),
-        "gross": over.abs().sum(),
-        "net dollar error rate": over.sum() / CLAIMS["billed_usd"].sum(),
-        "gross dollar error rate": over.abs().sum() / CLAIMS["billed_usd"].sum(),
-        "claims in error": (over != 0).mean(),
-        "claims overpaid": (over > 0).mean(),
-        "claims underpaid": (over < 0).mean(),
+        "net": overpaid.sum(),
+        "overpaid": overpaid.clip(lower_bound=0).sum(),
+        "underpaid": -overpaid.clip(upper_bound=0).sum(),
+        "improper": overpaid.abs().sum(),
+        "net dollar error rate": overpaid.sum() / CLAIMS["billed_usd"].sum(),
+        "improper payment rate": overpaid.abs().sum() / CLAIMS["billed_usd"].sum(),
+        "claims in error": (overpaid != 0).mean(),
+        "claims overpaid": (overpaid > 0).mean(),
+        "claims underpaid": (overpaid < 0).mean(),
     }
     assert set(at) == set(truth)
     for name, row in at.items():
         assert row["point"] == pytest.approx(truth[name], rel=1e-9), name
         assert row["lower"] == row["upper"] == row["point"], name
-    assert found.recovery_usd == pytest.approx(over.sum(), rel=1e-9)
+    assert found.recovery_usd == pytest.approx(overpaid.sum(), rel=1e-9)
 
 
 def test_one_stratum_is_a_simple_sample():
@@ -315,7 +315,7 @@ def test_one_stratum_is_a_simple_sample():
 def test_parts_add_up():
     at = dict(audit(CLAIMS, SimpleRandom(200), seed=3).estimates.select("measure", "point").iter_rows())
     assert at["net"] == pytest.approx(at["overpaid"] - at["underpaid"])
-    assert at["gross"] == pytest.approx(at["overpaid"] + at["underpaid"])
+    assert at["improper"] == pytest.approx(at["overpaid"] + at["underpaid"])
     assert at["claims in error"] == pytest.approx(at["claims overpaid"] + at["claims underpaid"])
 
 
@@ -427,11 +427,15 @@ def test_sample_size_is_the_smallest(estimator: str, stratified: Stratified | No
     planned = sample_size(claims, relative=0.15, estimator=estimator, stratified=stratified)
     assert planned.half_width_usd <= planned.target_usd
     n = planned.design.claims
-    over = (claims["billed_usd"] - claims["correct_usd"]).to_numpy()
-    assert planned.target_usd == pytest.approx(0.15 * over.sum())
+    overpaid = (claims["billed_usd"] - claims["correct_usd"]).to_numpy()
+    assert planned.target_usd == pytest.approx(0.15 * overpaid.sum())
     if stratified is None:
         x = claims["billed_usd"].to_numpy()
-        left = {"difference": over, "mean_per_unit": x - over, "ratio": over - over.sum() / x.sum() * x}[estimator]
+        left = {
+            "difference": overpaid,
+            "mean_per_unit": x - overpaid,
+            "ratio": overpaid - overpaid.sum() / x.sum() * x,
+        }[estimator]
 
         def half(size: int) -> float:
             return stats.t.ppf(0.95, size - 1) * 2_000 * math.sqrt((1 - size / 2_000) / size) * left.std(ddof=1)
@@ -481,14 +485,14 @@ def test_consequences_by_hand():
 
 
 def test_detection_as_simulated():
-    """The share of overpaid claims drawn over many audits is the probability told."""
+    """The share of overpaid claims drawn over many audits is the detection probability."""
     design = Stratified(60, strata=3)
-    told = consequences(CLAIMS, design, seed=1, penalty_multiple=0.0, replicates=10)
+    expected = consequences(CLAIMS, design, seed=1, penalty_multiple=0.0, replicates=10)
     drawn = [
         sample(CLAIMS, design, seed=seed).filter(pl.col("billed_usd") > pl.col("correct_usd"))["is_sampled"].mean()
         for seed in range(300)
     ]
-    assert told.detection_probability == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 300**0.5)
+    assert expected.detection_probability == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 300**0.5)
 
 
 # --- mistakes of the caller ------------------------------------------------------------------------------

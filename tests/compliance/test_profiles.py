@@ -35,7 +35,7 @@ def grouped() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def told(grouped: pl.DataFrame) -> pl.DataFrame:
+def profiled(grouped: pl.DataFrame) -> pl.DataFrame:
     return profile(grouped, TABLES)
 
 
@@ -59,7 +59,7 @@ def test_families_split_as_their_titles_say(version: str):
     assert found["drg"].to_list() == sorted({*tables.formulas["drg"]} - {0})
 
 
-# --- surviving -------------------------------------------------------------------------------------------
+# --- single CC or MCC ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_families_split_as_their_titles_say(version: str):
     ],
     ids=lambda value: str(value),
 )
-def test_surviving_codes_are_those_cms_used(shared: Path, version: str, claims: str, answers: str, status: str):
+def test_counted_codes_are_those_cms_used(shared: Path, version: str, claims: str, answers: str, status: str):
     """CMS reports the severity it used of each code after all exclusions; counted here without the engine."""
     admissions = pl.read_parquet(shared / "claims" / f"{claims}_claims.parquet")
     expected = pl.read_parquet(shared / "claims" / f"{answers}.parquet")
@@ -154,12 +154,12 @@ def test_definitions_are_those_of_the_evidence(shared: Path):
     assert seen >= 12
 
 
-def test_what_cannot_be_computed_is_listed_and_left_out(told: pl.DataFrame):
+def test_what_cannot_be_computed_is_listed_and_left_out(profiled: pl.DataFrame):
     frame = Measures.load(TABLES).frame()
     left_out = frame.filter(~pl.col("is_computed"))
     assert {"pci", "total_knee_replacement", "spinal_fusion", "readmissions"} <= {*left_out["measure"]}
     assert (left_out["needs"] != "").all()
-    assert {*told["measure"]} == {*frame.filter("is_computed")["measure"]}
+    assert {*profiled["measure"]} == {*frame.filter("is_computed")["measure"]}
 
 
 def changed(folder: Path, old: str, new: str) -> Path:
@@ -187,7 +187,7 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ("discharge_statuses = [3, 83]", "discharge_statuses = [3, 99]", "no discharge status 99"),
         ('drgs = "177 178"', 'drgs = "177 to 178"', "neither a number nor a range"),
         ('tier = ["MCC"]', 'tear = ["MCC"]', "tear: Extra inputs"),
-        ('key    = "stroke"', 'key    = "cmi"', "'cmi' stands twice"),
+        ('key    = "stroke"', 'key    = "cmi"', "'cmi' is listed twice"),
         ('basis  = "READ"', 'basis  = "HEARSAY"', "Input should be"),
         ("[[measures]]", "[[measures", "not a TOML file"),
     ],
@@ -272,9 +272,9 @@ ORDINARY_TITLES = {*TABLES.drg_titles.filter(pl.col("title").str.contains(TITLED
 }
 
 
-def test_numbers_are_those_of_a_plain_count(grouped: pl.DataFrame, told: pl.DataFrame):
+def test_numbers_are_those_of_a_plain_count(grouped: pl.DataFrame, profiled: pl.DataFrame):
     expected = in_plain_python(grouped)
-    rows = {(row["hospital_id"], row["measure"]): row for row in told.iter_rows(named=True)}
+    rows = {(row["hospital_id"], row["measure"]): row for row in profiled.iter_rows(named=True)}
     shown = hidden = 0
     for key, (numerator, denominator) in expected.items():
         row = rows[key]
@@ -292,9 +292,9 @@ def test_numbers_are_those_of_a_plain_count(grouped: pl.DataFrame, told: pl.Data
     assert hidden >= 10
 
 
-def test_outliers_are_those_of_numpy(told: pl.DataFrame):
+def test_outliers_are_those_of_numpy(profiled: pl.DataFrame):
     outliers = Counter()
-    for (measure,), rows in told.group_by("measure"):
+    for (measure,), rows in profiled.group_by("measure"):
         values = rows["value"].drop_nulls().to_numpy()
         if len(values) < 11:
             assert rows["percentile"].null_count() == len(rows)
@@ -310,18 +310,18 @@ def test_outliers_are_those_of_numpy(told: pl.DataFrame):
     assert min(outliers["HIGH"], outliers["LOW"]) > 50
 
 
-def test_order_of_rows_changes_nothing(grouped: pl.DataFrame, told: pl.DataFrame):
-    assert profile(grouped.sample(fraction=1.0, shuffle=True, seed=1), TABLES).equals(told)
+def test_order_of_rows_changes_nothing(grouped: pl.DataFrame, profiled: pl.DataFrame):
+    assert profile(grouped.sample(fraction=1.0, shuffle=True, seed=1), TABLES).equals(profiled)
 
 
-def test_rates_give_the_weights(grouped: pl.DataFrame, told: pl.DataFrame):
-    assert profile(grouped.drop("weight"), TABLES, rates=RATES).equals(told)
+def test_rates_give_the_weights(grouped: pl.DataFrame, profiled: pl.DataFrame):
+    assert profile(grouped.drop("weight"), TABLES, rates=RATES).equals(profiled)
 
 
-def test_hospitals_come_in_order_with_every_measure(told: pl.DataFrame):
+def test_hospitals_come_in_order_with_every_measure(profiled: pl.DataFrame):
     keys = [m.key for m in Measures.load(TABLES).measures if m.is_computed]
     hospitals = [f"H{k:02}" for k in range(30)]
-    assert told.select("hospital_id", "measure").rows() == [(h, key) for h in hospitals for key in keys]
+    assert profiled.select("hospital_id", "measure").rows() == [(h, key) for h in hospitals for key in keys]
 
 
 def test_peers_are_compared_among_themselves(grouped: pl.DataFrame):
@@ -333,7 +333,7 @@ def test_peers_are_compared_among_themselves(grouped: pl.DataFrame):
     assert both.filter(pl.col("region") == "N").drop("region").equals(north)
 
 
-def test_ungroupable_admissions_count_nowhere(grouped: pl.DataFrame, told: pl.DataFrame):
+def test_ungroupable_admissions_count_nowhere(grouped: pl.DataFrame, profiled: pl.DataFrame):
     bad = (
         grouped.head(50)
         .select(pl.exclude("weight"))
@@ -341,7 +341,7 @@ def test_ungroupable_admissions_count_nowhere(grouped: pl.DataFrame, told: pl.Da
     )
     bad = with_weights(group(bad, TABLES), RATES).select(grouped.columns)
     assert (bad["drg"] == 999).all()
-    assert profile(pl.concat([grouped, bad]), TABLES).equals(told)
+    assert profile(pl.concat([grouped, bad]), TABLES).equals(profiled)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_ungroupable_admissions_count_nowhere(grouped: pl.DataFrame, told: pl.Da
         ),
     ],
 )
-def test_mistakes_are_told(grouped: pl.DataFrame, change, error: type[Exception], says: str):
+def test_mistakes_raise(grouped: pl.DataFrame, change, error: type[Exception], says: str):
     with pytest.raises(error, match=says):
         profile(change(grouped), TABLES)
 
@@ -374,8 +374,10 @@ def test_a_hospital_has_one_peer_group(grouped: pl.DataFrame):
 
 def profile_of(values: list[float | None]) -> pl.DataFrame:
     table = pl.DataFrame({"hospital_id": [f"H{k:02}" for k in range(len(values))], "measure": "m", "value": values})
-    told = compare_with_peers(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(value=True))
-    return told.with_columns(kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=pl.col("value").is_null())
+    table = compare_with_peers(table, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(value=True))
+    return table.with_columns(
+        kind=pl.lit("coding"), numerator=0, denominator=0, is_suppressed=pl.col("value").is_null()
+    )
 
 
 def test_who_newly_stands_out():
@@ -419,7 +421,7 @@ def test_how_much_error_until_they_stand_out():
         find_rates_until_outlier({0.0: at(0.0), 1.0: at(1.0)}, [0.0, 1.0])
 
 
-def test_upcoding_makes_a_hospital_stand_out(grouped: pl.DataFrame, told: pl.DataFrame):
+def test_upcoding_makes_a_hospital_stand_out(grouped: pl.DataFrame, profiled: pl.DataFrame):
     """A hospital that writes acute respiratory failure on a growing share of its claims passes its peers."""
 
     def at(scale: float) -> pl.DataFrame:
@@ -435,13 +437,13 @@ def test_upcoding_makes_a_hospital_stand_out(grouped: pl.DataFrame, told: pl.Dat
     assert found["outlier"].to_list() == ["HIGH"]
 
 
-def test_profiles_of_different_keys_are_not_compared(told: pl.DataFrame):
+def test_profiles_of_different_keys_are_not_compared(profiled: pl.DataFrame):
     with pytest.raises(SchemaError, match="different keys"):
-        find_new_outliers(told, told.rename({"hospital_id": "unit"}))
+        find_new_outliers(profiled, profiled.rename({"hospital_id": "unit"}))
     with pytest.raises(SchemaError, match="no profile"):
-        find_new_outliers(told.drop("outlier"), told)
+        find_new_outliers(profiled.drop("outlier"), profiled)
     with pytest.raises(InputError, match="'before' or 'after'"):
-        find_new_outliers(told, told, thresholds="both")
+        find_new_outliers(profiled, profiled, thresholds="both")
 
 
 # --- change of case mix ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Hospitals and audits in answer to each other, held against arithmetic on identical stays."""
+"""Equilibrium of upcoding and audit, compared with arithmetic on identical stays."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_the_sweep_by_hand():
     assert table.filter(penalty=1.0, detection=0.6)["upcoded"].item() == 0  # 0.6 x 2 is more than the gain
 
 
-def test_what_cannot_be_used_is_told():
+def test_unusable_arguments_raise():
     audited = audit_of(lambda _: 0.2, 1.0)
     with pytest.raises(InputError, match="tolerance is 0"):
         answered(audited, tolerance=0)

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, price
-from drgsim.explanation.code_values import _left_out, code_value, exposed_codes, list_removals, single_severity
+from drgsim.explanation.code_values import _select_removals, code_value, exposed_codes, list_removals, single_severity
 from drgsim.grouping.grouper import group_encoded
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import apply_changes
-from drgsim.rebilling.visible_changes import HIDDEN, UNSEEN
+from drgsim.rebilling.visible_changes import INVISIBLE, NO_EFFECT_ALONE
 
 TABLES = TableSet.load("43.1")
 RATES = Rates.load(2026)
@@ -64,7 +64,7 @@ def sampled(shared: Path, name: str, n: int, seed: int = 1) -> pl.DataFrame:
 def levels_of(claims: pl.DataFrame, tables: TableSet, status: str = "NON_EXEMPT") -> tuple[Baseline, np.ndarray]:
     """What can be seen of leaving out each code."""
     cases = Baseline.of(claims, tables=tables, hospitals=None, rates=None, hospital_status=status)
-    return cases, cases.sight.of_edits(list_removals(cases.encoded))[0]
+    return cases, cases.visibility.classify(list_removals(cases.encoded))[0]
 
 
 def version_of(name: str) -> TableSet:
@@ -98,18 +98,19 @@ def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str, status:
     singly = code_value(claims, tables, hospital_status=status)
     assert alone.select("drg", "drg_without").equals(singly.select("drg", "drg_without"))
 
-    def told(prefix: str = "") -> pl.Expr:
+    def reported(prefix: str = "") -> pl.Expr:
         names = pl.col(f"{prefix}kind").cast(pl.String).replace("procedure", "procedures")
         return pl.format("{} {}", names, pl.col(f"{prefix}place"))
 
     bulk = {
-        (i, a, b): drg for i, a, b, drg in pairs.select("admission_id", told(), told("with_"), "drg_without").rows()
+        (i, a, b): drg
+        for i, a, b, drg in pairs.select("admission_id", reported(), reported("with_"), "drg_without").rows()
     }
-    single = {(i, a): drg for i, a, drg in alone.select("admission_id", told(), "drg_without").rows()}
+    single = {(i, a): drg for i, a, drg in alone.select("admission_id", reported(), "drg_without").rows()}
     expected = group(shorter(claims, pairs=True), tables, hospital_status=status)
     assert len(bulk) == pairs.height > 100
-    hidden = levels_of(claims, tables, status)[1] == HIDDEN
-    unseen_codes = {row[:2] for row in alone.select("admission_id", told()).filter(pl.Series(hidden)).rows()}
+    hidden = levels_of(claims, tables, status)[1] == INVISIBLE
+    unseen_codes = {row[:2] for row in alone.select("admission_id", reported()).filter(pl.Series(hidden)).rows()}
     for number, (one, other), drg in expected.select("admission_id", "gone", "drg").rows():
         if (number, one, other) in bulk:
             assert bulk[number, one, other] == drg
@@ -127,7 +128,7 @@ def test_what_the_grouper_cannot_see_changes_nothing(shared: Path, name: str, st
     claims, tables = sampled(shared, name, 60_000), version_of(name)
     cases, level = levels_of(claims, tables, status)
     each = list_removals(cases.encoded)
-    hidden = np.flatnonzero(level <= UNSEEN)
+    hidden = np.flatnonzero(level <= NO_EFFECT_ALONE)
     assert len(hidden) > 100
     for start in range(0, len(hidden), 100_000):
         some = each.take(hidden[start : start + 100_000])
@@ -223,7 +224,7 @@ def test_covid_and_trials_are_priced_without_their_code():
 
 @pytest.mark.parametrize(("version", "year"), [("40.0", 2021), ("41.1", 2024), ("43.1", 2026)])
 def test_immunotherapy_at_no_cost_is_priced_without_it(version: str, year: int):
-    """MS-DRG 018 in a trial, paid for, or told by condition code: product and trial go in turn."""
+    """MS-DRG 018 in a trial, paid for, or reported by condition code: product and trial go in turn."""
     tables, rates = TableSet.load(version), Rates.load(year)
     lymphoma = {"pdx": "C8330", "procedures": ["XW03368"]}
     admissions = stays(
@@ -339,8 +340,8 @@ def test_pairs_are_of_codes_that_can_be_seen():
         stays({"sdx": ["J9601", "I10"]}), tables=TABLES, hospitals=None, rates=None, hospital_status="EXEMPT"
     )
     each = list_removals(cases.encoded)
-    assert _left_out(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
-    assert _left_out(each, cases, pairs=False).tolist() == [[0], [1], [2]]
+    assert _select_removals(each, cases, pairs=True).tolist() == [[0, 0], [1, 1], [2, 2], [0, 2]]
+    assert _select_removals(each, cases, pairs=False).tolist() == [[0], [1], [2]]
 
 
 # ------------------------------------------------------------------------------------ tables made of it

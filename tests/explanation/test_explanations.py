@@ -184,12 +184,12 @@ def check_codes(why: Explanation, tables: TableSet, claim: dict[str, object]) ->
 def check_hacs(why: Explanation, claim: dict[str, object]) -> None:
     """Conditions met, one by one, are the reference's texts `number:status:label`."""
     for place, text in enumerate(claim["sdx_hac"]):  # type: ignore[arg-type]
-        told = [tuple(entry.split(":")) for entry in text.split(";") if entry]
+        reported = [tuple(entry.split(":")) for entry in text.split(";") if entry]
         own = why.hacs.filter(place=place)
         met = {(str(hac), label) for hac, label in own.filter(status="MET").select("hac", "label").rows()}
-        assert met == {(number, label) for number, status, label in told if status == "1"}
+        assert met == {(number, label) for number, status, label in reported if status == "1"}
         excluded = {(str(hac), label) for hac, label in own.filter(status="EXCLUDED").select("hac", "label").rows()}
-        assert excluded == {(number, label) for number, status, label in told if status == "3"}
+        assert excluded == {(number, label) for number, status, label in reported if status == "3"}
     assert why["hac_count"] == claim["n_hac"] == why.hacs.filter(status="MET")["hac"].n_unique()
 
 
@@ -231,18 +231,18 @@ def test_many_reference_claims_are_explained(shared: File, name: str, status: st
 def test_what_failed_was_false_and_lacked_what_is_said(shared: File, name: str):
     """A formula that failed is false as it is, and true once the operands it lacked have their other truth."""
     tables = TableSet.load(f"{name[1:3]}.{name[3]}")
-    book = compile_attributes(tables).rulebook
+    rules = compile_attributes(tables)
+    book = rules.rulebook
+    rows = {(int(mdc), formula): row for row, (mdc, formula) in enumerate(zip(book.mdc, book.formulas, strict=False))}
+    claims = sampled(shared, name, "NON_EXEMPT", 2, seed=3)
+    encoded = encode_span(check_admissions(claims, "NON_EXEMPT"), tables)
     looked_at = 0
-    for claim in sampled(shared, name, "NON_EXEMPT", 2, seed=3).iter_rows(named=True):
-        frame = check_admissions(pl.DataFrame({k: [v] for k, v in claim.items()}), "NON_EXEMPT")
-        span = run_steps(encode_span(frame, tables), compile_attributes(tables))
-        path = GroupingPath(span, (claim["pdx"], claim["sdx"], claim["procedures"]), claim["sdx_poa"], "")
-        witness = path.witness(list(path.told)[-1])
-        rows = {
-            (int(mdc), formula): row for row, (mdc, formula) in enumerate(zip(book.mdc, book.formulas, strict=False))
-        }
+    for place, claim in enumerate(claims.iter_rows(named=True)):
+        grouping = run_steps(encoded.rows(place, place + 1), rules)
+        path = GroupingPath(grouping, (claim["pdx"], claim["sdx"], claim["procedures"]), claim["sdx_poa"], "")
+        sources = path.find_sources(list(path.passes)[-1])
         for mdc, formula, lacked in path.failed.select("mdc", "formula", "lacked").head(12).rows():
-            holds = witness.truth(rows[mdc, formula])
+            holds = sources.make_truth(rows[mdc, formula])
             truth = {word: holds(word) for word in re.findall(r"[^()&|~\s]+", formula)}
             assert lacked
             assert not evaluated(formula, truth)

@@ -1,4 +1,4 @@
-"""Every kind of error: what it changes, what it may not, where it is confined to, and how hospitals differ."""
+"""Every kind of error: what it changes, which guards and filters apply, and how hospitals differ."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ PROCEDURE_LIMITS = pl.read_csv(Path(__file__).parents[2] / "grouper_tables/popul
 
 
 @cache
-def said_of(column: str, kind: str) -> dict:
+def limits_by_prefix(column: str, kind: str) -> dict:
     table = LIMITS if kind == "dx" else PROCEDURE_LIMITS
     return {row["prefix"]: row[column] for row in table.iter_rows(named=True) if row[column] is not None}
 
 
 def limit(code: str, column: str, kind: str = "dx"):
-    """What the longest prefix of a code that says anything says."""
-    said = said_of(column, kind)
+    """Return the limit of the longest prefix of a code that has one."""
+    said = limits_by_prefix(column, kind)
     return next((said[code[:n]] for n in range(len(code), 0, -1) if code[:n] in said), None)
 
 
@@ -106,31 +106,31 @@ def run(admissions, *errors, replicates=1, seed=1, hospitals=HOSPITALS, version=
 
 
 def edits(admissions, *errors, **more) -> list[tuple]:
-    """(admission, field, place, before, after) of every error made."""
+    """Return admission, field, place, code before and code after of every error made."""
     ledger = run(admissions, *errors, **more).ledger
     return ledger.select("admission_id", "field", "place", "code_before", "code_after").rows()
 
 
 def refused(admissions, *errors, **more) -> dict[str, int]:
-    """What was refused, and why, over all errors."""
+    """Return the number of refused errors by reason."""
     applied = run(admissions, *errors, **more).error_counts
     why = applied.columns[applied.columns.index("made") + 1 :]
     return {name: count for name in why if (count := applied[name].sum())}
 
 
 class Named(ErrorModel):
-    """An error of one's own: one given edit of every admission."""
+    """A user's error model: one given change of every admission."""
 
     kind: Literal["named"] = "named"
     rate: Rate = 1.0
     edit: int = int(ChangeKind.ADD_SDX)
     code: str = ""
 
-    def sites(self, cases: Baseline) -> Sites:
-        number = cases.rules.diagnosis_book.numbers(pl.Series([self.code])).item()
+    def sites(self, baseline: Baseline) -> Sites:
+        number = baseline.rules.diagnosis_book.numbers(pl.Series([self.code])).item()
         assert number, self.code
-        rows = np.arange(len(cases))
-        return Sites.of(ChangeKind(self.edit), rows, self.rate, Options.single(number), before=cases.encoded.pdx)
+        rows = np.arange(len(baseline))
+        return Sites.of(ChangeKind(self.edit), rows, self.rate, Options.single(number), before=baseline.encoded.pdx)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_secondary_diagnosis_becomes_principal():
     assert edits(claims({"sdx": ["J96.01"]}), PdxResequence(rate=1.0)) == [(1, "pdx", 0, "K810", "J9601")]
 
 
-def test_only_what_may_be_principal_and_was_present_does():
+def test_only_a_permitted_and_present_diagnosis_becomes_principal():
     cannot = {
         "dementia in diseases classified elsewhere": {"sdx": ["F02.80"]},
         "a fall": {"sdx": ["W19.XXXA"]},
@@ -168,7 +168,7 @@ def test_another_principal_diagnosis_of_the_category():
 
 
 def test_another_principal_diagnosis_of_the_chapter(world):
-    """Chapter XI is K00 to K95: a common principal diagnosis of it."""
+    """Chapter XI is K00 to K95: the new code is a common principal diagnosis of it."""
     made = edits(claims(), PdxSubstitute(rate=1.0, within_category=0.0), replicates=300)
     assert {after[0] for *_, after in made} == {"K"}
     assert len({after[:3] for *_, after in made}) > 10
@@ -180,7 +180,7 @@ def test_another_principal_diagnosis_of_the_chapter(world):
 
 
 def chapters():
-    """The chapters of ICD-10-CM by the first category of each."""
+    """Return a function that gives the ICD-10-CM chapter of a code."""
     starts = "A00 C00 D50 E00 F01 G00 H00 H60 I00 J00 K00 L00 M00 N00 O00 P00 Q00 R00 S00 U07 V00 Z00".split()  # noqa: SIM905
 
     def of(code: str) -> int:
@@ -189,7 +189,7 @@ def chapters():
     return of
 
 
-def test_the_share_within_the_category_is_as_asked(world):
+def test_the_share_within_the_category_is_as_set(world):
     hospitals, admissions = world
     common = admissions.filter(pl.col("pdx").str.starts_with("I"))
     made = edits(common, PdxSubstitute(rate=0.5, within_category=0.8), hospitals=hospitals, replicates=20)
@@ -202,15 +202,15 @@ def test_the_share_within_the_category_is_as_asked(world):
     ("error", "gone"),
     [(SdxOmit(mcc=1.0), ["J9601"]), (SdxOmit(cc=1.0), ["I5022", "D62"]), (SdxOmit(other=1.0), ["I10", "Z853"])],
 )
-def test_missed_by_severity(error, gone):
+def test_omissions_by_severity(error, gone):
     one = claims({"sdx": ["J96.01", "I50.22", "I10", "D62", "Z85.3", "NOPE"]})
     assert [before for *_, before, _ in edits(one, error)] == gone
     assert {after for *_, after in edits(one, error)} == {""}
 
 
 @pytest.mark.parametrize("severity", ["MCC", "CC"])
-def test_added_is_plausible_of_its_severity_and_counts(world, severity: str):
-    """Every one that is added counts as what it was added for: CMS's own report of the claim says so."""
+def test_an_added_diagnosis_has_the_severity_and_counts(world, severity: str):
+    """Every added diagnosis counts with its severity in CMS's report of each code."""
     hospitals, admissions = world
     error = SdxAddUnsupported(**{severity.lower(): 1.0})
     result = run(admissions, error, hospitals=hospitals)
@@ -223,7 +223,7 @@ def test_added_is_plausible_of_its_severity_and_counts(world, severity: str):
     assert set(alive["sdx_sev_initial"].list.last()) == {severity}
 
 
-def test_codes_of_ones_own_are_added_alike():
+def test_listed_codes_are_added_equally_often():
     error = SdxAddUnsupported(mcc=1.0, codes=("j96.01", "R65.21", "D62"))
     made = edits(claims({"sdx": []}), error, replicates=300)
     count = Counter(after for *_, after in made)
@@ -231,15 +231,15 @@ def test_codes_of_ones_own_are_added_alike():
     assert abs(count["J9601"] - 150) < 4 * 75**0.5
 
 
-def test_an_excluded_code_is_added_only_on_demand():
-    """K81.2 does not count beside K81.0: the table of the version excludes it."""
+def test_an_excluded_code_is_added_only_if_allowed():
+    """K81.2 does not count with principal diagnosis K81.0: the table of the version excludes it."""
     error = SdxAddUnsupported(cc=1.0, codes=("K81.2",))
     assert refused(claims(), error) == {"excluded by the principal diagnosis": 1}
     assert edits(claims(), error.model_copy(update={"allow_excluded": True}))[0][-1] == "K812"
 
 
 @pytest.mark.parametrize(("error", "sign"), [(SeverityUpgrade(rate=1.0), 1), (SeverityDowngrade(rate=1.0), -1)])
-def test_ladders_keep_the_category_and_change_the_severity(world, error, sign: int):
+def test_severity_changes_stay_in_the_category(world, error, sign: int):
     hospitals, admissions = world
     level, rank = levels(), {"NONE": 0, "CC": 1, "MCC": 2}
     result = run(admissions, error, hospitals=hospitals, replicates=2)
@@ -250,16 +250,16 @@ def test_ladders_keep_the_category_and_change_the_severity(world, error, sign: i
         assert np.sign(rank[level[after]] - rank[level[before]]) == sign
     reach = {(a[:3], level[a]) for a in level}
     others = ["CC", "MCC"] if sign > 0 else ["NONE", "CC"]
-    has_rung = [
+    has_neighbour = [
         any((code[:3], other) in reach and np.sign(rank[other] - rank[level[code]]) == sign for other in others)
         for code in admissions["sdx"].explode()
         if code in level
     ]
-    assert result.error_counts["sites"].item() == sum(has_rung)
+    assert result.error_counts["sites"].item() == sum(has_neighbour)
 
 
-def test_the_nearest_rung_is_likeliest():
-    """From I50.22 up: I50.21 and I50.23 share a character more than I50.31 and the other MCCs: eight times likelier."""
+def test_the_most_similar_code_is_the_likeliest():
+    """Up from I50.22: I50.21 and I50.23 share one character more than the other MCCs, so are eight times likelier."""
     up = [code for code, level in levels().items() if code.startswith("I50") and level == "MCC"]
     weight = {code: 8.0 ** (len(common(code, "I5022")) - 3) for code in up}
     made = edits(claims({"sdx": ["I50.22"]}), SeverityUpgrade(rate=1.0), replicates=2000)
@@ -275,7 +275,7 @@ def common(a: str, b: str) -> str:
     return a[:n]
 
 
-def test_specificity_is_lost_to_an_unspecified_code(world):
+def test_specificity_loss_gives_an_unspecified_code(world):
     hospitals, admissions = world
     title = dict(tables().diagnosis_descriptions().select("code", "description").rows())
     made = run(admissions, SpecificityLoss(sdx=1.0, pdx=1.0), hospitals=hospitals).ledger
@@ -289,7 +289,7 @@ def test_specificity_is_lost_to_an_unspecified_code(world):
     assert set(only["field"]) == {"pdx"}
 
 
-def test_an_error_may_be_confined_to_what_comes_of_it():
+def test_an_error_may_be_confined_to_its_outcomes():
     for error in (
         SeverityUpgrade(rate=1.0, to=("I50.23",)),
         SpecificityLoss(sdx=1.0, to=("I50.9",)),
@@ -340,7 +340,7 @@ def test_poa_of_hospital_acquired_conditions():
     assert up.totals["net"].item() == -down.totals["net"].item() > 0
 
 
-def test_poa_is_needed_to_misreport_it():
+def test_poa_flip_needs_poa():
     with pytest.raises(InputError, match=r"poa_flip: the admissions have no sdx_poa"):
         run(claims().drop("sdx_poa"), PoaFlip(over=0.1))
 
@@ -358,7 +358,7 @@ def test_a_wrong_procedure_differs_in_one_axis(world, axes):
         assert after in valid
 
 
-def test_every_axis_that_has_a_neighbour_is_as_likely():
+def test_all_axes_with_a_neighbour_are_equally_likely():
     """Of 0FT44ZZ (resection of gallbladder, percutaneous endoscopic): count valid codes one axis away."""
     valid = set(tables().procedures["code"])
     mask = {axis: "0FT44ZZ"[: axis - 1] + "0FT44ZZ"[axis:] for axis in (3, 4, 5, 6, 7)}
@@ -375,8 +375,8 @@ def test_every_axis_that_has_a_neighbour_is_as_likely():
         assert abs(count[axis] - 1200 * p) < 4.5 * (1200 * p * (1 - p)) ** 0.5
 
 
-def test_operating_room_procedures_alone_are_omitted_or_added(world):
-    """What is an O.R. procedure, CMS's own report tells."""
+def test_only_operating_room_procedures_are_omitted_or_added(world):
+    """CMS's report of each code says which procedures are O.R. procedures."""
     hospitals, admissions = world
     detail = group(admissions, tables(), detail=True)
     is_or = {
@@ -397,7 +397,7 @@ def test_operating_room_procedures_alone_are_omitted_or_added(world):
     assert (billed["drg_type"] == "SURGICAL").mean() > 0.9
 
 
-def test_ventilation_is_a_class_too_long_or_short():
+def test_ventilation_is_one_class_too_long_or_short():
     def ventilated(code: str, los: int | None) -> dict:
         return {"procedures": [code], "los_days": los, "pdx": "J96.01"}
 
@@ -465,7 +465,7 @@ def test_the_candidate_that_pays_most_is_chosen(world):
     for code in codes:
         plain = code.replace(".", "")
         ledger = head.select("admission_id", field=pl.lit("sdx"), place=pl.lit(0), code_before=pl.lit(""),
-                             code_after=pl.lit(plain), operator=pl.lit("x"), replicate=pl.lit(0))  # fmt: skip
+                             code_after=pl.lit(plain), error=pl.lit("x"), replicate=pl.lit(0))  # fmt: skip
         hand = by_hand(head, ledger)
         detail = group(hand, tables(), detail=True)["sdx_sev_initial"].list.last().to_list()
         for row, old, said in zip(
@@ -490,7 +490,7 @@ def test_the_candidate_that_pays_most_is_chosen(world):
     [(0.0, 0.0, 1 - math.exp(-1)), (0.1, 3.0, 1 - math.exp(-0.6)), (0.25, 3.0, 0.0), (1.0, 0.0, 0.0)],
 )
 def test_upcoding_falls_with_detection_and_penalty(detection, penalty, share):
-    """J96.01 turns 419 into 417. At a scale of just that gain, exp(-1) stay honest."""
+    """J96.01 turns 419 into 417. With a scale equal to this gain, the share exp(-1) is not upcoded."""
     worth = priced(claims({}, {"sdx": ["I10"]}), HOSPITALS, rates())["cents"].to_list()
     gain = (worth[0] - worth[1]) / 100
     stays = claims(*[{"sdx": ["I10"]}] * 50)
@@ -525,7 +525,7 @@ def test_every_refusal_is_counted_with_its_reason():
         assert result.totals["net"].to_list() == [0, 0, 0]
 
 
-def test_two_errors_of_one_code_the_first_counts():
+def test_the_first_of_two_errors_of_one_code_is_made():
     omit, typo = SdxOmit(mcc=1.0), InvalidCode(sdx=1.0)
     stay = claims({"sdx": ["J96.01", "I10"]})
     first = run(stay, omit, typo)
@@ -539,7 +539,7 @@ def test_two_errors_of_one_code_the_first_counts():
     assert swap.error_counts["the same code has another error"].to_list()[:2] == [0, 1]
 
 
-def test_unguarded_errors_are_made_all_the_same():
+def test_unguarded_errors_are_made():
     stay = claims({"age": 70})
     assert edits(stay, Named(code="A33", guarded=False))[0][-1] == "A33"
     assert refused(stay, Named(code="J9601", guarded=False)) == {"already on the claim": 1}
@@ -564,7 +564,7 @@ GUARDED = (
 @pytest.mark.parametrize("error", GUARDED, ids=lambda error: error.kind)
 @pytest.mark.parametrize("source", ["generated", "reference"])
 def test_no_error_makes_a_claim_that_a_scrubber_would_stop(error, source, world, request):
-    """The limits of every code that comes of it are looked up anew, by prefix, in the published table."""
+    """The limits of every new code are read again, by prefix, from the published table."""
     hospitals, admissions = world
     if source == "reference":
         shared = request.getfixturevalue("shared")
@@ -663,14 +663,14 @@ def test_filters_of_codes(world):
     ("error", "field"),
     [(SdxOmit(cc=1.0, mcc=1.0), "sdx"), (SeverityDowngrade(rate=1.0), "sdx"), (ProcedureOmit(rate=1.0), "procedures")],
 )
-def test_only_decisive_codes(world, error, field):
-    """Each code is taken from its admission by hand: decisive ones change the DRG, the others do not."""
+def test_decisive_codes_change_the_drg(world, error, field):
+    """Each code is removed from its admission by hand: decisive ones change the DRG, the others do not."""
     hospitals, admissions = world
     decisive = error.model_copy(update={"where": Where(decisive=True)})
     every, chosen = (run(admissions, one, hospitals=hospitals).ledger for one in (error, decisive))
     keys = ["admission_id", "place"]
     assert 0 < chosen.height < every.height
-    without = every.with_columns(code_after=pl.lit(""), operator=pl.lit("x"), field=pl.lit(field))
+    without = every.with_columns(code_after=pl.lit(""), error=pl.lit("x"), field=pl.lit(field))
     truth = dict(group(admissions, tables()).select("admission_id", "drg").rows())
     drgs = group(by_hand(admissions, without, ("admission_id", "place")), tables())
     moved = drgs.filter(pl.col("drg") != pl.col("admission_id").replace_strict(truth, return_dtype=pl.UInt16))
@@ -701,7 +701,7 @@ def test_a_filter_needs_its_column(world):
 @pytest.mark.parametrize("mean", [0.003, 0.05, 0.5, 0.98])
 @pytest.mark.parametrize("sd", [0.0, 0.7, 1.5])
 def test_the_intercept_keeps_the_mean(mean, sd):
-    """Against numerical integration of the logit-normal distribution."""
+    """The mean is that of a numerical integration of the logit-normal distribution."""
     centre = solve_intercept(mean, sd)
     found = quad(lambda z: norm.pdf(z) / (1 + math.exp(-(centre + sd * z))), -12, 12, epsabs=1e-12)[0]
     assert found == pytest.approx(mean, rel=1e-6)
@@ -721,11 +721,11 @@ def many(hospitals: int, each: int, **columns) -> pl.DataFrame:
 
 
 def test_hospitals_differ_around_the_mean():
-    """4,000 hospitals: the mean rate stays, the logits spread as asked, and claims follow their hospital's rate."""
+    """4,000 hospitals: mean rate and deviation of logits are as set, and claims follow their hospital."""
     frame = many(4000, 10)
     error = SdxOmit(mcc=0.1, hospital_sd=1.2)
-    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confine_sites(error, cases, seed=1).rate.reshape(4000, 10)
+    baseline = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(error, baseline, seed=1).rate.reshape(4000, 10)
     assert (rate == rate[:, :1]).all()
     own = rate[:, 0]
     assert abs(own.mean() - 0.1) < 4 * own.std() / 4000**0.5
@@ -738,7 +738,7 @@ def test_hospitals_differ_around_the_mean():
     made = result.ledger.height
     between = 80**2 * own.var() * 4000
     assert abs(made - 0.1 * 320_000) < 4 * (320_000 * 0.09 + between) ** 0.5
-    # The claims of a hospital follow its own rate in every replicate: binomial about it.
+    # The errors of a hospital are binomial with its own rate in every replicate.
     count = result.ledger.with_columns(h=pl.col("admission_id") // 10).group_by("h").len()
     found = np.zeros(4000)
     found[count["h"].to_numpy().astype(int)] = count["len"].to_numpy()
@@ -747,32 +747,32 @@ def test_hospitals_differ_around_the_mean():
     assert z.std() == pytest.approx(1.0, abs=0.06)
 
 
-def test_without_clustering_all_have_the_rate():
+def test_without_variation_all_hospitals_have_the_rate():
     frame = many(50, 4)
-    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
-    assert set(confine_sites(SdxOmit(mcc=0.1), cases, seed=1).rate) == {0.1}
+    baseline = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    assert set(confine_sites(SdxOmit(mcc=0.1), baseline, seed=1).rate) == {0.1}
 
 
-def test_traits_are_the_operators_own_and_the_seeds():
+def test_hospital_rates_depend_on_error_and_seed():
     frame = many(3000, 1)
-    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    baseline = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
 
     def logits(seed: int, **more) -> np.ndarray:
-        rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0, **more), cases, seed=seed).rate
+        rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0, **more), baseline, seed=seed).rate
         return np.log(rate / (1 - rate))
 
     base = logits(1)
     np.testing.assert_array_equal(base, logits(1))
     for other in (logits(2), logits(1, name="another")):
         assert abs(np.corrcoef(base, other)[0, 1]) < 4.5 / 3000**0.5
-    half = confine_sites(SdxOmit(mcc=0.05, hospital_sd=1.0), cases, seed=1).rate
-    assert (half < confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0), cases, seed=1).rate).all()  # rates nest too
+    half = confine_sites(SdxOmit(mcc=0.05, hospital_sd=1.0), baseline, seed=1).rate
+    assert (half < confine_sites(SdxOmit(mcc=0.1, hospital_sd=1.0), baseline, seed=1).rate).all()  # rates nest too
 
 
 def test_coders_differ_within_hospitals():
     frame = many(800, 40)
-    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(800, 40)
+    baseline = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), baseline, seed=1).rate.reshape(800, 40)
     coders = np.array([len(set(row)) for row in rate])
     assert coders.max() == 8
     assert coders.mean() > 7.5
@@ -780,16 +780,16 @@ def test_coders_differ_within_hospitals():
     assert len(distinct) == coders.sum()  # no coder works for two hospitals
     assert abs(distinct.mean() - 0.2) < 4 * distinct.std() / len(distinct) ** 0.5
     named = many(20, 40, coder_id=cycled(["ann", "bob"], 800))
-    cases = Baseline.of(named, tables=tables(), hospitals=None, rates=rates())
-    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), cases, seed=1).rate.reshape(20, 20, 2)
+    baseline = Baseline.of(named, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.2, coder_sd=1.0), baseline, seed=1).rate.reshape(20, 20, 2)
     assert (rate == rate[:, :1, :]).all()
     assert len(np.unique(rate)) == 40  # an Ann in each hospital
 
 
 def test_hospital_and_coder_effects_add_up():
     frame = many(2000, 8)
-    cases = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
-    rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=0.8, coder_sd=0.6), cases, seed=1).rate.reshape(2000, 8)
+    baseline = Baseline.of(frame, tables=tables(), hospitals=None, rates=rates())
+    rate = confine_sites(SdxOmit(mcc=0.1, hospital_sd=0.8, coder_sd=0.6), baseline, seed=1).rate.reshape(2000, 8)
     logit = np.log(rate / (1 - rate))
     assert logit.std() == pytest.approx(1.0, abs=0.05)
     assert logit.mean(axis=1).std() > 0.8
@@ -799,13 +799,13 @@ def test_hospital_and_coder_effects_add_up():
 @pytest.mark.parametrize(
     ("rate", "shift"), [(0.3, 1e6), (0.3, -1e6), (0.3, 800.0), (1e-300, -5.0), (0.0, 3.0), (1.0, -3.0)]
 )
-def test_a_shift_of_any_size_leaves_a_rate(rate: float, shift: float):
+def test_a_shift_of_any_size_gives_a_rate(rate: float, shift: float):
     shifted = shift_logit(rate, shift)
     assert 0 <= shifted <= 1
     assert shifted == rate if rate in (0.0, 1.0) else (shifted >= rate if shift > 0 else shifted <= rate)
 
 
-def test_a_shift_of_logits():
+def test_a_shift_multiplies_the_odds():
     for rate, shift in ((0.1, 0.5), (0.9, -2.0), (0.5, 0.0)):
         odds = rate / (1 - rate) * math.exp(shift)
         assert shift_logit(rate, shift) == pytest.approx(odds / (1 + odds))

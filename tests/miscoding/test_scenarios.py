@@ -1,4 +1,4 @@
-"""Scenario files: mistakes are told with line, key and value; what is written is read back; errors of one's own."""
+"""Scenario files: reports of mistakes, written and read again; and a user's own error model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from drgsim.miscoding.procedure_errors import ProcedureSubstitute
 from drgsim.miscoding.scenarios import Finding, Scenario, kinds, presets
 from drgsim.numerics.arrays import Int64Array
 from drgsim.rebilling.baseline import Baseline
-from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.simulation.simulator import simulate
 from tests.support.rebilling import HOSPITALS, by_hand, generated, priced, rates, tables
 
@@ -27,27 +26,24 @@ START = 'title = "a"\n\n[errors.missed]\nkind = "sdx_omit"\n'
 
 
 class LateralitySwapped(ErrorModel):
-    """Left is billed as right: the last L of a name of one's own. About twenty lines, as the docs promise."""
+    """A user's error model: left is billed as right."""
 
     kind: Literal["laterality"] = "laterality"
     rate: Rate = 0.0
     USUAL_SIGN: ClassVar[Literal["up", "down", "mixed"]] = "mixed"
 
-    def sites(self, cases: Baseline) -> Sites:
-        book = cases.rules.diagnosis_book
-        title = cases.tables.diagnosis_descriptions()
+    def sites(self, baseline: Baseline) -> Sites:
+        book = baseline.rules.diagnosis_book
+        title = baseline.tables.diagnosis_descriptions()
         right = title.with_columns(pl.col("description").str.replace("left", "right"))
         pairs = title.join(right, on="description", suffix="_left").filter(pl.col("code") != pl.col("code_left"))
-        pairs = pairs.filter(pl.col("code").is_in(cases.tables.diagnoses["code"].implode()))
+        pairs = pairs.filter(pl.col("code").is_in(baseline.tables.diagnoses["code"].implode()))
         left, other = (book.numbers(pairs[name]) for name in ("code_left", "code"))
         group = np.full(len(book.codes) + 1, -1, np.int64)
         group[left] = np.arange(len(left))
-        at: Int64Array = np.flatnonzero(group[cases.encoded.sdx] >= 0)
-        row = cases.encoded.sdx_row[at].astype(np.int64)
-        before = cases.encoded.sdx[at]
-        place = at - cases.encoded.sdx_start[row]
+        at: Int64Array = np.flatnonzero(group[baseline.encoded.sdx] >= 0)
         options = Options.of(np.arange(len(other) + 1), other)
-        return Sites.of(ChangeKind.SDX, row, self.rate, options, group=group[before], place=place, before=before)
+        return Sites.of_sdx(baseline, at, self.rate, options, group=group[baseline.encoded.sdx[at]])
 
 
 def rejected(text: str | bytes) -> str:
@@ -60,7 +56,7 @@ def rejected(text: str | bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (START + "cc = 0.1\nmmc = 0.2", "mine.toml, line 6: errors.missed.mmc is 0.2: "),
         (START + "cc = 1.4", "line 5: errors.missed.cc is 1.4: Input should be less than or equal to 1"),
@@ -107,28 +103,28 @@ def rejected(text: str | bytes) -> str:
     ],
     ids=range(42),
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line_key_and_value(text, told: str):
-    said = rejected(text)
-    assert said.startswith("mine.toml")
-    assert told in said
-    assert len(said) < 2000
+def test_a_mistake_is_reported_with_line_key_and_value(text, expected: str):
+    message = rejected(text)
+    assert message.startswith("mine.toml")
+    assert expected in message
+    assert len(message) < 2000
 
 
 def test_the_line_is_that_of_the_right_table():
-    """The same key stands in three tables and a comment; only one is wrong."""
+    """The same key is in three tables and a comment; only one value is wrong."""
     text = START + 'cc = 0.5\n# cc = 7\n[errors.second]\nkind = "sdx_omit"\n# cc = 7\ncc = 7\n[errors.third]\n' \
         'kind = "sdx_omit"\ncc = 0.7\n'  # fmt: skip
     assert "line 10: errors.second.cc is 7: " in rejected(text)
     assert text.splitlines()[9] == "cc = 7"
 
 
-def test_all_mistakes_are_told_at_once():
-    said = rejected(START + 'cc = 2\nmcc = 3\n[errors.x]\nkind = "nothing"')
-    assert [found in said for found in ("line 5", "line 6", "line 8")] == [True] * 3
+def test_all_mistakes_are_reported_at_once():
+    message = rejected(START + 'cc = 2\nmcc = 3\n[errors.x]\nkind = "nothing"')
+    assert [found in message for found in ("line 5", "line 6", "line 8")] == [True] * 3
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ('where = { codes = ["Q99.99"] }', "errors.missed.where.codes is 'Q99.99': no code of version 43.1 begins so"),
         ("where = { drg = [1000] }", "errors.missed.where.drg is 1000: no DRG of version 43.1"),
@@ -137,19 +133,19 @@ def test_all_mistakes_are_told_at_once():
         ("where = { mdc = [26] }", "errors.missed.where.mdc is 26: no MDC of version 43.1"),
     ],
 )
-def test_what_the_version_does_not_have_is_told(body: str, told: str, tmp_path: Path):
+def test_what_the_version_lacks_is_reported(body: str, expected: str, tmp_path: Path):
     file = tmp_path / "mine.toml"
     file.write_text(START + "cc = 0.1\n" + body, "utf-8")
     scenario = Scenario.load(file)
-    with pytest.raises(InputError, match=re.escape(told)) as caught:
+    with pytest.raises(InputError, match=re.escape(expected)) as caught:
         scenario.check(tables())
     assert str(file) in str(caught.value)
     hospitals, admissions = generated(600)
-    with pytest.raises(InputError, match=re.escape(told)):
+    with pytest.raises(InputError, match=re.escape(expected)):
         simulate(admissions, scenario, tables=tables(), hospitals=hospitals, rates=rates(), seed=1, replicates=1)
 
 
-def test_codes_and_targets_are_held_against_the_version():
+def test_codes_and_outcomes_are_checked_against_the_version():
     older, newer = set(tables("40.0").diagnoses["code"]), set(tables("43.1").diagnoses["code"])
     added = sorted(newer - older)[0]
     scenario = Scenario(title="t", errors=(SdxAddUnsupported(mcc=0.1, codes=("J96.01", added)),))
@@ -163,7 +159,7 @@ def test_codes_and_targets_are_held_against_the_version():
     )
 
 
-def test_files_that_are_not_there(tmp_path: Path):
+def test_missing_files(tmp_path: Path):
     with pytest.raises(InputError, match=r"no scenario 'illustraton'\. Did you mean 'illustration'\?"):
         Scenario.load("illustraton")
     with pytest.raises(InputError, match=r"absent\.toml: cannot be read \(No such file"):
@@ -231,7 +227,7 @@ def test_rates_are_shifted_by_name(scenario: Scenario):
     assert scenario.shifted({"added": -1e9}).errors[1].mcc == 0.0
 
 
-def test_some_errors_alone(scenario: Scenario):
+def test_a_scenario_of_some_errors(scenario: Scenario):
     some = scenario.only(["severity_upgrade", "missed"])
     assert [error.label for error in some.errors] == ["missed", "severity_upgrade"]
     with pytest.raises(InputError, match=r"'mised'\. Did you mean 'missed'"):
@@ -251,7 +247,7 @@ def test_scenarios_are_added(scenario: Scenario):
         more.with_errors([SdxOmit(), SdxOmit()])
 
 
-def test_what_is_written_is_read_back(scenario: Scenario, tmp_path: Path):
+def test_a_written_scenario_is_read_again(scenario: Scenario, tmp_path: Path):
     again = Scenario.loads(scenario.dumps())
     assert again.resolved() == scenario.resolved()
     assert [error.label for error in again.errors] == [error.label for error in scenario.errors]
@@ -263,9 +259,9 @@ def test_what_is_written_is_read_back(scenario: Scenario, tmp_path: Path):
     assert Scenario.load(file).digest == scenario.digest
 
 
-def test_the_digest_is_of_what_is_done(scenario: Scenario):
-    said = scenario.model_copy(update={"title": "x", "about": "y", "evidence": (), "findings": ()})
-    assert said.digest == scenario.digest
+def test_the_digest_depends_only_on_the_errors(scenario: Scenario):
+    message = scenario.model_copy(update={"title": "x", "about": "y", "evidence": (), "findings": ()})
+    assert message.digest == scenario.digest
     bare = scenario.with_errors([scenario.errors[0].model_copy(update={"study": None}), *scenario.errors[1:]])
     assert bare.digest == scenario.digest
     others = {
@@ -283,16 +279,16 @@ def test_the_digest_is_of_what_is_done(scenario: Scenario):
 
 @pytest.mark.parametrize("name", presets())
 def test_every_shipped_scenario_can_be_used(name: str):
-    """It is read, fits the version, runs, and says where each rate comes from."""
+    """It is read, fits the version, runs, and gives the source of each rate."""
     shipped = Scenario.load(name)
     shipped.check(tables())
     assert Scenario.loads(shipped.dumps()).digest == shipped.digest
     for error in shipped.errors:
         assert error.evidence or shipped.evidence, f"{name}: {error.label} has no source"
-        for said in (*error.evidence, *shipped.evidence):
-            assert said.population
-            assert said.period
-            assert len(said.source) > 5
+        for message in (*error.evidence, *shipped.evidence):
+            assert message.population
+            assert message.period
+            assert len(message.source) > 5
     hospitals, admissions = generated(600)
     result = simulate(admissions, shipped, tables=tables(), hospitals=hospitals, rates=rates(), seed=1, replicates=2)
     assert result.error_counts["error"].to_list() == [error.label for error in shipped.errors]
@@ -302,7 +298,7 @@ def test_every_shipped_scenario_can_be_used(name: str):
 # ------------------------------------------------------------------------------------ an error of one's own
 
 
-def test_an_error_of_ones_own_works_from_a_file():
+def test_a_users_error_model_works_from_a_file():
     assert kinds()["laterality"] is LateralitySwapped
     text = (
         'title = "Sides"\n[errors.sides]\nkind = "laterality"\nrate = 0.6\nhospital_sd = 0.4\nwhere = { age = [0, 90] }'
@@ -327,6 +323,6 @@ def test_an_error_of_ones_own_works_from_a_file():
         assert result.totals["net"][replicate] == whole - truth
 
 
-def test_hospitals_of_the_tests_are_hospitals():
-    """The frame the other tests price by has every hospital once."""
+def test_the_hospitals_of_the_tests_are_distinct():
+    """The hospitals by which the tests price claims occur once each."""
     assert HOSPITALS["hospital_id"].is_unique().all()

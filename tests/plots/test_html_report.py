@@ -1,4 +1,4 @@
-"""The report says what the result says, gives nothing away, runs nothing that is not its own, and opens anywhere."""
+"""The report shows the result, hides small hospitals, runs no foreign script, and opens anywhere."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from drgsim import TableSet
-from drgsim.exceptions import InputError, SchemaError
+from drgsim.exceptions import InputError, SchemaError, StorageError
 from drgsim.plots.html_report import report
 from drgsim.simulation.results import Simulation
-from tests.support.made import made
+from tests.support.made import made, with_claims
 
 EVIL = "<script>document.title = 'run'</script>"
 
@@ -66,29 +66,29 @@ def crowded(counts: dict[str, int]) -> Simulation:
     whole = made()
     more = [whole.admissions[[2] * count].with_columns(hospital_id=pl.lit(name)) for name, count in counts.items()]
     first = whole.admissions.with_columns(hospital_id=pl.lit("A"))
-    return replace(whole, admissions=pl.concat([first, *more]))
+    return with_claims(whole, admissions=pl.concat([first, *more]))
 
 
-def test_tells_what_the_result_tells(tmp_path: Path):
+def test_shows_the_numbers_of_the_result(tmp_path: Path):
     path = report(made(), tmp_path / "deep" / "report.html", tables=TableSet.load("43.1"))
     text = path.read_text("utf-8")
     # Means of the replicates by hand: net -16,000 / 3, overpaid 10,000 / 3, underpaid 26,000 / 3 USD.
-    for told in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
-        assert f"<b>{told}</b>" in text
+    for amount in ("\N{MINUS SIGN}5.33 thousand USD", "3.33 thousand USD", "8.67 thousand USD"):
+        assert f"<b>{amount}</b>" in text
     assert "run 0123456789abcdef" in text
     assert "6 admissions in 2 hospitals" in text
     assert "Reckoned on paper." in text
     assert "no estimate of errors that did happen, and none of fraud" in text
     found = parsed(text)
-    errors = table(found, "A replicate. Refused")
+    errors = table(found, "USD per replicate; made and refused")
     assert [row[:2] for row in errors] == [["missed", "-8,667"], ["added MCC", "3,333"], ["total", "-5,333"]]
     assert errors[0][5:] == ["2.0", "0.3"]  # 6 made and 7 drawn in 3 replicates
     moved = table(found, "The 3 transitions of 3")
     assert moved[0][:2] + moved[0][3:] == ["871", "872", "1.3", "-6,667"]
     assert moved[0][2].startswith("Septicemia")
     measures = {row[0]: row for row in table(found, "Low to high")}
-    assert measures["net USD"][2] == "-5,333"
-    assert measures["DRG change rate"][1:3] == ["% of admissions", "44.44"]  # 8 / 3 of 6
+    assert measures["net"][2] == "-5,333"
+    assert measures["admissions with another DRG"][1:3] == ["% of admissions", "44.44"]  # 8 / 3 of 6
 
 
 def test_the_same_result_gives_the_same_file(tmp_path: Path):
@@ -105,7 +105,8 @@ def test_needs_nothing_from_elsewhere(tmp_path: Path):
 
 def test_text_from_outside_is_text(tmp_path: Path):
     evil = made(title=EVIL, hospitals=(EVIL,) * 6)
-    evil = replace(evil, run_id=EVIL, priced_by=EVIL, admissions=evil.admissions[[0, 1, 2, 3, 4, 5] * 2])
+    evil = with_claims(evil, admissions=evil.admissions[[0, 1, 2, 3, 4, 5] * 2])
+    evil = replace(evil, run_id=EVIL, priced_by=EVIL)
     validity = pl.DataFrame(
         {"subject": [EVIL], "measure": ["m"], "generated": [1.0], "target": [2.0], "source": [f'"{EVIL}']}
     )
@@ -132,13 +133,13 @@ def test_one_small_hospital_does_not_follow_from_the_total(tmp_path: Path):
 
 def test_admissions_without_hospitals(tmp_path: Path):
     whole = made()
-    alone = replace(whole, admissions=whole.admissions.drop("hospital_id"))
+    alone = with_claims(whole, admissions=whole.admissions.drop("hospital_id"))
     text = report(alone, tmp_path / "report.html").read_text("utf-8")
     assert "6 admissions, grouped" in text
     assert "<h2>Hospitals</h2>" not in text
 
 
-def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
+def test_says_that_there_is_one_replicate_or_the_run_was_interrupted(tmp_path: Path):
     whole = made()
     first = pl.col("replicate") == 0
     one = replace(
@@ -146,8 +147,9 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
         replicates=1,
         interrupted=True,
         totals=whole.totals.filter(first),
-        bills=whole.bills.filter(first),
-        shares=whole.shares.filter(first),
+    )
+    one = with_claims(
+        one, changed_claims=whole.changed_claims.filter(first), attribution=whole.attribution.filter(first)
     )
     text = report(one, tmp_path / "report.html").read_text("utf-8")
     assert "one replicate: no interval" in text
@@ -157,14 +159,14 @@ def test_one_replicate_and_an_interrupted_run_are_told(tmp_path: Path):
     assert not {"nan", "None", "inf"} & set(cells)
 
 
-def test_what_cannot_be_reported_is_told(tmp_path: Path):
+def test_unusable_arguments_raise(tmp_path: Path):
     with pytest.raises(InputError, match="found DataFrame"):
         report(pl.DataFrame(), tmp_path / "report.html")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"of version 42\.1, the simulation of 43\.1"):
         report(made(), tmp_path / "report.html", tables=TableSet.load("42.1"))
     with pytest.raises(InputError, match="is a folder"):
         report(made(), tmp_path)
-    with pytest.raises(SchemaError, match=r"drgsim\.validity\.validity"):
+    with pytest.raises(SchemaError, match=r"drgsim\.synthetic\.validity"):
         report(made(), tmp_path / "report.html", validity=pl.DataFrame({"measure": []}))
     assert not [*tmp_path.iterdir()]
 
@@ -178,7 +180,7 @@ def test_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as broken:
         broken.setattr(Path, "replace", full)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left"):
             report(made(), path)
     assert path.read_text("utf-8") == "before"
     assert [*tmp_path.iterdir()] == [path]

@@ -28,7 +28,7 @@ from drgsim import plots
 from drgsim.compliance.peers import compare_with_peers
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.plots.style import check_columns, choose_money_unit, format_signed, make_axes
-from tests.support.made import made
+from tests.support.made import made, with_claims
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "figures"
 TOLERANCE = 2.0
@@ -52,7 +52,7 @@ def deterrence() -> pl.DataFrame:
 
 def peers() -> pl.DataFrame:
     hits = [10.0, 30.0, 35.0, 40.0, 60.0, None]
-    told = pl.DataFrame(
+    reported = pl.DataFrame(
         {
             "hospital_id": list("abcdef"),
             "measure": ["mcc_capture"] * 6,
@@ -62,8 +62,8 @@ def peers() -> pl.DataFrame:
             "is_suppressed": [hit is None for hit in hits],
         }
     )
-    told = told.with_columns(value=pl.col("numerator") / pl.col("denominator"))
-    return compare_with_peers(told, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
+    reported = reported.with_columns(value=pl.col("numerator") / pl.col("denominator"))
+    return compare_with_peers(reported, ["measure"], low=20, high=80, fewest=5, two_sided=pl.lit(True))
 
 
 def code_values() -> pl.DataFrame:
@@ -174,8 +174,10 @@ def test_looks_as_it_did(name: str, benchmark_file: Path, tmp_path: Path):
     if os.environ.get(REDRAW):
         drawn(FIGURES[name](benchmark_file, None), expected)
     found = drawn(FIGURES[name](benchmark_file, None), tmp_path / f"{name}.png")
-    told = compare_images(str(expected), str(found), tol=TOLERANCE)
-    assert told is None, f"{told}\nIf the change is meant: {REDRAW}=1 pytest tests/plots/test_plots.py, and look at it."
+    reported = compare_images(str(expected), str(found), tol=TOLERANCE)
+    assert reported is None, (
+        f"{reported}\nIf the change is meant: {REDRAW}=1 pytest tests/plots/test_plots.py, and look at it."
+    )
     assert expected.stat().st_size < 60_000
 
 
@@ -285,8 +287,9 @@ def test_one_replicate_has_no_interval():
         whole,
         replicates=1,
         totals=whole.totals.filter(first),
-        bills=whole.bills.filter(first),
-        shares=whole.shares.filter(first),
+    )
+    one = with_claims(
+        one, changed_claims=whole.changed_claims.filter(first), attribution=whole.attribution.filter(first)
     )
     ax = plots.plot_shift(one)
     assert "one replicate: no interval" in ax.get_xlabel()
@@ -300,12 +303,8 @@ def test_nothing_moved_is_drawn_too():
     from dataclasses import replace
 
     whole = made()
-    still = replace(
-        whole,
-        totals=whole.totals.with_columns(pl.exclude("replicate") * 0),
-        bills=whole.bills.clear(),
-        shares=whole.shares.clear(),
-    )
+    still = with_claims(whole, changed_claims=whole.changed_claims.clear(), attribution=whole.attribution.clear())
+    still = replace(still, totals=whole.totals.with_columns(pl.exclude("replicate") * 0))
     assert bars(plots.plot_shift(still)) == [(0.0, 0.0)] * 3
     assert "none of the dollars" in plots.plot_transitions(still)._left_title.get_text()
     assert not plots.plot_flow(still).texts
@@ -320,8 +319,8 @@ def test_replicates_are_counted_with_their_interval():
     interval = next(group for group in ax.containers if isinstance(group, ErrorbarContainer))[2][0].get_segments()[0]
     assert np.allclose(interval[:, 0], [mean - T2 * error, mean + T2 * error])
     assert "overpaid" in plots.plot_replicates(made(), measure="overpaid").get_xlabel()
-    with pytest.raises(InputError, match="Did you mean 'gross'"):
-        plots.plot_replicates(made(), measure="grosss")
+    with pytest.raises(InputError, match="Did you mean 'improper'"):
+        plots.plot_replicates(made(), measure="improperr")
 
 
 def test_severity_before_and_after():
@@ -343,7 +342,7 @@ def test_map_of_transitions():
     assert np.allclose([cells[2, 3], cells[3, 2]], [-20 / 3, 10 / 3])
     assert np.ma.count(np.ma.masked_invalid(cells)) == 3
     assert "100 % of the dollars" in ax._left_title.get_text()
-    assert any(told.startswith("\N{MINUS SIGN}6.67\n±") for told in texts(ax))
+    assert any(reported.startswith("\N{MINUS SIGN}6.67\n±") for reported in texts(ax))
     small = plots.plot_transitions(made(), most=1, labelled=1)
     assert [label.get_text() for label in small.get_yticklabels()] == ["871", "872"]
     assert len(texts(small)) == 1
@@ -351,10 +350,10 @@ def test_map_of_transitions():
 
 
 def test_flow_of_admissions():
-    told = texts(plots.plot_flow(made()))
+    reported = texts(plots.plot_flow(made()))
     # A replicate: 871 to 872 4 / 3, 872 to 871 2 / 3, 291 to 292 2 / 3.
-    assert {"871: 1.3", "872: 1.3", "871: 0.7", "872: 0.7", "291: 0.7", "292: 0.7"} <= set(told)
-    assert any(text.startswith("family 871\n\N{MINUS SIGN}3.33 ±") for text in told)
+    assert {"871: 1.3", "872: 1.3", "871: 0.7", "872: 0.7", "291: 0.7", "292: 0.7"} <= set(reported)
+    assert any(text.startswith("family 871\n\N{MINUS SIGN}3.33 ±") for text in reported)
     assert not any("291" in text for text in texts(plots.plot_flow(made(), most=1)))
 
 

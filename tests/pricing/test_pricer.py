@@ -45,7 +45,7 @@ def test_golden_cases(file: str, year: int) -> None:
     expected = table.select(
         pl.col("^expected_.*$").cast(pl.Float64).name.map(lambda name: name.removeprefix("expected_"))
     )
-    paid = with_capital_total(price_stays(stays, Rates.load(year), working=True))
+    paid = with_capital_total(price_stays(stays, Rates.load(year), informational=True))
     assert_equal(paid, expected, table["case"])
 
 
@@ -59,7 +59,7 @@ def test_golden_cases(file: str, year: int) -> None:
 )
 def test_cms_program_to_the_cent(shared: Path, vectors, file: str, year: int, rows: int) -> None:
     stays, answers = vectors(shared / "payment" / file)
-    paid = with_capital_total(price_stays(stays, Rates.load(year), working=True))
+    paid = with_capital_total(price_stays(stays, Rates.load(year), informational=True))
     assert paid.height == rows
     assert_equal(paid, answers.drop("id"), answers["id"].cast(pl.String))
 
@@ -324,7 +324,7 @@ def test_price_takes_one_rates(rates) -> None:
     names = [column.name for column in STAYS.columns if column.required]
     stay = dict(zip(names, (470, 1.9289, 1.9, True, False, 3, 60000.0, 0), strict=True))
     frame = pl.DataFrame({name: [value] for name, value in stay.items()}).with_columns(operating_ccr=0.3)
-    with pytest.raises(InputError, match="price takes one Rates, found list"):
+    with pytest.raises(InputError, match="price_stays takes one Rates, found list"):
         price_stays(frame, [rates])  # type: ignore[arg-type]
 
 

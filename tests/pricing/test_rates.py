@@ -275,7 +275,7 @@ def test_table5_as_cms_prints_it(tmp_path: Path, text: str) -> None:
     [
         (("MS-DRG\tFY", "Group\tFY"), "no header"),
         (("28.1234", "heavy1"), "line 4"),
-        (("003\tYes", "001\tYes"), "DRG 1 stands there twice"),
+        (("003\tYes", "001\tYes"), "DRG 1 is listed twice"),
         (("003\tYes", "3A\tYes"), "line 5: MS-DRG is '3A'"),
         (("28.1234", "-28.1234"), "negative"),
         (("28.1234", "281,234"), "DRG 1: weight is 281234.0"),
@@ -283,7 +283,7 @@ def test_table5_as_cms_prints_it(tmp_path: Path, text: str) -> None:
         (("003\tYes", "003\tmaybe"), "line 5.*'maybe' is neither Yes nor No"),
         (("003\tYes", "003\t"), "line 5.*'' is neither Yes nor No"),
         (("003\tYes", "000\tYes"), "drg is 0, expected 1 to 999"),
-        ((PLAIN.partition(HEADER)[2], "\n"), "no DRG stands in it"),
+        ((PLAIN.partition(HEADER)[2], "\n"), "no DRG is listed"),
     ],
 )
 def test_table5_that_is_not_one(tmp_path: Path, change: tuple[str, str], message: str) -> None:

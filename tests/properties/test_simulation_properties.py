@@ -156,11 +156,11 @@ def test_any_edits_of_any_claims_are_billed_as_by_hand(drawn_claims, status: str
     edits = as_edits(frame, cases, wild)
     one = DrawnErrors(np.zeros(len(edits), np.int64), np.arange(len(edits)), edits, np.zeros(len(edits), np.uint8))
     together, _ = combine_errors([one])
-    for made, start in ((edits, np.arange(len(edits) + 1)), (together.edits, together.start)):
-        billed = cases.billed(made, start)
+    for made, start in ((edits, np.arange(len(edits) + 1)), (together.changes, together.start)):
+        billed = cases.rebill(made, start)
         text = describe_changes(made, tables()).with_columns(
             place=pl.Series(made.place),
-            operator=pl.Series([SWAP if kind == ChangeKind.SWAP_PDX else "any" for kind in made.kind], dtype=pl.String),
+            error=pl.Series([SWAP if kind == ChangeKind.SWAP_PDX else "any" for kind in made.kind], dtype=pl.String),
         )
         rows = text.rows(named=True)
         hand = [edited(frame.row(int(made.row[a]), named=True), rows[a:b]) for a, b in pairwise(start)]
@@ -270,7 +270,7 @@ def test_any_scenario_keeps_the_sums_and_the_order_of_rows(scenario: Scenario, s
     reasons = result.error_counts.columns[result.error_counts.columns.index("made") :]
     assert result.error_counts.select(reasons).sum_horizontal().to_list() == result.error_counts["drawn"].to_list()
     swaps = [error.label for error in scenario.errors if error.kind == SWAP]
-    ledger = result.ledger.with_columns(operator=pl.when(pl.col("error").is_in(swaps)).then(pl.lit(SWAP))
+    ledger = result.ledger.with_columns(error=pl.when(pl.col("error").is_in(swaps)).then(pl.lit(SWAP))
                                         .otherwise(pl.lit("any")))  # fmt: skip
     billed = priced(by_hand(some, ledger), hospitals, rates())
     truth = dict(priced(some, hospitals, rates()).select("admission_id", "cents").rows())

@@ -1,7 +1,7 @@
-"""Bills of every kind of error are what `group()` and `price()` say of claims edited by hand, to the cent.
+"""Rebilled claims have the DRG and payment of `group()` and `price()` for the same claims changed by hand.
 
-This holds what the simulator leaves out (edits no formula can see, stays priced again from integers) against the
-whole way, on generated admissions and on claims of CMS's own grouper runs, which are built to be awkward.
+This compares the shortcuts of the simulator (changes that no formula reads, stays priced again from integers) with the
+full computation, on generated admissions and on difficult claims of CMS's own grouper runs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from drgsim.rebilling.code_changes import ChangeKind, describe_changes
 from drgsim.simulation.billed_claims import combine_errors
 from tests.support.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
-OPERATORS: dict[str, ErrorModel] = {
+MODELS: dict[str, ErrorModel] = {
     "pdx_resequence": PdxResequence(rate=0.5),
     "pdx_substitute": PdxSubstitute(rate=0.5),
     "sdx_omit": SdxOmit(cc=0.3, mcc=0.3, other=0.1),
@@ -66,21 +66,21 @@ OPERATORS: dict[str, ErrorModel] = {
 
 
 class Extra(ErrorModel):
-    """Any diagnosis or procedure of a list is added: an error of one's own, which no guard keeps back."""
+    """A user's error model: any diagnosis or procedure of a list is added, without guards."""
 
     kind: Literal["extra"] = "extra"
     rate: Rate = 0.0
     listed: tuple[str, ...] = ()
     procedure: bool = False
 
-    def sites(self, cases: Baseline) -> Sites:
-        book = cases.rules.procedure_book if self.procedure else cases.rules.diagnosis_book
+    def sites(self, baseline: Baseline) -> Sites:
+        book = baseline.rules.procedure_book if self.procedure else baseline.rules.diagnosis_book
         numbers = book.numbers(pl.Series(self.listed))
         assert numbers.all()
         options = Options.of(np.array([0, len(numbers)]), numbers)
         return Sites.of(
             ChangeKind.ADD_PROCEDURE if self.procedure else ChangeKind.ADD_SDX,
-            np.arange(len(cases)),
+            np.arange(len(baseline)),
             self.rate,
             options,
         )
@@ -91,7 +91,7 @@ FILES = ("v400", "v411", "v421", "v430", "v431", "v440", "v431hac")
 
 def assert_billed_as_by_hand(
     claims: pl.DataFrame,
-    operators: list[ErrorModel],
+    models: list[ErrorModel],
     *,
     hospitals=HOSPITALS,
     prices=None,
@@ -101,25 +101,25 @@ def assert_billed_as_by_hand(
     at_least: int = 1,
     singly: bool = False,
 ) -> pl.DataFrame:
-    """Bill claims with errors and hold DRG, MDC, severity and cents of every bill against the whole way."""
+    """Bill claims with errors, and compare DRG, MDC, severity and cents with the full computation."""
     prices = prices or rates()
-    cases = Baseline.of(claims, tables=tables(version), hospitals=hospitals, rates=prices, hospital_status=status)
+    baseline = Baseline.of(claims, tables=tables(version), hospitals=hospitals, rates=prices, hospital_status=status)
     found = []
-    for operator in operators:
-        sites = confine_sites(operator, cases, seed=5)
-        keys = key_sites(operator, sites, cases, seed=5)
-        found.append(draw_errors(operator, sites, keys, cases, range(replicates)))
+    for model in models:
+        sites = confine_sites(model, baseline, seed=5)
+        keys = key_sites(model, sites, baseline, seed=5)
+        found.append(draw_errors(model, sites, keys, baseline, range(replicates)))
     bills, _ = combine_errors(found)
-    edits, start, bill, error = bills.edits, bills.start, bills.bill, bills.error
+    edits, start, bill, error = bills.changes, bills.start, bills.claim, bills.error
     if singly:  # each error by itself, as the shortcuts take them
         start, bill = np.arange(len(edits) + 1), np.arange(len(edits))
-    billed = cases.billed(edits, start)
-    labels = pl.Series([operator.label if not operator.kind.startswith("typo") else "typo" for operator in operators])
+    billed = baseline.rebill(edits, start)
+    labels = pl.Series([model.label if model.kind != "invalid_code" else "typo" for model in models])
     ledger = describe_changes(edits, tables(version)).with_columns(
         bill=pl.Series(bill),
-        admission_id=pl.Series(cases.ids[edits.row]),
+        admission_id=pl.Series(baseline.ids[edits.row]),
         place=pl.Series(edits.place),
-        operator=labels.gather(error),
+        error=labels.gather(error),
     )
     hand = by_hand(claims, ledger, ("bill", "admission_id"))
     expected = priced(hand, hospitals, prices, of=tables(version), status=status)
@@ -133,15 +133,15 @@ def assert_billed_as_by_hand(
             f"{len(wrong)} of {len(got)} bills differ; first: {got.row(first)} but by hand {wanted.row(first)}: "
             f"{ledger.filter(pl.col('bill') == first).rows()} on {hand.row(first)}"
         )
-    truth = pl.DataFrame({"drg": cases.truth.drg, "cents": cases.pricer.cents})
+    truth = pl.DataFrame({"drg": baseline.truth.drg, "cents": baseline.pricer.cents})
     assert truth.equals(priced(claims, hospitals, prices, of=tables(version), status=status).select("drg", "cents"))
     rows = edits.row[start[:-1]]
-    return got.with_columns(was=pl.Series(cases.truth.drg[rows]), cents_was=pl.Series(cases.pricer.cents[rows]))
+    return got.with_columns(was=pl.Series(baseline.truth.drg[rows]), cents_was=pl.Series(baseline.pricer.cents[rows]))
 
 
 @cache
 def sampled(path: Path, name: str, n: int) -> pl.DataFrame:
-    """Claims of a reference run, of all recipes alike."""
+    """Return claims of a reference run, the same number of each recipe."""
     claims = pl.read_parquet(path / "claims" / f"{name}_claims.parquet")
     order = pl.int_range(pl.len()).over("recipe")
     return with_stays(claims.sort(order, "admission_id", maintain_order=True).head(n))
@@ -150,16 +150,16 @@ def sampled(path: Path, name: str, n: int) -> pl.DataFrame:
 # ------------------------------------------------------------------------------------ generated admissions
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", MODELS)
 def test_each_kind_of_error_on_generated_admissions(name: str):
     hospitals, admissions = generated(600)
     few = 0 if name == "duration" else 10  # two stays in a hundred are ventilated
-    assert_billed_as_by_hand(admissions, [OPERATORS[name]], hospitals=hospitals, at_least=few)
+    assert_billed_as_by_hand(admissions, [MODELS[name]], hospitals=hospitals, at_least=few)
 
 
 def test_all_kinds_at_once_on_generated_admissions():
     hospitals, admissions = generated(600)
-    billed = assert_billed_as_by_hand(admissions, [*OPERATORS.values()], hospitals=hospitals, replicates=4)
+    billed = assert_billed_as_by_hand(admissions, [*MODELS.values()], hospitals=hospitals, replicates=4)
     assert (billed["drg"] != billed["was"]).mean() > 0.3
 
 
@@ -167,17 +167,17 @@ def test_all_kinds_at_once_on_generated_admissions():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_error_of_reference_claims_by_itself(shared: Path, name: str):
+def test_each_single_error_of_reference_claims(shared: Path, name: str):
     version = f"{name[1:3]}.{name[3]}"
     claims = sampled(shared, name, 250)
-    billed = assert_billed_as_by_hand(claims, [*OPERATORS.values()], version=version, replicates=1, singly=True)
+    billed = assert_billed_as_by_hand(claims, [*MODELS.values()], version=version, replicates=1, singly=True)
     assert billed.height > 750
 
 
 @pytest.mark.parametrize("status", ["NON_EXEMPT", "EXEMPT", "UNKNOWN"])
 @pytest.mark.parametrize("name", ["v431hac", "v431"])
 def test_errors_together_whatever_hospitals_report(shared: Path, name: str, status: str):
-    assert_billed_as_by_hand(sampled(shared, name, 400), [*OPERATORS.values()], status=status)
+    assert_billed_as_by_hand(sampled(shared, name, 400), [*MODELS.values()], status=status)
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_all_reference_claims(shared: Path, name: str, status: str):
     for start in range(0, claims.height, 8_000):
         some = claims[start : start + 8_000]
         for singly in (True, False):
-            errors = [*OPERATORS.values()]
+            errors = [*MODELS.values()]
             assert_billed_as_by_hand(some, errors, version=version, status=status, singly=singly, replicates=1)
 
 
@@ -197,7 +197,7 @@ def test_all_reference_claims(shared: Path, name: str, status: str):
 
 
 def stays_of_technologies() -> pl.DataFrame:
-    """A stay for every alternative of every new technology of FY2026, with the codes that ask for it."""
+    """Return a stay for each alternative of each new technology of FY2026, with its codes."""
     year = rates(2026)
     codes = year.technology_codes.join(year.technology_rules, on="code_group")
     books = {"procedure": tables().all_procedures, "diagnosis": tables().all_diagnoses}
@@ -314,21 +314,21 @@ def test_several_fiscal_years_at_once(shared: Path):
     for hospitals in (HOSPITALS, None):
         for singly in (True, False):
             billed = assert_billed_as_by_hand(
-                claims, [*OPERATORS.values()], hospitals=hospitals, prices=several, singly=singly
+                claims, [*MODELS.values()], hospitals=hospitals, prices=several, singly=singly
             )
             assert (billed["cents"] != billed["cents_was"]).sum() > 100
 
 
-def test_without_hospitals_a_base_rate(shared: Path):
+def test_without_hospitals_the_base_rate_pays(shared: Path):
     claims = sampled(shared, "v431", 400)
     for singly in (True, False):
         assert_billed_as_by_hand(
-            claims.drop("hospital_id", "covered_charges_usd"), [*OPERATORS.values()], hospitals=None, singly=singly
+            claims.drop("hospital_id", "covered_charges_usd"), [*MODELS.values()], hospitals=None, singly=singly
         )
 
 
-def test_what_the_pricer_is_told_stands():
-    """Review codes, plans, covered days and add-ons that are columns are not told by codes, whatever these become."""
+def test_columns_prevail_over_codes():
+    """Review codes, plans, covered days and add-ons given as columns do not change with the codes."""
     _, admissions = generated(300)
     number = pl.int_range(pl.len())
     stays = with_stays(admissions).with_columns(
@@ -340,13 +340,13 @@ def test_what_the_pricer_is_told_stands():
         no_cost_product=number % 5 == 0,
     )
     for singly in (True, False):
-        assert_billed_as_by_hand(stays, [*OPERATORS.values()], singly=singly)
+        assert_billed_as_by_hand(stays, [*MODELS.values()], singly=singly)
 
 
-def test_claims_without_poa_and_a_status_for_each():
+def test_claims_without_poa_and_with_a_status_each():
     _, admissions = generated(300)
-    errors = [operator for name, operator in OPERATORS.items() if name != "poa_flip"]
+    errors = [model for name, model in MODELS.items() if name != "poa_flip"]
     assert_billed_as_by_hand(with_stays(admissions.drop("sdx_poa", "pdx_poa")), errors)
     reports = cycled(["NON_EXEMPT", "EXEMPT", "UNKNOWN"], len(admissions))
     each = with_stays(admissions).with_columns(reports=reports)
-    assert_billed_as_by_hand(each, [*OPERATORS.values()], status="reports")
+    assert_billed_as_by_hand(each, [*MODELS.values()], status="reports")

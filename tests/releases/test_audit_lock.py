@@ -1,4 +1,4 @@
-"""What the audit of locked packages says, and that every locked package is pinned by hash."""
+"""The audit of locked packages, and the hashes of the lock file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from tests.support.audit_lock import LOCK, verdict
 
 CLEAN = {"name": "a", "version": "1.0", "vulns": []}
-UNASKED = {"name": "b", "skip_reason": "not found"}
+UNANSWERED = {"name": "b", "skip_reason": "not found"}
 KNOWN = {"name": "c", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"]}]}
 
 
@@ -18,8 +18,8 @@ def test_a_known_vulnerability_fails():
     )
 
 
-def test_what_could_not_be_asked_is_said_and_does_not_fail():
-    assert verdict([CLEAN, UNASKED]) == (
+def test_a_package_without_an_answer_is_named_and_does_not_fail():
+    assert verdict([CLEAN, UNANSWERED]) == (
         0,
         "1 of 2 locked packages looked up, 0 vulnerabilities known\nCOULD NOT ASK about 1: b",
     )

@@ -1,7 +1,9 @@
-"""The committed population tables are what the program makes of the published facts."""
+"""The committed population tables are those that the program builds from the published facts."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 
 import polars as pl
@@ -37,7 +39,7 @@ def test_bridged_shares_add_up():
 
 
 @pytest.mark.slow
-def test_bridges_are_what_the_groupers_say():
+def test_bridges_are_those_of_the_groupers():
     assert_frame_equal(find_bridges(FOLDER), read_facts("bridges", FOLDER), check_exact=False, abs_tol=1e-4)
 
 
@@ -58,3 +60,11 @@ def test_sealing_twice_changes_nothing(tmp_path):
     seal_population(tmp_path)
     assert manifest.read_text("utf-8") == once
     assert list(tomllib.loads(once)["files"]) == ["population/mdcs.csv", "z.csv"]
+
+
+@pytest.mark.parametrize("name", ["build_grouper", "build_payment", "build_population"])
+def test_builders_explain_their_arguments(name):
+    command = [sys.executable, "-m", f"drgsim.releases.{name}", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"usage: python -m drgsim.releases.{name}" in shown
+    assert "table folder, such as grouper_tables" in shown

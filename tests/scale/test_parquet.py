@@ -16,8 +16,9 @@ from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
 from drgsim.scale.parquet_source import ParquetSource
+from drgsim.simulation.results import load_simulation
 from drgsim.simulation.simulator import simulate
-from tests.support.made import assert_told_alike
+from tests.support.made import assert_same_tables
 
 ROWS = 3_000
 BATCH = 700
@@ -163,16 +164,16 @@ def in_memory(data):
 @pytest.mark.parametrize("batch", [BATCH, 1, ROWS * 2], ids=["some", "one", "all"])
 def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path: Path, in_memory, batch: int):
     source = files
-    if batch == 1:  # admissions one by one: the first sixty
-        data[1].head(60).write_parquet(source := tmp_path / "few.parquet")
-        in_memory = simulate(data[1].head(60), scenario(), hospitals=data[0], ledger=True, **HOW)
+    if batch == 1:  # admissions one by one: the first twenty
+        data[1].head(20).write_parquet(source := tmp_path / "few.parquet")
+        in_memory = simulate(data[1].head(20), scenario(), hospitals=data[0], ledger=True, **HOW)
     given = {"hospitals": data[0], "by": BY, "ledger": True, "batch": batch, **HOW}
     result = simulate_parquet(source, tmp_path / "run", scenario(), **given)
     assert in_memory.totals["drg_changes"].sum() > 0
     assert result.priced_by == in_memory.priced_by
     assert (result.version, result.seed, result.replicates) == ("43.1", 3, 12)
     assert result.payment_usd == in_memory.payment_usd
-    assert_told_alike(result, in_memory, BY)
+    assert_same_tables(result, in_memory, BY)
     assert_frame_equal(result.by("error", "severity"), in_memory.by("error", "severity"), check_exact=True)
     assert result.over_hospitals() == in_memory.over_hospitals()
     ledger = pl.read_parquet(tmp_path / "run" / "ledger-*.parquet")
@@ -180,14 +181,20 @@ def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path:
     assert_frame_equal(ledger.sort(order), in_memory.ledger.sort(order))
 
 
-def test_a_merged_result_is_written_and_refuses_what_it_was_not_told_by(data, files: Path, tmp_path: Path):
+def test_a_merged_result_is_saved_and_refuses_columns_not_named(data, files: Path, tmp_path: Path):
     result = simulate_parquet(files, tmp_path / "run", scenario(), hospitals=None, by=[("mdc", "severity")], **HOW)
-    with pytest.raises(InputError, match="not told by hospital_id, but by mdc and severity: name it in `by`"):
+    with pytest.raises(InputError, match=r"not grouped by hospital_id, but by mdc and severity\. Name it in `by`"):
         result.by("hospital_id")
-    result.write(tmp_path / "told")
-    assert_frame_equal(pl.read_parquet(tmp_path / "told" / "by_mdc_severity.parquet"), result.by("mdc", "severity"))
-    assert result.run_id in (tmp_path / "told" / "run.json").read_text()
-    assert result.priced_by == "weight times a base rate"
+    for name in ("admissions", "changed_claims", "attribution", "ledger"):
+        with pytest.raises(InputError, match="keeps sums, not single claims"):
+            getattr(result, name)
+    loaded = load_simulation(result.save(tmp_path / "saved"))
+    assert_same_tables(loaded, result, [("mdc", "severity")])
+    assert loaded.priced_by == result.priced_by == "weight times a base rate"
+    assert (loaded.seed, loaded.replicates, str(loaded)) == (3, 12, str(result))
+    assert result.run_id in (tmp_path / "saved" / "run.json").read_text()
+    for name in ("summary", "errors", "transitions"):
+        assert_frame_equal(pl.read_parquet(tmp_path / "saved" / f"{name}.parquet"), getattr(result, name)())
 
 
 def test_no_admissions_no_change(data, tmp_path: Path):
@@ -199,7 +206,7 @@ def test_no_admissions_no_change(data, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "told"),
+    ("change", "error", "reported"),
     [
         ({"by": "mdc"}, InputError, "by is 'mdc', expected a list of columns"),
         ({"by": ["ward"]}, InputError, "no column 'ward'"),
@@ -209,9 +216,9 @@ def test_no_admissions_no_change(data, tmp_path: Path):
     ],
 )
 def test_arguments_that_cannot_be_are_refused_before_anything_is_written(
-    data, files: Path, tmp_path: Path, change, error, told: str
+    data, files: Path, tmp_path: Path, change, error, reported: str
 ):
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=reported):
         simulate_parquet(files, tmp_path / "run", scenario(), **{"hospitals": data[0], **HOW, **change})
     assert not (tmp_path / "run").exists()
 

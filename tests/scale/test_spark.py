@@ -18,7 +18,7 @@ from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.scale.spark_worker import PickledWork, gather_batches
 from drgsim.simulation.simulator import simulate
-from tests.support.made import assert_told_alike
+from tests.support.made import assert_same_tables
 
 pytest.importorskip("pyspark", reason="Spark is optional: pip install drgsim[spark]")
 pa = pytest.importorskip("pyarrow", reason="Spark is optional: pip install drgsim[spark]")
@@ -127,7 +127,7 @@ def test_simulated_as_in_memory_whatever_the_partitions(frame, data, partitions:
     assert truth.totals["drg_changes"].sum() > 0
     result = spark.simulate(frame.repartition(partitions), ERRORS, hospitals=data[0], by=BY, **HOW)
     assert result.replicates == 6
-    assert_told_alike(result, truth, BY)
+    assert_same_tables(result, truth, BY)
 
 
 def test_partitions_without_a_row(frame, data):
@@ -254,4 +254,4 @@ def test_a_million_admissions(cluster: SparkSession, tmp_path: Path):
     in_parts = simulate_parquet(tmp_path / "in.parquet", tmp_path / "run", ERRORS, hospitals=hospitals, by=BY, **HOW)
     in_spark = spark.simulate(read, ERRORS, hospitals=hospitals, by=BY, **HOW)
     for result in (in_parts, in_spark):
-        assert_told_alike(result, truth, BY)
+        assert_same_tables(result, truth, BY)

@@ -1,4 +1,4 @@
-"""Shares of errors are Shapley values: averages over all orders in which the errors could have come about."""
+"""The attribution to errors is that of Shapley: the average over all orders in which the errors could be made."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ MANY: tuple[ErrorModel, ...] = (
 
 
 def brute_force(admissions: pl.DataFrame, ledger: pl.DataFrame, hospitals: pl.DataFrame) -> dict[tuple, dict]:
-    """Shapley values, solo and last effects of the operators on every bill [cents], by permutations of claims by hand.
+    """Return Shapley values, first-in and last-in effects of the errors of every claim [cents], by permutations.
 
-    Every subset of a bill's operators is edited in plain Python, grouped and priced; the change where that is
-    ungroupable is 0 (returned, not paid). Then each order of the operators is walked through.
+    Every subset of a claim's errors is made in plain Python, grouped and priced. An ungroupable claim changes payment
+    by 0 (it is returned, not paid). Then the effects are averaged over all orders of the errors.
     """
     rows = {row["admission_id"]: row for row in admissions.iter_rows(named=True)}
-    bills: dict[tuple, dict[str, list]] = {}
-    for edit in ledger.iter_rows(named=True):
-        bill = bills.setdefault((edit["replicate"], edit["admission_id"]), {})
-        bill.setdefault(edit["error"], []).append(edit)
+    changed: dict[tuple, dict[str, list]] = {}
+    for change in ledger.iter_rows(named=True):
+        claim = changed.setdefault((change["replicate"], change["admission_id"]), {})
+        claim.setdefault(change["error"], []).append(change)
     claims, keys = [], []
-    for key, by_operator in bills.items():
-        names = list(by_operator)
+    for key, by_error in changed.items():
+        names = list(by_error)
         for subset in range(1, 1 << len(names)):
-            chosen = [edit for i, name in enumerate(names) if subset >> i & 1 for edit in by_operator[name]]
+            chosen = [change for i, name in enumerate(names) if subset >> i & 1 for change in by_error[name]]
             claims.append(edited(rows[key[1]], chosen))
             keys.append((key, subset))
     answers = priced(pl.DataFrame(claims, schema=admissions.schema), hospitals, rates())
     truth = {row["admission_id"]: row for row in priced(admissions, hospitals, rates()).iter_rows(named=True)}
-    value: dict[tuple, dict[int, int]] = {key: {0: 0} for key in bills}
+    value: dict[tuple, dict[int, int]] = {key: {0: 0} for key in changed}
     for (key, subset), row in zip(keys, answers.iter_rows(named=True), strict=True):
         returned = row["drg"] == 999 and truth[key[1]]["return_code"] == "OK"
         value[key][subset] = 0 if returned else row["cents"] - truth[key[1]]["cents"]
-        if returned and subset == (1 << len(bills[key])) - 1:
-            value[key][-1] = 1  # the whole bill is returned: nobody's share
+        if returned and subset == (1 << len(changed[key])) - 1:
+            value[key][-1] = 1  # the claim is returned: no error has a share
     shares = {}
-    for key, by_operator in bills.items():
-        names, of = list(by_operator), value[key]
+    for key, by_error in changed.items():
+        names, of = list(by_error), value[key]
         if of.pop(-1, 0):
             continue
         full = (1 << len(names)) - 1
-        total = dict.fromkeys(names, Fraction(0))
+        total = dict.fromkeys(names, 0)
         orders = list(permutations(range(len(names))))
         for order in orders:
             before = 0
@@ -80,19 +80,20 @@ def brute_force(admissions: pl.DataFrame, ledger: pl.DataFrame, hospitals: pl.Da
                 total[names[i]] += of[before | 1 << i] - of[before]
                 before |= 1 << i
         shares[key] = {
-            name: (total[name] / len(orders), of[1 << i], of[full] - of[full ^ (1 << i)])
+            name: (Fraction(total[name], len(orders)), of[1 << i], of[full] - of[full ^ (1 << i)])
             for i, name in enumerate(names)
         }
     return shares
 
 
-def assert_shared_as_by_hand(admissions, hospitals, errors, replicates: int, *, at_least: dict[int, int]):
+def assert_attribution_by_hand(admissions, hospitals, errors, replicates: int, *, at_least: dict[int, int]):
     result = simulate(admissions, Scenario(title="t", errors=errors), tables=tables(), hospitals=hospitals,
                       rates=rates(), replicates=replicates, seed=3, ledger=True)  # fmt: skip
     labels = [error.label for error in errors]
     ids = result.admissions["admission_id"][result.attribution["row"]]
+    money = ("cents", "first_in", "last_in")
     found = {
-        (row["replicate"], row["admission_id"], labels[row["error"]]): (row["cents"], row["solo"], row["last"])
+        (row["replicate"], row["admission_id"], labels[row["error_number"]]): tuple(row[name] for name in money)
         for row in result.attribution.with_columns(admission_id=ids).iter_rows(named=True)
     }
     expected = brute_force(admissions, result.ledger, hospitals)
@@ -101,34 +102,34 @@ def assert_shared_as_by_hand(admissions, hospitals, errors, replicates: int, *, 
         assert sizes[size] >= least, sizes
     interactions = 0
     for key, each in expected.items():
-        given = [found.pop((*key, name), (0, 0, 0)) for name in each]
-        for (name, (shapley, solo, last)), got in zip(each.items(), given, strict=True):
+        shares = [found.pop((*key, name), (0, 0, 0)) for name in each]
+        for (name, (shapley, first_in, last_in)), got in zip(each.items(), shares, strict=True):
             assert abs(got[0] - shapley) <= 1, (key, name, got, shapley)  # whole cents, rounded along the way
-            assert got[1:] == (solo, last), (key, name)
-            interactions += solo != last
-        assert sum(one[0] for one in given) == sum(one[0] for one in each.values())
+            assert got[1:] == (first_in, last_in), (key, name)
+            interactions += first_in != last_in
+        assert sum(one[0] for one in shares) == sum(one[0] for one in each.values())
     assert not found
     return result, interactions
 
 
 def test_shares_are_the_average_over_all_orders():
     hospitals, admissions = generated(600)
-    _, interactions = assert_shared_as_by_hand(
+    _, interactions = assert_attribution_by_hand(
         admissions.head(150), hospitals, MANY, 2, at_least={1: 20, 2: 50, 3: 50, 4: 20}
     )
     assert interactions > 50  # effects do not simply add up
 
 
-def test_shares_of_reference_claims(shared):
+def test_attribution_of_reference_claims(shared):
     claims = pl.read_parquet(shared / "claims/v431_claims.parquet")
     order = pl.int_range(pl.len()).over("recipe")
     claims = with_stays(claims.sort(order, "admission_id").head(150))
     errors = (*MANY, InvalidCode(name="typo", pdx=0.1, procedure=0.3), PdxResequence(rate=0.3))
-    result, _ = assert_shared_as_by_hand(claims, HOSPITALS, errors, 1, at_least={3: 20, 4: 10, 5: 5})
+    result, _ = assert_attribution_by_hand(claims, HOSPITALS, errors, 1, at_least={3: 20, 4: 10, 5: 5})
     assert result.totals["returned"].sum() > 3
 
 
-def test_two_mccs_that_hold_each_other_share_evenly():
+def test_two_mccs_that_each_keep_the_drg_share_evenly():
     """Either MCC missed alone costs nothing, both cost 417 to 419: half of it each, whatever the order."""
     one = pl.DataFrame(
         {"admission_id": [1], "hospital_id": ["A"], "age": [70], "sex": ["F"], "discharge_status": [1],
@@ -143,7 +144,7 @@ def test_two_mccs_that_hold_each_other_share_evenly():
     result = simulate(one, Scenario(title="t", errors=errors), tables=tables(), hospitals=plain, rates=rates(),
                       replicates=3, seed=1)  # fmt: skip
     lungs, shock, total = result.errors().rows(named=True)
-    loss = 9_938.59 - 17_365.26  # see the order of proof
+    loss = 9_938.59 - 17_365.26  # test_simulator: one missed MCC
     assert total["shapley_usd"] == pytest.approx(loss)
     cents = [round(row["shapley_usd"] * 100) for row in (lungs, shock)]
     assert sum(cents) == round(loss * 100)
@@ -152,7 +153,7 @@ def test_two_mccs_that_hold_each_other_share_evenly():
     assert (lungs["last_in_usd"], shock["last_in_usd"]) == (pytest.approx(loss), pytest.approx(loss))
 
 
-def test_what_is_returned_is_nobodys_share():
+def test_a_returned_claim_is_attributed_to_no_error():
     hospitals, admissions = generated(600)
     errors = (InvalidCode(name="typo", pdx=1.0), SdxOmit(mcc=1.0))
     result = simulate(admissions.head(100), Scenario(title="t", errors=errors), tables=tables(), hospitals=hospitals,
@@ -164,30 +165,30 @@ def test_what_is_returned_is_nobodys_share():
 
 
 @pytest.mark.parametrize("replicates", [range(8), range(16, 19)])
-def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
-    """Bills are by row and replicate; an error gives way just where an earlier one changes the same thing."""
+def test_claims_hold_every_error_that_is_not_refused(replicates: range):
+    """Claims are by row and replicate; an error is refused only where an earlier one changes the same thing."""
     hospitals, admissions = generated(600)
-    cases = Baseline.of(admissions.head(200), tables=tables(), hospitals=hospitals, rates=rates())
+    baseline = Baseline.of(admissions.head(200), tables=tables(), hospitals=hospitals, rates=rates())
     errors = (SdxOmit(mcc=0.5, cc=0.5), SeverityDowngrade(rate=0.5), ProcedureOmit(rate=0.5), PdxResequence(rate=0.5),
               PdxSubstitute(rate=0.5), SdxAddUnsupported(mcc=0.5),
               SdxAddUnsupported(name="again", mcc=0.5))  # fmt: skip
     found = []
     for error in errors:
-        sites = confine_sites(error, cases, seed=2)
-        found.append(draw_errors(error, sites, key_sites(error, sites, cases, seed=2), cases, replicates))
-    bills, lost = combine_errors(found)
-    pairs = list(zip(bills.row.tolist(), bills.replicate.tolist(), strict=True))
+        sites = confine_sites(error, baseline, seed=2)
+        found.append(draw_errors(error, sites, key_sites(error, sites, baseline, seed=2), baseline, replicates))
+    claims, lost = combine_errors(found)
+    pairs = list(zip(claims.row.tolist(), claims.replicate.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
-    assert set(bills.replicate) == set(replicates)
+    assert set(claims.replicate) == set(replicates)
     seen: set[tuple] = set()
-    kept, gone = [], np.zeros(len(errors), int)
+    kept, refused = [], np.zeros(len(errors), int)
     for error, one in enumerate(found):
         made = np.flatnonzero(one.refusal == 0)
-        text = describe_changes(one.edits, tables())
+        text = describe_changes(one.changes, tables())
         for replicate, row, place, edit in zip(
             one.replicate[made].tolist(),
-            one.edits.row.tolist(),
-            one.edits.place.tolist(),
+            one.changes.row.tolist(),
+            one.changes.place.tolist(),
             text.iter_rows(),
             strict=True,
         ):
@@ -197,21 +198,21 @@ def test_bills_hold_every_error_that_did_not_give_way(replicates: range):
             if errors[error].kind == "pdx_resequence":
                 things.append((replicate, row, "sdx", place, False))
             if any(thing in seen for thing in things):
-                gone[error] += 1
+                refused[error] += 1
             else:
                 kept.append((replicate, row, error, *edit))
             seen.update(things)
-    assert lost.tolist() == gone.tolist()
-    assert gone.sum() > 100
-    text = describe_changes(bills.edits, tables())
-    mine = zip(bills.replicate[bills.bill].tolist(), bills.edits.row.tolist(), bills.error.tolist(), *text, strict=True)
-    assert sorted(mine) == sorted(kept)
+    assert lost.tolist() == refused.tolist()
+    assert refused.sum() > 100
+    text = describe_changes(claims.changes, tables())
+    replicate, row = claims.replicate[claims.claim].tolist(), claims.changes.row.tolist()
+    assert sorted(zip(replicate, row, claims.error.tolist(), *text, strict=True)) == sorted(kept)
 
 
-def test_no_bills_have_no_shares():
+def test_no_claims_have_no_shares():
     hospitals, admissions = generated(600)
-    cases = Baseline.of(admissions.head(5), tables=tables(), hospitals=hospitals, rates=rates())
-    bills, lost = combine_errors([])
+    baseline = Baseline.of(admissions.head(5), tables=tables(), hospitals=hospitals, rates=rates())
+    claims, lost = combine_errors([])
     none = np.zeros(0, np.int64)
-    assert (len(bills), len(lost)) == (0, 0)
-    assert len(attribute_changes(bills, none, none.astype(bool), cases).shapley) == 0
+    assert (len(claims), len(lost)) == (0, 0)
+    assert len(attribute_changes(claims, none, none.astype(bool), baseline).shapley) == 0

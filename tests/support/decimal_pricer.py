@@ -1,9 +1,8 @@
-"""One stay at a time in `decimal`: the plain peer the pricer is checked against and timed beside.
+"""A pricer in `decimal`, one stay at a time, with which the pricer is compared in results and speed.
 
-Written by the author of the pricer from the same statement of the rule: it proves the arithmetic of
-`drgsim.pricing.pricer`, not the reading of the rule, which the vectors of CMS's own program prove. They share
-nothing but the rates.
-Columns are those of STAYS and HOSPITALS; every value is a Decimal, str, int, bool or None.
+It comes from the author of the pricer and from the same statement of the rule. So it proves the arithmetic of
+`drgsim.pricing.pricer`; that the rule is read correctly is proved by the vectors of CMS's own program. The two share
+only the rates. Columns are those of STAYS and HOSPITALS; every value is a Decimal, str, int, bool or None.
 """
 
 from decimal import ROUND_HALF_UP, Decimal, localcontext

@@ -1,8 +1,9 @@
-"""A simulation made by hand, small enough to be reckoned on paper; two results held against each other."""
+"""A simulation made by hand, small enough to compute on paper; two results compared table by table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 from polars.testing import assert_frame_equal
@@ -10,11 +11,11 @@ from polars.testing import assert_frame_equal
 from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.schema import Severity
-from drgsim.simulation.result_tables import Result
+from drgsim.simulation.result_tables import ClaimTables
 from drgsim.simulation.results import Simulation
 
 # Replicate, row, billed DRG, severity (0 none, 1 CC, 2 MCC), change [USD], which error.
-BILLS = [
+CLAIMS = [
     (0, 0, 872, 0, -5_000, 0),
     (0, 3, 871, 2, 5_000, 1),
     (1, 0, 872, 0, -5_000, 0),
@@ -43,8 +44,8 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         },
         schema_overrides={"drg": pl.UInt16, "base_drg": pl.UInt16, "severity": Severity},
     )
-    bills = pl.DataFrame(
-        [(rep, row, drg, 18, severity, 100 * usd, False) for rep, row, drg, severity, usd, _ in BILLS],
+    changed_claims = pl.DataFrame(
+        [(rep, row, drg, 18, severity, 100 * usd, False) for rep, row, drg, severity, usd, _ in CLAIMS],
         schema={
             "replicate": pl.Int32,
             "row": pl.UInt32,
@@ -57,8 +58,8 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         orient="row",
     )
     money = ("cents", "first_in", "last_in")
-    shares = pl.DataFrame(
-        [(rep, row, error, *[100 * usd] * 3) for rep, row, _, _, usd, error in BILLS],
+    attribution = pl.DataFrame(
+        [(rep, row, error, *[100 * usd] * 3) for rep, row, _, _, usd, error in CLAIMS],
         schema={"replicate": pl.Int32, "row": pl.UInt32, "error_number": pl.UInt8, **dict.fromkeys(money, pl.Int64)},
         orient="row",
     )
@@ -89,15 +90,19 @@ def made(title: str = "Made by hand", hospitals: tuple[str, ...] = ("A", "A", "A
         asked=3,
         interrupted=False,
         priced_by="hand",
-        admissions=admissions,
         totals=totals,
-        bills=bills,
-        shares=shares,
+        tables=ClaimTables(tuple(error.label for error in errors), admissions, changed_claims, attribution),
         error_counts=pl.DataFrame({"error": ["missed", "added_mcc"], "drawn": [7, 3], "made": [6, 2]}),
     )
 
 
-def assert_told_alike(result: Result, truth: Simulation, by: Sequence[str | tuple[str, ...]]) -> None:
+def with_claims(result: Simulation, **frames: pl.DataFrame | None) -> Simulation:
+    """Return a result with other admissions, changed claims, attribution or ledger."""
+    assert isinstance(result.tables, ClaimTables)
+    return replace(result, tables=replace(result.tables, **frames))
+
+
+def assert_same_tables(result: Simulation, truth: Simulation, by: Sequence[str | tuple[str, ...]]) -> None:
     """Every table of two results of the same run is equal, number by number."""
     assert result.run_id == truth.run_id
     for name in ("totals", "error_counts"):

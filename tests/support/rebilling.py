@@ -1,7 +1,7 @@
-"""Claims miscoded by hand: plain Python lists edited one code at a time, then `group()` and `price()`.
+"""Claims miscoded by hand: plain Python lists changed one code at a time, then `group()` and `price()`.
 
-What the simulator's integers, shortcuts and sums are held against. Nothing here imports what is tested but the text
-of an edit (its field and its codes).
+Tests compare the integers, shortcuts and sums of the simulator with these claims. Nothing here imports the code under
+test; only the text of a change (its field and its codes) comes from it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rates(year: int = 2026) -> Rates:
 
 @cache
 def generated(n: int, seed: int = 1, version: str = "43.1") -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Hospitals and admissions of the shipped population."""
+    """Return hospitals and admissions of the shipped population."""
     return generate(n, seed=seed, tables=tables(version))
 
 
@@ -55,16 +55,16 @@ HOSPITALS = pl.DataFrame(
         "hospital_specific_rate_usd": [0.0, 0.0, 0.0, 0.0, 9000.0],
     }
 )
-"""Hospitals in which every component of a payment counts somewhere."""
+"""Hospitals among which every component of a payment occurs."""
 
 
 def cycled(values: Sequence[Any], n: int, *, each: int = 1, dtype: Any = None) -> pl.Series:
-    """Return n values in turn, each so many times."""
+    """Return n values in turn, each repeated `each` times."""
     return pl.Series([values[i // each % len(values)] for i in range(n)], dtype=dtype)
 
 
 def with_stays(claims: pl.DataFrame) -> pl.DataFrame:
-    """Give claims a hospital (one in eleven an unknown one), a stay and charges, some of them missing or absurd."""
+    """Add a hospital (one in eleven unknown), length of stay and charges, some of them missing or extreme."""
     n, known = len(claims), HOSPITALS["hospital_id"].to_list()
     charges = [4_000.0, 25_000.0, 61_234.56, 180_000.0, 900_000.0, None, 3_000_000.0]
     return claims.with_columns(
@@ -75,10 +75,10 @@ def with_stays(claims: pl.DataFrame) -> pl.DataFrame:
 
 
 def edited(row: Row, edits: Iterable[Mapping[str, Any]], swaps: Sequence[str] = (SWAP,)) -> Row:
-    """Return a claim with edits made on it: `field`, `place`, `code_before`, `code_after` and `error` each.
+    """Return a claim with changes made: each has `field`, `place`, `code_before`, `code_after` and `error`.
 
-    A place counts in the list as it was; what an operator of `swaps` does to a principal diagnosis is an exchange; an
-    empty code is one taken away, where `error` starts with "typo" one that does not exist.
+    A place is that of the original list. An error of `swaps` exchanges the principal and a secondary diagnosis. An
+    empty code removes a code; if `error` starts with "typo", it is a code that does not exist.
     """
     made = dict(row)
     lists = {name: list(row[name] or []) for name in ("sdx", "procedures")}
@@ -109,7 +109,7 @@ def edited(row: Row, edits: Iterable[Mapping[str, Any]], swaps: Sequence[str] = 
 
 
 def by_hand(admissions: pl.DataFrame, ledger: pl.DataFrame, key: Sequence[str] = ("replicate", "admission_id")):
-    """Return the claims of a ledger as they were billed, one a key, in order of the key."""
+    """Return the claims of a ledger as billed, one for each key, in the order of the key."""
     rows = {row["admission_id"]: row for row in admissions.iter_rows(named=True)}
     whole: dict[tuple[Any, ...], list[Row]] = {}
     for edit in ledger.iter_rows(named=True):
@@ -147,14 +147,14 @@ def priced(
 
 
 def year_of(day: Any, prices: Sequence[Rates]) -> Rates | None:
-    """The rates of a day's fiscal year."""
+    """Return the rates of the fiscal year of a day."""
     if day is None:
         return None
     return next((one for one in prices if one.fiscal_year == day.year + (day.month >= 10)), None)
 
 
 def base_rate_cents(weight: float | None, year: Rates | None) -> int:
-    """Weight times the standardized amount (full update, wage index above 1) and capital rate, halves up."""
+    """Return weight x (standardized amount with full update and wage index above 1 + capital rate), halves up."""
     if weight is None or year is None:
         return 0
     names = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")

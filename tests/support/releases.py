@@ -1,4 +1,4 @@
-"""A tiny grouper release, written by hand in Protocol Buffers wire format; the layout is CMS's."""
+"""A tiny grouper release in the layout of CMS, written by hand in Protocol Buffers wire format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def packed(field: int, values: tuple[int, ...]) -> bytes:
 
 
 def entry(key: int | str, value: bytes) -> bytes:
-    """One entry of a map, as field 1."""
+    """Return one entry of a map, as field 1."""
     return record(1, (record(1, key) if isinstance(key, str) else number(1, key)) + record(2, value))
 
 
@@ -43,16 +43,16 @@ def formula(mdc: int, drg: int, kind: str, text: str, rank: int, versions: tuple
 
 
 def release(versions: tuple[int, ...] = VERSIONS, *, severity: int = 1, pattern: int = 1, extra: bytes = b"") -> bytes:
-    """Two diagnoses of MDC 6, one procedure, DRGs 341 (operated) and 343.
+    """Return two diagnoses of MDC 6, one procedure, and DRGs 341 (operated) and 343.
 
-    K358 is the principal diagnosis; R65 is a CC beside it until the last version excludes it.
+    K358 is the principal diagnosis; R65 counts as a CC with it in every version but the last, which excludes it.
     """
 
     def dated(content: bytes, field: int, only: tuple[int, ...] = versions) -> bytes:
         return record(1, content + packed(field, only))
 
-    def diagnosis(grade: int, names: int) -> bytes:
-        return dated(number(1, 6) + number(2, grade) + number(3, names) + number(4, 3), 6)
+    def diagnosis(level: int, names: int) -> bytes:
+        return dated(number(1, 6) + number(2, level) + number(3, names) + number(4, 3), 6)
 
     last = versions[-1:]
     parts = {

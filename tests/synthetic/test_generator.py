@@ -1,14 +1,18 @@
-"""Generated admissions: in the contract, legal in every code, and of the DRG they were drawn for."""
+"""Generated admissions keep the schema, have legal codes, and group to the DRG that was drawn."""
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
 from drgsim.exceptions import InputError
-from drgsim.grouping.grouper import group
+from drgsim.grouping.grouper import group, group_encoded
 from drgsim.schema import ADMISSIONS, HOSPITALS, check_frame
+from drgsim.synthetic.generation_plan import compile_plan
 from drgsim.synthetic.generator import generate, generate_batches
+from drgsim.synthetic.hospital_course import encode_stays
+from drgsim.synthetic.pilot import confirm_stays, draw_pilot
 from drgsim.synthetic.population import Population, populations, volumes
 from drgsim.synthetic.validation import validity
 from drgsim.tables.code_limits import FEMALE, MALE, load_code_limits
@@ -31,8 +35,24 @@ def grouped(medicare) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
+def all_payers() -> tuple[pl.DataFrame, pl.DataFrame]:
+    return generate(20_000, seed=5, tables=TABLES, population="all_payer_adult")
+
+
+@pytest.fixture(scope="module")
 def table(medicare) -> dict[str, tuple[float, float]]:
-    rows = validity(medicare[1], TABLES).select("measure", "generated", "target").rows()
+    return compare(medicare[1], "medicare_ffs")
+
+
+@pytest.fixture
+def small_pilot(monkeypatch):
+    """Tune intercepts on fewer admissions; for plans that no other test compiles, since plans are cached."""
+    monkeypatch.setattr("drgsim.synthetic.pilot._PILOT_ADMISSIONS", 10_000)
+
+
+def compare(admissions: pl.DataFrame, population: str) -> dict[str, tuple[float, float]]:
+    """Return (generated, target) of every measure."""
+    rows = validity(admissions, TABLES, population).select("measure", "generated", "target").rows()
     return {measure: (generated, target) for measure, generated, target in rows}
 
 
@@ -145,60 +165,88 @@ def test_chronic_conditions_occur_together(medicare):
 
 
 def test_conditions_are_coded_together_as_guidelines_say(medicare):
-    """Hypertension beside kidney disease or heart failure is not coded as hypertension alone."""
+    """Hypertension with kidney disease or heart failure is not coded as hypertension alone."""
     sdx = medicare[1]["sdx"]
     plain = sdx.list.contains("I10")
     for prefix in ("N18", "I50"):
-        beside = sdx.list.eval(pl.element().str.starts_with(prefix)).list.any()
-        assert beside.mean() > 0.1
-        assert not (plain & beside).any()
+        other = sdx.list.eval(pl.element().str.starts_with(prefix)).list.any()
+        assert other.mean() > 0.1
+        assert not (plain & other).any()
 
 
 def test_every_drg_of_the_version_can_be_generated():
     drgs = volumes(TABLES, Population.load("medicare_ffs"))["drg"].to_list()
     reachable = TABLES.formulas.filter(pl.col("drg") > 0, pl.col("type") != "NONE")["drg"].unique()
     assert sorted(drgs) == reachable.sort().to_list()
+    plan = compile_plan(TABLES, Population.load("medicare_ffs"), None)
+    drg = np.repeat(np.arange(len(drgs)), 3)
+    ids = np.arange(len(drg), dtype=np.uint64)
+    stays = confirm_stays(ids, drg, 2, plan, draw_pilot(plan).tuning)
+    found = group_encoded(encode_stays(stays, plan), TABLES)
+    assert found.drg.tolist() == np.array(drgs)[drg].tolist()
+    assert not found.return_code.any()
+
+
+@pytest.mark.long
+def test_a_stress_set_may_hold_every_drg():
+    drgs = volumes(TABLES, Population.load("medicare_ffs"))["drg"].to_list()
     found = group(generate(6_000, seed=2, tables=TABLES, drgs=drgs)[1], TABLES)
     assert set(found["drg"]) == set(drgs)
 
 
-def test_a_stress_set_holds_the_drgs_asked_for_in_equal_numbers():
+def test_a_stress_set_has_equal_numbers_of_its_drgs(small_pilot):
     found = group(generate(3_000, seed=2, tables=TABLES, drgs=[3, 794, 807])[1], TABLES)
     counts = dict(found["drg"].value_counts().rows())
     assert set(counts) == {3, 794, 807}
     assert min(counts.values()) > 900
 
 
+def test_drgs_new_in_the_newest_version_can_be_generated(small_pilot):
+    tables = TableSet.load(versions()[-1])
+    new = sorted({*tables.formulas["drg"]} - {*TABLES.formulas["drg"]})
+    assert len(new) > 10
+    found = group(generate(1_500, seed=4, tables=tables, drgs=new)[1], tables)
+    assert (found["return_code"] == "OK").all()
+    assert set(found["drg"]) == set(new)
+
+
 @pytest.mark.parametrize(
     "version",
-    [pytest.param(version, marks=() if version == "44.0" else pytest.mark.slow) for version in versions()],
+    [pytest.param(name, marks=pytest.mark.long if name == "44.0" else pytest.mark.slow) for name in versions()],
 )
 def test_every_version_can_be_generated(version):
-    """Each compiles a plan of its own; the newest in every run, the others with the slow tests."""
     tables = TableSet.load(version)
     found = group(generate(1_500, seed=4, tables=tables)[1], tables)
     assert (found["return_code"] == "OK").all()
 
 
-@pytest.mark.parametrize("name", populations())
-def test_every_population_can_be_generated(name):
-    hospitals, admissions = generate(20_000, seed=5, tables=TABLES, population=name)
-    population = Population.load(name)
-    assert hospitals.height == population.hospitals.value
-    found = {
-        measure: (generated, target)
-        for measure, generated, target in validity(admissions, TABLES, name)
-        .select("measure", "generated", "target")
-        .rows()
-    }
+def check_population(name: str, hospitals: pl.DataFrame, admissions: pl.DataFrame, *measures: str) -> None:
+    assert hospitals.height == Population.load(name).hospitals.value
+    found = compare(admissions, name)
     assert found["grouped with return code OK"][0] == 1
-    for measure in ("died", "discharged to post-acute care", "female"):
+    for measure in ("died", "discharged to post-acute care", *measures):
         assert found[measure][0] == pytest.approx(found[measure][1], abs=0.015)
 
 
-def test_all_payers_have_mothers_and_newborns():
-    admissions = generate(10_000, seed=5, tables=TABLES, population="all_payer_adult")[1]
-    grouped = group(admissions, TABLES)
+def test_the_populations_of_the_fixtures_meet_their_figures(medicare, all_payers):
+    check_population("medicare_ffs", *medicare, "female")
+    check_population("all_payer_adult", *all_payers, "female")
+
+
+@pytest.mark.parametrize("name", [name for name in populations() if name.endswith("_hospital")])
+def test_the_largest_drgs_of_other_populations_meet_their_figures(name, small_pilot):
+    largest = volumes(TABLES, Population.load(name)).sort("share", descending=True)["drg"].head(40).to_list()
+    check_population(name, *generate(20_000, seed=5, tables=TABLES, population=name, drgs=largest))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", populations())
+def test_every_population_can_be_generated(name):
+    check_population(name, *generate(20_000, seed=5, tables=TABLES, population=name), "female")
+
+
+def test_all_payers_have_mothers_and_newborns(all_payers):
+    grouped = group(all_payers[1].head(10_000), TABLES)
     mothers, newborns = grouped.filter(pl.col("mdc") == 14), grouped.filter(pl.col("mdc") == 15)
     assert mothers.height > 700
     assert newborns.height > 700
@@ -221,13 +269,13 @@ def test_teaching_hospitals_have_the_heavier_case_mix():
 
 
 def test_batches_are_the_same_admissions():
-    whole = generate(5_000, seed=6, tables=TABLES)
+    everything = generate(5_000, seed=6, tables=TABLES)
     batches = list(generate_batches(5_000, seed=6, tables=TABLES, batch_size=1_999))
-    assert pl.concat([admissions for _, admissions in batches]).equals(whole[1])
-    assert batches[-1][0].equals(whole[0])
+    assert pl.concat([admissions for _, admissions in batches]).equals(everything[1])
+    assert batches[-1][0].equals(everything[0])
 
 
-def test_nobody_is_a_population_too():
+def test_no_admissions_are_an_empty_frame():
     hospitals, admissions = generate(0, seed=1, tables=TABLES)
     assert admissions.columns == list(ADMISSIONS.names)
     assert hospitals.height > 0
@@ -242,16 +290,16 @@ def test_nobody_is_a_population_too():
         ({"n": 1, "drgs": [471, 9999]}, "has no DRG 9999"),
     ],
 )
-def test_mistakes_say_what_to_do(arguments, message):
+def test_errors_say_what_to_do(arguments, message):
     with pytest.raises(InputError, match=message):
         generate(**{"seed": 1, "tables": TABLES, **arguments})
 
 
-def test_a_population_of_ones_own(tmp_path):
+def test_a_population_from_a_file(tmp_path, small_pilot):
     shipped = (TABLES.folder / "population/medicare_ffs.toml").read_text("utf-8")
     own = tmp_path / "own.toml"
     own.write_text(shipped.replace("value = 0.047", "value = 0.10"), "utf-8")
-    admissions = generate(20_000, seed=1, tables=TABLES, population=own)[1]
+    admissions = generate(20_000, seed=1, tables=TABLES, population=own, drgs=[194, 291, 470, 689, 871])[1]
     assert (admissions["discharge_status"] == 20).mean() == pytest.approx(0.10, abs=0.01)
     own.write_text(shipped.replace("value = 0.047", "value = 4.7"), "utf-8")
     with pytest.raises(InputError, match=r"death_share\.value"):
@@ -276,6 +324,6 @@ def test_every_figure_states_its_source_or_that_it_is_an_assumption():
         ({"drgs": []}, "drgs is empty"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_told(changed: dict[str, object], message: str):
+def test_arguments_that_cannot_be_used_are_refused(changed: dict[str, object], message: str):
     with pytest.raises(InputError, match=message):
         generate(**({"n": 1, "seed": 1, "tables": TableSet.load("43.1")} | changed))  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""Commands that explain an admission or profile hospitals: explain, profile."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from drgsim.cli.console import DONE, Commands, Options, add_command, report_progress, whole_number_from
+from drgsim.cli.frame_files import check_writable, read_frame, write_frame
+from drgsim.cli.shared_arguments import (
+    GROUPED_CLAIMS,
+    PAGE,
+    add_claims,
+    add_fiscal_years,
+    add_hospital_status,
+    add_output,
+    add_version,
+    load_rates,
+    read_admissions,
+)
+from drgsim.compliance.profiles import profile
+from drgsim.exceptions import InputError
+from drgsim.explanation.explanations import explain
+from drgsim.files.atomic import replace_whole
+from drgsim.pricing.rates import Rates, rate_years
+from drgsim.schema import HOSPITALS
+from drgsim.tables.table_set import TableSet, version_for, versions
+
+
+def add_explain_command(commands: Commands) -> None:
+    """Declare `drgsim explain`."""
+    parser = add_command(
+        commands,
+        "explain",
+        _run_explain,
+        does="explain why one admission got its DRG and its payment",
+        example="drgsim explain claims.csv --row 3 --version 43.1",
+    )
+    add_claims(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--row", type=whole_number_from(1), help="row of the file, from 1")
+    which.add_argument("--id", type=whole_number_from(0), help="admission_id")
+    parser.add_argument("--version", choices=versions(), help="grouper version (default: by discharge_date)")
+    parser.add_argument("--fiscal-year", type=int, choices=rate_years(), help="for the weight and the payment")
+    parser.add_argument("--hospitals", metavar="FILE", help="for the payment; needs --fiscal-year")
+    parser.add_argument("--html", metavar="FILE", help="write a page instead of printing")
+    add_hospital_status(parser)
+
+
+def _run_explain(options: Options) -> int:
+    if options.html:
+        check_writable(options.html, PAGE)
+    admission = _select_admission(read_admissions(options), options)
+    rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    explanation = explain(
+        admission,
+        TableSet.load(options.version or _find_version(admission)),
+        rates,
+        _select_hospital(admission, read_frame(options.hospitals, HOSPITALS)) if options.hospitals else None,
+        hospital_status=options.hospital_status,
+    )
+    if options.html:
+        with replace_whole(options.html) as unfinished:
+            unfinished.write_text(explanation._repr_html_(), "utf-8")
+    else:
+        print(explanation)
+    return DONE
+
+
+def _select_admission(admissions: pl.DataFrame, options: Options) -> pl.DataFrame:
+    """Return the one admission that the options name."""
+    if options.id is not None:
+        found = admissions.filter(pl.col("admission_id") == options.id)
+        if found.height != 1:
+            raise InputError(f"{found.height} admissions have the --id asked for; take one by --row.")
+        return found
+    if options.row > admissions.height:
+        raise InputError(f"--row is {options.row}, but there are {admissions.height:,} admissions.")
+    return admissions.slice(options.row - 1, 1)
+
+
+def _find_version(admission: pl.DataFrame) -> str:
+    date = admission["discharge_date"].item() if "discharge_date" in admission.columns else None
+    if date is None:
+        raise InputError(f"the admission has no discharge_date; give --version, one of {', '.join(versions())}.")
+    return version_for(date)
+
+
+def _select_hospital(admission: pl.DataFrame, hospitals: pl.DataFrame) -> pl.DataFrame:
+    if "hospital_id" not in admission.columns:
+        return hospitals
+    found = hospitals.filter(pl.col("hospital_id") == admission["hospital_id"].item())
+    if found.is_empty():
+        raise InputError("the file of hospitals lacks the admission's hospital_id; add its row.")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def add_profile_command(commands: Commands) -> None:
+    """Declare `drgsim profile`."""
+    parser = add_command(
+        commands,
+        "profile",
+        _run_profile,
+        does="profile hospitals and compare them with their peers",
+        example="drgsim profile grouped.parquet profile.csv --by hospital_id",
+        about="Case mix, capture of CCs and MCCs, single CC or MCC, target areas.",
+    )
+    add_claims(parser, GROUPED_CLAIMS)
+    add_output(parser)
+    parser.add_argument("--by", default="hospital_id", help="column that names a hospital (default hospital_id)")
+    parser.add_argument("--peers", metavar="COLUMN", help="column of peer groups (default: all are peers)")
+    add_version(parser)
+    add_fiscal_years(parser)
+    add_hospital_status(parser)
+
+
+def _run_profile(options: Options) -> int:
+    check_writable(options.out)
+    measures = profile(
+        read_admissions(options),
+        TableSet.load(options.version),
+        by=options.by,
+        peers=options.peers,
+        rates=load_rates(options),
+        hospital_status=options.hospital_status,
+    )
+    write_frame(measures, options.out)
+    outliers = (measures["outlier"] != "NONE").sum()
+    report_progress(options, f"{outliers:,} of {measures.height:,} measures are outliers")
+    return DONE
