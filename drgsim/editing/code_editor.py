@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.editing.edit_names import Edit
-from drgsim.editing.edit_reports import Findings, report_claims, report_each_code
+from drgsim.editing.edit_reports import FoundEdits, report_claims, report_each_code
 from drgsim.editing.edit_rules import AGE_GROUPS, SEX_NUMBERS, CodeFlags, EditRules, compile_edit_rules
 from drgsim.editing.encoded_claims import EncodedClaims, encode_claims
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
@@ -100,13 +100,13 @@ class _Marks:
     age_group: ByteArray
 
 
-def edit_claims(claims: EncodedClaims, rules: EditRules) -> Findings:
+def edit_claims(claims: EncodedClaims, rules: EditRules) -> FoundEdits:
     """Return the edits of encoded claims: the editor's checks, in its order."""
     version = rules.version[claims.ranges]
     principal = _edit_pdx(claims, rules, version)
     secondary = _edit_sdx(claims, rules, version)
     procedures = _edit_procedures(claims, rules, version, principal, secondary)
-    return Findings(
+    return FoundEdits(
         claims=claims,
         is_dated=rules.is_dated[claims.ranges],
         claim_edits=_edit_claim_fields(claims, rules),

@@ -23,7 +23,7 @@ _NONE, _PREPAYMENT, _UNDATED = (
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class FoundEdits:
     """What the editor finds: words of `Edit.bit` for claims and codes.
 
     `claim_edits` and `admit_dx_edits` (n,) are by claim. The rest is listed: `pdx` holds rows whose principal
@@ -65,7 +65,7 @@ class Findings:
         return found // len(Edit), found % len(Edit), np.diff(np.append(first, len(ordered)))
 
 
-def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
+def report_claims(found: FoundEdits, counts_for_payment: int) -> pl.DataFrame:
     """Return the columns of `schema.EDITED`.
 
     Args:
@@ -86,7 +86,7 @@ def report_claims(found: Findings, counts_for_payment: int) -> pl.DataFrame:
     return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(edits), start)])
 
 
-def report_each_code(found: Findings) -> pl.DataFrame:
+def report_each_code(found: FoundEdits) -> pl.DataFrame:
     """Return the columns of `schema.EDIT_DETAIL`, lists aligned with the input."""
     claims = found.claims
     pdx, pdx_group = np.zeros(len(claims), np.uint32), np.zeros(len(claims), np.uint8)

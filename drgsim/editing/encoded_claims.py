@@ -12,7 +12,7 @@ from drgsim.editing.edit_rules import SEX_NUMBERS, STATUS_PLACES, CodeFlags, Edi
 from drgsim.grouping.encoding import find_list_owners, find_list_starts, flatten_lists
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int32Array, Int64Array
 from drgsim.schema import normalise_codes
-from drgsim.tables.codebook import UNKNOWN_CODE, _letters
+from drgsim.tables.codebook import UNKNOWN_CODE, number_letters
 
 NO_AGE = -1
 NO_STAY = np.iinfo(np.int32).max
@@ -72,7 +72,7 @@ def encode_claims(frame: pl.DataFrame, rules: EditRules, *, as_typed: bool = Fal
     return EncodedClaims(
         ranges=rules.find_ranges(frame["discharge_date"]),
         age=_whole_numbers(frame, "age", NO_AGE),
-        sex=_letters(frame["sex"].fill_null("U"), SEX_NUMBERS, tidy=True),
+        sex=number_letters(frame["sex"].fill_null("U"), SEX_NUMBERS, tidy=True),
         status_place=_status_places(frame["discharge_status"]),
         los_days=_whole_numbers(frame, "los_days", NO_STAY),
         pdx=pdx,

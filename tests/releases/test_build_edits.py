@@ -16,7 +16,7 @@ from drgsim.tables.manifest import read_manifest, seal, table_folder
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A table folder of one's own: the manifest and the tables of edits."""
+    """A table folder: the manifest and the tables of edits."""
     folder = tmp_path / "tables"
     for name in ("editing", "conversion"):
         shutil.copytree(table_folder() / name, folder / name)
