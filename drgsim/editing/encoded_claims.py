@@ -9,10 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.editing.edit_rules import SEX_NUMBERS, STATUS_PLACES, CodeFlags, EditRules
-from drgsim.grouping.encoding import find_list_owners, find_list_starts, flatten_lists
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int32Array, Int64Array
 from drgsim.schema import normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE, number_letters
+from drgsim.tables.encoding import find_list_owners, find_list_starts, flatten_lists
 
 NO_AGE = -1
 NO_STAY = np.iinfo(np.int32).max

@@ -12,12 +12,12 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
-from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouper import grouping_of, run_steps
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.schema import PAID, normalise_codes
+from drgsim.tables.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 REASONS = {

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
-from drgsim.grouping.encoding import Encoded, encode, join_encoded
 from drgsim.grouping.grouper import Grouping, group_encoded, grouping_of, rerun_steps, run_steps
 from drgsim.grouping.operand_bits import Observed, observe
 from drgsim.numerics.arrays import Int64Array, UInt64Array
@@ -25,6 +24,7 @@ from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes
 from drgsim.rebilling.repricer import Repricer
 from drgsim.rebilling.visible_changes import SEVERITY_ONLY, VISIBLE, Visibility
 from drgsim.schema import ADMISSIONS, Frame, check_frame
+from drgsim.tables.encoding import Encoded, encode, join_encoded
 from drgsim.tables.table_set import TableSet
 
 _OK = 0

@@ -13,7 +13,6 @@ import polars as pl
 
 from drgsim.editing.edit_reports import to_lists
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.grouping.encoding import find_list_owners, find_list_starts, flatten_lists
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
@@ -21,6 +20,7 @@ from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.schema import ADMISSIONS, check_frame, normalise_codes
 from drgsim.tables.code_conversion import convert_codes
+from drgsim.tables.encoding import find_list_owners, find_list_starts, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 CHOICES = ("leave", "first", "cheapest", "dearest", "weighted")

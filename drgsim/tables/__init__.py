@@ -2,14 +2,15 @@
 
 Its modules:
 
-    manifest        the table folder, whose files are read only if their checksum agrees
-    table_set       TableSet, versions(), version_for()
-    formula         the DRG formula language
-    drg_families    which DRG families split by CC or MCC
-    codebook        code strings to integers
-    code_limits     the sex, age, principal and POA limits of each code
-    national_facts  tables that populations and coding errors share
-    edit_tables     valid codes, flags and limits of claim edits, all dates
+    manifest         the table folder, whose files are read only if their checksum agrees
+    table_set        TableSet, versions(), version_for()
+    formula          the DRG formula language
+    drg_families     which DRG families split by CC or MCC
+    codebook         code strings to integers
+    encoding         admissions as integers
+    code_limits      the sex, age, principal and POA limits of each code
+    national_facts   tables that populations and coding errors share
+    edit_tables      valid codes, flags and limits of claim edits, all dates
     code_conversion  convert_codes(): codes of another version
 """
 
