@@ -190,7 +190,7 @@ def _conflicts_with_sex(word: UInt32Array, sex: ByteArray, flags: CodeFlags) -> 
 def _edit_procedures(
     claims: EncodedClaims, rules: EditRules, version: Int64Array, principal: _Marks, secondary: _Marks
 ) -> _Marks:
-    """Edit procedures, each for itself, beside the codes of the claim (edits 1, 5, 8, 11, 17, 19)."""
+    """Edit each procedure beside the codes of its claim (edits 1, 5, 8, 11, 17, 19)."""
     flags = rules.procedures
     words = flags.look_up(version, claims.procedures, claims.procedure_row)
     at = np.flatnonzero(words != VALID)
@@ -234,7 +234,7 @@ def _edit_procedures(
 
 
 def _flags_on_claims(claims: EncodedClaims, rules: EditRules, principal: _Marks, secondary: _Marks) -> UInt32Array:
-    """Return the flags of a claim's diagnoses that decide about procedures, (n,) words; a PDX is no outcome."""
+    """Return the flags of each claim's diagnoses that decide about procedures, (n,) words."""
     flags = rules.diagnoses
     both = np.uint32(flags.any_of(*_ANY_DX))
     found = _or_by_claim(len(claims), secondary.row, secondary.word & (both | flags.any_of(*_SDX_ONLY)))

@@ -45,7 +45,10 @@ class FoundEdits:
     admit_dx_edits: UInt32Array
 
     def count(self) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """Return row, edit and count (codes, or 1 for the claim) of every edit found, rows and edits ascending."""
+        """Return row, edit and count of every edit found, rows and edits ascending.
+
+        The count is how many codes have it, or 1 for the claim itself.
+        """
         claims, rows = self.claims, np.arange(len(self.claims))
         parts: list[tuple[NDArray[np.integer], UInt32Array]] = [
             (rows, self.claim_edits),

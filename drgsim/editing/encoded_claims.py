@@ -133,7 +133,7 @@ class _DiagnosisTexts:
     sdx_row: Int32Array
 
     def pairs(self, position: Int64Array) -> tuple[pl.Series, pl.Series]:
-        """Return the text of the principal and of the secondary diagnosis at positions; null is empty."""
+        """Return the texts of the principal and the secondary diagnosis at positions; null is empty."""
         row = self.sdx_row[position]
         pdx, first = self.pdx.gather(row), self.sdx.gather(self.sdx_start[row])
         principal = pl.DataFrame([pdx.alias("pdx"), first.alias("first")]).select(pl.coalesce("pdx", "first"))

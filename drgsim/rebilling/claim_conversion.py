@@ -40,7 +40,7 @@ def convert_admissions(
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write admissions in the codes of another version, and report every code that is not the same there.
+    """Write admissions in the codes of another version, and report the codes that change.
 
     A code with one candidate is replaced. A code with none, and one that is no code of `from_version`, stays as it
     is. A code with several is replaced as `choose` says. CMS prefers no candidate over another: which one is right is
@@ -111,7 +111,7 @@ def _find_changed(
     to_version: str,
     folder: str | os.PathLike[str] | None,
 ) -> pl.DataFrame:
-    """Return the codes of a column that are not the same in the other version, with what they become."""
+    """Return the codes of a column that change in the other version, with what they become."""
     texts, row, start = _flat(frame, field)
     distinct = texts.unique().drop_nulls().alias("text")
     codes = normalise_codes(distinct)
@@ -186,7 +186,7 @@ class _Weigher:
         return with_weights(grouped, self.rates)["weight"].fill_null(0.0)
 
     def choose(self, changed: pl.DataFrame, *, highest: bool) -> pl.DataFrame:
-        """Return the changed codes, each with the candidate of the lowest or highest weight, one after the other."""
+        """Return the changed codes, each with the candidate of the lowest or highest weight."""
         changed = changed.with_row_index("number")
         many = changed.filter(status="MANY").with_columns(turn=pl.int_range(pl.len()).over("row"))
         for turn in range(int(many["turn"].to_numpy().max(initial=-1)) + 1):

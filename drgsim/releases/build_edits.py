@@ -125,7 +125,7 @@ def _sorted_words(column: str) -> pl.Expr:
 
 
 def _edits(path: Path) -> pl.DataFrame:
-    """Return the edits that ICD-10 claims can have; the type of an age conflict is no edit of its own."""
+    """Return the edits of ICD-10 claims; the type of an age conflict is not an edit."""
     real = (pl.col("icd10") == "yes") & (pl.col("edit") != "TYPE_OF_AGE_CONFLICT")
     return _read(path).filter(real).select("edit", "number", "applies_to", "edit_type")
 
@@ -145,7 +145,7 @@ def _limits(path: Path) -> pl.DataFrame:
 
 
 def _pairs(path: Path, versions: pl.DataFrame) -> pl.DataFrame:
-    """Return pairs of an earlier and a current code, with the version that begins on the day they take effect."""
+    """Return pairs of an earlier and a current code, with the version that begins that day."""
     table = _read(path).with_columns(
         version=pl.col("effective_date").replace_strict(
             versions["first_date"], versions["version"], default=None, return_dtype=pl.String

@@ -93,7 +93,9 @@ class EditTables:
         return known.index(version) + NO_CODE_VALID + 1
 
     def bits(self, kind: str, codes: pl.Series) -> UInt32Array:
-        """Return VALID and the flags of each code in each version, (versions, codes + 1) words; code 0 is no code.
+        """Return VALID and the flags of each code in each version, (versions, codes + 1) words.
+
+        Code 0 is no code.
 
         Args:
             kind: "diagnosis" or "procedure".
@@ -177,7 +179,7 @@ def find_range(first: pl.Series, days: pl.Series) -> Int64Array:
 
 
 def list_first_days(*tables: pl.DataFrame) -> pl.Series:
-    """Return the days on which any row of tables with `first_date` and `last_date` begins to hold or has ended."""
+    """Return the days on which a row of any of these tables begins to hold or has ended."""
     days = [table["first_date"] for table in tables]
     days += [table["last_date"].drop_nulls().dt.offset_by("1d") for table in tables]
     return pl.concat(days).unique().sort()
