@@ -142,9 +142,14 @@ ADMISSIONS = Frame(
         Column("discharge_date", pl.Date(), "", "day of discharge", required=False),
         Column("los_days", pl.Int32(), "days", "length of stay", required=False),
         Column("covered_charges_usd", pl.Float64(), "USD", "covered charges", required=False),
-        Column("admit_dx", pl.String(), "ICD-10-CM", "admitting diagnosis, read by the editor alone", required=False),
     ),
 )
+
+CLAIMS_TO_EDIT = Frame(
+    "admissions",
+    (*ADMISSIONS.columns, Column("admit_dx", pl.String(), "ICD-10-CM", "admitting diagnosis", required=False)),
+)
+"""What the editor reads: admissions, and their admitting diagnosis where it is known."""
 
 DrgType = pl.Enum(["MEDICAL", "SURGICAL", "NONE"])
 Severity = pl.Enum(["NONE", "CC", "MCC"])

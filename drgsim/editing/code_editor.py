@@ -19,7 +19,7 @@ from drgsim.editing.encoded_claims import EncodedClaims, encode_claims
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import is_among, or_into
-from drgsim.schema import ADMISSIONS, check_frame
+from drgsim.schema import CLAIMS_TO_EDIT, check_frame
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.edit_tables import VALID, EditTables
 
@@ -52,8 +52,8 @@ def edit(
     nothing, and no edit changes a DRG.
 
     Args:
-        admissions: (n,) rows of `schema.ADMISSIONS` with `discharge_date`; `los_days` and `admit_dx` are read where
-            they are there. Other columns pass through, rows keep their order.
+        admissions: (n,) rows of `schema.CLAIMS_TO_EDIT` with `discharge_date`; `los_days` and `admit_dx` are read
+            where they are there. Other columns pass through, rows keep their order.
         detail: add the edits of each code, lists aligned with the input (`schema.EDIT_DETAIL`).
         as_typed: read codes letter by letter as CMS's program does, where a code with a dot or a blank is not valid;
             by default they are taken with or without the dot, in either case, with blanks around them, as in `group`.
@@ -78,7 +78,7 @@ def edit(
     >>> edit(one).select("edit_type", "edits", "edit_counts").row(0)
     ('PREPAYMENT', ['DUPLICATE_OF_PDX'], [1])
     """
-    frame = check_frame(admissions, ADMISSIONS, needs=("discharge_date",))
+    frame = check_frame(admissions, CLAIMS_TO_EDIT, needs=("discharge_date",))
     rules = compile_edit_rules(EditTables.load(folder=folder))
 
     def edit_span(start: int, stop: int) -> pl.DataFrame:

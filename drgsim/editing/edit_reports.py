@@ -89,6 +89,21 @@ def report_claims(found: FoundEdits, counts_for_payment: int) -> pl.DataFrame:
     return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(edits), start)])
 
 
+def find_prepayment(found: FoundEdits, counts_for_payment: int) -> BoolArray:
+    """Return which claims have a prepayment edit, (n,).
+
+    Args:
+        found: the edits.
+        counts_for_payment: the edits, as bits, that make the edit type PREPAYMENT.
+    """
+    counted = np.uint32(counts_for_payment)
+    has: BoolArray = found.claim_edits & counted > 0
+    has[found.pdx[found.pdx_edits & counted > 0]] = True
+    has[found.claims.sdx_row[found.sdx[found.sdx_edits & counted > 0]]] = True
+    has[found.claims.procedure_row[found.procedures[found.procedure_edits & counted > 0]]] = True
+    return has
+
+
 def report_each_code(found: FoundEdits) -> pl.DataFrame:
     """Return the columns of `schema.EDIT_DETAIL`, lists aligned with the input."""
     claims = found.claims

@@ -57,7 +57,7 @@ def encode_claims(frame: pl.DataFrame, rules: EditRules, *, as_typed: bool = Fal
     blank by its text as given, however codes are read.
 
     Args:
-        frame: (n,) rows of `schema.ADMISSIONS` that have been checked.
+        frame: (n,) rows of `schema.CLAIMS_TO_EDIT` that have been checked.
         rules: the rules, whose code numbers are used.
         as_typed: read codes as CMS's program does, where dots and blanks are part of the code, instead of as
             `schema.normalise_codes` writes them.

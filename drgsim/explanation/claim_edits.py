@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from drgsim.editing.code_editor import edit
-from drgsim.schema import ADMISSIONS, check_frame, normalise_codes
+from drgsim.schema import CLAIMS_TO_EDIT, check_frame, normalise_codes
 from drgsim.tables.encoding import flatten_lists
 from drgsim.tables.manifest import read_manifest
 from drgsim.tables.table_set import TableSet
@@ -32,7 +32,7 @@ def list_claim_edits(admission: pl.DataFrame, tables: TableSet) -> pl.DataFrame:
         return pl.DataFrame(schema=CLAIM_EDITS)
     if _DATE not in admission.columns or admission[_DATE].null_count():
         admission = admission.with_columns(pl.lit(tables.effective_from).alias(_DATE))
-    found = edit(check_frame(admission, ADMISSIONS), detail=True, folder=tables.folder)
+    found = edit(check_frame(admission, CLAIMS_TO_EDIT), detail=True, folder=tables.folder)
     places: list[tuple[str, list[str]]] = []
     for column, marks in (("pdx", "pdx_edits"), ("sdx", "sdx_edits"), ("procedures", "proc_edits")):
         listed = column != "pdx"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drgsim import SchemaError, edit
 from drgsim.editing import Edit, list_edits
-from drgsim.schema import ADMISSIONS, EDIT_DETAIL, EDITED
+from drgsim.schema import CLAIMS_TO_EDIT, EDIT_DETAIL, EDITED
 from tests.support.plain_editor import ORDER, PlainClaim, flags_of, versions
 
 ANSWERS = [*EDITED.names, *EDIT_DETAIL.names]
@@ -101,7 +101,7 @@ CLAIM = st.fixed_dictionaries(
 
 
 def frame(claims: list[dict[str, object]]) -> pl.DataFrame:
-    columns = {name: ADMISSIONS[name].dtype for name in ("admission_id", *claims[0])}
+    columns = {name: CLAIMS_TO_EDIT[name].dtype for name in ("admission_id", *claims[0])}
     rows = [{"admission_id": number, **claim} for number, claim in enumerate(claims)]
     return pl.DataFrame(rows, schema=columns)
 
