@@ -36,7 +36,7 @@ class Encoded:
     0 not recognised, and None where the admissions have no POA; `discharge_status` is -1 where null.
 
     >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
-    ...          "sdx": [["J96.01", "no code"]], "procedures": [["0FT44ZZ"]]}
+    ...          "sdx": [["J96.01", "no code"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
     >>> encoded = encode(pl.DataFrame(claim), TableSet.load("43.1"))
     >>> encoded.sdx_start.tolist(), (encoded.sdx > 0).tolist()
     ([0, 2], [True, False])

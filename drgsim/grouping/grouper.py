@@ -34,7 +34,7 @@ class Grouping:
     >>> from drgsim.grouping.encoding import encode
     >>> tables = TableSet.load("43.1")
     >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
-    ...          "sdx": [["J96.01"]], "procedures": [["0FT44ZZ"]]}
+    ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
     >>> group_encoded(encode(pl.DataFrame(claim), tables), tables).drg.tolist()
     [417]
     """
