@@ -33,7 +33,7 @@ def _run_edit(options: Options) -> int:
     returned = (edited["edit_type"] == "PREPAYMENT").sum()
     undated = (edited["edit_type"] == "INVALID_DISCHARGE_DATE").sum()
     report_progress(options, f"edited; {returned:,} with prepayment edits, {undated:,} without a usable date")
-    counts = edited.select(pl.col("edits").explode().drop_nulls().value_counts(sort=True)).to_series().to_list()
-    for count in counts:
-        report_progress(options, f"{count['edits']}: {count['count']:,} admissions")
+    names = edited.select(edit=pl.col("edits").explode()).drop_nulls()
+    for name, count in names.group_by("edit").len().sort("len", "edit", descending=[True, False]).rows():
+        report_progress(options, f"{name}: {count:,}")
     return DONE

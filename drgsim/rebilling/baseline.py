@@ -163,7 +163,9 @@ class Baseline:
         )
 
     def with_editor(self) -> Baseline:
-        """Return the same admissions, whose bills are returned too where an error causes a prepayment edit.
+        """Return the same admissions, whose bills are returned also for claim edits.
+
+        A bill is returned where an error causes a prepayment edit of CMS's editor.
 
         Raises:
             SchemaError: the admissions have no `discharge_date`.

@@ -89,7 +89,7 @@ class BillEditor:
         return replace(editor, has_prepayment=np.concatenate(parts))
 
     def find_edited(self, changes: CodeChanges, start: Int64Array) -> BoolArray:
-        """Return which bills have a prepayment edit that the admission as correctly coded has not, (b,).
+        """Return which bills have a prepayment edit and none as correctly coded, (b,).
 
         Args:
             changes, start: the changes of each bill, as in `Baseline.rebill`.

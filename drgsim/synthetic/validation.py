@@ -155,7 +155,7 @@ def _compare_stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Populatio
 
 
 def _describe_claim_edits(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
-    """Describe how many claims CMS's editor would pass; without discharge dates there is no answer."""
+    """Describe how many claims CMS's editor would pass; it needs the discharge dates."""
     if "discharge_date" in frame.columns:
         edited = edit(frame, folder=tables.folder)
         yield "claim edits", "without any claim edit", _share(edited, pl.col("edits").list.len() == 0), None, _NONE
