@@ -27,7 +27,7 @@ from drgsim.pricing.new_technology import (
     mark_drgs,
 )
 from drgsim.pricing.rates import Rates
-from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, check_frame
+from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
 
 FULL = 0
 """Review codes: how the pricer names the end of a stay. This one is paid in full."""
@@ -45,6 +45,8 @@ PAYS_NO_OUTLIER = np.isin(np.arange(256), (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_AC
 _NO_REVIEW = 255
 """In place of a missing review code; none is so high."""
 
+MOST_ISOLATIONS = 254
+_MOST_DAYS = 2**31 - 1
 MOST_CHARGES_USD = 99_999_999.99
 UNKNOWN_DAY = 10**8
 """In place of a missing day of discharge."""
@@ -198,7 +200,7 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
     [1.9289, None]
     """
     contract = Frame("grouped", (GROUPED["drg"], ADMISSIONS["discharge_date"]))
-    frame = check_frame(grouped, contract)
+    frame = check_frame(refuse_overflow(grouped), contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
@@ -225,7 +227,7 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     needs = {"drg", "hospital_id", "los_days", "covered_charges_usd"}
     needs.add("review_code" if has_review else "discharge_status")
     contract = Frame("admissions", tuple(replace(c, required=c.name in needs) for c in _CLAIMS.columns))
-    frame = check_frame(grouped, contract)
+    frame = check_frame(refuse_overflow(grouped), contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     table = rates.weights
@@ -248,6 +250,20 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         frame = frame.with_columns(grouped["national_drug_codes"])
     wanted = (*STAYS.names, "hospital_id", *CODES)
     return frame.select(name for name in wanted if name in frame.columns)
+
+
+def refuse_overflow(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return stays whose days and isolations outside their types are values that are not valid.
+
+    Without this they would become null, and null takes a default.
+    """
+    wrong = {"covered_days": -1, "reserve_days": -1, "islet_isolations": MOST_ISOLATIONS + 1}
+    changes = []
+    for name, value in wrong.items():
+        if name in frame.columns and frame.schema[name] in INTEGERS:
+            fits = pl.col(name).is_between(0, MOST_ISOLATIONS if name == "islet_isolations" else _MOST_DAYS)
+            changes.append(pl.when(fits.fill_null(value=True)).then(name).otherwise(value).cast(pl.Int64).alias(name))
+    return frame.with_columns(changes)
 
 
 def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
@@ -323,6 +339,7 @@ def to_pricer_input(
     covered, reserve = columns.get("covered_days", los), optional("reserve_days", 0)
     code = np.zeros(n, dtype=np.int64)
     code[add_ons.invalid] = 69
+    code[optional("islet_isolations", 0) > MOST_ISOLATIONS] = 69
     for is_wrong, number in (  # the first of CMS's checks that fails decides, so the last is written first
         (~((charges >= 0) & (charges <= MOST_CHARGES_USD)), 58),
         (~_IS_REVIEW_CODE[review], 57),

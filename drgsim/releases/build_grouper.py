@@ -220,8 +220,8 @@ def _confine_to_valid(rows: pl.DataFrame, source: Path, name: str) -> pl.DataFra
     """Return the rows of derived versions with the codes that CMS's code editor has, no other.
 
     The lists of the manual decide what a code does, so a procedure that the editor has and the rows do not is on no
-    list: it is not an O.R. procedure. Such a diagnosis is that of the nearest version; where no version has it, it is an
-    external cause and has what most codes of its first letter have.
+    list: it is not an O.R. procedure. Such a diagnosis is that of the nearest version; where no version has it, it is
+    an external cause and has what most codes of its first letter have.
 
     Args:
         rows: (n,) a code in a version (`place`) and its facts.

@@ -193,6 +193,16 @@ def versions(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]
     return tuple(read_manifest(table_folder(folder))["versions"])
 
 
+def describe_version(version: str, *, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return a version with how its tables are known, as results print it.
+
+    >>> describe_version("36.0")
+    '36.0 (derived from the Definitions Manual)'
+    """
+    entry = read_manifest(table_folder(folder))["versions"].get(version, {})
+    return f"{version} ({entry.get('provenance', 'provenance not stated')})"
+
+
 def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) -> str:
     """Return the grouper version in force for discharges on `date`.
 
@@ -269,7 +279,7 @@ def _load(root: Path, version: str, write_times: tuple[int, ...]) -> TableSet:
         fiscal_year=entry["fiscal_year"],
         effective_from=entry["effective_from"],
         effective_to=entry["effective_to"],
-        provenance=entry.get("provenance", "not stated"),
+        provenance=entry.get("provenance", "provenance not stated"),
         reporting=frozenset(entry.get("reporting", ())),
         folder=root,
         all_diagnoses=everything["diagnoses"]["code"].unique().sort(),
