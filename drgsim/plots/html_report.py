@@ -122,8 +122,8 @@ def _describe_run(result: Simulation) -> Iterator[Html]:
     yield element(
         "p",
         f"{len(admissions):,} admissions{at}, grouped with MS-DRG version {describe_version(result.version)} "
-        f"and priced by {result.priced_by}: {result.payment_usd:,.0f} USD as correctly coded. {result.replicates:,} replicates, seed "
-        f"{result.seed}, run {result.run_id}.",
+        f"and priced by {result.priced_by}: {result.payment_usd:,.0f} USD as correctly coded. "
+        f"{result.replicates:,} replicates, seed {result.seed}, run {result.run_id}.",
     )
     if result.interrupted:
         yield element("p", f"Interrupted: {result.replicates:,} of {result.asked:,} replicates were finished.")

@@ -217,10 +217,7 @@ def has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Ex
         return pl.lit(value=False)
 
     def match(texts: pl.Expr) -> pl.Expr:
-        plain = normalise_codes(texts.cast(pl.String))
-        if column == "national_drug_codes":
-            plain = plain.str.replace_all("-", "", literal=True)
-        return plain.is_in(list(codes))
+        return _plain_codes(texts, column).is_in(list(codes))
 
     if frame.schema[column] == pl.List:
         return pl.col(column).list.eval(match(pl.element()).any()).list.first().fill_null(value=False)
@@ -263,9 +260,7 @@ def _match_codes(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     column = lists.columns[0]
     long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
     # Normalising text costs more than a look-up: normalise each distinct code once.
-    distinct = (
-        long.select(pl.col("raw").unique()).collect().with_columns(code=normalise_codes(pl.col("raw").cast(pl.String)))
-    )
+    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=_plain_codes(pl.col("raw"), column))
     exact = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*")).with_columns(pl.col("code").str.strip_suffix("*"))
     by_prefix = [
@@ -276,6 +271,12 @@ def _match_codes(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     if known.is_empty():
         return _NO_CODES
     return long.join(known.lazy(), on="raw").select("row", "code_group").unique().collect()
+
+
+def _plain_codes(codes: pl.Expr, column: str) -> pl.Expr:
+    """Return codes as in the tables; drug codes without hyphens."""
+    plain = normalise_codes(codes.cast(pl.String))
+    return plain.str.replace_all("-", "", literal=True) if column == "national_drug_codes" else plain
 
 
 def _has_diagnosis(frame: pl.DataFrame, codes: Sequence[object]) -> pl.Expr:

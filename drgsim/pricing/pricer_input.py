@@ -257,6 +257,8 @@ def refuse_overflow(frame: pl.DataFrame) -> pl.DataFrame:
 
     Without this they would become null, and null takes a default.
     """
+    if not isinstance(frame, pl.DataFrame):
+        return frame  # which `check_frame` refuses
     wrong = {"covered_days": -1, "reserve_days": -1, "islet_isolations": MOST_ISOLATIONS + 1}
     changes = []
     for name, value in wrong.items():
