@@ -1,15 +1,20 @@
 """Fiscal years 2017 to 2020 and the COVID-19 treatments of FY2021 against CMS's own programs."""
 
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from drgsim.exceptions import MissingRateError, SchemaError
 from drgsim.pricing.cost_sharing import with_beneficiary_share
+from drgsim.pricing.new_technology import AddOns
 from drgsim.pricing.pricer import price, price_stays
+from drgsim.pricing.pricer_input import YearParameters, fill_missing, to_pricer_input
 from drgsim.pricing.rates import Rates
+from drgsim.pricing.transfers import compute_transfers
 from drgsim.schema import HOSPITALS
 from tests.pricing.test_pricer import assert_equal, with_capital_total
 
@@ -288,3 +293,40 @@ def test_the_deductible_of_every_quarter(year: int, day: date, deductible: float
     paid = pl.DataFrame({"total_usd": [9000.0], "los_days": [61], "discharge_date": [day]})
     shared = with_beneficiary_share(paid, Rates.load(year))
     assert shared.select("deductible_usd", "coinsurance_usd").row(0) == (deductible, deductible / 4)
+
+
+@pytest.mark.parametrize(
+    ("year", "drg", "los"),
+    [
+        (2016, 273, 3),
+        (2017, 273, 3),
+        *((2018, drg, los) for drg, last in ((480, 5), (495, 5)) for los in range(1, last + 1)),
+        (2020, 481, 2),
+        (2021, 478, 3),
+        (2022, 479, 2),
+        (2025, 277, 2),
+        (2025, 517, 1),
+        (2027, 23, 2),
+        (2027, 403, 5),
+    ],
+)
+def test_the_adjusted_weight_of_half_and_half_transfers(year: int, drg: int, los: int) -> None:
+    """The exact ties that PAYMENT_YEARS lists: an infinite quotient is cut off, so the half rounds down."""
+    rates = Rates.load(year)
+    row = rates.weights.filter(drg=drg).row(0, named=True)
+    columns = {name: row[name] for name in ("weight", "gmlos_days", "post_acute", "special_pay")}
+    one = stay(drg=drg, los_days=los, review_code=9, **columns).with_columns(pl.col("drg").cast(pl.UInt16))
+    frame = one.with_columns(pl.col("los_days").cast(pl.Int32), pl.col("review_code").cast(pl.UInt8))
+    nothing = np.zeros(0, dtype=np.int64)
+    year_parameters = YearParameters.of(rates.reformed({"outlier.fixed_loss": 50_000}))
+    add_ons = AddOns(nothing, nothing, nothing, nothing)
+    prepared = to_pricer_input(fill_missing(frame), add_ons, np.ones(1, dtype=np.bool_), year_parameters)
+    exact = (Fraction(1, 2) + Fraction(los + 1) / (2 * Fraction(str(row["gmlos_days"])))) * Fraction(str(row["weight"]))
+    found = Fraction(int(compute_transfers(prepared, year_parameters.half_decimals).weight4[0]), 10**4)
+    quotient = Fraction(los + 1) / (2 * Fraction(str(row["gmlos_days"])))
+    terminates = (quotient * 10**12).denominator == 1
+    if (exact * 10**5).denominator == 1 and int(exact * 10**5) % 10 == 5 and not terminates:
+        assert found == exact - Fraction(5, 10**5)
+    else:
+        assert abs(found - exact) <= Fraction(5, 10**5)
+    assert year == 2018 or not terminates
