@@ -51,6 +51,7 @@ class Explanation:
 
     Attributes:
         version: grouper version.
+        provenance: how its tables are known (`TableSet.provenance`).
         grouped: (1,) the admission with `schema.GROUPED`, and where it was priced with `schema.PAID`.
         title: title of the DRG.
         mdc_reason: why the admission is in its MDC.
@@ -74,6 +75,7 @@ class Explanation:
     """
 
     version: str
+    provenance: str
     grouped: pl.DataFrame
     title: str
     mdc_reason: str
@@ -125,7 +127,9 @@ class Explanation:
 
     def _answer(self) -> Section:
         lines = [f"MDC {self['mdc']}: {self.mdc_reason}." if self["mdc"] else f"MDC: {self.mdc_reason}."]
-        lines.append(f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version}.")
+        lines.append(
+            f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version} ({self.provenance})."
+        )
         if self["return_code"] != "OK":
             lines.insert(0, f"Ungroupable, {self['return_code']}: {REASONS[self['return_code']]}.")
         if self["initial_drg"] != self["drg"]:
@@ -275,6 +279,7 @@ def explain(
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
         version=tables.version,
+        provenance=tables.provenance,
         grouped=priced,
         title=titles[grouped["drg"].item()],
         mdc_reason=path.why_mdc,
