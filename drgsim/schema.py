@@ -293,6 +293,8 @@ CLAIMS = Frame(
     (
         Column("admission_id", pl.UInt64(), "", "identifies the claim; key of samples and reviews"),
         Column("billed_usd", pl.Float64(), "USD", "payment of the claim as billed"),
-        Column("correct_usd", pl.Float64(), "USD", "payment of the claim as correctly coded"),
+        Column(
+            "correct_usd", pl.Float64(), "USD", "payment as correctly coded; a sample is drawn without", required=False
+        ),
     ),
 )
