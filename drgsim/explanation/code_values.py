@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -14,8 +12,8 @@ from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import INVISIBLE
@@ -31,7 +29,7 @@ def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     *,
     pairs: bool = False,
     marking: bool = False,
@@ -272,9 +270,7 @@ def _describe_removals(
     )
 
 
-def _add_weights(
-    values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
-) -> pl.DataFrame:
+def _add_weights(values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: PriceTerms) -> pl.DataFrame:
     dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
     before, after = (
         with_weights(pl.DataFrame([values[name].alias("drg"), *dates]), rates)["weight"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouper import grouping_of, run_steps
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.schema import PAID, normalise_codes
 from drgsim.tables.table_set import TableSet
 
@@ -217,7 +217,7 @@ class Explanation:
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital: pl.DataFrame | None = None,
     *,
     hospital_status: str = "NON_EXEMPT",
@@ -328,7 +328,7 @@ def _list_poa(frame: pl.DataFrame) -> list[str | None]:
 
 
 def _price_one(
-    grouped: pl.DataFrame, rates: Rates | Sequence[Rates] | None, hospital: pl.DataFrame | None
+    grouped: pl.DataFrame, rates: PriceTerms | None, hospital: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the admission with its payment, and the lines of the payment."""
     if rates is None:
@@ -351,7 +351,7 @@ def _price_one(
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 
 
-def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
+def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: PriceTerms | None) -> pl.DataFrame:
     """Return false formulas with the weight of their DRG; null without rates and for a reroute."""
     if rates is None:
         return failed.with_columns(weight=pl.lit(None, pl.Float64))
