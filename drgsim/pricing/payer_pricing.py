@@ -33,19 +33,14 @@ _MOST_CHARGES2 = 9_999_999_999
 _MOST_STATUS = 255
 _MOST_DAYS = 99_999
 _MISSING = -1
+_BY_STAY = ("days", "charges2", "ccr4", "status", "has_code")
 _PAID, _PAID_OUTLIER, _PAID_BY_DAY = 0, 2, 3
 _NO_HOSPITAL, _NO_WEIGHT, _NO_DAYS, _NO_STATUS, _NO_CHARGES = 51, 54, 56, 57, 58
 
 
 @dataclass(frozen=True, eq=False)
 class PayerSplit:
-    """Which terms price which rows.
-
-    Attributes:
-        rates: those of Medicare's stays, or None where there are none.
-        medicare: (m,) rows that they price.
-        contracts: each contract with its rows.
-    """
+    """Which rates price which rows (`medicare`), and which contract which rows."""
 
     rates: Rates | Sequence[Rates] | None
     medicare: Int64Array
@@ -118,13 +113,9 @@ def _split_by_date(
 
 @dataclass(frozen=True, eq=False)
 class ContractAmounts:
-    """Payment of stays by component, (n,) each.
+    """Payment of stays by component, (n,) each, in cents; weight and share of the base in 1e-4.
 
-    Attributes:
-        rule: place in the contract's rules, -1 where nothing is paid.
-        weight4, fraction4: weight, and share of the base that a transfer pays [1e-4].
-        base, transfer, outlier, stop_loss, lesser_of, total: [cents].
-        pay_code: as in `PAY_CODES`.
+    `rule` is the place in the contract's rules, -1 where nothing is paid.
     """
 
     rule: Int64Array
@@ -150,8 +141,7 @@ class ContractStays:
         ccr4: (n,) cost-to-charge ratio [1e-4], -1 where the hospital is not known.
         status: (n,) discharge status, -1 where missing.
         has_code: (n, r) whether the stay has a code of each rule; true for a rule without codes.
-        weight4, gmlos1: (DRGS,) [1e-4], [0.1 days]; 0 where there is none.
-        is_drg: (DRGS,) whether the fiscal year has the DRG.
+        weight4, gmlos1, is_drg: (DRGS,) [1e-4], [0.1 days], whether the fiscal year has the DRG; 0 where none.
     """
 
     contract: Contract
@@ -196,8 +186,7 @@ class ContractStays:
 
     def take(self, rows: Int64Array) -> ContractStays:
         """Return some of the stays."""
-        names = ("days", "charges2", "ccr4", "status", "has_code")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _BY_STAY})
 
     def price(self, drg: Int64Array) -> ContractAmounts:
         """Return the payment of the stays under these DRGs, (n,).

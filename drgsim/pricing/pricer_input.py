@@ -184,7 +184,10 @@ def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
-    for one, rows in _split_by_weights(grouped, rates):
+    parts: list[tuple[Rates | Contract, Int64Array | slice]] = [*split_medicare(grouped, rates)]
+    if has_contracts(rates):
+        parts += split_by_payer(grouped, rates).contracts
+    for one, rows in parts:
         for name, by_drg in index_weights_by_drg(one).items():
             found[name][rows] = by_drg[drg[rows]]
     return grouped.with_columns(pl.Series(name, values).fill_nan(None) for name, values in found.items())
@@ -198,14 +201,6 @@ def split_medicare(frame: pl.DataFrame, terms: PriceTerms | None) -> Iterator[tu
             yield one, split.medicare[rows]
     elif terms is not None:
         yield from split_by_fiscal_year(frame, terms)  # type: ignore[arg-type]  # there is no contract among them
-
-
-def _split_by_weights(
-    grouped: pl.DataFrame, terms: PriceTerms
-) -> Iterator[tuple[Rates | Contract, Int64Array | slice]]:
-    """Yield each `Rates` and each contract with the rows whose weights it has."""
-    yield from split_by_payer(grouped, terms).contracts if has_contracts(terms) else ()
-    yield from split_medicare(grouped, terms)
 
 
 def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from drgsim.grouping.encoding import Encoded, flatten_lists
 from drgsim.numerics.arrays import BoolArray
 from drgsim.pricing.rates import Rates
 from drgsim.schema import normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.encoding import Encoded, flatten_lists
 
 
 def number_price_texts(

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded
 from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.contracts import PriceTerms, has_contracts
@@ -39,6 +38,7 @@ from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admiss
 from drgsim.rebilling.contract_bills import ContractPart, prepare_contracts
 from drgsim.rebilling.price_texts import find_deciding_diagnoses, find_listed, number_price_texts
 from drgsim.schema import ADMISSIONS, Frame, check_frame
+from drgsim.tables.encoding import Encoded
 from drgsim.tables.table_set import TableSet
 
 BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
