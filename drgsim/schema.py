@@ -333,11 +333,28 @@ PAID = Frame(
     ),
 )
 
+CONTRACT_PAID = Frame(
+    "contract_paid",
+    (
+        Column(
+            "contract_rule", pl.String(), "", "rule of the contract that paid; null where Medicare paid, or nothing"
+        ),
+        Column("contract_base_usd", pl.Float64(), "USD", "by weight, case, day or charges"),
+        Column("contract_transfer_usd", pl.Float64(), "USD", "reduction of a transfer, not above 0"),
+        Column("contract_outlier_usd", pl.Float64(), "USD", "share of charges or cost above a threshold"),
+        Column("contract_stop_loss_usd", pl.Float64(), "USD", "stop loss; of first dollar, the difference to it"),
+        Column("contract_lesser_of_usd", pl.Float64(), "USD", "reduction to a share of charges, not above 0"),
+    ),
+)
+"""Columns that `price` adds where a contract is among the rates; with those of PAID they add up to `total_usd`."""
+
 CLAIMS = Frame(
     "claims",
     (
         Column("admission_id", pl.UInt64(), "", "identifies the claim; key of samples and reviews"),
         Column("billed_usd", pl.Float64(), "USD", "payment of the claim as billed"),
-        Column("correct_usd", pl.Float64(), "USD", "payment of the claim as correctly coded"),
+        Column(
+            "correct_usd", pl.Float64(), "USD", "payment as correctly coded; a sample is drawn without", required=False
+        ),
     ),
 )

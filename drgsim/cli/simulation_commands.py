@@ -12,6 +12,7 @@ from drgsim.cli.shared_arguments import (
     FISCAL_YEAR,
     PAGE,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_layout,
@@ -55,6 +56,7 @@ def add_simulate_command(commands: Commands) -> None:
     parser.add_argument("--ledger", action="store_true", help="also write every single error made")
     add_version(parser)
     add_fiscal_years(parser)
+    add_contracts(parser)
     add_seed(parser)
     add_hospital_status(parser, default=None)
 
