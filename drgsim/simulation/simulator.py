@@ -76,7 +76,7 @@ def simulate(
         progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
         edits: "ignored", or "returned": a bill that has a prepayment edit of CMS's editor, and none as correctly coded,
-            is returned to the hospital unpaid, as a bill that cannot be grouped is.
+            is returned to the hospital unpaid, as a bill that cannot be grouped is. Needs `discharge_date`.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.

@@ -130,6 +130,13 @@ def test_simulated_as_in_memory_whatever_the_partitions(frame, data, partitions:
     assert_same_tables(result, truth, BY)
 
 
+def test_bills_returned_for_edits_as_in_memory(frame, data):
+    truth = simulate(data[1], ERRORS, hospitals=data[0], edits="returned", **HOW)
+    assert truth.totals["returned_for_edits"].sum() > 0
+    result = spark.simulate(frame.repartition(3), ERRORS, hospitals=data[0], by=BY, edits="returned", **HOW)
+    assert_same_tables(result, truth, BY)
+
+
 def test_partitions_without_a_row(frame, data):
     few = frame.filter("admission_id <= 2").repartition(8)
     assert local(spark.group(few, TABLES)).height == 2
