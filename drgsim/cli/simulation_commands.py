@@ -12,6 +12,7 @@ from drgsim.cli.shared_arguments import (
     FISCAL_YEAR,
     PAGE,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_layout,
@@ -59,6 +60,7 @@ def add_simulate_command(commands: Commands) -> None:
     parser.add_argument("--ledger", action="store_true", help="also write every single error made")
     add_version(parser)
     add_fiscal_years(parser)
+    add_contracts(parser)
     add_seed(parser)
     add_hospital_status(parser, default=None)
 
@@ -154,7 +156,7 @@ def _run_demo(options: Options) -> int:
     result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
     print(describe_demo(result, _title_lookup(tables)))
     if _RECORDED in admissions.columns:
-        print(f"\nRecorded DRGs compared with version {tables.version}")
+        print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(result.simulation.admissions, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")
     options.out.mkdir(parents=True, exist_ok=True)

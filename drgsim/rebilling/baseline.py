@@ -19,7 +19,7 @@ from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows, find_owners, find_run_starts, or_into
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.bill_edits import BillEditor
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes
 from drgsim.rebilling.repricer import Repricer
@@ -127,7 +127,7 @@ class Baseline:
         *,
         tables: TableSet,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates] | None,
+        rates: PriceTerms | None,
         hospital_status: str | None = None,
     ) -> Baseline:
         """Encode, group and price admissions.

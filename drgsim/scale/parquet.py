@@ -19,8 +19,8 @@ from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.atomic import remove_leftovers, replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH, ParquetSource, StrPath, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
@@ -85,7 +85,7 @@ def price_parquet(
     source: StrPath | Sequence[StrPath],
     target: StrPath,
     hospitals: pl.DataFrame,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     *,
     tables: TableSet | None = None,
     version: str | None = None,
@@ -144,7 +144,7 @@ def simulate_parquet(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     by: Sequence[str | Sequence[str]] = (),

@@ -22,9 +22,9 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError, TableError
 from drgsim.grouping.grouper import group as group_frame
 from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer import price as price_frame
 from drgsim.pricing.pricer_input import PRICED
-from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH as SIMULATION_BATCH
 from drgsim.scale.spark_worker import BATCH, Batches, PickledWork, gather_batches
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID
@@ -77,7 +77,7 @@ def group(
 def price(
     admissions: DataFrame,
     hospitals: pl.DataFrame,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     *,
     tables: TableSet | None = None,
     version: str | None = None,
@@ -121,7 +121,7 @@ def simulate(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
@@ -210,7 +210,7 @@ class _GroupingWork:
 class _PricingWork:
     grouped: _GroupingWork | None
     hospitals: pl.DataFrame | None
-    rates: Rates | Sequence[Rates]
+    rates: PriceTerms
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.hospitals is not None

@@ -22,7 +22,7 @@ from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.bill_edits import is_returning
 from drgsim.simulation.billed_claims import combine_errors
@@ -46,7 +46,7 @@ def simulate(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     target_se: float | None = None,
@@ -119,7 +119,7 @@ def start_run(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int,
     seed: int,
     control: Exposure | None = None,
