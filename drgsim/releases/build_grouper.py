@@ -25,7 +25,7 @@ Versions = Mapping[str, tuple[int, str, str]]
 
 VERSIONS: Versions = {
     # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules).
-    # 37.0, 38.0 and 39.0 are not told from 37.1, 38.1 and 39.1, which here group the whole fiscal year.
+    # 37.1, 38.1 and 39.1 group the whole fiscal year here: what differs in 37.0, 38.0 and 39.0 is not known.
     "36.0": (2019, "2018-10-01", "2019-09-30"),
     "37.1": (2020, "2019-10-01", "2020-09-30"),
     "38.1": (2021, "2020-10-01", "2021-09-30"),
@@ -252,7 +252,7 @@ def _confine_to_valid(rows: pl.DataFrame, source: Path, name: str) -> pl.DataFra
 def _find_facts(
     missing: pl.DataFrame, rows: pl.DataFrame, own: pl.DataFrame, facts: Sequence[str], place: int
 ) -> pl.DataFrame:
-    """Return diagnoses with the facts of the nearest version, else those usual for their first letter."""
+    """Return diagnoses with the facts of the nearest version, else of their first letter."""
     nearest = (
         rows.join(missing, on="code", how="semi")
         .sort((pl.col("place").cast(pl.Int64) - place).abs(), "place")
