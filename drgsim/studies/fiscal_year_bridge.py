@@ -61,6 +61,12 @@ class PaymentBridge:
         moves: DRGs whose stays change their DRG: `drg_before`, `title_before`, `drg_after`, `title_after`, `stays`,
             `before_usd`, `after_usd`, most stays first.
         codes: the codes that ended, as `convert_admissions` reports them.
+
+    >>> from drgsim import generate
+    >>> hospitals, claims = generate(60, seed=1, tables=TableSet.load("42.1"))
+    >>> bridge = payment_bridge(claims, ("42.1", 2025), ("43.0", 2026), hospitals=hospitals)
+    >>> bridge.after, bridge.by("mdc")["stays"].sum()
+    (('43.0', 2026), 60)
     """
 
     before: tuple[str, int]
