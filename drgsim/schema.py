@@ -269,6 +269,14 @@ HOSPITALS = Frame(
         Column("pass_through_usd", pl.Float64(), "USD/day", "all pass-through, default 0", required=False),
         Column("organ_acquisition_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
         Column("direct_education_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
+        Column("county", pl.String(), "FIPS", "five digits, for out-migration; null: none", required=False),
+        Column("prior_wage_index", pl.Float64(), "1", "of the year before; null: no limit", required=False),
+        Column("hrr_participant", pl.String(), "PSF", "0, 1 or blank; null: by hrr_factor", required=False),
+        Column("vbp_participant", pl.String(), "PSF", "Y, N or blank; null: by vbp_factor", required=False),
+        Column("low_volume_indicator", pl.String(), "PSF", "Y or blank; null: by low_volume_factor", required=False),
+        Column("capital_pay_code", pl.String(), "PSF", "A, B or C; null: C", required=False),
+        Column("effective_date", pl.Date(), "", "first day in force; null: long before", required=False),
+        Column("termination_date", pl.Date(), "", "first day out of force; null: none", required=False),
     ),
 )
 
@@ -291,6 +299,9 @@ STAYS = Frame(
         Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False),
         Column("ntap_max_usd", pl.List(pl.Float64()), "USD", "highest add-on by technology", required=False),
         Column("ntap_share", pl.List(pl.Float64()), "1", "cost share by technology", required=False),
+        Column("covid_treatment", pl.Boolean(), "", "COVID-19 treatment add-on, default false", required=False),
+        Column("covid_other_usd", pl.Float64(), "USD", "taken off that add-on, default 0", required=False),
+        Column("discharge_date", pl.Date(), "", "day of discharge; null: not known", required=False),
     ),
 )
 

@@ -151,7 +151,7 @@ def _run_demo(options: Options) -> int:
     result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
     print(describe_demo(result, _title_lookup(tables)))
     if _RECORDED in admissions.columns:
-        print(f"\nRecorded DRGs compared with version {tables.version}")
+        print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(result.simulation.admissions, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,7 @@ class Explanation:
 
     Attributes:
         version: grouper version.
+        provenance: how its tables are known (`TableSet.provenance`).
         grouped: (1,) the admission with `schema.GROUPED`, and where it was priced with `schema.PAID`.
         title: title of the DRG.
         mdc_reason: why the admission is in its MDC.
@@ -75,6 +76,7 @@ class Explanation:
     """
 
     version: str
+    provenance: str
     grouped: pl.DataFrame
     title: str
     mdc_reason: str
@@ -126,7 +128,9 @@ class Explanation:
 
     def _answer(self) -> Section:
         lines = [f"MDC {self['mdc']}: {self.mdc_reason}." if self["mdc"] else f"MDC: {self.mdc_reason}."]
-        lines.append(f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version}.")
+        lines.append(
+            f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version} ({self.provenance})."
+        )
         if self["return_code"] != "OK":
             lines.insert(0, f"Ungroupable, {self['return_code']}: {REASONS[self['return_code']]}.")
         if self["initial_drg"] != self["drg"]:
@@ -276,6 +280,7 @@ def explain(
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
         version=tables.version,
+        provenance=tables.provenance,
         grouped=priced,
         title=titles[grouped["drg"].item()],
         mdc_reason=path.why_mdc,
@@ -359,11 +364,8 @@ def _price_one(
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
     if values.get("contract_rule"):
         lines.append(("contract rule", None, values["contract_rule"]))
-    lines += [
-        (_write_component(name), values[name], about[name])
-        for name in (*COMPONENTS, *CONTRACT_COMPONENTS)
-        if values.get(name)
-    ]
+    names = [name for name in (*COMPONENTS, *CONTRACT_COMPONENTS) if values.get(name)]
+    lines += [(_write_component(name), values[name], about[name]) for name in names]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 

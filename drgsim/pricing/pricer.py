@@ -33,11 +33,11 @@ from drgsim.pricing.payer_pricing import CONTRACT_COMPONENTS, ContractAmounts, C
 from drgsim.pricing.pricer_input import (
     YearParameters,
     fill_missing,
-    split_by_fiscal_year,
+    refuse_overflow,
     to_pricer_input,
     to_stays,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.rates import Rates, split_by_fiscal_year
 from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")
@@ -58,16 +58,16 @@ PAY_CODES = {
     52: "hospital without a wage index",
     53: "hospital outside IPPS, or a HAC reduction where there is none",
     54: "DRG without a weight: ungroupable, or not one of this fiscal year",
-    55: "no rates for the discharge date",
-    56: "length of stay missing or negative",
+    55: "no rates for the discharge date, or the hospital is not in force on it",
+    56: "length of stay missing or negative, or 0 with a review code that is not valid",
     57: "discharge status or review code missing or not valid",
     58: "covered charges missing, negative or above 99,999,999.99",
     61: "more than 60 lifetime reserve days",
     62: "covered days missing, none, or fewer than the reserve days",
-    65: "readmissions factor out of range, or in a state outside the program",
+    65: "readmissions entry wrong, or in a state outside the program; capital pay code not B or C",
     67: "cost outlier with fewer covered days than the length of stay",
-    68: "value-based factor out of range, without quality data, or outside the program",
-    69: "new technology amounts not finite, out of range, or in lists of unequal length",
+    68: "value-based entry wrong, without quality data, or outside the program",
+    69: "new technology amounts not finite, out of range, or in lists of unequal length; too many islet isolations",
 }
 """CMS's return codes, and 69 of drgsim. 50 and above pay nothing; 30 added to a code below 16 only flags
 reconciliation."""
@@ -158,7 +158,7 @@ def price_stays(
     >>> price_stays(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays = check_frame(frame, STAYS)
+    stays = check_frame(refuse_overflow(frame), STAYS)
     check_thread_count(threads)
     if not isinstance(rates, Rates):
         raise InputError(f"price_stays takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")

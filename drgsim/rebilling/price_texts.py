@@ -49,7 +49,7 @@ def find_listed(texts: pl.Series, kind: str, years: Sequence[Rates], contract_co
     A listed code that ends in * is a prefix.
     """
     found = texts.is_in(list(contract_codes)).fill_null(value=False)
-    for codes in (rates.technology_codes for rates in years):
+    for codes in (table for rates in years for table in (rates.technology_codes, rates.covid_treatments)):
         if codes is not None:
             listed = codes.filter(pl.col("code_kind") == kind)["code"]
             found |= texts.is_in(listed.implode()).fill_null(value=False)
@@ -64,4 +64,5 @@ def find_deciding_diagnoses(texts: pl.Series, years: Sequence[Rates], contract_c
     for rates in years:
         codes += rates.listed("case.no_cost_diagnoses")
         codes += rates.listed("case.covid_diagnoses") if rates.number("case.covid_factor") != 1.0 else []
+        codes += rates.listed("case.early_covid_diagnoses") if "case.early_covid_diagnoses" in rates.values else []
     return texts.is_in(codes).fill_null(value=False).to_numpy()

@@ -19,11 +19,10 @@ from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.new_technology import AddOns, find_add_ons
+from drgsim.pricing.new_technology import CODES, DRGS, AddOns, find_add_ons
 from drgsim.pricing.payer_pricing import ContractStays, split_by_payer
 from drgsim.pricing.pricer import CHUNK, find_hospital_rows, price, price_in_cents
 from drgsim.pricing.pricer_input import (
-    DRGS,
     PRICED,
     YearParameters,
     derive_review_codes,
@@ -265,7 +264,7 @@ class Repricer:
                 stays = to_stays(frame[here], part.rates)
                 hospital = part.hospital[part.place[rows[here]]]
                 factors, add_ons = part.hospitals.take(hospital, informational=False), find_add_ons(stays, part.rates)
-                columns = fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False))
+                columns = fill_missing(stays.drop(*CODES, strict=False))
                 cents[here] = price_in_cents(columns, factors, add_ons, hospital < 0, part.policy)
         return cents
 
@@ -318,10 +317,11 @@ def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame
         values = table[name].to_numpy()
         by_drg[name] = np.zeros(DRGS, values.dtype)
         by_drg[name][table["drg"].to_numpy()] = values
-    given = {"covid", "no_cost_product"} & set(some.columns)
+    given = {"covid", "no_cost_product", "covid_treatment"} & set(some.columns)
     by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
     # With a COVID-19 factor in force, the codes of every stay decide. Add-ons given as columns are lists.
     by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
+    by_text |= rates.covid_treatments is not None and "covid_treatment" not in given
     statuses = derive_review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
     return _YearPart(
         rates=rates,
@@ -329,7 +329,7 @@ def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame
         hospitals=compute_hospital_factors(own, rates),
         place=place,
         hospital=find_hospital_rows(stays, own),
-        columns=fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False)),
+        columns=fill_missing(stays.drop(*CODES, strict=False)),
         by_drg=by_drg,
         review_by_status=statuses,
         weight4=weight4,

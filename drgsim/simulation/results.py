@@ -19,6 +19,7 @@ from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures,
 from drgsim.simulation.headline import build_headline
 from drgsim.simulation.result_tables import ERROR, MEASURES, BaselineTotals, ClaimTables, MergedTables
 from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_table, save_folder
+from drgsim.tables.table_set import describe_version
 
 _RUN_FIELDS = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 _DERIVED = ("summary", "errors", "transitions")
@@ -129,7 +130,7 @@ class Simulation:
         stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
         heading = (
             f"{self.scenario.title}: {self.baseline.admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
-            f"version {self.version}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
+            f"version {describe_version(self.version)}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
         )
         return heading, build_headline(self.summary(), self.errors())
 

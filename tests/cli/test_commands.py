@@ -386,4 +386,4 @@ def test_version_says_what_is_installed(capfd: pytest.CaptureFixture[str]):
         main(["--version"])
     assert ended.value.code == 0
     assert capfd.readouterr().out.strip() == describe_installation()
-    assert "MS-DRG 40.0 to 44.0" in describe_installation()
+    assert "MS-DRG 36.0 to 44.0" in describe_installation()

@@ -87,7 +87,7 @@ def test_each_step_is_the_price_with_that_part_of_the_later_year(bridge: Payment
         year = 2026 if step == "amounts" else rates.fiscal_year
         rates = replace(rates, values=MappingProxyType({**rates.values, **changed}), fiscal_year=year)
         seen.append(cents(price(now, HOSPITALS, rates)["total_usd"]))
-    rates = replace(rates, wage_index=R26.wage_index)
+    rates = replace(rates, wage_index=R26.wage_index, outmigration=R26.outmigration)
     seen.append(cents(price(now, LATER, rates)["total_usd"]))
     seen.append(cents(price(now, LATER, R26)["total_usd"]))
     for step, before, after in zip(STEPS, seen, seen[1:], strict=False):
