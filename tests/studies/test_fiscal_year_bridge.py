@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -21,7 +23,11 @@ from drgsim.studies.fiscal_year_bridge import STEPS, PaymentBridge, _round_share
 
 OLD, NEW = TableSet.load("43.1"), TableSet.load("44.0")
 R25, R26 = Rates.load(2025), Rates.load(2026)
-HOSPITALS, GENERATED = generate(150, seed=2, tables=OLD)
+HOSPITALS, _MANY = generate(2_000, seed=1, tables=OLD)
+# DRGs of hip and knee revisions, which 44.0 splits, and others.
+_DRG = group(_MANY, OLD)["drg"]
+_REVISIONS = _MANY.filter(_DRG.is_in([264, 466, 467, 468]))
+GENERATED = pl.concat([_REVISIONS, _MANY.filter(~_DRG.is_in([264, 466, 467, 468])).head(150 - len(_REVISIONS))])
 # Codes that end with 44.0: some stays get one as principal diagnosis, some as secondary.
 ENDED = pl.int_range(pl.len()) % 10
 CLAIMS = GENERATED.with_columns(
@@ -60,64 +66,74 @@ def test_ends_are_prices_and_steps_add_up(bridge: PaymentBridge):
             assert cents(table[f"{step}_usd"]).sum() == cents(bridge.steps.filter(step=step)["path_usd"]).item()
 
 
-def test_each_step_is_the_price_with_that_part_of_the_later_year(bridge: PaymentBridge):
-    """The default path, built here part by part from `price`."""
+PARAMETERS = {
+    "amounts": ("operating.labor.", "operating.nonlabor.", "capital.federal_rate", "hospital_specific."),
+    "outlier": ("outlier.",),
+    "hospitals": ("adjustments.wage_index",),
+}
+TABLES_OF = {
+    "hospitals": ("wage_index", "outmigration"),
+    "policy": ("technologies", "technology_codes", "technology_rules", "covid_treatments"),
+}
+
+
+@pytest.fixture(scope="module")
+def state() -> Callable[[frozenset[str]], np.ndarray]:
+    """The payment of each stay with some steps of the later year, from `group` and `price` alone [cents]."""
     converted, codes = convert_admissions(CLAIMS, "43.1", "44.0", choose="first")
     ended = CLAIMS["admission_id"].is_in(codes["admission_id"].implode()).to_numpy()
-    assert 20 <= ended.sum() <= 40
+    assert 20 <= ended.sum() <= 60
+    grouped = {False: group(CLAIMS, OLD), True: group(converted, NEW)}
 
-    def with_both(first: Rates, second: Rates) -> pl.DataFrame:
-        extra = second.weights.join(first.weights.select("drg"), on="drg", how="anti")
-        return pl.concat([first.weights, extra]).sort("drg")
+    @cache
+    def pay(chosen: frozenset[str], later: bool) -> np.ndarray:
+        of = {step: R26 if step in chosen else R25 for step in STEPS}
+        values = {}
+        for name in {*R25.values, *R26.values}:
+            step = next((step for step, starts in PARAMETERS.items() if name.startswith(starts)), "policy")
+            if name in of[step].values:
+                values[name] = of[step].values[name]
+        table5 = of["weights"].weights
+        if later != ("weights" in chosen):
+            other = (R25 if "weights" in chosen else R26).weights
+            extra = other.filter(~pl.col("drg").is_in(table5["drg"].implode()))
+            table5 = pl.concat([table5, extra])
+        rates = replace(
+            of["amounts"],
+            values=MappingProxyType(values),
+            table5=table5,
+            **{name: getattr(of[step], name) for step, names in TABLES_OF.items() for name in names},
+        )
+        return cents(price(grouped[later], LATER if "hospitals" in chosen else HOSPITALS, rates)["total_usd"])
 
-    was, now = group(CLAIMS, OLD), group(converted, NEW)
-    names = {
-        "amounts": ("operating.labor.", "operating.nonlabor.", "capital.federal_rate", "hospital_specific."),
-        "outlier": ("outlier.",),
-    }
-    rates, seen = R25, []
-    seen.append(cents(price(was, HOSPITALS, rates)["total_usd"]))
-    mixed = replace(R25, table5=with_both(R25, R26))
-    later = cents(price(now, HOSPITALS, mixed)["total_usd"])
-    seen += [np.where(ended, later, seen[0]), later]
-    rates = replace(R25, table5=R26.table5)
-    seen.append(cents(price(now, HOSPITALS, rates)["total_usd"]))
-    for step in ("amounts", "outlier"):
-        changed = {name: value for name, value in R26.values.items() if name.startswith(names[step])}
-        year = 2026 if step == "amounts" else rates.fiscal_year
-        rates = replace(rates, values=MappingProxyType({**rates.values, **changed}), fiscal_year=year)
-        seen.append(cents(price(now, HOSPITALS, rates)["total_usd"]))
-    rates = replace(rates, wage_index=R26.wage_index, outmigration=R26.outmigration)
-    seen.append(cents(price(now, LATER, rates)["total_usd"]))
-    seen.append(cents(price(now, LATER, R26)["total_usd"]))
-    for step, before, after in zip(STEPS, seen, seen[1:], strict=False):
-        assert (cents(bridge.stays[f"{step}_usd"]) == after - before).all(), step
+    def find(chosen: frozenset[str]) -> np.ndarray:
+        rated = chosen - {"codes", "grouper"}
+        is_later = np.where(ended, "codes" in chosen, "grouper" in chosen)
+        return np.where(is_later, pay(rated, True), pay(rated, False))
+
+    return find
+
+
+def test_each_step_is_the_price_with_that_part_of_the_later_year(bridge: PaymentBridge, state):
+    for k, step in enumerate(STEPS):
+        expected = state(frozenset(STEPS[: k + 1])) - state(frozenset(STEPS[:k]))
+        assert (cents(bridge.stays[f"{step}_usd"]) == expected).all(), step
     steps = dict(bridge.steps.select("step", "path_usd").iter_rows())
-    assert all(steps[step] for step in STEPS if step != "policy")
+    assert {step for step in STEPS if steps[step]} >= {"codes", "grouper", "weights", "amounts", "outlier"}, steps
 
 
-def test_shapley_is_the_mean_over_orders():
-    """All 5,040 orders of 40 stays, by brute force over the 128 states that paths visit."""
-    claims = CLAIMS.head(40)
-    known: dict[frozenset[str], int] = {frozenset(): 0}
-    orders = list(itertools.permutations(STEPS))
-    rng = np.random.default_rng(1)
-    visited = set()
-    while len(visited) < 128:
-        order = orders[rng.integers(len(orders))] if len(visited) > 60 else orders[len(visited) * 80 % len(orders)]
-        states = {frozenset(order[:k]) for k in range(8)}
-        if states <= visited:
-            continue
-        one = payment_bridge(claims, (OLD, R25), (NEW, R26), hospitals=HOSPITALS, hospitals_after=LATER, order=order)
-        sums = np.concatenate([[0], np.cumsum(cents(one.steps["path_usd"]))])
-        for k, total in enumerate(sums.tolist()):
-            state = frozenset(order[:k])
-            assert known.setdefault(state, total) == total  # every path through a state finds the same payment
-            visited.add(state)
-        if len(known) >= 40:
-            break
-    shares = one.steps["shapley_usd"].sum()
-    assert round(shares * 100) == known[frozenset(STEPS)]
+def test_shapley_is_the_mean_over_orders(bridge: PaymentBridge, state):
+    """Shapley (1953), over all subsets of the other steps."""
+    for step, usd in bridge.steps.select("step", "shapley_usd").iter_rows():
+        others = [other for other in STEPS if other != step]
+        share = sum(
+            math.factorial(k)
+            * math.factorial(6 - k)
+            * int((state(frozenset((*part, step))) - state(frozenset(part))).sum())
+            for k in range(7)
+            for part in itertools.combinations(others, k)
+        )
+        assert usd * 100 == pytest.approx(share / math.factorial(7), abs=1.0)
 
 
 def test_order_of_rows_and_of_the_path_change_nothing_else(bridge: PaymentBridge):
