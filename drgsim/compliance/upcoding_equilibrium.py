@@ -36,7 +36,7 @@ class Equilibrium:
             `overpaid_usd`; and the resulting `met_risk` and `payback_usd` (recoupment and penalty), null where nothing
             is upcoded.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
@@ -85,7 +85,7 @@ def equilibrium(
     Raises:
         InputError: nothing is upcoded even without an audit, `tolerance` is not above 0, or `audited` raises it.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)

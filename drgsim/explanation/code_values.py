@@ -60,6 +60,7 @@ def code_value(
         InputError: hospitals without rates, or as `group` and `price`.
         SchemaError, MissingRateError: as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> values = code_value(one, TableSet.load("43.1"), rates=Rates.load(2026))

@@ -364,11 +364,8 @@ def _price_one(
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
     if values.get("contract_rule"):
         lines.append(("contract rule", None, values["contract_rule"]))
-    lines += [
-        (_write_component(name), values[name], about[name])
-        for name in (*COMPONENTS, *CONTRACT_COMPONENTS)
-        if values.get(name)
-    ]
+    names = [name for name in (*COMPONENTS, *CONTRACT_COMPONENTS) if values.get(name)]
+    lines += [(_write_component(name), values[name], about[name]) for name in names]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 

@@ -141,7 +141,7 @@ def sweep_detection(
     Raises:
         InputError: a detection is outside 0 to 1, or a penalty is negative.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> table = sweep_detection(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,

@@ -34,11 +34,10 @@ from drgsim.pricing.pricer_input import (
     YearParameters,
     fill_missing,
     refuse_overflow,
-    split_by_fiscal_year,
     to_pricer_input,
     to_stays,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.rates import Rates, split_by_fiscal_year
 from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")

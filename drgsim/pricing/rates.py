@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
+from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.parameters import (
     YEAR_TABLES,
@@ -31,6 +32,7 @@ from drgsim.pricing.parameters import (
     read_parameters,
 )
 from drgsim.pricing.table5 import check_table5, read_table5
+from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.manifest import read_manifest, table_folder
 
 QUALITY = ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction")
@@ -306,6 +308,34 @@ def _unpickle(state: dict[str, Any]) -> Rates:
 
 
 _WEIGHTS = "weights/fy"
+
+
+def split_by_fiscal_year(
+    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
+) -> Iterator[tuple[Rates, Int64Array | slice]]:
+    """Yield each `Rates` with the rows to which it applies.
+
+    One `Rates` applies to every row, whatever its date, so that policy can be held constant. Several apply by
+    fiscal year of `discharge_date`; rows of other years, or with a null date, are in none.
+
+    Raises:
+        InputError: no rates, two of one year, or no `discharge_date` to choose by.
+    """
+    if isinstance(rates, Rates):
+        yield rates, slice(None)
+        return
+    if isinstance(rates, str) or not isinstance(rates, Sequence) or not all(isinstance(one, Rates) for one in rates):
+        raise InputError(f"rates must be one Rates or a list of them, found {rates!r:.60}. Such as Rates.load(2026).")
+    years = [one.fiscal_year for one in rates]
+    if not years or len(set(years)) != len(years):
+        raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
+    if "discharge_date" not in frame.columns:
+        raise InputError("rates of several fiscal years are chosen by discharge_date, a column that is missing.")
+    frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
+    date = pl.col("discharge_date")
+    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
+    for one in rates:
+        yield one, np.flatnonzero(found == one.fiscal_year)
 
 
 def rate_years(folder: str | os.PathLike[str] | None = None) -> tuple[int, ...]:

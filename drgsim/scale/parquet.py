@@ -114,7 +114,7 @@ def price_parquet(
         InputError, StorageError: as `group_parquet`.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> with TemporaryDirectory() as folder:
@@ -174,7 +174,7 @@ def simulate_parquet(
         StorageError: the folder cannot be written; finished parts are kept.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.simulation.simulator import simulate
     >>> tables, rates, scenario = TableSet.load("43.1"), Rates.load(2026), Scenario.load("illustration")
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)

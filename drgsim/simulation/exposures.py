@@ -44,7 +44,7 @@ class Exposure:
         returned: (k,) claims that cannot be grouped; they count as 0 cents.
         rates: for each error, the probability at each of its sites.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)
@@ -234,7 +234,7 @@ def exposure(
     Raises:
         SchemaError, InputError: as `simulate`.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)

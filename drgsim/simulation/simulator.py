@@ -86,7 +86,7 @@ def simulate(
         InputError: ids are not distinct, an argument is out of range, or the scenario names something that the version
             or the admissions do not have.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> nothing = simulate(admissions, Scenario.load("empty"), tables=tables, hospitals=hospitals, rates=rates,

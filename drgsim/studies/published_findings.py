@@ -75,7 +75,7 @@ def compare_with_findings(
     Raises:
         InputError: as `simulate`; a finding names an unknown figure; or no error can happen on any admission.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> noise = Scenario.load("poa_noise")
