@@ -6,13 +6,15 @@ charges are at the ends of their own ranges; see `drgsim.numerics.fixed_point`.
 
 from __future__ import annotations
 
-import math
 import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from drgsim.display import show_value
+from drgsim.numerics.fixed_point import is_finite_number
 
 Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
 
@@ -105,7 +107,7 @@ def find_problem(name: str, unit: str, value: Value) -> str:
     low, high = _CODES.get(unit, (0, 2**31))
     for item in value:
         if isinstance(item, int) and not low <= item <= high:
-            return f"holds {item}, outside {low} to {high}"
+            return f"holds {show_value(item)}, outside {low} to {high}"
         if isinstance(item, str) and unit in _TWO_DIGITS and not re.fullmatch(r"[0-9]{2}", item):
             return f"holds {item!r}, expected two digits"
     return ""
@@ -120,9 +122,7 @@ def convert_like(example: Value, value: object) -> Value | None:
         return bool(value) if isinstance(value, bool | np.bool_) else None
     if isinstance(example, tuple):
         return _to_tuple(type(example[0]), value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if isinstance(value, numbers.Real) and is_finite_number(value) else None
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import IO
 import polars as pl
 
 from drgsim.exceptions import InputError, TableError
+from drgsim.files.bounded import read_at_most
 from drgsim.releases.build_grouper import (
     VERSIONS,
     Versions,
@@ -128,7 +129,7 @@ def read_release_content(path: str | os.PathLike[str]) -> bytes:
 
 
 def _read_bounded(file: IO[bytes], where: str) -> bytes:
-    content = file.read(LARGEST + 1)
+    content = read_at_most(file, LARGEST + 1)
     if len(content) > LARGEST:
         raise TableError(f"{where}: has more than {LARGEST} bytes, which no grouper release has.")
     return content

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, SchemaError, StorageError
 from drgsim.files.atomic import sha256_of
 from drgsim.files.text_tables import check_claimed_size
@@ -178,7 +179,7 @@ def check_batch_size(batch: int) -> None:
         InputError: it is not a whole number from 1.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise InputError(f"batch is {batch!r}, expected a number of rows from 1, such as {BATCH}.")
+        raise InputError(f"batch is {show_value(batch)}, expected a number of rows from 1, such as {BATCH}.")
 
 
 @contextmanager

@@ -214,7 +214,7 @@ class PartedRun:
         others = [made for made in known["releases"] or [{}] if made != now]
         if others and not mix_releases:
             raise InputError(
-                f"{self.folder}: was made by {_name_releases(others[0])}, now {_name_releases(now)}: parts could differ. "
+                f"{self.folder}: was made by {_name_releases(others[0])}, now {_name_releases(now)}. "
                 "Choose another folder, remove this one, or pass mix_releases=True to continue it."
             )
         self.releases = [*known["releases"], *([] if now in known["releases"] else [now])]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError
 from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
@@ -90,8 +92,8 @@ def simulate(
     >>> nothing.mean("net_usd"), nothing.mean("drg_change_rate")
     (0.0, 0.0)
     """
-    if target_se is not None and not target_se > 0:
-        raise InputError(f"target_se is {target_se!r}, expected USD above 0.")
+    if target_se is not None and not (isinstance(target_se, Real) and target_se > 0):
+        raise InputError(f"target_se is {show_value(target_se)}, expected USD above 0.")
     run = start_run(
         admissions,
         scenario,
@@ -123,7 +125,7 @@ def start_run(
 ) -> SimulationRun:
     """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
-        raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
+        raise InputError(f"replicates is {show_value(replicates)}, expected a whole number from 1.")
     if not isinstance(scenario, Scenario):
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
     if not isinstance(tables, TableSet):
