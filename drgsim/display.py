@@ -22,7 +22,9 @@ _STYLE = (
 
 
 def show_value(value: object, most: int = 80) -> str:
-    """Return an argument as messages quote it, shortened; a number too long for Python to write gives its size.
+    """Return an argument as messages quote it, shortened.
+
+    A number too long for Python to write gives its size.
 
     >>> show_value("4.5"), show_value(10**5000)
     ("'4.5'", 'a whole number of more than 1,000 digits')

@@ -119,7 +119,7 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
 
 
 def _refuse_lost_numbers(given: pl.Series, cast: pl.Series, contract: Frame, column: Column) -> None:
-    """Refuse whole numbers that a type lacks; as null they would become the default of the column.
+    """Refuse whole numbers that a type lacks; as null they would become the column's default.
 
     Raises:
         SchemaError: there is one; the message has the first row and no value.

@@ -87,7 +87,7 @@ def _hold_input(stack: ExitStack) -> Path:
 
 @contextmanager
 def _removed_by_signals(folder: Path) -> Iterator[None]:
-    """Remove a folder when a signal ends the process; the process then ends as by the signal alone."""
+    """Remove a folder when a signal ends the process, which then ends as it would have."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return

@@ -206,7 +206,7 @@ def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> floa
     """
     if not all(is_finite_number(value) and 0 < value < _HIGHEST_WAGE_INDEX for value in (prior, wage_index)):
         found = f"{show_value(wage_index)} and {show_value(prior)}"
-        raise InputError(f"wage indexes must be above 0 and below {_HIGHEST_WAGE_INDEX}, found {found}.")
+        raise InputError(f"wage indexes must be positive and below {_HIGHEST_WAGE_INDEX}, found {found}.")
     share = to_fixed_point([rates.number("adjustments.wage_index_lowest_drop")], 4)
     lowest = round_digits(to_fixed_point([prior], 4) * share, 4)
     return max(round(wage_index, 4), int(lowest[0]) / 10**4)

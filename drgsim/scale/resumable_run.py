@@ -162,7 +162,7 @@ class PartedRun:
         self._write_manifest()
 
     def check_source(self, rows: ParquetSource) -> None:
-        """Check that the source still has the content that the manifest promises, after the last part.
+        """Check, after the last part, that the source has the content that the manifest promises.
 
         Raises:
             StorageError: it has another content; the parts that this process made count as unfinished.

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-import tempfile
+import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from drgsim.exceptions import InputError, StorageError
-from drgsim.files.atomic import sync_to_disk
+from drgsim.exceptions import DrgsimError, InputError, StorageError
+from drgsim.files.atomic import (
+    begin_folder,
+    describe_reason,
+    hold_abandoned,
+    list_leftover_folders,
+    make_folder,
+    sync_to_disk,
+)
 
 RUN, SCENARIO = "run.json", "scenario.toml"
+_EARLIER = "earlier"
+_MOST_ATTEMPTS = 100
 _TABLE = re.compile(
     r"admissions|totals|changed_claims|attribution|error_counts|ledger|summary|errors|transitions"
     r"|baseline|error_totals|transition_totals|(grouped|correct)_\d+"
@@ -40,10 +51,10 @@ def save_folder(folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFram
     """
     target = Path(folder).resolve()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         check_replaceable(folder)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".begun") as begun:
-            new = Path(begun) / "new"
+        with begin_folder(target) as begun:
+            new = begun / "new"
             new.mkdir()
             for name, table in tables.items():
                 table.write_parquet(new / f"{name}.parquet")
@@ -51,11 +62,33 @@ def save_folder(folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFram
                 (new / name).write_text(text, "utf-8")
             for file in (*new.iterdir(), new):
                 sync_to_disk(file)
-            _replace_folder(new, target, Path(begun) / "earlier")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(f"{folder}: the result cannot be written ({reason}).") from error
+            _replace_folder(new, target, begun)
+    except DrgsimError:
+        raise
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise StorageError(f"{folder}: the result cannot be written ({describe_reason(error)}).") from error
     return Path(folder)
+
+
+def recover_earlier(target: Path) -> None:
+    """Move the earlier result back, where a save was killed between moving it aside and replacing it.
+
+    Temporary folders of killed saves are removed; those of a save under way stay.
+
+    Raises:
+        StorageError: the system cannot do it.
+    """
+    try:
+        for begun in list_leftover_folders(target):
+            with hold_abandoned(begun) as is_abandoned:
+                if not is_abandoned:
+                    continue
+                earlier = begun / _EARLIER
+                if earlier.is_dir() and not target.exists():
+                    earlier.rename(target)
+                shutil.rmtree(begun, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"{target}: a save that was killed cannot be undone ({describe_reason(error)}).") from error
 
 
 def check_replaceable(folder: str | os.PathLike[str]) -> None:
@@ -63,12 +96,14 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         InputError: there is no parent folder, or the folder holds anything but an earlier result.
+        StorageError: an earlier save was killed, and what it left cannot be mended.
 
     >>> check_replaceable(Path(tempfile.mkdtemp()) / "absent")
     """
     target = Path(folder).resolve()
     if not target.parent.is_dir():
         raise InputError(f"{folder}: there is no folder {target.parent}.")
+    recover_earlier(target)
     if not target.exists():
         return
     if not target.is_dir():
@@ -85,6 +120,8 @@ def read_run(folder: str | os.PathLike[str], fields: Iterable[str]) -> dict[str,
         InputError: the folder holds no result, or the file is damaged or lacks one of the fields.
     """
     path = Path(folder) / RUN
+    if not Path(folder).exists():
+        recover_earlier(Path(folder).resolve())
     if not path.is_file():
         raise InputError(f"{folder}: no result of a simulation there (no {RUN}).")
     try:
@@ -116,14 +153,22 @@ def _is_file_of_result(path: Path) -> bool:
     return path.name in (RUN, SCENARIO) or (path.suffix == ".parquet" and bool(_TABLE.fullmatch(path.stem)))
 
 
-def _replace_folder(new: Path, target: Path, earlier: Path) -> None:
-    """Rename a complete folder to its name; the earlier folder of that name moves aside, or back if this fails."""
-    if target.exists():
-        target.rename(earlier)
-    try:
-        new.rename(target)
-    except OSError:
-        if earlier.exists():
-            earlier.rename(target)
-        raise
+def _replace_folder(new: Path, target: Path, begun: Path) -> None:
+    """Rename a complete folder to its name; the earlier folder of that name moves aside, or back if this fails.
+
+    Another save may put its result there in between; then that one is the earlier result.
+    """
+    for attempt in range(_MOST_ATTEMPTS):
+        earlier = begun / (_EARLIER if attempt == 0 else f"{_EARLIER}{attempt}")
+        with suppress(FileNotFoundError):
+            target.rename(earlier)
+        try:
+            new.rename(target)
+            break
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and attempt + 1 < _MOST_ATTEMPTS:
+                continue
+            if earlier.exists() and not target.exists():
+                earlier.rename(target)
+            raise
     sync_to_disk(target.parent)
