@@ -23,6 +23,7 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import TOGETHER
+from drgsim.numerics.memory import check_memory, find_available_memory
 from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline
@@ -39,6 +40,11 @@ BLOCK = TOGETHER
 """Replicates are drawn in blocks of sixteen, or a multiple of that."""
 _CLAIMS = 1 << 20
 """About how many billed claims a block has."""
+_ADMISSION_BYTES = 1_400
+"""Least memory that an admission takes, as encoded, grouped and priced; measured with an empty scenario."""
+_ERROR_BYTES = 180
+"""Memory that an error of the block under way takes, on the average; measured."""
+_ADVICE = "Simulate part by part with drgsim.scale.simulate_parquet, or fewer admissions or replicates."
 
 
 def simulate(
@@ -81,8 +87,8 @@ def simulate(
 
     Raises:
         SchemaError: as `group` and `price`.
-        InputError: ids are not distinct, an argument is out of range, or the scenario names something that the version
-            or the admissions do not have.
+        InputError: ids are not distinct, an argument is out of range, the scenario names something that the version
+            or the admissions do not have, or there is not enough memory.
 
     >>> from drgsim import generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
@@ -131,6 +137,7 @@ def start_run(
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
+    check_memory(len(admissions) * _ADMISSION_BYTES, f"a simulation of {len(admissions):,} admissions", _ADVICE)
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
     return SimulationRun.of(baseline, scenario, seed=seed, ledger=ledger, control=control)
 
@@ -204,18 +211,51 @@ class SimulationRun:
 
     def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw replicates until there are as many as asked, or the standard error is not above the target."""
-        expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * max(1, round(_CLAIMS / max(expected, 1) / BLOCK))
+        largest = self._choose_block(replicates) if target_se is None else BLOCK
+        block = min(BLOCK, largest)  # a short first block: an interrupt after seconds keeps it
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
             try:
                 while self.replicates < replicates:
                     asked = range(self.replicates, min(self.replicates + block, replicates))
                     self.blocks.append(self._draw_block(asked))
                     bar.update(len(asked))
+                    if block == asked.stop:
+                        self._check_result_size(replicates)
+                    block = min(2 * block, largest)
                     if target_se and self._standard_error() <= target_se:
                         break
             except KeyboardInterrupt:
                 self.interrupted = True
+
+    def _choose_block(self, replicates: int) -> int:
+        """Return the number of replicates of a block, so that its errors fit in memory.
+
+        Raises:
+            InputError: those of one replicate do not fit.
+        """
+        expected = max(sum(float(sites.rate.sum()) for sites in self.sites), 1)
+        what = f"a replicate of {len(self.baseline):,} admissions with {expected:,.0f} errors"
+        check_memory(expected * _ERROR_BYTES, what, _ADVICE)
+        available, block = find_available_memory(), BLOCK * max(1, round(_CLAIMS / expected / BLOCK))
+        # Fewer than sixteen are drawn at the price of sixteen, so only where sixteen would fill a third of the memory.
+        while available is not None and block > 1 and min(block, replicates) * expected * _ERROR_BYTES > available / 3:
+            block //= 2
+        return block
+
+    def _check_result_size(self, replicates: int) -> None:
+        """Refuse replicates whose tables would not fit in memory, by the size of those of the first block.
+
+        Raises:
+            InputError: as `check_memory`.
+        """
+        size = sum(
+            table.estimated_size()
+            for block in self.blocks
+            for table in (block.changed_claims, block.attribution, block.ledger)
+            if table is not None
+        )
+        need = size / self.replicates * (replicates - self.replicates)
+        check_memory(need, f"the result of {replicates:,} replicates of {len(self.baseline):,} admissions", _ADVICE)
 
     def _draw_block(self, replicates: range) -> ReplicateBlock:
         """Draw the errors of some replicates, bill the claims, and attribute their payment changes."""
