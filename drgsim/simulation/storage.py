@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,15 @@ from drgsim.files.atomic import (
     hold_abandoned,
     list_leftover_folders,
     make_folder,
+    sha256_of,
     sync_to_disk,
 )
+from drgsim.files.bounded import read_whole
 
 RUN, SCENARIO = "run.json", "scenario.toml"
 _EARLIER = "earlier"
 _MOST_ATTEMPTS = 100
+_MOST_BYTES = 1 << 40
 _TABLE = re.compile(
     r"admissions|totals|changed_claims|attribution|error_counts|ledger|summary|errors|transitions"
     r"|baseline|error_totals|transition_totals|(grouped|correct)_\d+"
@@ -34,13 +39,16 @@ _TABLE = re.compile(
 """Names of the tables of a result."""
 
 
-def save_folder(folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFrame], texts: Mapping[str, str]) -> Path:
+def save_folder(
+    folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFrame], run: Mapping[str, Any], scenario: str
+) -> Path:
     """Write the files of a result into a folder, which appears once it is complete and on disk.
 
     Args:
         folder: created if need be, with its parents; an earlier result there is replaced as a whole.
         tables: written as Parquet files of these names.
-        texts: contents of further files, by file name.
+        run: what `run.json` says; the sha256 of every other file is added as `files`.
+        scenario: the content of `scenario.toml`.
 
     Returns:
         The folder.
@@ -58,8 +66,9 @@ def save_folder(folder: str | os.PathLike[str], tables: Mapping[str, pl.DataFram
             new.mkdir()
             for name, table in tables.items():
                 table.write_parquet(new / f"{name}.parquet")
-            for name, text in texts.items():
-                (new / name).write_text(text, "utf-8")
+            (new / SCENARIO).write_text(scenario, "utf-8")
+            files = {file.name: sha256_of(file) for file in sorted(new.iterdir())}
+            (new / RUN).write_text(json.dumps({**run, "files": files}, indent=1), "utf-8")
             for file in (*new.iterdir(), new):
                 sync_to_disk(file)
             _replace_folder(new, target, begun)
@@ -126,27 +135,51 @@ def read_run(folder: str | os.PathLike[str], fields: Iterable[str]) -> dict[str,
         raise InputError(f"{folder}: no result of a simulation there (no {RUN}).")
     try:
         run = json.loads(path.read_text("utf-8"))
-        if all(name in run for name in fields) and all(_TABLE.fullmatch(name) for name in run["tables"]):
+        if all(name in run for name in (*fields, "files")) and all(_TABLE.fullmatch(name) for name in run["tables"]):
             return dict(run)
     except (ValueError, KeyError, TypeError, OSError):
         pass
     raise InputError(f"{path}: damaged, or not written by this release of drgsim. Simulate again.")
 
 
-def read_stored_table(folder: str | os.PathLike[str], name: str) -> pl.DataFrame:
+def read_stored_table(folder: str | os.PathLike[str], name: str, run: Mapping[str, Any]) -> pl.DataFrame:
     """Return a table of a result.
 
+    Args:
+        folder, name: of the result and the table.
+        run: what `run.json` says.
+
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing, damaged, or not the one that was saved with `run.json`.
     """
     path = Path(folder) / f"{name}.parquet"
     try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        return pl.read_parquet(BytesIO(_read_stored(path, run)))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InputError(f"{path}: missing or damaged. Simulate again.") from error
 
 
+def read_stored_scenario(folder: str | os.PathLike[str], run: Mapping[str, Any]) -> str:
+    """Return the scenario of a result as TOML text.
+
+    Raises:
+        InputError: as `read_stored_table`.
+    """
+    return _read_stored(Path(folder) / SCENARIO, run).decode("utf-8")
+
+
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _read_stored(path: Path, run: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a file of a result, which are those that were saved."""
+    content = read_whole(path, _MOST_BYTES, lambda _: InputError(f"{path}: missing or damaged. Simulate again."))
+    files = run["files"]
+    if not isinstance(files, dict) or hashlib.sha256(content).hexdigest() != files.get(path.name):
+        raise InputError(
+            f"{path}: damaged, or not saved together with {RUN}. Load it when nothing writes there, or simulate again."
+        )
+    return content
 
 
 def _is_file_of_result(path: Path) -> bool:

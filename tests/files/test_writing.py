@@ -15,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, simulate
-from drgsim.exceptions import StorageError
+from drgsim.exceptions import InputError, StorageError
 from drgsim.files.atomic import begin_folder, list_leftover_folders, remove_leftovers, replace_whole
 from drgsim.miscoding import Scenario
 from drgsim.scale.parquet import group_parquet
@@ -39,7 +39,7 @@ from pathlib import Path
 from drgsim import Rates, TableSet, explain, generate, report, simulate
 from drgsim.cli.frame_files import write_frame
 from drgsim.cli.main_job import DemoResult, save_figure
-from drgsim.exceptions import StorageError
+from drgsim.exceptions import InputError, StorageError
 from drgsim.files.atomic import write_text_whole
 from drgsim.miscoding import Scenario
 from drgsim.scale.parquet import group_parquet, price_parquet, simulate_parquet
@@ -200,6 +200,18 @@ def test_a_save_killed_between_two_renames_loses_no_earlier_result(tmp_path: Pat
         again()
         assert load_simulation(tmp_path / "result").mean("net_usd") == result.mean("net_usd")
         assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize("name", ["totals.parquet", "attribution.parquet", "scenario.toml", "run.json"])
+def test_a_result_with_a_file_of_another_is_refused(tmp_path: Path, result, name: str):
+    """One file is replaced by that of a run that is as sound in itself."""
+    other = simulate(result.admissions.drop("drg"), result.scenario.scaled(0.5), tables=TABLES, hospitals=None,
+                     rates=Rates.load(2026), replicates=2, seed=2)  # fmt: skip
+    result.save(tmp_path / "result")
+    other.save(tmp_path / "other")
+    (tmp_path / "other" / name).replace(tmp_path / "result" / name)
+    with pytest.raises(InputError, match=r"damaged, or not saved together with run\.json"):
+        load_simulation(tmp_path / "result")
 
 
 def test_a_folder_under_way_stays(tmp_path: Path, result):
