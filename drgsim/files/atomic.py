@@ -22,7 +22,7 @@ _A_DAY = 86_400.0
 
 
 @contextmanager
-def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_whole(path: str | os.PathLike[str], *, sweep: bool = True) -> Iterator[Path]:
     """Give a temporary file to write; rename it to `path` once it is complete and on disk.
 
     When the block raises, `path` keeps what it had and the temporary file is removed. A link is followed, and an
@@ -30,6 +30,8 @@ def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the file to write, in a folder that exists.
+        sweep: whether to remove what killed writers of this file left; a caller that writes many files into one folder
+            does it once for all.
 
     Raises:
         InputError: there is no such folder, or `path` is no ordinary file.
@@ -46,6 +48,8 @@ def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     unfinished: Path | None = None
     lock: int | None = None
     try:
+        if sweep:
+            remove_leftovers(target)
         unfinished, lock = _begin(lambda: _make_file(target))
         unfinished.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_read_umask())
         yield unfinished

@@ -16,7 +16,7 @@ from typing import TypeVar
 import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.files.atomic import remove_leftovers, replace_whole
+from drgsim.files.atomic import replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.pricer import price
@@ -291,7 +291,6 @@ def _write_file(
             errors.append(error)
             raise
 
-    remove_leftovers(path)
     with replace_whole(path) as unfinished:
         try:
             # One batch at a time: `map_batches` runs several at once, in twice the memory and no less time.

@@ -154,7 +154,7 @@ class PartedRun:
         """
         written = {}
         for name, table in tables.items():
-            with replace_whole(self.file(part, name)) as unfinished:
+            with replace_whole(self.file(part, name), sweep=False) as unfinished:
                 table.write_parquet(unfinished)
                 written[name] = sha256_of(unfinished)
         self.finished[part] = written
@@ -243,7 +243,7 @@ class PartedRun:
             "parts": self.parts,
             "finished": {str(part): self.finished[part] for part in sorted(self.finished)},
         }
-        with replace_whole(self.folder / MANIFEST) as unfinished:
+        with replace_whole(self.folder / MANIFEST, sweep=False) as unfinished:
             unfinished.write_text(json.dumps(content, indent=1), "utf-8")
 
 

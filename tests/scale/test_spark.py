@@ -165,7 +165,7 @@ def test_ids_of_several_partitions_are_held_apart(frame, data):
 
 
 def test_a_worker_with_other_tables_refuses(frame, data, monkeypatch):
-    monkeypatch.setattr(spark, "_manifest_sha256", lambda _folder: "0" * 64)
+    monkeypatch.setattr(spark, "_hash_manifest", lambda _folder: "0" * 64)
     grouped = spark.group(frame.limit(5), TABLES)
     with pytest.raises(Exception, match="are not the driver's tables; install the same drgsim"):
         grouped.collect()
