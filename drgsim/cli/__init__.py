@@ -6,6 +6,7 @@ Its modules:
     console               how commands are declared, and progress reported
     shared_arguments      arguments that several commands take
     grouping_commands     generate, group, price
+    editing_commands      edit
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
     table_commands        tables list, show, verify, diff, import

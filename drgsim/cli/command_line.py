@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
+from drgsim.cli.editing_commands import add_edit_command
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
 from drgsim.cli.grouping_commands import add_generate_command, add_group_command, add_price_command
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
@@ -29,6 +30,7 @@ COMMANDS = (
     add_generate_command,
     add_group_command,
     add_price_command,
+    add_edit_command,
     add_simulate_command,
     add_explain_command,
     add_profile_command,

@@ -200,7 +200,7 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
 
 
 def _write_to_output(text: str) -> None:
-    """Write text to standard output; who reads it and leaves ends the command as for any other filter.
+    """Write text to standard output; a reader that leaves ends the command quietly.
 
     Raises:
         StorageError: the disk behind it is full, say.

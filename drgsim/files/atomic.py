@@ -97,7 +97,7 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def begin_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder in that of `target`, which goes when the block ends, renamed or not.
+    """Give a temporary folder beside `target`; it is removed when the block ends.
 
     Like the temporary file of `replace_whole`, it is locked: `remove_leftovers` of another writer leaves it alone.
 

@@ -7,5 +7,4 @@ Its modules:
     fixed_point   decimals as 64-bit integers
     keyed_random  random numbers keyed by seed, stream and admission
     parallel      rows split over all cores
-    memory        memory that is free, and the refusal of work that needs more
 """

@@ -47,7 +47,7 @@ RATE_MEASURES = ("code_change_rate", "drg_change_rate", "share_up", "net_share",
 
 
 def build_headline(summary: pl.DataFrame, errors: pl.DataFrame) -> tuple[Section, ...]:
-    """Return the sections that say what coding errors did: dollars, rates, and the contribution of each error.
+    """Return the headline in sections: dollars, rates, and the contribution of each error.
 
     Args:
         summary: of `Simulation.summary`.

@@ -1,4 +1,4 @@
-"""The result of a simulation: totals, tables by any column, transitions, and their standard errors."""
+"""The result of a simulation: its tables, with standard errors, saved and loaded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ class Simulation:
 
     @property
     def changed_claims(self) -> pl.DataFrame:
-        """Claims with another DRG or payment: replicate, row of the admission, DRG, MDC, severity, change [cents]."""
+        """Claims with another DRG or payment than as correctly coded.
+
+        Replicate, row of the admission, DRG, MDC, severity, payment change `cents`, and whether returned.
+        """
         return self._claims.changed_claims
 
     @property
@@ -86,7 +89,10 @@ class Simulation:
 
     @property
     def ledger(self) -> pl.DataFrame | None:
-        """Every error made (replicate, admission, error, field, place, code before and after), or None."""
+        """Every error made, or None unless asked for.
+
+        Replicate, admission, error, field, place, code before and after.
+        """
         return self._claims.ledger
 
     @property
@@ -109,7 +115,7 @@ class Simulation:
         return self.baseline.cents / 100
 
     def __str__(self) -> str:
-        """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
+        """Return the headline in plain text: dollars, rates and errors, with standard errors."""
         return render_text(*self._build_report())
 
     __repr__ = __str__
@@ -175,7 +181,7 @@ class Simulation:
         return float("nan") if found[0] is None else float(found[0])
 
     def by(self, *columns: str, level: float = LEVEL) -> pl.DataFrame:
-        """Return the result by any columns: of the admissions, of the billed claims (`BILLED`), or "error".
+        """Return the result by columns of the admissions, of billed claims (`BILLED`), or "error".
 
         Args:
             columns: such as "mdc", "drg", "hospital_id", "severity", "error", "billed_drg", or several.
@@ -203,7 +209,7 @@ class Simulation:
         return self._average_groups(table, columns, level)
 
     def _average_groups(self, table: pl.DataFrame, columns: tuple[str, ...], level: float) -> pl.DataFrame:
-        """Return the means per replicate of groups, with standard error and interval of the net change."""
+        """Return the means per replicate of each group, and the interval of its net change."""
         r = self.replicates
         replicates = pl.lit(r or None, pl.Float64)  # without a replicate the mean is null
         mean = {f"{name}_usd": pl.col(name) / 100 / replicates for name in MEASURES[:-1]}
@@ -222,7 +228,9 @@ class Simulation:
         return table.select(*columns, "admissions", "payment_usd", *names, net_share=net_share).sort(columns)
 
     def errors(self) -> pl.DataFrame:
-        """Return what each error contributed per replicate [USD]; `shapley_usd` add up to `net_usd` to the cent.
+        """Return what each error contributed per replicate [USD].
+
+        `shapley_usd` adds up to `net_usd` to the cent.
 
         Returns:
             `error`, `shapley_usd` with its standard error, `first_in_usd` (the change if it were the only error),
@@ -349,14 +357,18 @@ def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
 
 
 def _sum_squares(name: str) -> pl.Expr:
-    """Return the exact sum of squares of whole numbers: one of floats would depend on the order of the rows."""
+    """Return the exact sum of squares of whole numbers.
+
+    A sum of floats would depend on the order of the rows.
+    """
     return (pl.col(name).cast(pl.Int128) * pl.col(name).cast(pl.Int128)).sum()
 
 
 def _standard_error(name: str, replicates: int) -> pl.Expr:
-    """Return the standard error of a mean over replicates [USD], from a sum and the sum of `squares` [cents].
+    """Return the standard error of a mean over replicates [USD].
 
-    Null for fewer than two replicates. Replicates in which nothing happened count as 0.
+    From a sum and the sum of `squares` [cents]. Null for fewer than two replicates. Replicates without a change count
+    as 0.
     """
     r = replicates
     if r < 2:

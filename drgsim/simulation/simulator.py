@@ -1,4 +1,4 @@
-"""Admissions billed with coding errors in many replicates: `simulate` says what the errors do to payment.
+"""Admissions billed with coding errors in many replicates: `simulate`.
 
 The billed claims and the correctly coded admissions differ only by the errors. Draws are keyed by seed, error,
 replicate and admission. Only admissions with an error are grouped again, and only those with another DRG or discharge
@@ -17,16 +17,17 @@ import polars as pl
 
 from drgsim.display import show_value
 from drgsim.exceptions import InputError
+from drgsim.files.memory import check_memory, find_available_memory
 from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import TOGETHER
-from drgsim.numerics.memory import check_memory, find_available_memory
 from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.bill_edits import is_returning
 from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
@@ -61,6 +62,7 @@ def simulate(
     ledger: bool = False,
     progress: bool | None = None,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Simulation:
     """Bill admissions with the errors of a scenario, and compare with the correct coding.
 
@@ -81,6 +83,8 @@ def simulate(
         ledger: whether to keep every single error made.
         progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
+        edits: "ignored", or "returned": a bill that has a prepayment edit of CMS's editor, and none as correctly coded,
+            is returned to the hospital unpaid, as a bill that cannot be grouped is.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
@@ -111,6 +115,7 @@ def simulate(
         control=control,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, target_se=target_se, progress=progress)
     return run.build_result(replicates)
@@ -128,6 +133,7 @@ def start_run(
     control: Exposure | None = None,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> SimulationRun:
     """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
@@ -139,6 +145,8 @@ def start_run(
     scenario.check(tables)
     check_memory(len(admissions) * _ADMISSION_BYTES, f"a simulation of {len(admissions):,} admissions", _ADVICE)
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    if is_returning(edits):
+        baseline = baseline.with_editor()
     return SimulationRun.of(baseline, scenario, seed=seed, ledger=ledger, control=control)
 
 
@@ -210,7 +218,7 @@ class SimulationRun:
         return np.asarray(np.sum([block.counts for block in self.blocks], axis=0), np.int64)
 
     def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
-        """Draw replicates until there are as many as asked, or the standard error is not above the target."""
+        """Draw replicates up to the number asked, or until the standard error meets the target."""
         largest = self._choose_block(replicates) if target_se is None else BLOCK
         block = min(BLOCK, largest)  # a short first block: an interrupt after seconds keeps it
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
@@ -243,7 +251,7 @@ class SimulationRun:
         return block
 
     def _check_result_size(self, replicates: int) -> None:
-        """Refuse replicates whose tables would not fit in memory, by the size of those of the first block.
+        """Refuse replicates whose tables would not fit in memory, judged by the first block.
 
         Raises:
             InputError: as `check_memory`.
@@ -314,12 +322,15 @@ class SimulationRun:
 
     @property
     def digest(self) -> str:
-        """Digest of all that decides the result about the admissions; `join_digests` joins those of parts."""
+        """Digest of the admissions and all that is known of them.
+
+        `join_digests` joins those of parts.
+        """
         columns = {"hospital_id", "coder_id"}.union(*(error.where.columns for error in self.scenario.errors))
         return self.baseline.digest(columns)
 
     def _count_errors(self) -> pl.DataFrame:
-        """Return for each error how often it could be made, was made, and was refused, over all replicates."""
+        """Return for each error how often it could be made, was made, and was refused."""
         rows = []
         for error, sites, count in zip(self.scenario.errors, self.sites, self.counts.tolist(), strict=True):
             admissions = len(find_run_starts(sites.row))

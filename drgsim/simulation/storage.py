@@ -80,7 +80,7 @@ def save_folder(
 
 
 def recover_earlier(target: Path) -> None:
-    """Move the earlier result back, where a save was killed between moving it aside and replacing it.
+    """Move the earlier result back where a save was killed before it replaced it.
 
     Temporary folders of killed saves are removed; those of a save under way stay.
 
@@ -187,9 +187,10 @@ def _is_file_of_result(path: Path) -> bool:
 
 
 def _replace_folder(new: Path, target: Path, begun: Path) -> None:
-    """Rename a complete folder to its name; the earlier folder of that name moves aside, or back if this fails.
+    """Rename a complete folder to its name.
 
-    Another save may put its result there in between; then that one is the earlier result.
+    The earlier folder of that name moves aside, and back if this fails. Another save may put its result there in
+    between; then that one is the earlier result.
     """
     for attempt in range(_MOST_ATTEMPTS):
         earlier = begun / (_EARLIER if attempt == 0 else f"{_EARLIER}{attempt}")

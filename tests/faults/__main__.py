@@ -28,8 +28,8 @@ def run_trials(kind: str, count: int, seed: int) -> list[str]:
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
-                told = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-                failures.append(f"{kind}, --seed {seed + number}: {told}")
+                reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+                failures.append(f"{kind}, --seed {seed + number}: {reason}")
     return failures
 
 

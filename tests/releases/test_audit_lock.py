@@ -36,8 +36,8 @@ def test_without_a_network_it_fails_and_says_so(monkeypatch, capsys, arguments: 
     monkeypatch.setattr(audit_lock.subprocess, "run", lambda *_args, **_how: done)
     monkeypatch.setattr(audit_lock.importlib.util, "find_spec", lambda _: True)
     assert audit_lock.main(arguments) == code
-    told = "COULD NOT ASK, so nothing is known about vulnerabilities: ERROR: connection refused\n"
-    assert capsys.readouterr().out == told
+    reported = "COULD NOT ASK, so nothing is known about vulnerabilities: ERROR: connection refused\n"
+    assert capsys.readouterr().out == reported
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--allow-unreachable"], 0)])

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from drgsim import Rates, Scenario, TableSet, generate, plots, report, simulate
 from drgsim.exceptions import InputError
-from drgsim.numerics import memory
+from drgsim.files import memory
 from drgsim.simulation import load_simulation, simulator
 
 TABLES, RATES, SCENARIO = TableSet.load("43.1"), Rates.load(2026), Scenario.load("illustration")
@@ -66,7 +66,7 @@ def test_blocks_are_smaller_where_memory_is(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of a process")
 def test_the_limit_of_a_process_counts(limit: str):
     program = f"import resource; resource.setrlimit(resource.{limit}, (10**9, 10**9))\n"
-    program += "from drgsim.numerics.memory import find_available_memory\nprint(find_available_memory())"
+    program += "from drgsim.files.memory import find_available_memory\nprint(find_available_memory())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[2])  # fmt: skip
     assert 0 < int(done.stdout) < 10**9

@@ -30,10 +30,10 @@ def verdict(dependencies: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
     ]
     unasked = [one["name"] for one in dependencies if "skip_reason" in one]
     asked = len(dependencies) - len(unasked)
-    told = [f"{asked} of {len(dependencies)} locked packages looked up, {len(lines)} vulnerabilities known"]
+    reported = [f"{asked} of {len(dependencies)} locked packages looked up, {len(lines)} vulnerabilities known"]
     if unasked:
-        told.append(f"COULD NOT ASK about {len(unasked)}: {', '.join(sorted(unasked))}")
-    return (1 if lines else 2 if unasked else 0), "\n".join([*told, *lines])
+        reported.append(f"COULD NOT ASK about {len(unasked)}: {', '.join(sorted(unasked))}")
+    return (1 if lines else 2 if unasked else 0), "\n".join([*reported, *lines])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         sys.stdout.write(f"COULD NOT ASK, so nothing is known about vulnerabilities: {last[:300]}\n")
         return unknown
-    code, told = verdict(dependencies)
-    sys.stdout.write(told + "\n")
+    code, reported = verdict(dependencies)
+    sys.stdout.write(reported + "\n")
     return unknown if code == 2 else code
 
 

@@ -65,7 +65,7 @@ def _find_system_memory() -> int | None:
 
 
 def _find_container_memory(files: tuple[str, str, str]) -> int | None:
-    """Return what the container has left; files that the system can drop from memory count as free."""
+    """Return what the container has left; cached files that the system can drop count as free."""
     most, used, parts = map(_read, files)
     if not most.strip().isdigit() or not used.strip().isdigit():
         return None
