@@ -150,7 +150,7 @@ def list_leftover_folders(target: Path) -> list[Path]:
 
 @contextmanager
 def hold_abandoned(path: Path) -> Iterator[bool]:
-    """Give whether no living writer works on a temporary file or folder; it stays so within the block."""
+    """Give whether no living writer works on a temporary file or folder, and keep it so."""
     try:
         lock = _lock(path)
         is_abandoned = lock is not None or time.time() - path.stat().st_mtime > _A_DAY
