@@ -21,7 +21,6 @@ from drgsim.cli.shared_arguments import (
     load_rates,
     read_admissions,
 )
-from drgsim.files.atomic import replace_whole
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.html_report import report
 from drgsim.pricing.rates import Rates
@@ -159,8 +158,6 @@ def _run_demo(options: Options) -> int:
         print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(result.simulation.admissions, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    with replace_whole(options.out / "demo.png") as unfinished:
-        save_figure(result, unfinished)
+    save_figure(result, options.out / "demo.png")
     print(f"\nFigure: {options.out / 'demo.png'}")
     return DONE
