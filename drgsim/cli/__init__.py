@@ -10,6 +10,7 @@ Its modules:
     simulation_commands   simulate, report, demo
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
+    assumptions           what is assumed where claims or arguments do not say
     frame_files           frames in files and on standard input and output
     main_job              the main job, from claims to a figure
     installation_check    whether an installation gives known answers
