@@ -30,6 +30,7 @@ _MOST_NAMES = 6
 def count_fiscal_years(claims: pl.DataFrame | pl.LazyFrame) -> dict[int | None, int]:
     """Return the number of admissions by fiscal year of discharge, in order; None has no date.
 
+    >>> import datetime as dt
     >>> count_fiscal_years(pl.DataFrame({"discharge_date": [dt.date(2025, 9, 30), dt.date(2025, 10, 1), None]}))
     {2025: 1, 2026: 1, None: 1}
     """
@@ -59,7 +60,7 @@ def choose_rates(
     >>> _, lines = choose_rates({2026: 4, 2090: 1}, None, lambda rates: None)
     >>> print(*lines, sep=chr(10))
     fiscal year by discharge_date: 2026 (4)
-    1 of 5 admissions discharged in a year without rates: 2090 (1); they are not paid (pay_code 55)
+    1 of 5 admissions discharged in a year without rates: 2090 (1); they are not paid
     """
     dated = {year: count for year, count in years.items() if year is not None}
     if (asked and len(asked) == 1) or not (asked or dated):
@@ -83,6 +84,7 @@ def choose_version(claims: pl.DataFrame | pl.LazyFrame, asked: str | None) -> tu
 
     It is the one the user names, else that of the latest discharge date, else an assumed one.
 
+    >>> import datetime as dt
     >>> dates = pl.DataFrame({"discharge_date": [dt.date(2025, 1, 1), dt.date(2025, 9, 1)]})
     >>> choose_version(dates, None)
     ('42.1', ['version 42.1 for every admission; 1 of 2 discharged under another'])
@@ -164,12 +166,12 @@ def describe_hospital_defaults(hospitals: pl.DataFrame) -> list[str]:
     """
     absent = [name for name in HOSPITALS.names if name not in hospitals.columns]
     lines = [
-        f"hospitals: {name} is blank in {count:,} of {hospitals.height:,} rows ({_find_default(name)})"
+        f"hospitals: {name} is blank in {count:,} of {hospitals.height:,} rows{_find_default(name)}"
         for name in HOSPITALS.names
         if name in hospitals.columns and name != "hospital_id" and (count := hospitals[name].null_count())
     ]
     if absent:
-        shown = ", ".join(f"{name} ({_find_default(name)})" for name in absent[:_MOST_NAMES])
+        shown = ", ".join(f"{name}{_find_default(name)}" for name in absent[:_MOST_NAMES])
         more = f" and {len(absent) - _MOST_NAMES} more (drgsim.schema.HOSPITALS)" if len(absent) > _MOST_NAMES else ""
         lines.append(f"hospitals do not give {shown}{more}")
     return lines
@@ -251,7 +253,7 @@ def _describe_years(years: Years, found: Mapping[int, Rates], refused: Mapping[i
     total = sum(years.values())
     lines = [f"fiscal year by discharge_date: {_list_counts({year: years.get(year, 0) for year in found}) or 'none'}"]
     without = {year: count for year, count in years.items() if year is not None and year not in {*found, *refused}}
-    unpaid = "they are not paid (pay_code 55)"
+    unpaid = "they are not paid"
     if without:
         count = sum(without.values())
         lines.append(
@@ -268,6 +270,6 @@ def _list_counts(years: Mapping[int, int]) -> str:
 
 
 def _find_default(name: str) -> str:
-    """Return what the schema says of a value that is not given."""
+    """Return, in brackets, what the schema says of a value that is not given."""
     found = re.search(r"(default|null).*$", HOSPITALS[name].about)
-    return found.group(0) if found else "null"
+    return f" ({found.group(0)})" if found else ""

@@ -92,7 +92,7 @@ def known_word(list_known: Callable[[], Sequence[str]]) -> Callable[[str], str]:
         except DrgsimError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
         if text not in known:
-            raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {', '.join(known)})")
+            raise argparse.ArgumentTypeError(f"invalid choice: {text} (choose from {', '.join(known)})")
         return text
 
     return read_word

@@ -20,7 +20,7 @@ from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.repricer import base_rate_usd, price_by_weight
 from drgsim.simulation.headline import LABELS, MONEY, RATE_MEASURES
-from drgsim.simulation.result_tables import BaselineTotals, ClaimTables
+from drgsim.simulation.result_tables import ClaimTables
 from drgsim.simulation.results import Simulation
 from drgsim.simulation.simulator import simulate
 from drgsim.tables.table_set import TableSet
@@ -100,8 +100,14 @@ def describe_demo(result: DemoResult, titles: Callable[[int], str]) -> str:
     ungroupable = ""
     if isinstance(simulation.tables, ClaimTables):
         ungroupable = f"   ungroupable {int((simulation.admissions['return_code'] != 'OK').sum()):,}"
-    lines = _describe_baseline(simulation.baseline, ungroupable, result.priced_by)
-    lines += _describe_components(result.components_usd)
+    baseline = simulation.baseline
+    index = baseline.weight4 / 1e4 / baseline.admissions if baseline.admissions else None
+    lines = [
+        f"Admissions        {baseline.admissions:>14,}{ungroupable}",
+        f"Case-mix index    {_format(index, '{:.4f}'):>14}".rstrip(),
+        f"Payment           {simulation.payment_usd:>14,.0f} USD   by {result.priced_by}",
+        *_describe_components(result.components_usd),
+    ]
     lines += ["", f"{simulation.scenario.title}, mean over {simulation.replicates} replicates"]
     for measure in RATE_MEASURES:
         lines.append(f"  {LABELS[measure]:<32}{_format(summary[measure], '{:.2f} %', 100):>9}".rstrip())
@@ -128,10 +134,12 @@ def describe_claims(paid: pl.DataFrame, priced_by: str, titles: Callable[[int], 
         notes: what reading, grouping and pricing report.
     """
     failed = paid.filter(pl.col("return_code") != "OK")
-    cents = int((paid["total_usd"] * 100).round().cast(pl.Int64).sum())
-    weight4 = int((paid["weight"].fill_null(0.0) * 1e4).round().cast(pl.Int64).sum())
-    baseline = BaselineTotals(paid.height, cents, weight4, 0, 0)
-    lines = _describe_baseline(baseline, f"   ungroupable {failed.height:,}", priced_by)
+    weighted = paid["weight"].drop_nulls()
+    lines = [
+        f"Admissions        {paid.height:>14,}   ungroupable {failed.height:,}",
+        f"Case-mix index    {_format(_mean(weighted), '{:.4f}'):>14}   of {len(weighted):,} with a weight",
+        f"Payment           {paid['total_usd'].sum():>14,.0f} USD   by {priced_by}",
+    ]
     if "pay_code" in paid.columns:
         lines += _describe_components(paid.select(pl.col(COMPONENTS).sum()))
     drgs = paid.group_by("drg").agg(pl.len().alias("admissions"), pl.col("total_usd").sum())
@@ -202,21 +210,16 @@ def compare_recorded_drgs(grouped: pl.DataFrame, recorded: str) -> pl.DataFrame:
     )
 
 
-def _describe_baseline(baseline: BaselineTotals, ungroupable: str, priced_by: str) -> list[str]:
-    index = baseline.weight4 / 1e4 / baseline.admissions if baseline.admissions else None
-    return [
-        f"Admissions        {baseline.admissions:>14,}{ungroupable}",
-        f"Case-mix index    {_format(index, '{:.4f}'):>14}".rstrip(),
-        f"Payment           {baseline.cents / 100:>14,.0f} USD   by {priced_by}",
-    ]
-
-
 def _describe_components(components_usd: pl.DataFrame | None) -> list[str]:
     if components_usd is None:
         return []
     amounts = [(name, usd) for name, usd in components_usd.row(0, named=True).items() if usd]
     named = [f"  {name.removesuffix('_usd').replace('_', ' '):<24}{usd:>16,.0f} USD" for name, usd in amounts]
     return ["", "Of which", *named]
+
+
+def _mean(values: pl.Series) -> float | None:
+    return float(values.sum()) / len(values) if len(values) else None
 
 
 def _format(value: float | None, pattern: str, factor: float = 1.0) -> str:

@@ -129,7 +129,7 @@ def _is_in_parts(options: Options) -> bool:
     return not options.target_se and bool(scan_parquet(options).select(pl.len()).collect().item() >= LARGE)
 
 
-def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame) -> SimulationInputs:
+def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_date: bool = False) -> SimulationInputs:
     """Return claims, tables, hospitals and rates that go together, and write what is assumed."""
     import polars as pl
 
@@ -158,7 +158,7 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame) -> Sim
     check = check_weights if hospitals is None else check_pricing(hospitals)
     rates, years = choose_rates(count_fiscal_years(claims), options.fiscal_years, check)
     version, versions = choose_version(claims, options.version)
-    lines = [*versions, *years, *lines]
+    lines = [*(["version of each admission by discharge_date"] if by_date else versions), *years, *lines]
     lines += describe_base_rates(rates) if hospitals is None else describe_hospital_defaults(hospitals)
     lines += describe_poa(claims, options.hospital_status)
     for line in lines:
@@ -353,9 +353,11 @@ def _print_claims(options: Options) -> int:
     from drgsim.cli.main_job import describe_claims, describe_pricing, price_claims
 
     notes: list[str] = []
-    inputs = _choose_inputs(options, read_admissions(options, notes))
+    claims = read_admissions(options, notes)
+    dates = claims["discharge_date"] if "discharge_date" in claims.columns else pl.Series([])
+    by_date = options.version is None and dates.null_count() < len(dates)
+    inputs = _choose_inputs(options, claims, by_date=by_date)
     assert isinstance(inputs.claims, pl.DataFrame)
-    by_date = options.version is None and "discharge_date" in inputs.claims.columns
     paid = price_claims(
         inputs.claims,
         inputs.hospitals,
