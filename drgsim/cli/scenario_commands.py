@@ -27,6 +27,7 @@ from drgsim.exceptions import InputError
 from drgsim.tables.manifest import read_manifest, read_verified, table_folder
 
 if TYPE_CHECKING:
+    from drgsim.miscoding.error_models import ErrorModel
     from drgsim.miscoding.scenarios import Scenario
 
 ENTRY_POINTS = "drgsim.error_models"
@@ -125,20 +126,22 @@ def load_scenario(options: Options, name: str | None = None) -> Scenario:
     path = name or options.scenario
     named = _read_plugins(path)
     if options.plugins:
-        shipped = kinds()
+        known, models = kinds(), _list_models()
         for what, load in _iterate_plugins(path, named):
             report_progress(options, f"runs the code of {what}")
             _run_plugin(what, load)
-        changed = [kind for kind, model in kinds().items() if shipped.get(kind, model) is not model]
-        if changed:
-            raise InputError(f"a plugin replaces the kind of error {', '.join(changed)}; rename its `kind`.")
+        added = {model.model_fields["kind"].default for model in _list_models() - models}
+        if again := ", ".join(sorted(added.intersection(known))):
+            raise InputError(f"a plugin defines the kind of error {again} again; give its `kind` another name.")
     elif named:
         raise InputError(
             f"{path}: names plugins ({', '.join(named)}), whose code would run with all your rights. "
             "Read it; if you trust it, add --plugins."
         )
     try:
-        return Scenario.load(path)
+        scenario = Scenario.load(path)
+        files = [str((Path(path).parent / one).resolve()) if one.endswith(".py") else one for one in named]
+        return scenario.model_copy(update={"plugins": tuple(files)}) if named else scenario
     except InputError as error:
         offered = [point.name for point in _find_entry_points()]
         if options.plugins or not offered or "no such kind of error" not in str(error):
@@ -156,6 +159,18 @@ def _read_plugins(path: str) -> list[str]:
     if not isinstance(named, list) or not all(isinstance(one, str) and one for one in named):
         raise InputError(f'{path}: plugins is {named!r:.60}, expected a list of modules or files, such as ["mine.py"].')
     return named
+
+
+def _list_models() -> set[type[ErrorModel]]:
+    """Return every class of error model that this process has defined."""
+    from drgsim.miscoding.error_models import ErrorModel
+
+    found: set[type[ErrorModel]] = set()
+    waiting = [ErrorModel]
+    while waiting:
+        waiting += (more := set(waiting.pop().__subclasses__()) - found)
+        found |= more
+    return found
 
 
 def _find_entry_points() -> list[Any]:

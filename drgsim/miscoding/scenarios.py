@@ -312,7 +312,7 @@ def _find_file_problems(values: Mapping[str, Any]) -> list[Problem]:
         if not isinstance(kind, str) or kind not in kinds():
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
             if values.get("plugins"):
-                hint = " The file's plugins may define it; they are not loaded (--plugins, or import them)."
+                hint = " The file's plugins do not define it, or are not loaded (--plugins, or import them)."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:
             found += _find_invalid(kinds()[kind], {"name": name, **table}, place)
