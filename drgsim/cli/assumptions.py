@@ -24,7 +24,7 @@ Years = Mapping[int | None, int]
 
 ONLY_HOSPITAL = "ALL"
 """Id of the only hospital, where neither claims nor hospitals have an id."""
-_MOST_NAMES = 6
+_MOST_NAMES = 4
 
 
 def count_fiscal_years(claims: pl.DataFrame | pl.LazyFrame) -> dict[int | None, int]:
@@ -164,11 +164,16 @@ def describe_hospital_defaults(hospitals: pl.DataFrame) -> list[str]:
     >>> describe_hospital_defaults(pl.DataFrame({name: [1, None] for name in ["hospital_id", "operating_ccr"]}))[0]
     'hospitals: operating_ccr is blank in 1 of 2 rows (null is 0, no outliers)'
     """
-    absent = [name for name in HOSPITALS.names if name not in hospitals.columns]
+    has_index = "wage_index" in hospitals.columns and not hospitals["wage_index"].null_count()
+    needless = ("cbsa", "reclassified") if has_index else ()
+    names = [name for name in HOSPITALS.names if name not in ("hospital_id", *needless)]
+    absent = [name for name in names if name not in hospitals.columns]
     lines = [
         f"hospitals: {name} is blank in {count:,} of {hospitals.height:,} rows{_find_default(name)}"
         for name in HOSPITALS.names
-        if name in hospitals.columns and name != "hospital_id" and (count := hospitals[name].null_count())
+        if name in hospitals.columns
+        and name not in ("hospital_id", *needless)
+        and (count := hospitals[name].null_count())
     ]
     if absent:
         shown = ", ".join(f"{name}{_find_default(name)}" for name in absent[:_MOST_NAMES])

@@ -41,6 +41,8 @@ _CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
 """Lists that `read_claims` reads; those of one group have the same length."""
 
 
+_MOST_PROBLEMS = 12
+"""Most lines of what could not be mapped."""
 _FRAMES = (GROUPED, DETAIL, STAYS, PAID)
 
 
@@ -57,9 +59,14 @@ def read_admissions(options: Options, notes: list[str] | None = None) -> pl.Data
         claims = map_claims(file, options.layout)
         admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
     lines = [f"{admissions.height:,} admissions read, layout {claims.layout}"]
-    for field, problem, count in claims.report.rows():
-        if field not in admissions.columns or field in ADMISSIONS.names:
-            lines.append(f"{field}: {problem} ({count:,} of {admissions.height:,} rows)")
+    problems = [
+        f"{field}: {problem} ({count:,} of {admissions.height:,} rows)"
+        for field, problem, count in claims.report.rows()
+        if field not in admissions.columns or field in ADMISSIONS.names
+    ]
+    lines += problems[:_MOST_PROBLEMS]
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"{len(problems) - _MOST_PROBLEMS} more lines in drgsim.claims.map_claims(...).report")
     for line in lines:
         report_progress(options, line)
     if notes is not None:
