@@ -142,7 +142,7 @@ def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: int):
-    """The same from claim frames: group() and pay() of every billed admission, one replicate."""
+    """The same from claim frames: group() and price() of every billed admission, one replicate."""
     cases, run = ready(n)
     again = everything(cases, run, REPLICATE)
     dx, procedures = list_code_texts(TABLES)
@@ -152,7 +152,7 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     codes = decode_admissions(again, dx, procedures)
     billed = cases.grouped.with_columns(*codes.get_columns(), sdx_poa=letters["sdx"])
     result = benchmark.pedantic(lambda: price(group(billed, TABLES), _hospitals(n), RATES), rounds=5, warmup_rounds=1)
-    benchmark.extra_info.update(what="everything, group() and pay()", admissions=n,
+    benchmark.extra_info.update(what="everything, group() and price()", admissions=n,
                                 seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
     totals, drg = _totals(run), result["drg"].to_numpy()
     change = np.rint(result["total_usd"].to_numpy() * 100).astype(np.int64) - cases.pricer.cents

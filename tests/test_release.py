@@ -143,7 +143,7 @@ def test_sdist_holds_what_its_tests_need(dist: Path, tmp_path: Path):
         "tests/test_readme.py",
         "tests/test_release.py",
     ]
-    told = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], root, **nowhere)
-    assert re.search(r"\d+ passed", told)
+    reported = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], root, **nowhere)
+    assert re.search(r"\d+ passed", reported)
     where = run([python, "-c", "import drgsim; print(drgsim.__file__)"], root, PYTHONPATH=str(root))
     assert Path(where.strip()) == root / "drgsim" / "__init__.py"

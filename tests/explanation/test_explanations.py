@@ -184,12 +184,12 @@ def check_codes(why: Explanation, tables: TableSet, claim: dict[str, object]) ->
 def check_hacs(why: Explanation, claim: dict[str, object]) -> None:
     """Conditions met, one by one, are the reference's texts `number:status:label`."""
     for place, text in enumerate(claim["sdx_hac"]):  # type: ignore[arg-type]
-        told = [tuple(entry.split(":")) for entry in text.split(";") if entry]
+        reported = [tuple(entry.split(":")) for entry in text.split(";") if entry]
         own = why.hacs.filter(place=place)
         met = {(str(hac), label) for hac, label in own.filter(status="MET").select("hac", "label").rows()}
-        assert met == {(number, label) for number, status, label in told if status == "1"}
+        assert met == {(number, label) for number, status, label in reported if status == "1"}
         excluded = {(str(hac), label) for hac, label in own.filter(status="EXCLUDED").select("hac", "label").rows()}
-        assert excluded == {(number, label) for number, status, label in told if status == "3"}
+        assert excluded == {(number, label) for number, status, label in reported if status == "3"}
     assert why["hac_count"] == claim["n_hac"] == why.hacs.filter(status="MET")["hac"].n_unique()
 
 

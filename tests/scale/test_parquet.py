@@ -206,7 +206,7 @@ def test_no_admissions_no_change(data, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "told"),
+    ("change", "error", "reported"),
     [
         ({"by": "mdc"}, InputError, "by is 'mdc', expected a list of columns"),
         ({"by": ["ward"]}, InputError, "no column 'ward'"),
@@ -216,9 +216,9 @@ def test_no_admissions_no_change(data, tmp_path: Path):
     ],
 )
 def test_arguments_that_cannot_be_are_refused_before_anything_is_written(
-    data, files: Path, tmp_path: Path, change, error, told: str
+    data, files: Path, tmp_path: Path, change, error, reported: str
 ):
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=reported):
         simulate_parquet(files, tmp_path / "run", scenario(), **{"hospitals": data[0], **HOW, **change})
     assert not (tmp_path / "run").exists()
 
