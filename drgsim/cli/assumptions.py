@@ -108,7 +108,9 @@ def choose_version(claims: pl.DataFrame | pl.LazyFrame, asked: str | None) -> tu
 
 
 def assign_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
-    """Return hospitals and claims whose `hospital_id` agree; one row without an id applies to every claim.
+    """Return hospitals and claims whose `hospital_id` agree.
+
+    One row without an id applies to every claim.
 
     Raises:
         InputError: several hospitals, and hospitals or claims without `hospital_id`.
@@ -139,7 +141,7 @@ def assign_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.
 
 
 def assign_hospitals_in_parts(hospitals: pl.DataFrame, claims: pl.LazyFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Return what `assign_hospitals` returns, for claims that are read in parts and stay as they are.
+    """Return what `assign_hospitals` does, for claims in parts, which stay as they are.
 
     Raises:
         InputError: as `assign_hospitals`, or claims need another `hospital_id`.
@@ -194,7 +196,7 @@ def describe_base_rates(rates: Rates | Sequence[Rates]) -> list[str]:
 
 
 def describe_poa(claims: pl.DataFrame | pl.LazyFrame, status: str | None) -> list[str]:
-    """Return lines on secondary diagnoses without POA indicator, and the hospital status assumed.
+    """Return lines on diagnoses without POA indicator, and the hospital status assumed.
 
     >>> claims = pl.DataFrame({"sdx": [["I10"], []], "sdx_poa": [[""], []]})
     >>> describe_poa(claims, "NON_EXEMPT")

@@ -47,7 +47,7 @@ _FRAMES = (GROUPED, DETAIL, STAYS, PAID)
 
 
 def read_admissions(options: Options, notes: list[str] | None = None) -> pl.DataFrame:
-    """Return the claims of the options; columns that drgsim wrote earlier have their types again.
+    """Return the claims of the options; columns that drgsim wrote have their types again.
 
     What could not be mapped is written to standard error.
 
@@ -255,7 +255,7 @@ def _read_table(file: Path, contract: Frame) -> pl.DataFrame:
 
 
 def _read_texts(file: Path) -> pl.DataFrame:
-    """Return a delimited text file whose cells are text; the separator is the most frequent of the first line."""
+    """Return a text file by its most frequent separator; cells are text."""
     try:
         separator = max(_FIELD_SEPARATORS, key=read_first_line(file).count)
         return pl.read_csv(file, separator=separator, infer_schema=False)
