@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-BLANKS = ("", "null", "nan", "na", "n/a", "#n/a", "none", "nil", "nat", "<na>", "#null!", ".", "-", "--", "?", "\\n")
-BLANK_CODES = (*BLANKS, "invl", "incn", "unknown", "missing", "#name?", "#value!", "#ref!")
+BLANKS = ("", "null", "nan", "na", "n/a", "#n/a", "none", "nil", "nat", "<na>", "#null!", ".", "-", "--", "\\n")
+BLANK_CODES = (*(word for word in BLANKS if word != "."), "invl", "incn", "unknown", "missing", "#name?", "#value!", "#ref!")
 """Words for a missing value in any case; among codes also HCUP's `invl` (invalid) and `incn` (inconsistent)."""
 _SEXES = {"1": "M", "2": "F", "M": "M", "F": "F", "MALE": "M", "FEMALE": "F", "MAN": "M", "WOMAN": "F", "0": "U"}
 _SEXES |= {"U": "U", "UNKNOWN": "U", "3": "U", "9": "U"}
@@ -101,8 +101,7 @@ def parse_dates(texts: pl.Series) -> Dates:
     first, second, year = (slashed.to_series(place) for place in range(3))
     year = (pl.Series([""] * len(year), dtype=pl.String)).zip_with(year.str.len_bytes() == 4, _century(year)) + year  # noqa: PLR2004
     in_order = {
-        form: (first + "/" + second + "/" + year).str.to_date(form, strict=False)
-        for form in (_MONTH_FIRST, _DAY_FIRST)
+        form: (first + "/" + second + "/" + year).str.to_date(form, strict=False) for form in (_MONTH_FIRST, _DAY_FIRST)
     }
     day_first = in_order[_MONTH_FIRST].count() < in_order[_DAY_FIRST].count()
     chosen = in_order[_DAY_FIRST if day_first else _MONTH_FIRST]

@@ -76,7 +76,7 @@ def read_flat(path: Path) -> Claims:
     """
     file, problems = path / MIMIC_FILE if path.is_dir() else path, MappingProblems()
     if file.suffix.lower() != ".parquet":
-        return map_flat(read_text_table(file, problems, compact=True), problems, file)
+        return map_flat(read_text_table(file, problems, compact=True, keep_blank=True), problems, file)
     try:
         table = read_parquet(file)
     except DAMAGED as error:
@@ -126,8 +126,12 @@ def map_flat(table: pl.DataFrame, problems: MappingProblems, where: Path | str) 
     stays = stays.with_columns(_to_text(table[str(key)]).rename("claim_id"))
     has_poa = {"pdx_poa": min(wide["dx"], default=0) in wide["poa"] or "pdx_poa" in table.columns,
                "sdx_poa": bool(wide["poa"]) or "sdx_poa" in table.columns}  # fmt: skip
-    keep = {*_SCALARS, *(name for name, given in has_poa.items() if given), *(["sdx_poa"] if any(has_poa.values()) else [])}
-    built = build_claims(layout, stays, codes, problems, keep=keep, where=where)
+    keep = {
+        *_SCALARS,
+        *(name for name, given in has_poa.items() if given),
+        *(["sdx_poa"] if any(has_poa.values()) else []),
+    }
+    built = build_claims(layout, stays, codes, problems, keep=keep, key=str(key), where=where)
     return _restore_columns(built, others, {*table.columns}, has_poa, layout)
 
 

@@ -148,7 +148,9 @@ def _build_codes(
     place[principal["row"].to_numpy()] = np.arange(principal.height)
     of_code = place[listed["row"].to_numpy()]
     normal = normalise_codes(principal["code"])
-    pdx = normal.gather(np.maximum(of_code, 0)) if principal.height else pl.Series([""] * listed.height, dtype=pl.String)
+    pdx = (
+        normal.gather(np.maximum(of_code, 0)) if principal.height else pl.Series([""] * listed.height, dtype=pl.String)
+    )
     lines = np.flatnonzero((normalise_codes(listed["code"]) == pdx).to_numpy() & (of_code >= 0))
     # Codes are in the order of their numbers, so the first copy of a row has the lowest number.
     copy = listed[lines].with_columns(line=pl.Series(lines)).unique("row", keep="first", maintain_order=True)
