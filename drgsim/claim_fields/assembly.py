@@ -142,10 +142,10 @@ def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) ->
     if "birth_date" in days and at is not None:
         derived["age"] = years_between(days["birth_date"], at)
     if "noncovered_charges_usd" in texts and "covered_charges_usd" in texts:
-        total, other = (
+        both = [
             parse_numbers(texts[name].cast(pl.String)) for name in ("covered_charges_usd", "noncovered_charges_usd")
-        )
-        derived["covered_charges_usd"] = total - other.fill_null(0.0)
+        ]
+        derived["covered_charges_usd"] = both[0] - both[1].fill_null(0.0)
     return {name: values for name, values in derived.items() if values.count()}
 
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
-    from drgsim.claims.layouts import map_claims as map_claims
-    from drgsim.claims.layouts import read_claims as read_claims
     from drgsim.claim_fields.mapping_report import Claims as Claims
     from drgsim.claim_fields.mapping_report import hash_admission_ids as hash_admission_ids
+    from drgsim.claims.layouts import map_claims as map_claims
+    from drgsim.claims.layouts import read_claims as read_claims
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
