@@ -84,7 +84,8 @@ def collect_lists(n: int, codes: pl.DataFrame, problems: MappingProblems, *, kee
         problems: receives what is flagged.
         keep_poa: whether the result has POA indicators even where all are blank.
 
-    >>> codes = [(0, DX, False, 2, "I10", "y", 10), (0, DX, True, 1, "K810", "Y", 10), (0, DX, False, 3, "K81.0", "", 10)]
+    >>> codes = [(0, DX, False, 2, "I10", "y", 10), (0, DX, True, 1, "K810", "Y", 10)]
+    >>> codes += [(0, DX, False, 3, "K81.0", "", 10)]
     >>> collect_lists(1, pl.DataFrame(codes, schema=CODES, orient="row"), MappingProblems()).row(0)
     ('K810', 'Y', ['I10'], ['Y'], [])
     """

@@ -125,7 +125,7 @@ def to_text(value: object) -> str | None:
 
 
 def _clean_names(header: list[str], case: Callable[[str], str]) -> list[str]:
-    """Return column names without surrounding blanks; a blank one, or one that Polars takes as a pattern, by position."""
+    """Return column names without surrounding blanks; blank ones, and patterns of Polars, by position."""
     bare = [case(name.strip()) for name in header]
     patterns = re.compile(r"\*?|\^.*\$", re.DOTALL)
     return [f"column_{place}" if patterns.fullmatch(name) else name for place, name in enumerate(bare, 1)]

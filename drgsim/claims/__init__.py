@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drgsim.claim_fields.mapping_report import Claims as Claims
     from drgsim.claim_fields.mapping_report import hash_admission_ids as hash_admission_ids
     from drgsim.claims.layouts import map_claims as map_claims
+    from drgsim.claims.layouts import map_table as map_table
     from drgsim.claims.layouts import read_claims as read_claims
 
 __getattr__, __dir__, __all__ = attach(
@@ -31,6 +32,7 @@ __getattr__, __dir__, __all__ = attach(
         "Claims": "claim_fields.mapping_report",
         "hash_admission_ids": "claim_fields.mapping_report",
         "map_claims": "claims.layouts",
+        "map_table": "claims.layouts",
         "read_claims": "claims.layouts",
     },
 )

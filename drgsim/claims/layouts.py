@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Literal, overload
 
 import polars as pl
 
@@ -71,12 +72,21 @@ _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
 _MOST_OBJECTS = 100
 
 
-def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
+@overload
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[False] = False
+) -> pl.DataFrame: ...
+@overload
+def read_claims(path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[True]) -> Claims: ...
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, report: bool = False
+) -> pl.DataFrame | Claims:
     r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
         path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
         layout: a name of `LAYOUTS`; None recognises it.
+        report: whether to return `Claims`, with a report of what was changed, flagged and left out.
 
     Returns:
         The ADMISSIONS columns that the file has, in their order and types, then the file's other columns. A number
@@ -94,7 +104,8 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    return map_claims(path, layout).admissions
+    claims = map_claims(path, layout)
+    return claims if report else claims.admissions
 
 
 def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
@@ -107,7 +118,7 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,old,F,1,K81.0,,I10\n8,3,F,1,K81.0,,\n"
     >>> _ = path.write_text(text)
     >>> map_claims(path).report.rows()
-    [('dx', 'gap in sequence numbers', 1), ('age', 'unreadable, left blank', 1)]
+    [('age', 'unreadable, left blank', 1), ('dx', 'gap in sequence numbers', 1)]
     """
     source = Path(path)
     if not source.exists():
