@@ -9,5 +9,6 @@ Its modules:
     column_names    names of columns of codes as people have them
     code_lists      codes of stays to lists of diagnoses and procedures
     assembly        stays and codes, as text, to admissions
+    hospital_files  read_hospitals(): hospitals as provider inputs
     mapping_report  what was read, changed, flagged and left out
 """

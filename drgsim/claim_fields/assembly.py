@@ -1,4 +1,4 @@
-"""Stays and their codes, as text, to admissions: `build_claims(layout, stays, codes, problems)`.
+"""Stays and their codes, as text, to admissions: `build_claims`.
 
 Every reader calls it, so that all read, flag and report the same thing in the same way.
 """

@@ -45,7 +45,10 @@ _MOST_CELL = 2000
 
 
 class Element(NamedTuple):
-    """One code of a cell: its text, its POA indicator if written with it, its revision, and what was changed."""
+    """One code of a cell.
+
+    Its text, the POA indicator written with it, its revision, and what was changed.
+    """
 
     code: str
     poa: str | None

@@ -1,4 +1,4 @@
-"""Codes of stays to the lists of ADMISSIONS: principal diagnosis, others and procedures, in order."""
+"""Codes of stays to principal diagnosis, secondary diagnoses and procedures, in order."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Dates(NamedTuple):
 
 
 def blank_words(texts: pl.Series, words: tuple[str, ...] = BLANKS) -> pl.Series:
-    """Return texts without surrounding blanks, null where they are blank or a word for a missing value.
+    """Return texts without surrounding blanks, null where blank or a word for a missing value.
 
     >>> blank_words(pl.Series([" 1 ", "NULL", "#N/A", ""])).to_list()
     ['1', None, None, None]

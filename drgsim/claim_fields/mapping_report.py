@@ -56,7 +56,7 @@ class Claims:
         return self.describe()
 
     def describe(self, version: str | None = None) -> str:
-        """Return in a few lines what was read, changed, left out and flagged, and which codes are none.
+        """Return in a few lines what was read, changed, left out and flagged, and unknown codes.
 
         Args:
             version: the grouper version whose codes count; None counts those of any version.
@@ -103,13 +103,9 @@ class Claims:
         >>> Claims("wide", codes, none, none).count_unknown_codes().rows()
         [('sdx', 'ICD-9', 1, 1)]
         """
-        fields = {
-            name: self.admissions[name] for name in ("pdx", "sdx", "procedures") if name in self.admissions.columns
-        }
-        texts = {
-            name: column.explode(empty_as_null=False, keep_nulls=False) if column.dtype == pl.List else column
-            for name, column in fields.items()
-        }
+        texts: dict[str, pl.Series] = {"pdx": self.admissions["pdx"]}
+        for name in ("sdx", "procedures"):
+            texts[name] = self.admissions[name].explode(empty_as_null=False, keep_nulls=False)
         return count_unknown_texts(texts, TableSet.load(version or versions()[-1]), any_version=version is None)
 
 

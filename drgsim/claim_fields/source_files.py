@@ -64,9 +64,9 @@ def read_text_table(
 def cast_to_text(
     table: pl.DataFrame, case: Callable[[str], str] = str, where: Path | str = "the frame"
 ) -> pl.DataFrame:
-    """Return a frame with every column as text, null where blank: whole floats without `.0`, days in ISO form.
+    """Return a frame with every column as text, null where blank.
 
-    A list of texts becomes one text, its values separated by `;`; other nested values are null.
+    Whole floats have no `.0`, days are in ISO form. A list of texts becomes one text, its values separated by `;`; other nested values are null.
 
     Args:
         table: (n,) rows of any types.

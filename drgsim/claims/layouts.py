@@ -181,7 +181,7 @@ def _recognise(path: Path) -> str:
 
 
 def recognise_columns(columns: Iterable[str]) -> str:
-    """Return the layout of a table by its column names; `admissions` where they are those of no other.
+    """Return the layout of a table by its column names; `admissions` where no other fits.
 
     >>> recognise_columns(["clm_id", "prncpal_dgns_cd"]), recognise_columns(["claim_id", "dx1"])
     ('rif', 'admissions')

@@ -142,7 +142,7 @@ def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.Da
 def _find_numbered(
     table: pl.DataFrame, code: str, poa: str | None, icd: str
 ) -> list[tuple[str, str | None, str | None]]:
-    """Return the columns of codes, POA indicators and revisions, by ascending number, which may have leading zeros."""
+    """Return the columns of codes, POA indicators and revisions, by ascending number."""
 
     def number_columns(pattern: str | None) -> dict[int, str]:
         found = {name: re.fullmatch(pattern, name) for name in table.columns} if pattern else {}

@@ -1,4 +1,4 @@
-"""Rows of delimited text: every line is a row, is reported, or the file is refused with the line.
+"""Rows of delimited text: none is lost without a report or a refusal with its line.
 
 Line ends may be LF, CR LF or CR; text may be UTF-8 or UTF-16, with or without a byte order mark; a first line `sep=;`
 names the separator. A quote counts only where it begins a field (RFC 4180); elsewhere it is an ordinary character.

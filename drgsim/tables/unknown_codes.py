@@ -46,7 +46,7 @@ _PCS_LENGTH = 7
 def count_unknown_texts(
     fields: Mapping[str, pl.Series], tables: TableSet, *, any_version: bool = False
 ) -> pl.DataFrame:
-    """Return the codes that are none of a version, by field and by what they look like: `UNKNOWN_CODES`.
+    """Return the codes that are none of a version as `UNKNOWN_CODES`.
 
     Args:
         fields: of `pdx`, `sdx` and `procedures`: the codes end to end, as text; null and blank ones count for nothing.
