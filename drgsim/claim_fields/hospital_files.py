@@ -43,7 +43,7 @@ def read_hospitals(path: str | os.PathLike[str]) -> pl.DataFrame:
     >>> path = Path(tempfile.mkdtemp()) / "hospitals.csv"
     >>> _ = path.write_text("HOSPITAL_ID;BEDS;OPERATING_CCR\n010001;350.0;0.28\n")
     >>> read_hospitals(path).row(0)
-    ('010001', 350, 0.28)
+    ('010001', 0.28, 350)
     """
     file = Path(path)
     if not file.is_file():
@@ -133,7 +133,7 @@ def _cast_column(column: pl.Series, contract: Column, where: Path | str) -> pl.S
     lost = texts.is_not_null() & read.is_null()
     if lost.any():
         raise SchemaError(
-            f"{where}: row {int(lost.arg_max() or 0) + 1}, column {contract.name}: not {dtype} ({lost.sum()} such rows). "
-            f"{contract.about[:1].upper()}{contract.about[1:]}."
+            f"{where}: row {int(lost.arg_max() or 0) + 1}, column {contract.name}: not {dtype} "
+            f"({lost.sum()} such rows). {contract.about[:1].upper()}{contract.about[1:]}."
         )
     return read.rename(contract.name)

@@ -105,7 +105,7 @@ class Claims:
         """
         texts: dict[str, pl.Series] = {"pdx": self.admissions["pdx"]}
         for name in ("sdx", "procedures"):
-            texts[name] = self.admissions[name].explode(empty_as_null=False, keep_nulls=False)
+            texts[name] = self.admissions[name].cast(pl.List(pl.String)).explode(empty_as_null=False, keep_nulls=False)
         return count_unknown_texts(texts, TableSet.load(version or versions()[-1]), any_version=version is None)
 
 

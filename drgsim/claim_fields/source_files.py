@@ -66,7 +66,8 @@ def cast_to_text(
 ) -> pl.DataFrame:
     """Return a frame with every column as text, null where blank.
 
-    Whole floats have no `.0`, days are in ISO form. A list of texts becomes one text, its values separated by `;`; other nested values are null.
+    Whole floats have no `.0`, days are in ISO form. A list of texts becomes one text, its values separated by `;`;
+    other nested values are null.
 
     Args:
         table: (n,) rows of any types.
