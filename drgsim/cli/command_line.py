@@ -28,6 +28,9 @@ from drgsim.exceptions import DrgsimError
 TRACEBACK = "DRGSIM_TRACEBACK"
 """Environment variable that shows where a defect is; the traceback may hold cells of the input."""
 
+_EXEMPT = ('hospital_status="EXEMPT"', "--hospital-status EXEMPT")
+"""What messages of the library call an option, and its name here."""
+
 COMMANDS = (
     add_generate_command,
     add_group_command,
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except DrgsimError as error:
-        return _print_error(str(error), UNUSABLE)
+        return _print_error(str(error).replace(*_EXEMPT), UNUSABLE)
     except BrokenPipeError:  # the reader of the output needs no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

@@ -48,7 +48,7 @@ def add_explain_command(commands: Commands) -> None:
 
 
 def _run_explain(options: Options) -> int:
-    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospitals
+    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file
     from drgsim.explanation.explanations import explain
     from drgsim.files.atomic import replace_whole
     from drgsim.pricing.rates import Rates
@@ -60,7 +60,7 @@ def _run_explain(options: Options) -> int:
     rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
     hospitals = None
     if options.hospitals:
-        admission, hospitals = _select_hospital(admission, read_hospitals(options.hospitals))
+        admission, hospitals = _select_hospital(admission, read_hospital_file(options.hospitals))
     tables = TableSet.load(options.version or _find_version(admission))
     explanation = explain(admission, tables, rates, hospitals, hospital_status=options.hospital_status)
     if options.html:
@@ -75,7 +75,7 @@ def _select_admission(admissions: pl.DataFrame, options: Options) -> pl.DataFram
     """Return the one admission that the options name."""
     import polars as pl
 
-    from drgsim.claims.mapping_report import hash_admission_ids
+    from drgsim.claim_fields.mapping_report import hash_admission_ids
 
     if options.id is not None:
         numbers = hash_admission_ids(pl.Series([options.id], dtype=pl.String))
@@ -104,9 +104,9 @@ def _select_hospital(admission: pl.DataFrame, hospitals: pl.DataFrame) -> tuple[
     """Return the admission and its hospital, whose `hospital_id` agree."""
     import polars as pl
 
-    from drgsim.cli.assumptions import assign_hospitals
+    from drgsim.cli.assumptions import match_hospitals
 
-    hospitals, admission, _ = assign_hospitals(hospitals, admission)
+    hospitals, admission, _ = match_hospitals(hospitals, admission)
     found = hospitals.filter(pl.col("hospital_id") == admission["hospital_id"].item())
     if found.is_empty():
         raise InputError("the file of hospitals lacks the admission's hospital_id; add its row.")
@@ -142,7 +142,7 @@ def _run_profile(options: Options) -> int:
     from drgsim.tables.table_set import TableSet
 
     check_writable(options.out)
-    admissions = read_admissions(options)
+    admissions = read_admissions(options, count_codes=False)
     rates, lines = choose_rates(count_fiscal_years(admissions), options.fiscal_years, lambda rates: rates.weights)
     for line in lines:
         report_progress(options, line)

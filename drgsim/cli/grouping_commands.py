@@ -17,6 +17,7 @@ from drgsim.cli.shared_arguments import (
     add_output,
     add_seed,
     add_version,
+    list_versions,
 )
 from drgsim.exceptions import InputError
 
@@ -98,24 +99,53 @@ def _run_group(options: Options) -> int:
 
     from drgsim.cli.assumptions import describe_poa
     from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
-    from drgsim.grouping.grouper import group
+    from drgsim.grouping.grouper import group_and_count_codes
     from drgsim.schema import NUMBERS
+    from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
     if is_folder(options.out):
         return _group_in_parts(options)
     check_writable(options.out)
-    admissions, version = read_admissions(options), options.version
+    admissions, version = read_admissions(options, count_codes=False), options.version
     if version in admissions.columns and admissions.schema[version] in NUMBERS:
         admissions = admissions.with_columns(pl.col(version).cast(pl.String))
     _report(options, describe_poa(admissions, options.hospital_status))
 
+    counts = [pl.DataFrame(schema=UNKNOWN_CODES)]
+
     def group_slice(rows: pl.DataFrame) -> pl.DataFrame:
-        return group(rows, version=version, hospital_status=options.hospital_status, detail=options.detail)
+        grouped, unknown = group_and_count_codes(
+            rows, version=version, hospital_status=options.hospital_status, detail=options.detail
+        )
+        counts.append(unknown)
+        return grouped
 
     grouped = _work_in_slices(options, "group", admissions, group_slice)
     write_frame(grouped, options.out)
-    _report(options, describe_grouped(grouped))
+    _report(options, [*describe_unknown(pl.concat(counts), admissions, version), *describe_grouped(grouped)])
     return DONE
+
+
+def describe_unknown(counts: pl.DataFrame, claims: pl.DataFrame, version: str | None) -> list[str]:
+    """Return lines on codes that are none of the version that groups them.
+
+    Args:
+        counts: of slices of the claims, as `drgsim.grouping.count_unknown_codes` returns them.
+        claims: all of them.
+        version: as in `group`.
+    """
+    import polars as pl
+
+    from drgsim.tables.unknown_codes import describe_unknown_codes
+
+    totals = []
+    for field in counts["field"].unique(maintain_order=True):
+        given = pl.col(field) if field == "pdx" else pl.col(field).explode()
+        totals.append((field, claims.select((given.str.strip_chars() != "").sum()).item()))
+    fields = pl.DataFrame(totals, {"field": pl.String, "codes": pl.UInt32}, orient="row")
+    summed = counts.group_by("field", "looks_like", maintain_order=True).agg(pl.col("count").sum())
+    words = version if version in list_versions() else "the version of their admission"
+    return describe_unknown_codes(summed.join(fields, on="field", maintain_order="left"), words)
 
 
 def _group_in_parts(options: Options) -> int:
@@ -176,20 +206,20 @@ def add_price_command(commands: Commands) -> None:
 
 def _run_price(options: Options) -> int:
     from drgsim.cli.assumptions import (
-        assign_hospitals,
         check_pricing,
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        match_hospitals,
     )
-    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospitals, write_frame
+    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file, write_frame
     from drgsim.pricing.pricer import price
 
     if is_folder(options.out):
         return _price_in_parts(options)
     check_writable(options.out)
-    admissions = read_admissions(options)
-    hospitals, admissions, lines = assign_hospitals(read_hospitals(options.hospitals), admissions)
+    admissions = read_admissions(options, count_codes=False)
+    hospitals, admissions, lines = match_hospitals(read_hospital_file(options.hospitals), admissions)
     rates, years = choose_rates(count_fiscal_years(admissions), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
     paid = _work_in_slices(options, "price", admissions, lambda rows: price(rows, hospitals, rates))
@@ -203,17 +233,17 @@ def _price_in_parts(options: Options) -> int:
     import polars as pl
 
     from drgsim.cli.assumptions import (
-        assign_hospitals_in_parts,
         check_pricing,
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        match_hospitals_in_parts,
     )
-    from drgsim.cli.frame_files import read_hospitals
+    from drgsim.cli.frame_files import read_hospital_file
     from drgsim.scale.parquet import ROWS, price_parquet
 
     source = scan_parquet(options)
-    hospitals, lines = assign_hospitals_in_parts(read_hospitals(options.hospitals), source)
+    hospitals, lines = match_hospitals_in_parts(read_hospital_file(options.hospitals), source)
     rates, years = choose_rates(count_fiscal_years(source), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
     with watch_parts(options, "price", source, Path(options.out), ROWS):

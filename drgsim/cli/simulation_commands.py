@@ -134,8 +134,6 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_
     import polars as pl
 
     from drgsim.cli.assumptions import (
-        assign_hospitals,
-        assign_hospitals_in_parts,
         check_pricing,
         check_weights,
         choose_rates,
@@ -144,17 +142,19 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_
         describe_base_rates,
         describe_hospital_defaults,
         describe_poa,
+        match_hospitals,
+        match_hospitals_in_parts,
     )
-    from drgsim.cli.frame_files import read_hospitals
+    from drgsim.cli.frame_files import read_hospital_file
     from drgsim.tables.table_set import TableSet
 
     hospitals, lines = None, list[str]()
     if options.hospitals:
-        hospitals = read_hospitals(options.hospitals)
+        hospitals = read_hospital_file(options.hospitals)
         if isinstance(claims, pl.DataFrame):
-            hospitals, claims, lines = assign_hospitals(hospitals, claims)
+            hospitals, claims, lines = match_hospitals(hospitals, claims)
         else:
-            hospitals, lines = assign_hospitals_in_parts(hospitals, claims)
+            hospitals, lines = match_hospitals_in_parts(hospitals, claims)
     check = check_weights if hospitals is None else check_pricing(hospitals)
     rates, years = choose_rates(count_fiscal_years(claims), options.fiscal_years, check)
     version, versions = choose_version(claims, options.version)
@@ -363,7 +363,7 @@ def _print_claims(options: Options) -> int:
         inputs.hospitals,
         inputs.rates,
         None if by_date else inputs.tables.version,
-        options.hospital_status or "NON_EXEMPT",
+        options.hospital_status or ("NON_EXEMPT" if "sdx_poa" in inputs.claims.columns else "EXEMPT"),
     )
     priced_by = describe_pricing(inputs.hospitals, inputs.rates)
     print(describe_claims(paid, priced_by, look_up_titles(inputs.tables), [*notes, *inputs.lines]))

@@ -283,7 +283,7 @@ def test_a_defect_is_one_line_without_what_it_met(
     def breaks(*_args: object, **_kwargs: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("drgsim.grouping.grouper.group", breaks)
+    monkeypatch.setattr("drgsim.grouping.grouper.group_and_count_codes", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
     err = reported(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
