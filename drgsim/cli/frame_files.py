@@ -125,7 +125,7 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
 
 
 def read_hospital_file(path: str | os.PathLike[str]) -> pl.DataFrame:
-    """Return the hospitals of a file (see `drgsim.pricing.read_hospitals`), or of standard input for "-".
+    """Return what `drgsim.pricing.read_hospitals` does; "-" is standard input.
 
     Raises:
         InputError, SchemaError: as `read_hospitals`; no cell is shown.
