@@ -5,9 +5,10 @@ Its modules:
     command_line          the command line and its exit codes
     console               how commands are declared, and progress reported
     shared_arguments      arguments that several commands take
-    grouping_commands     generate, group, price
+    grouping_commands     generate, group, price, edit
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
+    finance_commands      audit sample, audit extrapolate
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
     assumptions           what is assumed where claims or arguments do not say

@@ -13,6 +13,7 @@ import polars as pl
 from drgsim.claim_fields.hospital_files import assign_hospital
 from drgsim.cli.shared_arguments import FISCAL_YEAR, VERSION
 from drgsim.exceptions import InputError, MissingRateError
+from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.hospitals import complete_hospitals
 from drgsim.pricing.pricer import PAY_CODES
 from drgsim.pricing.rates import Rates, rate_years
@@ -176,14 +177,13 @@ def describe_hospital_defaults(hospitals: pl.DataFrame) -> list[str]:
     return lines
 
 
-def describe_base_rates(rates: Rates | Sequence[Rates]) -> list[str]:
+def describe_base_rates(rates: PriceTerms) -> list[str]:
     """Return the line on the base rate that replaces hospitals.
 
     >>> describe_base_rates(Rates.load(2026))
     ['no --hospitals: payment is the weight times a base rate, 7,276.76 USD in fiscal year 2026']
     """
-    every = [rates] if isinstance(rates, Rates) else rates
-    amounts = ", ".join(f"{base_rate_usd(one):,.2f} USD in fiscal year {one.fiscal_year}" for one in every)
+    amounts = ", ".join(f"{base_rate_usd(one):,.2f} USD in fiscal year {one.fiscal_year}" for one in list_rates(rates))
     return [f"no --hospitals: payment is the weight times a base rate, {amounts}"]
 
 
@@ -218,6 +218,22 @@ this fiscal year (pay_code 54)']
     """
     unpaid = sorted(((-count, code) for code, count in pay_codes.items() if code >= 50))
     return [f"{-count:,} not paid: {PAY_CODES.get(code, 'see CMS')} (pay_code {code})" for count, code in unpaid]
+
+
+def join_contracts(rates: Rates | list[Rates], paths: Sequence[str]) -> PriceTerms:
+    """Return rates and contracts of payers together; without contracts the rates.
+
+    >>> join_contracts(Rates.load(2026), []) == Rates.load(2026)
+    True
+    """
+    contracts = [Contract.load(path) for path in paths]
+    return [*([rates] if isinstance(rates, Rates) else rates), *contracts] if contracts else rates
+
+
+def list_rates(terms: PriceTerms) -> list[Rates]:
+    """Return the rates among terms."""
+    every = terms if isinstance(terms, Sequence) else [terms]
+    return [one for one in every if isinstance(one, Rates)]
 
 
 def check_weights(rates: Rates) -> None:

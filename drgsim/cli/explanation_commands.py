@@ -43,6 +43,7 @@ def add_explain_command(commands: Commands) -> None:
     )
     parser.add_argument("--fiscal-year", type=fiscal_year, metavar="YEAR", help="for the weight and the payment")
     parser.add_argument("--hospitals", metavar="FILE", help="for the payment; needs --fiscal-year")
+    parser.add_argument("--contract", metavar="FILE", help="a payer's contract (.toml) for the payment, instead")
     parser.add_argument("--html", metavar="FILE", help="write a page instead of printing")
     add_hospital_status(parser)
 
@@ -51,13 +52,15 @@ def _run_explain(options: Options) -> int:
     from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file
     from drgsim.explanation.explanations import explain
     from drgsim.files.atomic import replace_whole
+    from drgsim.pricing.contracts import Contract, PriceTerms
     from drgsim.pricing.rates import Rates
     from drgsim.tables.table_set import TableSet
 
     if options.html:
         check_writable(options.html, PAGE)
     admission = _select_admission(read_admissions(options), options)
-    rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates: PriceTerms | None = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates = Contract.load(options.contract) if options.contract else rates
     hospitals = None
     if options.hospitals:
         admission, hospitals = _select_hospital(admission, read_hospital_file(options.hospitals))

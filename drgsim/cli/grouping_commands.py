@@ -1,4 +1,4 @@
-"""Commands that make, group and price admissions: generate, group, price."""
+"""Commands that make, group, price and edit admissions: generate, group, price, edit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from drgsim.cli.shared_arguments import (
     GROUPED_CLAIMS,
     STREAM,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_hospitals,
@@ -202,6 +203,7 @@ def add_price_command(commands: Commands) -> None:
     add_output(parser, in_parts=True)
     add_hospitals(parser, required=True)
     add_fiscal_years(parser)
+    add_contracts(parser)
 
 
 def _run_price(options: Options) -> int:
@@ -210,6 +212,7 @@ def _run_price(options: Options) -> int:
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        join_contracts,
         match_hospitals,
     )
     from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file, write_frame
@@ -222,7 +225,8 @@ def _run_price(options: Options) -> int:
     hospitals, admissions, lines = match_hospitals(read_hospital_file(options.hospitals), admissions)
     rates, years = choose_rates(count_fiscal_years(admissions), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
-    paid = _work_in_slices(options, "price", admissions, lambda rows: price(rows, hospitals, rates))
+    terms = join_contracts(rates, options.contracts)
+    paid = _work_in_slices(options, "price", admissions, lambda rows: price(rows, hospitals, terms))
     write_frame(paid, options.out)
     _report(options, describe_paid(paid))
     return DONE
@@ -237,6 +241,7 @@ def _price_in_parts(options: Options) -> int:
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        join_contracts,
         match_hospitals_in_parts,
     )
     from drgsim.cli.frame_files import read_hospital_file
@@ -247,7 +252,7 @@ def _price_in_parts(options: Options) -> int:
     rates, years = choose_rates(count_fiscal_years(source), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
     with watch_parts(options, "price", source, Path(options.out), ROWS):
-        price_parquet(options.claims, options.out, hospitals, rates)
+        price_parquet(options.claims, options.out, hospitals, join_contracts(rates, options.contracts))
     _report(options, describe_paid(pl.scan_parquet(Path(options.out) / f"{ROWS}-*.parquet")))
     return DONE
 
@@ -268,6 +273,43 @@ def describe_paid(paid: pl.DataFrame | pl.LazyFrame) -> list[str]:
     total = lazy.select(pl.col("total_usd").sum()).collect().item()
     unpaid = sum(count for code, count in counts.items() if code >= 50)
     return [f"paid {total:,.2f} USD; {unpaid:,} admissions not paid", *describe_unpaid(counts)]
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def add_edit_command(commands: Commands) -> None:
+    """Declare `drgsim edit`."""
+    parser = add_command(
+        commands,
+        "edit",
+        _run_edit,
+        does="apply CMS's claim edits (Medicare Code Editor)",
+        example="drgsim edit claims.csv edited.parquet",
+        about="Adds edit_type, edits and edit_counts; the version follows from discharge_date.",
+    )
+    add_claims(parser)
+    add_output(parser)
+    parser.add_argument("--detail", action="store_true", help="also write the edits of each code (Parquet)")
+    parser.add_argument("--as-typed", action="store_true", help="a code with a dot or a blank is not valid, as for CMS")
+
+
+def _run_edit(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.editing.code_editor import edit
+
+    check_writable(options.out)
+    edited = edit(read_admissions(options), detail=options.detail, as_typed=options.as_typed)
+    write_frame(edited, options.out)
+    returned = (edited["edit_type"] == "PREPAYMENT").sum()
+    undated = (edited["edit_type"] == "INVALID_DISCHARGE_DATE").sum()
+    report_progress(options, f"edited; {returned:,} with prepayment edits, {undated:,} without a usable date")
+    names = edited.select(edit=pl.col("edits").explode()).drop_nulls()
+    for name, count in names.group_by("edit").len().sort("len", "edit", descending=[True, False]).rows():
+        report_progress(options, f"{name}: {count:,}")
+    return DONE
 
 
 # ---------------------------------------------------------------------------------------------------------
