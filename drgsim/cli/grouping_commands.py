@@ -261,8 +261,8 @@ def describe_paid(paid: pl.DataFrame | pl.LazyFrame) -> list[str]:
     """Return lines on the payment, and on the admissions without one, by reason.
 
     >>> import polars as pl
-    >>> describe_paid(pl.DataFrame({"total_usd": [100.0, 0.0], "pay_code": [0, 55]}))
-    ['paid 100.00 USD; 1 admissions not paid', '1 not paid: no rates for the discharge date (pay_code 55)']
+    >>> describe_paid(pl.DataFrame({"total_usd": [100.0, 0.0], "pay_code": [0, 51]}))
+    ['paid 100.00 USD; 1 admissions not paid', '1 not paid: no such hospital (pay_code 51)']
     """
     import polars as pl
 
