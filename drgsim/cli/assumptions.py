@@ -14,11 +14,11 @@ from drgsim.claim_fields.hospital_files import assign_hospital
 from drgsim.cli.shared_arguments import FISCAL_YEAR, VERSION
 from drgsim.exceptions import InputError, MissingRateError
 from drgsim.pricing.contracts import Contract, PriceTerms
-from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.pricer import PAY_CODES
+from drgsim.pricing.pricer import PAY_CODES, price
+from drgsim.pricing.pricer_input import YearParameters
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.rebilling.repricer import base_rate_usd
-from drgsim.schema import HOSPITALS
+from drgsim.schema import ADMISSIONS, GROUPED, HOSPITALS
 from drgsim.tables.manifest import read_manifest, table_folder
 
 Years = Mapping[int | None, int]
@@ -238,19 +238,21 @@ def list_rates(terms: PriceTerms) -> list[Rates]:
 
 
 def check_weights(rates: Rates) -> None:
-    """Check that a year has weights and a base rate; MissingRateError if not."""
+    """Check that a year has weights, a base rate and the parameters of every price.
+
+    Raises:
+        MissingRateError: it lacks one.
+    """
     _ = rates.weights
     base_rate_usd(rates)
+    YearParameters.of(rates)
 
 
-def check_pricing(hospitals: pl.DataFrame) -> Callable[[Rates], None]:
+def check_pricing(hospitals: pl.DataFrame) -> Callable[[Rates], object]:
     """Return a check that a year has weights, and all that these hospitals need."""
-
-    def check(rates: Rates) -> None:
-        _ = rates.weights
-        complete_hospitals(hospitals, rates)
-
-    return check
+    needed = ("drg", "hospital_id", "los_days", "covered_charges_usd", "discharge_status", "discharge_date")
+    none = pl.DataFrame(schema={name: (GROUPED if name == "drg" else ADMISSIONS)[name].dtype for name in needed})
+    return lambda rates: price(none, hospitals, rates)
 
 
 # ---------------------------------------------------------------------------------------------------------

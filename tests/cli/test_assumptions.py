@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -79,6 +80,29 @@ def test_the_shared_file_of_three_years(shared: Path, tmp_path: Path):
     first = price(group(read_claims(source))[:1], read_hospitals(hospitals), Rates.load(2025))
     assert found["total_usd"][0] == first["total_usd"].item()
     assert found["total_usd"].n_unique() > 1
+    assert found["pay_code"][2] == 55 or found["total_usd"][2] > 0
+
+
+def test_a_year_that_lacks_a_parameter_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Its weights are known, but not all that a price needs."""
+    load = Rates.load
+
+    def load_without(year: int) -> Rates:
+        known = load(year)
+        if year != 2025:
+            return known
+        values = {name: value for name, value in known.values.items() if name != "outlier.fixed_loss"}
+        return replace(known, values=values)
+
+    monkeypatch.setattr(Rates, "load", load_without)
+    paid = priced(folder, "stays.csv")
+    assert paid["pay_code"].to_list()[0] == 55
+    assert paid["total_usd"].to_list()[1] == 15889.92
+    assert "1 of 5 admissions of 2025: outlier.fixed_loss (Fixed-loss cost threshold) is not known" in (
+        capfd.readouterr().err
+    )
 
 
 def test_defaults_of_hospitals_are_reported(folder: Path, capfd: pytest.CaptureFixture[str]):
