@@ -19,22 +19,23 @@ number and order. Columns that drgsim does not know pass through.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Literal, overload
 
 import polars as pl
 
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import cast_to_text, read_documents
 from drgsim.claims.fhir import read_fhir
-from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, read_flat
-from drgsim.claims.hcup import read_hcup
+from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, is_flat, map_flat, read_flat
+from drgsim.claims.hcup import map_hcup, read_hcup
 from drgsim.claims.json_objects import is_json_claim, read_json
-from drgsim.claims.long import is_long, read_long
-from drgsim.claims.mapping_report import Claims as Claims
+from drgsim.claims.long import is_long, map_long, read_long
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
 from drgsim.claims.mimic import find_mimic_tables, read_mimic
-from drgsim.claims.rif import read_rif
-from drgsim.claims.source_files import read_documents
+from drgsim.claims.rif import map_rif, read_rif
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
 from drgsim.files.text_tables import read_first_line, read_header
@@ -53,18 +54,39 @@ LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
 }
 """Every layout and the function that reads it."""
 
+TABLES: Mapping[
+    str, tuple[Callable[[pl.DataFrame, MappingProblems, Path | str], Claims], Callable[[str], str] | None]
+] = {
+    "admissions": (map_flat, None),
+    "wide": (map_flat, None),
+    "mimic_demo": (map_flat, None),
+    "long": (map_long, str.lower),
+    "rif": (map_rif, str.upper),
+    "hcup": (map_hcup, str.upper),
+}
+"""Layouts of tables: the function that maps a frame, and the case of its column names; None takes any types."""
+
 _FLAT = ("admissions", "wide", "mimic_demo")
 _JSON = (".ndjson", ".jsonl", ".json")
 _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
 _MOST_OBJECTS = 100
 
 
-def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
+@overload
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[False] = False
+) -> pl.DataFrame: ...
+@overload
+def read_claims(path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[True]) -> Claims: ...
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, report: bool = False
+) -> pl.DataFrame | Claims:
     r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
         path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
         layout: a name of `LAYOUTS`; None recognises it.
+        report: whether to return `Claims`, with a report of what was changed, flagged and left out.
 
     Returns:
         The ADMISSIONS columns that the file has, in their order and types, then the file's other columns. A number
@@ -82,7 +104,8 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    return map_claims(path, layout).admissions
+    claims = map_claims(path, layout)
+    return claims if report else claims.admissions
 
 
 def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
@@ -95,7 +118,7 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,old,F,1,K81.0,,I10\n8,3,F,1,K81.0,,\n"
     >>> _ = path.write_text(text)
     >>> map_claims(path).report.rows()
-    [('dx', 'gap in sequence numbers', 1), ('age', 'unreadable, left blank', 1)]
+    [('age', 'unreadable, left blank', 1), ('dx', 'gap in sequence numbers', 1)]
     """
     source = Path(path)
     if not source.exists():
@@ -103,14 +126,37 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     name = _recognise(source) if layout is None else layout
     if name not in LAYOUTS:
         raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
-    if name in _FLAT and source.is_file() and not source.name.lower().endswith(SUFFIXES):
-        raise _refuse_suffix(source)
     if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
         raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
     claims = LAYOUTS[name](source)
     if layout in _FLAT and claims.layout != layout:
         raise SchemaError(f"{source}: its columns are those of {claims.layout}, not {layout}.")
     return claims
+
+
+def map_table(frame: pl.DataFrame, layout: str | None = None, *, where: Path | str = "the frame") -> Claims:
+    """Return the claims of a frame in the layout of a table, and a report: see `Claims`.
+
+    Args:
+        frame: (n,) rows of any types, in a layout of `TABLES`.
+        layout: its name; None recognises it by column names.
+        where: what messages call the frame.
+
+    Raises:
+        InputError: there is no such layout of tables.
+        SchemaError: the columns do not fit.
+
+    >>> frame = pl.DataFrame({"claim_id": ["A7"], "age": [71.0], "sex": [2], "discharge_status": ["03 - SNF"],
+    ...                       "dx1": ["K81.0"], "dx2": ["I10"]})
+    >>> map_table(frame).admissions.select("age", "sex", "discharge_status", "pdx", "sdx").row(0)
+    (71, 'F', 3, 'K81.0', ['I10'])
+    """
+    name = recognise_columns(frame.columns) if layout is None else layout
+    if name not in TABLES:
+        raise InputError(f"no layout {name!r} of tables.{did_you_mean(str(name), TABLES)} Known: {', '.join(TABLES)}.")
+    map_claims_of, case = TABLES[name]
+    table = frame if case is None else cast_to_text(frame, case, where=where)
+    return map_claims_of(table, MappingProblems(), where)
 
 
 # ---------------------------------------------------------------------------------------------- layouts
@@ -127,16 +173,25 @@ def _recognise(path: Path) -> str:
         raise _refuse_suffix(path)
     if not name.endswith(".parquet") and is_837(read_first_line(path)):
         return "837i"
-    columns = {column.upper() for column in read_header(path)}
-    if "PRNCPAL_DGNS_CD" in columns:
-        return "rif"
-    if "I10_DX1" in columns:
-        return "hcup"
-    if is_long(columns):
-        return "long"
-    if name.endswith(_TEXT):
+    columns = read_header(path)
+    layout = recognise_columns(columns)
+    if layout == "admissions" and name.endswith(_TEXT) and not is_flat(columns):
         raise InputError(f"{path}: no layout recognised by its columns; pass layout=, one of {', '.join(LAYOUTS)}.")
-    return "admissions"
+    return layout
+
+
+def recognise_columns(columns: Iterable[str]) -> str:
+    """Return the layout of a table by its column names; `admissions` where no other fits.
+
+    >>> recognise_columns(["clm_id", "prncpal_dgns_cd"]), recognise_columns(["claim_id", "dx1"])
+    ('rif', 'admissions')
+    """
+    upper = {column.strip().upper() for column in columns}
+    if "PRNCPAL_DGNS_CD" in upper:
+        return "rif"
+    if "I10_DX1" in upper:
+        return "hcup"
+    return "long" if is_long(upper) else "admissions"
 
 
 def _recognise_folder(path: Path) -> str:

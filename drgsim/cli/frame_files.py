@@ -20,18 +20,65 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.claim_fields.hospital_files import read_hospitals
+from drgsim.claim_fields.mapping_report import Claims
+from drgsim.claims.layouts import map_claims
+from drgsim.cli.console import Options, report_progress
+from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import DrgsimError, InputError, SchemaError, StorageError
 from drgsim.files.atomic import check_place, replace_whole
 from drgsim.files.text_tables import read_typed_table
-from drgsim.schema import Column, Frame
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS, Column, Frame
+from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
-STREAM = "-"
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
 _SEPARATORS = r"[;|]"
 _CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
 """Lists that `read_claims` reads; those of one group have the same length."""
+
+
+_MOST_LINES = 16
+"""Most lines on what was read and what could not be mapped."""
+_FRAMES = (GROUPED, DETAIL, STAYS, PAID)
+_WRITTEN = {name for frame in _FRAMES for name in frame.names} - {*ADMISSIONS.names}
+
+
+class _UncountedClaims(Claims):
+    """Claims whose codes another step counts, or has counted."""
+
+    def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:  # noqa: ARG002
+        """Return no count."""
+        return pl.DataFrame(schema=UNKNOWN_CODES)
+
+
+def read_admissions(options: Options, notes: list[str] | None = None, *, count_codes: bool = True) -> pl.DataFrame:
+    """Return the claims of the options; columns that drgsim wrote have their types again.
+
+    What was read, changed, left out and flagged, and codes that are none, is written to standard error in a few lines.
+
+    Args:
+        options: with the attributes claims, layout and quiet.
+        notes: takes the same lines, for a command that prints them.
+        count_codes: whether to count codes that are none of any version.
+    """
+    with open_input(options.claims) as file:
+        claims = map_claims(file, options.layout)
+        admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
+    if options.quiet and notes is None:
+        return admissions
+    report = claims.report.filter(~pl.col("field").is_in(_WRITTEN))
+    described = (Claims if count_codes else _UncountedClaims)(claims.layout, admissions, report, claims.flags)
+    lines = str(described).splitlines()
+    if len(lines) > _MOST_LINES:
+        rest = len(lines) - _MOST_LINES + 1
+        lines = [*lines[:-rest], f"  {rest} more lines in read_claims(..., report=True).report"]
+    for line in lines:
+        report_progress(options, line)
+    if notes is not None:
+        notes += lines
+    return admissions
 
 
 @contextmanager
@@ -129,6 +176,16 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
     """
     with open_input(path) as file:
         return cast_columns(_read_table(file, contract), [contract], where=str(file))
+
+
+def read_hospital_file(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Return what `drgsim.pricing.read_hospitals` does; "-" is standard input.
+
+    Raises:
+        InputError, SchemaError: as `read_hospitals`; no cell is shown.
+    """
+    with open_input(path) as file:
+        return read_hospitals(file)
 
 
 def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
