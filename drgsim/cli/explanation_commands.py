@@ -52,8 +52,8 @@ def _run_explain(options: Options) -> int:
     from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file
     from drgsim.explanation.explanations import explain
     from drgsim.files.atomic import write_text_whole
+    from drgsim.pricing.contracts import Contract, PriceTerms
     from drgsim.pricing.rates import Rates
-    from drgsim.tables.table_set import TableSet
 
     if options.html:
         check_writable(options.html, PAGE)
