@@ -131,6 +131,8 @@ def map_flat(table: pl.DataFrame, problems: MappingProblems, where: Path | str) 
     scalars = [name for name in (*_SCALARS, *SOURCES) if name in table.columns]
     taken = {name for columns in wide.values() for name in columns.values()} | {*ADMISSIONS.names}
     others = table.select(name for name in table.columns if name not in taken)
+    if "claim_id" in others.columns:
+        others = others.with_columns(_to_text(others["claim_id"]))
     for name in others.columns:
         problems.report_file(name, "not mapped, kept as it is", others[name].count())
     report_code_columns(others, problems)

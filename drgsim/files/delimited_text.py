@@ -343,11 +343,11 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
     """Return the fields of the first lines as one row, and their number; None where they are none.
 
-    Lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
+    Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """
     joined = ""
     for used, text in enumerate(texts, 1):
-        if text.count(separator) >= width - 1:
+        if used > 1 and text.count(separator) >= width - 1:
             break
         joined = f"{joined}\n{text}" if used > 1 else text
         if '"' in text and used > 1:

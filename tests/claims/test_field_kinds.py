@@ -131,7 +131,7 @@ def as_rif(folder: Path, style: Style) -> Path:
         out = dt.date.fromisoformat(stay["out"])
         day = (out - dt.timedelta(stay["los"])).isoformat()
         row = [stay["id"], "60", style("status", stay["status"]), style("out", day), style("out", stay["out"])]
-        row += [style("out", f"{out.year - stay['age']}-01-01"), style("sex", stay["sex"])]
+        row += [style("out", f"{dt.date.fromisoformat(day).year - stay['age']}-01-01"), style("sex", stay["sex"])]
         row += [style("charges", stay["charges"]), style("dx", stay["dx"][0][0])]
         row += padded([style("dx", code) for code, _ in stay["dx"]])
         row += padded([style("poa", poa) for _, poa in stay["dx"]]) + padded([style("pr", code) for code in stay["pr"]])
@@ -160,7 +160,8 @@ def as_fhir(folder: Path, style: Style) -> Path:
     lines = []
     for stay in STAYS:
         out = dt.date.fromisoformat(stay["out"])
-        start, born = out - dt.timedelta(stay["los"]), f"{out.year - stay['age']}-01-01"
+        start = out - dt.timedelta(stay["los"])
+        born = f"{start.year - stay['age']}-01-01"
         patient = {"resourceType": "Patient", "id": "p", "birthDate": born,
                    "gender": {"M": "male", "F": "female"}[stay["sex"]]}  # fmt: skip
         diagnosis = [
@@ -185,7 +186,7 @@ def as_837(folder: Path, style: Style) -> Path:
     for place, stay in enumerate(STAYS, 2):
         out = dt.date.fromisoformat(stay["out"])
         start = out - dt.timedelta(stay["los"])
-        born = f"{out.year - stay['age']}0101"
+        born = f"{start.year - stay['age']}0101"
         segments += [f"HL*{place}*1*22*0", f"NM1*IL*1*DOE*J****MI*M{place}", f"DMG*D8*{born}*{stay['sex']}"]
         segments += [f"CLM*{stay['id']}*{stay['charges']}***11:A:1", f"DTP*434*RD8*{start:%Y%m%d}-{out:%Y%m%d}"]
         segments += [f"DTP*435*DT*{start:%Y%m%d}1000", f"CL1*1*7*{stay['status']:02}"]
