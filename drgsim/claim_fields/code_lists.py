@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ say). A cell may hold several codes (`drgsim.claim_fields.code_cells`)."""
 POA_INDICATORS = ("Y", "N", "U", "W", "1", "0", "X", "Z", "E")
 """Yes, no, unknown, undetermined, exempt (1; formerly also X, Z or E at the end of a list, and 0 in older files)."""
 
+_PART = 1 << 14
 NO_PRINCIPAL = "no principal diagnosis"
 TWO_PRINCIPALS = "more than one principal diagnosis, the first taken"
 PRINCIPAL_AGAIN = "principal diagnosis again among the others, left out there"
@@ -105,6 +106,35 @@ def collect_lists(n: int, codes: pl.DataFrame, problems: MappingProblems, *, kee
     found = pdx.with_columns(**lists, procedures=_gather_by_row(n, rest, PR, "code"))
     problems.flag_where("pdx", NO_PRINCIPAL, found["pdx"].is_null())
     return found if has_poa else found.drop("pdx_poa", "sdx_poa")
+
+
+def collect_lists_in_parts(
+    n: int, make_codes: Callable[[int, int, MappingProblems], pl.DataFrame], problems: MappingProblems
+) -> pl.DataFrame:
+    """Return what `collect_lists` does, some thousand stays at a time, which takes less memory.
+
+    Args:
+        n: number of stays.
+        make_codes: returns the codes of stays from its first argument on, as many as its second, with rows from 0;
+            problems of these rows go to its third.
+        problems: receives what is flagged.
+
+    >>> def make(start, count, own):
+    ...     return pl.DataFrame([(0, DX, True, 1, "K810", None, None)], schema=CODES, orient="row")
+    >>> collect_lists_in_parts(1, make, MappingProblems()).row(0)
+    ('K810', [], [])
+    """
+    parts = []
+    for start in range(0, max(n, 1), _PART):
+        own, count = MappingProblems(), min(_PART, n - start)
+        parts.append(collect_lists(count, make_codes(start, count, own), own))
+        problems.add_rows(own, start)
+    if any("sdx_poa" in part.columns for part in parts):
+        blank = {"pdx_poa": pl.when(pl.col("pdx").is_not_null()).then(pl.lit("")),
+                 "sdx_poa": pl.col("sdx").list.eval(pl.element().str.head(0))}  # fmt: skip
+        parts = [part if "sdx_poa" in part.columns else part.with_columns(**blank) for part in parts]
+        parts = [part.select("pdx", "pdx_poa", "sdx", "sdx_poa", "procedures") for part in parts]
+    return pl.concat(parts)
 
 
 # ---------------------------------------------------------------------------------------------------------

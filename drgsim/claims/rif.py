@@ -111,7 +111,14 @@ def map_rif(table: pl.DataFrame, lines: MappingProblems, where: Path | str) -> C
     known = {ours: name for ours, name in named.items() if name}
     stays = table.select(pl.col(name).cast(pl.String).alias(ours) for ours, name in known.items())
     stays = stays.hstack(report_unmapped_columns(table, mapped, problems))
-    return build_claims("rif", stays, _build_codes(table, numbered, problems), problems)
+    of_codes = _list_code_columns(numbered)
+    coded = table.select([table[name] for name in table.columns if name in of_codes])
+    del table
+
+    def make_codes(start: int, count: int, own: MappingProblems) -> pl.DataFrame:
+        return _build_codes(coded.slice(start, count), numbered, own)
+
+    return build_claims("rif", stays, make_codes, problems)
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -145,6 +152,12 @@ def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.Da
 
 
 # ---------------------------------------------------------------------------------------------- codes
+
+
+def _list_code_columns(numbered: dict[str, list[tuple[str, str | None, str | None]]]) -> set[str]:
+    """Return the columns of codes, POA indicators and revisions."""
+    names = {name for columns in numbered.values() for column in columns for name in column if name}
+    return names | {_PRINCIPAL, _PRINCIPAL_REVISION}
 
 
 def _find_numbered(
