@@ -28,8 +28,8 @@ SIZES = [size for size in (1_000, 30_000, 300_000) if size <= LARGEST]
 ROUNDS = {1_000: 20, 30_000: 7, 300_000: 3}
 
 
-def told(benchmark: BenchmarkFixture, claims: pl.DataFrame, answered: int, **more: object) -> None:
-    """Note what was asked; called after the timed runs, so that the rate can be told."""
+def reported(benchmark: BenchmarkFixture, claims: pl.DataFrame, answered: int, **more: object) -> None:
+    """Note what was asked; called after the timed runs, so that the rate can be reported."""
     median = benchmark.stats.stats.median
     benchmark.extra_info.update(description(claims), leave_one_out=answered, per_second=answered / median, **more)
 
@@ -46,7 +46,7 @@ def test_grouping(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> N
         return [len(drg) for drg in spans]
 
     answered = sum(benchmark.pedantic(run, rounds=ROUNDS[n], warmup_rounds=1))
-    told(benchmark, claims, answered, grouped=int((cases.visibility.classify(each)[0] > NO_EFFECT_ALONE).sum()))
+    reported(benchmark, claims, answered, grouped=int((cases.visibility.classify(each)[0] > NO_EFFECT_ALONE).sum()))
     assert answered == len(each)
 
 
@@ -57,7 +57,7 @@ def test_code_value(benchmark: BenchmarkFixture, admissions: Builder, n: int, pa
     claims, tables = admissions(n), TableSet.load(VERSION)
     run = (code_value, (claims, tables), {"pairs": pairs})
     values = benchmark.pedantic(*run, rounds=ROUNDS[n], warmup_rounds=1)
-    told(benchmark, claims, values.height)
+    reported(benchmark, claims, values.height)
     assert values["drg_without"].null_count() == 0
 
 
@@ -68,5 +68,5 @@ def test_dollars(benchmark: BenchmarkFixture, n: int) -> None:
     hospitals, claims = generate(n, seed=1, tables=tables)
     arguments = (claims, tables, hospitals, rates)
     values = benchmark.pedantic(code_value, arguments, rounds=ROUNDS[n], warmup_rounds=1)
-    told(benchmark, claims, values.height, changed=int((values["usd_change"] != 0).sum()))
+    reported(benchmark, claims, values.height, changed=int((values["usd_change"] != 0).sum()))
     assert values["usd_change"].null_count() == 0

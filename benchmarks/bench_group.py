@@ -18,8 +18,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.data import VERSION, description
 from benchmarks.peers import PEERS
 from drgsim import TableSet, group
-from drgsim.grouping.encoding import encode
 from drgsim.grouping.grouper import group_encoded
+from drgsim.tables.encoding import encode
 
 Builder = Callable[[int], pl.DataFrame]
 
@@ -29,7 +29,7 @@ ROUNDS = {1_000: 50, 100_000: 15, 1_000_000: 7}
 PEER_SIZE = 5_000
 
 
-def told(benchmark: BenchmarkFixture, what: str, claims: pl.DataFrame, **more: object) -> None:
+def reported(benchmark: BenchmarkFixture, what: str, claims: pl.DataFrame, **more: object) -> None:
     """Note what the report needs to know about a run."""
     benchmark.extra_info.update(description(claims), what=what, polars_threads=pl.thread_pool_size(), **more)
 
@@ -37,7 +37,7 @@ def told(benchmark: BenchmarkFixture, what: str, claims: pl.DataFrame, **more: o
 @pytest.mark.parametrize("n", SIZES)
 def test_group(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None:
     claims, tables = admissions(n), TableSet.load(VERSION)
-    told(benchmark, "group", claims)
+    reported(benchmark, "group", claims)
     grouped = benchmark.pedantic(group, (claims, tables), rounds=ROUNDS[n], warmup_rounds=1)
     assert grouped.height == n
     assert grouped["drg"].null_count() == 0
@@ -47,7 +47,7 @@ def test_group(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None
 def test_encode(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None:
     """The floor: strings to integers alone."""
     claims, tables = admissions(n), TableSet.load(VERSION)
-    told(benchmark, "encode", claims)
+    reported(benchmark, "encode", claims)
     encoded = benchmark.pedantic(encode, (claims, tables), rounds=ROUNDS[n], warmup_rounds=1)
     assert len(encoded) == n
 
@@ -56,7 +56,7 @@ def test_encode(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> Non
 def test_regroup(benchmark: BenchmarkFixture, admissions: Builder, n: int) -> None:
     """Admissions encoded before, grouped again."""
     claims, tables = admissions(n), TableSet.load(VERSION)
-    told(benchmark, "regroup", claims)
+    reported(benchmark, "regroup", claims)
     encoded = encode(claims, tables)
     grouping = benchmark.pedantic(group_encoded, (encoded, tables), rounds=ROUNDS[n], warmup_rounds=1)
     assert len(grouping.drg) == n
@@ -74,7 +74,7 @@ def test_peer(benchmark: BenchmarkFixture, admissions: Builder, peer: str) -> No
         ours = group(claims, TableSet.load(VERSION))["drg"]
         same = sum(int(theirs or 0) == mine for theirs, mine in zip(answers, ours, strict=True))
         benchmark.extra_info["agreement"] = same / PEER_SIZE
-    told(benchmark, "peer", claims, peer=peer)
+    reported(benchmark, "peer", claims, peer=peer)
 
 
 @pytest.mark.parametrize("n", [size for size in SIZES if size > 1_000])
@@ -83,7 +83,7 @@ def test_peak_memory(benchmark: BenchmarkFixture, admissions: Builder, n: int, t
     claims.write_parquet(tmp_path / "claims.parquet")
     command = [sys.executable, "-m", "benchmarks.memory", str(tmp_path / "claims.parquet")]
     printed = benchmark.pedantic(subprocess.check_output, (command,), {"text": True}, rounds=1)
-    told(benchmark, "memory", claims, bytes_per_admission=float(printed))
+    reported(benchmark, "memory", claims, bytes_per_admission=float(printed))
     assert float(printed) > 0
 
 

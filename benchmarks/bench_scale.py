@@ -29,11 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hospitals, admissions = generate(SMALL, seed=1, tables=TableSet.load(VERSION))
     admissions.write_parquet(made / "small.parquet")
     hospitals.write_parquet(made / "hospitals.parquet")
-    told("tile", made / "small.parquet", made / "large.parquet", TILES)
+    reported("tile", made / "small.parquet", made / "large.parquet", TILES)
     return made
 
 
-def told(*arguments: object) -> str:
+def reported(*arguments: object) -> str:
     command = [sys.executable, "-m", "benchmarks.scale", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -53,7 +53,7 @@ def test_grouped_and_priced(benchmark: BenchmarkFixture, folder: Path, what: str
     target = [] if what == "compute" else [folder / "out.parquet"]
     arguments = (what, folder / f"{size}.parquet", folder / "hospitals.parquet", *target)
     rounds = 3 if size == "small" else 1
-    found = json.loads(benchmark.pedantic(told, arguments, rounds=rounds))
+    found = json.loads(benchmark.pedantic(reported, arguments, rounds=rounds))
     assert found["rows"] == SMALL * (TILES if size == "large" else 1)
     rate = {"cpu_microseconds_an_admission": found["cpu_seconds"] / found["rows"] * 1e6}
     benchmark.extra_info.update(found, what=what, size=size, **rate)

@@ -19,7 +19,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from drgsim import Rates, TableSet, generate, group, price
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.grouper import group_encoded
 from drgsim.miscoding.error_draws import draw_errors
 from drgsim.miscoding.scenarios import Scenario
@@ -27,6 +26,7 @@ from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import apply_changes, decode_admissions, list_code_texts
 from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.simulator import SimulationRun, simulate
+from drgsim.tables.encoding import Encoded
 
 LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
 SIZES = [size for size in (100_000, 1_000_000) if size <= LARGEST]
@@ -142,7 +142,7 @@ def test_everything_again_from_integers(benchmark: BenchmarkFixture, n: int):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: int):
-    """The same from claim frames: group() and pay() of every billed admission, one replicate."""
+    """The same from claim frames: group() and price() of every billed admission, one replicate."""
     cases, run = ready(n)
     again = everything(cases, run, REPLICATE)
     dx, procedures = list_code_texts(TABLES)
@@ -152,7 +152,7 @@ def test_everything_again_with_public_functions(benchmark: BenchmarkFixture, n: 
     codes = decode_admissions(again, dx, procedures)
     billed = cases.grouped.with_columns(*codes.get_columns(), sdx_poa=letters["sdx"])
     result = benchmark.pedantic(lambda: price(group(billed, TABLES), _hospitals(n), RATES), rounds=5, warmup_rounds=1)
-    benchmark.extra_info.update(what="everything, group() and pay()", admissions=n,
+    benchmark.extra_info.update(what="everything, group() and price()", admissions=n,
                                 seconds_a_replicate=benchmark.stats["median"])  # fmt: skip
     totals, drg = _totals(run), result["drg"].to_numpy()
     change = np.rint(result["total_usd"].to_numpy() * 100).astype(np.int64) - cases.pricer.cents

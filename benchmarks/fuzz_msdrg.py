@@ -83,8 +83,8 @@ def fuzzed(number: int, size: int, run: Run) -> dict[str, Any]:
         classes.update(one.classes)
     for status, one in found.items():
         if one.different.height:
-            told = f"block {number}, {version}, {status}: " + report(one.different, one.compared)
-            sys.stdout.write(told + "\n")
+            reported = f"block {number}, {version}, {status}: " + report(one.different, one.compared)
+            sys.stdout.write(reported + "\n")
             one.different.write_ndjson(run.log.with_suffix(f".{number}.{status.lower()}.ndjson"))
     return {
         "number": number,

@@ -3,7 +3,7 @@
     python -m benchmarks.spark ADMISSIONS_PARQUET HOSPITALS_PARQUET [WORKERS]
 
 Both read a Parquet file, group and price it, and write Parquet. Needs `pip install drgsim[spark]` and Java. The first
-Spark run starts the workers and loads the tables; it is told apart.
+Spark run starts the workers and loads the tables; it is distinguished.
 """
 
 from __future__ import annotations

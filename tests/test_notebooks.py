@@ -93,7 +93,7 @@ def test_only_public_names(name: str):
 
 
 def test_the_check_on_names_can_fail():
-    assert named("import drgsim.grouping.hac\nfrom drgsim.grouping.mdc_search import search") == {
+    assert named("import drgsim.grouping.hac\nfrom drgsim.grouping.mdc_search import search_mdcs") == {
         "drgsim.grouping.hac",
         "drgsim.grouping.mdc_search.search_mdcs",
     }
@@ -118,14 +118,14 @@ def made(folder: Path, source: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "reported"),
     [
         ("import socket; socket.create_connection(('198.51.100.1', 80), 1)", "without network"),
         ("1 / 0", "ZeroDivisionError"),
     ],
 )
-def test_what_fails_is_told(tmp_path: Path, source: str, told: str):
-    with pytest.raises(CellExecutionError, match=told):
+def test_what_fails_is_told(tmp_path: Path, source: str, reported: str):
+    with pytest.raises(CellExecutionError, match=reported):
         executed(made(tmp_path, source))
 
 

@@ -94,7 +94,7 @@ def test_wheel_holds_tables_typing_licence_and_bill(dist: Path):
         metadata = wheel.read(f"{about}/METADATA").decode()
     assert len(tables) > 50
     assert "drgsim/py.typed" in names
-    modules = {f"drgsim/{path.name}" for path in (ROOT / "drgsim").glob("*.py")}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "drgsim").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.partition("/")[0] for name in names} == {"drgsim", about}
     needed = {
@@ -143,7 +143,7 @@ def test_sdist_holds_what_its_tests_need(dist: Path, tmp_path: Path):
         "tests/test_readme.py",
         "tests/test_release.py",
     ]
-    told = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], root, **nowhere)
-    assert re.search(r"\d+ passed", told)
+    reported = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], root, **nowhere)
+    assert re.search(r"\d+ passed", reported)
     where = run([python, "-c", "import drgsim; print(drgsim.__file__)"], root, PYTHONPATH=str(root))
     assert Path(where.strip()) == root / "drgsim" / "__init__.py"

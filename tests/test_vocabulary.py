@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[1]
 CODE = [*ROOT.glob("drgsim/**/*.py"), *ROOT.glob("benchmarks/*.py")]
 TESTS = [path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)]
 TABLES = [*ROOT.glob("grouper_tables/**/*.toml"), *ROOT.glob("grouper_tables/*.md")]
-PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("tests/golden/*.md")]
+PAGES = [
+    *ROOT.glob("docs/**/*.md"),
+    *(page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"),
+    *ROOT.glob("tests/golden/*.md"),
+]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 NAMES = re.compile(
@@ -28,7 +32,7 @@ NAMES = re.compile(
 )
 """Names of things that were renamed."""
 PROSE = re.compile(
-    r"\b(told|tells?|telling|(comes?|came|coming) to (?!an end|light)|(comes?|came) by|stand(s|ing)? beside"
+    r"\b(told|tells?|telling|(comes?|came|coming) to(?! (an end|light))|(comes?|came) by|stand(s|ing)? beside"
     r"|stood beside|of one's own|a replicate \[|USD a replicate)\b",
     re.IGNORECASE,
 )

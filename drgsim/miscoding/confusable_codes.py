@@ -212,7 +212,10 @@ def _list_related(numbers: bytes, tables: TableSet, relation: str, to: tuple[str
 
 @lru_cache(maxsize=32)
 def _list_procedure_neighbours(numbers: bytes, tables: TableSet, axes: tuple[int, ...]) -> Options:
-    """Return the options of procedures (codebook numbers, the bytes of int32); cached as in `_list_related`."""
+    """Return the options of procedures (codebook numbers, the bytes of int32).
+
+    Cached, as `_list_related`.
+    """
     codes = np.frombuffer(numbers, np.int32)
     book = compile_attributes(tables).procedure_book.codes
     every = pl.DataFrame({"number": np.arange(1, len(book) + 1, dtype=np.int32), "code": book})

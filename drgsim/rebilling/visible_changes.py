@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import Attributes, Diagnoses
-from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 from drgsim.grouping.hac import compile_hac_rules
 from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
 from drgsim.numerics.segments import or_into
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
+from drgsim.tables.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 
 _ENOUGH = 255
 READ = 255
@@ -169,7 +169,7 @@ class Visibility:
         return unread
 
     def _is_without_operands(self, row: Int64Array, codes: NDArray[np.int32]) -> BoolArray:
-        """Return which diagnoses have no operand and do not change the MDC of an incident PDX, (k,)."""
+        """Return which diagnoses have no operand and do not affect an incident PDX, (k,)."""
         diagnoses = self._rules.diagnoses
         spoils = self.incident_pdx[row] & diagnoses.valid[codes] & ~diagnoses.incident[codes]
         found: BoolArray = (diagnoses.kind[codes] == 0) & ~spoils

@@ -1,4 +1,4 @@
-"""The errors of all error models put together into claims: which codes of each admission change in each replicate.
+"""The errors of all error models put together into claims.
 
 A billed claim is one admission as it is billed in one replicate. Where two errors would change the same code or
 field, the error that comes first in the scenario is made and the other is refused.
@@ -82,7 +82,10 @@ def combine_errors(found: Sequence[DrawnErrors]) -> tuple[BilledClaims, Int64Arr
 
 
 def _find_conflicts(key: Int64Array, changes: CodeChanges) -> BoolArray:
-    """Return which changes have the target of an earlier change of the same claim; `key` identifies the claim."""
+    """Return which changes have the target of an earlier change of the same claim.
+
+    `key` identifies the claim of each change.
+    """
     refused = np.zeros(len(key), np.bool_)
     same = key[1:] == key[:-1]
     shared = np.flatnonzero(np.append(same, False) | np.append(False, same))
@@ -100,7 +103,7 @@ def _find_conflicts(key: Int64Array, changes: CodeChanges) -> BoolArray:
 
 
 def find_changed(claims: BilledClaims, billed: Rebilled, baseline: Baseline) -> BoolArray:
-    """Return which claims have another DRG or payment than their admission as correctly coded, (c,)."""
+    """Return which claims have another DRG or payment than as correctly coded, (c,)."""
     changed: BoolArray = (billed.drg != baseline.truth.drg[claims.row]) | (
         billed.cents != baseline.pricer.cents[claims.row]
     )

@@ -1,4 +1,4 @@
-"""Means over replicates with standard errors and intervals, and the spread of single replicates."""
+"""Means over replicates, their standard errors and intervals, and the spread of replicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("mean", "standard_error", "low", "high", "sd", "event_low", "event_hi
 
 
 def estimate_measures(values: Mapping[str, tuple[str, FloatArray]], level: float = LEVEL) -> pl.DataFrame:
-    """Return the mean over replicates of each measure, with its standard error, interval and spread.
+    """Return the mean of each measure over replicates, its standard error, interval and spread.
 
     Args:
         values: by measure, its unit and its value in each replicate, (r,).

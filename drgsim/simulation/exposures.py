@@ -16,8 +16,9 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.numerics.segments import expand_rows
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.bill_edits import is_returning
 from drgsim.rebilling.code_changes import CodeChanges, describe_changes
 from drgsim.tables.table_set import TableSet
 
@@ -109,7 +110,7 @@ class Exposure:
         return table.select(*first, pl.all().exclude(first))
 
     def expected(self) -> pl.DataFrame:
-        """Return the expected effect of each error alone, and their sum, without the interaction of errors.
+        """Return the expected effect of each error alone, and their sum, without interaction.
 
         Returns:
             `error`, `errors`, `drg_changes`, `overpaid_usd`, `underpaid_usd`, `net_usd`, expected in one replicate: one
@@ -129,9 +130,10 @@ class Exposure:
         return table.vstack(total)
 
     def rates_of_change(self) -> dict[str, float]:
-        """Return the expected `drg_change_rate` of admissions, `share_up` of these and `net_share` of payment.
+        """Return the expected `drg_change_rate`, `share_up` and `net_share` of all errors together.
 
-        An admission changes if one of its errors changes its DRG; errors count as independent.
+        These are shares of admissions, of changed DRGs and of payment. An admission changes if one of its errors
+        changes its DRG; errors count as independent.
         """
         p, moved = self.probability, self.moved
         log_unchanged = np.log1p(-np.minimum(p[moved], 1 - 1e-12))
@@ -146,13 +148,18 @@ class Exposure:
         }
 
     def decisive(self) -> Exposure:
-        """Return the single errors that change a DRG or a payment: enough for rates and money, and fewer."""
+        """Return only the single errors that change a DRG or a payment.
+
+        They are fewer, and enough for rates and money.
+        """
         kept = np.flatnonzero(self.moved | (self.cents != 0))
         columns = ("error", "site", "share", "drg", "weight4", "cents", "returned")
         return replace(self, changes=self.changes.take(kept), **{name: getattr(self, name)[kept] for name in columns})
 
     def reweighted(self, scenario: Scenario) -> Exposure:
-        """Return the same single errors at the rates of another scenario, which may differ in rates alone.
+        """Return the same single errors at the rates of another scenario.
+
+        The scenarios may differ in rates alone.
 
         Raises:
             InputError: the scenario has other errors, or they can happen elsewhere.
@@ -167,14 +174,18 @@ class Exposure:
         return replace(self, scenario=scenario, rates=rates)
 
     def shifted(self, shifts: Sequence[float]) -> Exposure:
-        """Return the same single errors with the rates of each error shifted on the logit scale; 0 and 1 stay."""
+        """Return the same single errors with the rates of each shifted on the logit scale.
+
+        Rates of 0 and 1 stay.
+        """
         rates = tuple(_shift_rates(rate, shift) for rate, shift in zip(self.rates, shifts, strict=True))
         return replace(self, rates=rates)
 
     def opportunities(self, most: int = 1) -> pl.DataFrame:
-        """Return for each admission the single changes that would be paid most: what documentation might be worth.
+        """Return for each admission the single changes that would be paid most.
 
-        A query about a diagnosis is right only if the record supports it, which is not known here.
+        They show what better documentation might be worth. A query about a diagnosis is right only if the record
+        supports it, which is not known here.
 
         Args:
             most: number of changes per admission.
@@ -188,7 +199,7 @@ class Exposure:
         return ranked.group_by("admission_id", maintain_order=True).head(most).select(gains.columns)
 
     def site_effects(self) -> list[FloatArray]:
-        """Return the mean payment change at each site of each error [cents]: a control for `simulate`."""
+        """Return the mean payment change at each site of each error [cents], as a control."""
         effects = []
         for error, rate in enumerate(self.rates):
             which = np.flatnonzero(self.error == error)
@@ -203,10 +214,11 @@ def exposure(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     alternatives: int | None = 1,
     seed: int = 0,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Exposure:
     """Return the effect of every single error of a scenario that can happen to each admission.
 
@@ -214,7 +226,7 @@ def exposure(
     addition is the interaction of errors.
 
     Args:
-        admissions, scenario, tables, hospitals, rates, hospital_status: as in `simulate`.
+        admissions, scenario, tables, hospitals, rates, hospital_status, edits: as in `simulate`.
         alternatives: number of outcomes tried where an error has several (such as which code is added), drawn as
             `simulate` draws them; None tries all, which is exact and may be very many.
         seed: of the alternatives, and of hospital and coder traits.
@@ -235,13 +247,18 @@ def exposure(
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
     scenario.check(tables)
+    if is_returning(edits):
+        baseline = baseline.with_editor()
     return compute_exposure(baseline, scenario, alternatives=alternatives, seed=seed)
 
 
 def compute_exposure(
     baseline: Baseline, scenario: Scenario, *, alternatives: int | None = 1, seed: int = 0
 ) -> Exposure:
-    """Return the exposure of admissions that are encoded, grouped and priced; arguments as in `exposure`."""
+    """Return the exposure of admissions that are encoded, grouped and priced.
+
+    Arguments as in `exposure`.
+    """
     errors, rates, sites_of, shares = [], [], [], [np.zeros(0)]
     parts = [CodeChanges.none()]
     for place, error in enumerate(scenario.errors):
@@ -261,7 +278,11 @@ def compute_exposure(
         part = changes.take(slice(start, start + _CLAIMS))
         billed = baseline.rebill(part, np.arange(len(part) + 1))
         drg[start : start + _CLAIMS], cents[start : start + _CLAIMS] = billed.drg, billed.cents
-    returned, pricer = baseline.find_returned(changes.row, drg), baseline.pricer
+    returned, pricer = np.zeros(len(order), np.bool_), baseline.pricer
+    for start in range(0, len(order), _CLAIMS):
+        part = changes.take(slice(start, start + _CLAIMS))
+        bounds = np.arange(len(part) + 1)
+        returned[start : start + _CLAIMS] = baseline.find_returned(drg[start : start + _CLAIMS], part, bounds)
     return Exposure(
         scenario=scenario,
         baseline=baseline,
@@ -284,7 +305,7 @@ def compute_exposure(
 def _choose_outcomes(
     error: ErrorModel, sites: Sites, baseline: Baseline, alternatives: int | None, seed: int
 ) -> tuple[Int64Array, Int64Array, FloatArray]:
-    """Return the outcomes to try: site, option, and the probability of each among those of its site."""
+    """Return the outcomes to try: site, option, and its probability among those of the site."""
     if alternatives is None:
         option, site = expand_rows(sites.options.start, sites.group.astype(np.int64))
         refusal = find_refusals(

@@ -30,6 +30,8 @@ LABELS = {
     "cc_capture": "admissions with a CC",
     "returned_rate": "admissions returned",
     "returned_usd": "payment of admissions returned",
+    "returned_for_edits_rate": "admissions returned for claim edits",
+    "returned_for_edits_usd": "payment of admissions returned for claim edits",
     "net_usd_controlled": "net, with control",
 }
 """What each measure of `Simulation.summary` is called wherever it is printed."""
@@ -47,7 +49,7 @@ RATE_MEASURES = ("code_change_rate", "drg_change_rate", "share_up", "net_share",
 
 
 def build_headline(summary: pl.DataFrame, errors: pl.DataFrame) -> tuple[Section, ...]:
-    """Return the sections that say what coding errors did: dollars, rates, and the contribution of each error.
+    """Return the headline in sections: dollars, rates, and the contribution of each error.
 
     Args:
         summary: of `Simulation.summary`.

@@ -13,7 +13,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import join_digests
 from drgsim.simulation.result_tables import ERROR, FINE, BaselineTotals, Columns, MergedTables
 from drgsim.simulation.results import Simulation
@@ -88,13 +88,16 @@ def simulate_tally(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int,
     seed: int,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> dict[str, pl.DataFrame]:
-    """Simulate some of the admissions and return their tally; arguments and errors as in `simulate`.
+    """Simulate some of the admissions and return their tally.
+
+    Arguments and errors as in `simulate`.
 
     Returns:
         What `tally_run` returns, `about` with the digest of the part, and with `ledger` every error made.
@@ -112,6 +115,7 @@ def simulate_tally(
         seed=seed,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, progress=False)
     if run.interrupted:
@@ -144,7 +148,7 @@ def add_tallies(parts: Iterable[Tables], columns: Sequence[Columns]) -> dict[str
 def merge_tallies(
     parts: Iterable[Tables], columns: Sequence[Columns], scenario: Scenario, *, version: str, seed: int
 ) -> Simulation:
-    """Return the result of all parts together; its run id is that of the simulation of all admissions."""
+    """Return the result of all parts together, with the run id of all admissions at once."""
     total = add_tallies(parts, columns)
     digest, priced_by = total.pop(ABOUT).row(0)
     totals, error_counts = total.pop("totals"), total.pop("error_counts")
@@ -175,7 +179,7 @@ def _find_keys(name: str, columns: Sequence[Columns]) -> Columns:
 
 
 def _add_rows(tables: Sequence[pl.DataFrame], keys: Columns) -> pl.DataFrame:
-    """Return the sums of all other columns by the keys, in the order in which the keys first occur."""
+    """Return the sums of the other columns by the keys, in the order of first occurrence."""
     joined = pl.concat(tables)
     numbers = [name for name in joined.columns if name not in keys]
     sums = [pl.col(name).cast(pl.Int64).sum() for name in numbers]

@@ -1,4 +1,4 @@
-"""The whole numbers that the tables of a result are made from: of single claims, or merged from parts."""
+"""The whole numbers behind the tables of a result: of single claims, or merged from parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Columns = tuple[str, ...]
 
 
 class BaselineTotals(NamedTuple):
-    """The admissions as correctly coded: number, payment [cents], weight [1e-4], and how many have a CC or MCC."""
+    """Totals of the admissions as correctly coded.
+
+    Number of admissions, payment [cents], weight [1e-4], and number with a CC or MCC.
+    """
 
     admissions: int
     cents: int
@@ -34,7 +37,10 @@ class BaselineTotals(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ClaimTables:
-    """The claims of a simulation in memory, which can be grouped by any column; attributes as in `Simulation`."""
+    """The claims of a simulation in memory, which can be grouped by any column.
+
+    Attributes as in `Simulation`; `labels` are those of its errors.
+    """
 
     labels: tuple[str, ...]
     admissions: pl.DataFrame
@@ -55,7 +61,9 @@ class ClaimTables:
         return BaselineTotals(self.admissions.height, cents, int(weight4.sum()), cc, mcc)
 
     def group_claims(self, columns: Columns) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """Return `MEASURES` by replicate and columns, and correct `admissions` and `cents` by columns.
+        """Return the measures of billed claims, and the totals as correctly coded, by columns.
+
+        The first frame has `MEASURES` by replicate and columns, the second `admissions` and `cents` by columns.
 
         The second frame is None where a column is one of billed claims or "error".
 
@@ -101,7 +109,10 @@ class ClaimTables:
         )
 
     def _measure_errors(self) -> pl.DataFrame:
-        """Return the attribution with `BILLED` and `MEASURES`; an error counts the DRG change of its whole claim."""
+        """Return the attribution with `BILLED` and `MEASURES`.
+
+        An error counts the DRG change of its whole claim.
+        """
         labels = pl.Series(ERROR, self.labels, dtype=pl.String)
         claims = self._measure_claims().select("replicate", "row", *BILLED, "drg_changes")
         return (
@@ -120,7 +131,7 @@ class ClaimTables:
 
 @dataclass(frozen=True, eq=False)
 class MergedTables:
-    """Sums over the claims of all parts, which can be grouped only by columns named before the run.
+    """Sums over the claims of all parts, which can be grouped only by columns named before.
 
     Attributes:
         columns: the groups of columns named.

@@ -1,4 +1,4 @@
-"""The result of a simulation: totals, tables by any column, transitions, and their standard errors."""
+"""The result of a simulation: its tables, with standard errors, saved and loaded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures,
 from drgsim.simulation.headline import build_headline
 from drgsim.simulation.result_tables import ERROR, MEASURES, BaselineTotals, ClaimTables, MergedTables
 from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_table, save_folder
+from drgsim.tables.table_set import describe_version
 
 _RUN_FIELDS = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 _DERIVED = ("summary", "errors", "transitions")
@@ -32,7 +33,8 @@ class Simulation:
 
     Money is the payment as billed less the payment as correctly coded [USD]: `net` is `overpaid` less `underpaid`
     (which is not negative), `improper` is their sum. Claims that cannot be grouped are returned, not paid: they count
-    as `returned`, not as underpaid.
+    as `returned`, not as underpaid. So do claims returned for edits, where `simulate` is called with
+    `edits="returned"`; these are counted and priced apart, too.
 
     `simulate` keeps single claims. A simulation in parts (`drgsim.scale`) keeps sums of whole numbers: its tables are
     equal to those of `simulate`, number by number, but `by` takes only the columns named before the run, and
@@ -77,7 +79,10 @@ class Simulation:
 
     @property
     def changed_claims(self) -> pl.DataFrame:
-        """Claims with another DRG or payment: replicate, row of the admission, DRG, MDC, severity, change [cents]."""
+        """Claims with another DRG or payment than as correctly coded.
+
+        Replicate, row of the admission, DRG, MDC, severity, payment change `cents`, and whether returned.
+        """
         return self._claims.changed_claims
 
     @property
@@ -87,7 +92,10 @@ class Simulation:
 
     @property
     def ledger(self) -> pl.DataFrame | None:
-        """Every error made (replicate, admission, error, field, place, code before and after), or None."""
+        """Every error made, or None unless asked for.
+
+        Replicate, admission, error, field, place, code before and after.
+        """
         return self._claims.ledger
 
     @property
@@ -110,7 +118,7 @@ class Simulation:
         return self.baseline.cents / 100
 
     def __str__(self) -> str:
-        """Return the headline figures in plain text: dollars, rates and errors, each with its standard error."""
+        """Return the headline in plain text: dollars, rates and errors, with standard errors."""
         return render_text(*self._build_report())
 
     __repr__ = __str__
@@ -123,7 +131,7 @@ class Simulation:
         stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
         heading = (
             f"{self.scenario.title}: {self.baseline.admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
-            f"version {self.version}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
+            f"version {describe_version(self.version)}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
         )
         return heading, build_headline(self.summary(), self.errors())
 
@@ -132,7 +140,8 @@ class Simulation:
 
         Money in USD per replicate, in USD per admission and as a share of payment as correctly coded; shares of
         admissions with another code and with another DRG, and of changed DRGs those paid more; case-mix index; MCC
-        and CC capture; returned claims. Columns as `estimate_measures` returns them.
+        and CC capture; returned claims, and which of these could be grouped and are returned for edits (only with
+        `edits="returned"`). Columns as `estimate_measures` returns them.
 
         Args:
             level: confidence level of the intervals.
@@ -158,6 +167,9 @@ class Simulation:
             "returned_rate": ("of admissions", total["returned"].to_numpy() / n),
             "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
         }
+        if "returned_for_edits" in total.columns:
+            values["returned_for_edits_rate"] = ("of admissions", total["returned_for_edits"].to_numpy() / n)
+            values["returned_for_edits_usd"] = ("USD", total["returned_for_edits_cents"].to_numpy() / 100)
         if "control" in total.columns:
             values["net_usd_controlled"] = ("USD", apply_control(total))
         return estimate_measures(values, level)
@@ -176,7 +188,7 @@ class Simulation:
         return float("nan") if found[0] is None else float(found[0])
 
     def by(self, *columns: str, level: float = LEVEL) -> pl.DataFrame:
-        """Return the result by any columns: of the admissions, of the billed claims (`BILLED`), or "error".
+        """Return the result by columns of the admissions, of billed claims (`BILLED`), or "error".
 
         Args:
             columns: such as "mdc", "drg", "hospital_id", "severity", "error", "billed_drg", or several.
@@ -204,7 +216,7 @@ class Simulation:
         return self._average_groups(table, columns, level)
 
     def _average_groups(self, table: pl.DataFrame, columns: tuple[str, ...], level: float) -> pl.DataFrame:
-        """Return the means per replicate of groups, with standard error and interval of the net change."""
+        """Return the means per replicate of each group, and the interval of its net change."""
         r = self.replicates
         replicates = pl.lit(r or None, pl.Float64)  # without a replicate the mean is null
         mean = {f"{name}_usd": pl.col(name) / 100 / replicates for name in MEASURES[:-1]}
@@ -223,7 +235,9 @@ class Simulation:
         return table.select(*columns, "admissions", "payment_usd", *names, net_share=net_share).sort(columns)
 
     def errors(self) -> pl.DataFrame:
-        """Return what each error contributed per replicate [USD]; `shapley_usd` add up to `net_usd` to the cent.
+        """Return what each error contributed per replicate [USD].
+
+        `shapley_usd` adds up to `net_usd` to the cent.
 
         Returns:
             `error`, `shapley_usd` with its standard error, `first_in_usd` (the change if it were the only error),
@@ -350,14 +364,18 @@ def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
 
 
 def _sum_squares(name: str) -> pl.Expr:
-    """Return the exact sum of squares of whole numbers: one of floats would depend on the order of the rows."""
+    """Return the exact sum of squares of whole numbers.
+
+    A sum of floats would depend on the order of the rows.
+    """
     return (pl.col(name).cast(pl.Int128) * pl.col(name).cast(pl.Int128)).sum()
 
 
 def _standard_error(name: str, replicates: int) -> pl.Expr:
-    """Return the standard error of a mean over replicates [USD], from a sum and the sum of `squares` [cents].
+    """Return the standard error of a mean over replicates [USD].
 
-    Null for fewer than two replicates. Replicates in which nothing happened count as 0.
+    From a sum and the sum of `squares` [cents]. Null for fewer than two replicates. Replicates without a change count
+    as 0.
     """
     r = replicates
     if r < 2:

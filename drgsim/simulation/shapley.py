@@ -17,7 +17,7 @@ from drgsim.simulation.billed_claims import BilledClaims
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each error contributes to the payment change of its claim, (k,): one row per error of a claim.
+    """What each error contributes to the payment change of its claim: one row per error.
 
     Attributes:
         claim: (k,) place of the claim.
@@ -75,9 +75,10 @@ def _price_subsets(
     change: Int64Array,
     baseline: Baseline,
 ) -> list[Int64Array]:
-    """Return the payment change of every subset of each claim's errors, (2 ** size, claims) [cents] for each size.
+    """Return the payment change of every subset of each claim's errors [cents].
 
-    Subset s contains the errors whose rank within their claim is a bit of s. All are grouped and priced at once.
+    For each size, (2 ** size, claims). Subset s contains the errors whose rank within their claim is a bit of s. All
+    are grouped and priced at once.
     """
     claim, values = claims.claim, [np.zeros((1 << size, len(which)), np.int64) for size, which in by_size]
     subsets: list[tuple[Int64Array, Int64Array, Int64Array]] = []
@@ -93,8 +94,10 @@ def _price_subsets(
     start = [first + at for (_, first, _), at in zip(subsets, before, strict=False)]
     rows = np.concatenate([claims.row[which] for _, _, which in subsets])
     changes = claims.changes.take(np.concatenate([chosen for chosen, _, _ in subsets]))
-    billed = baseline.rebill(changes, np.concatenate([*start, before[-1:]]))
-    difference = np.where(baseline.find_returned(rows, billed.drg), 0, billed.cents - baseline.pricer.cents[rows])
+    bounds = np.concatenate([*start, before[-1:]])
+    billed = baseline.rebill(changes, bounds)
+    returned = baseline.find_returned(billed.drg, changes, bounds)
+    difference = np.where(returned, 0, billed.cents - baseline.pricer.cents[rows])
     at = 0
     for value in values:
         for subset in range(1, len(value) - 1):
@@ -104,7 +107,10 @@ def _price_subsets(
 
 
 def _fill_shares(shares: Attribution, first: Int64Array, value: Int64Array, size: int) -> None:
-    """Fill the shares of claims with errors of `size` error models; the shares of each claim begin at `first`."""
+    """Fill the shares of claims with errors of `size` error models.
+
+    The shares of each claim begin at `first`; `value` is what `_price_subsets` returns for this size.
+    """
     orders = [factorial(s) * factorial(size - s - 1) for s in range(size)]
     total, given = factorial(size), np.zeros(len(first), np.int64)
     cumulative = np.zeros(len(first), np.int64)

@@ -117,7 +117,10 @@ def _is_file_of_result(path: Path) -> bool:
 
 
 def _replace_folder(new: Path, target: Path, earlier: Path) -> None:
-    """Rename a complete folder to its name; the earlier folder of that name moves aside, or back if this fails."""
+    """Rename a complete folder to its name.
+
+    The earlier folder of that name moves aside, and back if this fails.
+    """
     if target.exists():
         target.rename(earlier)
     try:

@@ -247,18 +247,18 @@ def test_the_principal_diagnosis_may_stand_beside_numbered_ones(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "reported"),
     [
         ("pdx,dx1", r"holds both pdx and dx1; keep one of them\. .*sdx1, sdx2"),
         ("pdx,sdx1,dx2", "holds both sdx1 and dx2; number all of them one way"),
         ("pdx,sdx1,poa2", "holds both sdx1 and poa2; number all of them one way"),
     ],
 )
-def test_numbers_that_may_mean_two_things_are_refused(tmp_path: Path, header: str, told: str):
+def test_numbers_that_may_mean_two_things_are_refused(tmp_path: Path, header: str, reported: str):
     path = tmp_path / "claims.csv"
     cells = ",".join("I10" for _ in header.split(","))
     path.write_text(f"admission_id,age,sex,discharge_status,{header}\n7,54,F,1,{cells}\n")
-    with pytest.raises(SchemaError, match=told):
+    with pytest.raises(SchemaError, match=reported):
         read_claims(path)
 
 

@@ -18,10 +18,10 @@ from tests.support.claim_files import STAYS, WRITERS, as_837, as_carin
 
 
 @pytest.mark.parametrize("layout", WRITERS)
-@pytest.mark.parametrize("told", [False, True])
-def test_the_same_stays_come_out_of_every_layout(tmp_path: Path, layout: str, told: bool) -> None:
+@pytest.mark.parametrize("reported", [False, True])
+def test_the_same_stays_come_out_of_every_layout(tmp_path: Path, layout: str, reported: bool) -> None:
     path = WRITERS[layout](tmp_path)
-    found = map_claims(path, layout if told else None)
+    found = map_claims(path, layout if reported else None)
     admissions = found.admissions
     assert found.layout == layout
     assert admissions["admission_id"].to_list() == [101, 102, 103]

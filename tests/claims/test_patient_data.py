@@ -61,16 +61,16 @@ def admissions() -> pl.DataFrame:
 
 
 def silent(call: Callable[[], object], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> str:
-    """Call, and hold that nothing told shows a marker; return the error's message, if any."""
+    """Call, and hold that nothing reported shows a marker; return the error's message, if any."""
     caplog.set_level(logging.DEBUG)
-    told, message = "", ""
+    reported, message = "", ""
     try:
         call()
     except DrgsimError as error:
         message = str(error)
-        told = "".join(traceback.format_exception(error))
+        reported = "".join(traceback.format_exception(error))
     out, err = capsys.readouterr()
-    for text in (told, out, err, caplog.text):
+    for text in (reported, out, err, caplog.text):
         for mark in SHOWN:
             assert mark not in text, text
     return message
@@ -101,12 +101,12 @@ VERBS: dict[str, Callable[[pl.DataFrame], object]] = {
     "group by date": group,
     "group by a column of versions": lambda frame: group(frame, version="pdx"),
     "group by a column of statuses": lambda frame: group(frame, version="43.1", hospital_status="pdx"),
-    "pay": lambda frame: price(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
-    "pay over years": lambda frame: price(
+    "price": lambda frame: price(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
+    "price over years": lambda frame: price(
         _grouped(admissions()).with_columns(frame), HOSPITALS, [Rates.load(2025), Rates.load(2026)]
     ),
     "with_weights": lambda frame: with_weights(frame.rename({"age": "drg"}), Rates.load(2026)),
-    "Cases": lambda frame: (
+    "Baseline": lambda frame: (
         Baseline.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids
     ),
     "simulate": lambda frame: simulate(
@@ -153,18 +153,18 @@ def test_the_search_can_fail(caplog: pytest.LogCaptureFixture, capsys: pytest.Ca
 
 def test_messages_name_row_and_column(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]):
     twice = admissions().with_columns(admission_id=pl.lit(NUMBER))
-    told = silent(
+    reported = silent(
         lambda: Baseline.of(twice, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids,
         caplog,
         capsys,
     )
-    assert told.startswith("the admission_id of row 0 comes more than once (2 rows share ids)")
+    assert reported.startswith("the admission_id of row 0 comes more than once (2 rows share ids)")
     status = admissions().with_columns(status=pl.Series(["EXEMPT", MARK]))
-    told = silent(lambda: group(status, version="43.1", hospital_status="status"), caplog, capsys)
-    assert told.startswith("column 'status', row 1: no hospital status (1 such rows)")
+    reported = silent(lambda: group(status, version="43.1", hospital_status="status"), caplog, capsys)
+    assert reported.startswith("column 'status', row 1: no hospital status (1 such rows)")
     versions = admissions().with_columns(version=pl.Series(["43.1", MARK]))
-    told = silent(lambda: group(versions, version="version"), caplog, capsys)
-    assert told.startswith("column 'version', row 1: no grouper version (1 such rows)")
+    reported = silent(lambda: group(versions, version="version"), caplog, capsys)
+    assert reported.startswith("column 'version', row 1: no grouper version (1 such rows)")
     case = {**admissions().row(0, named=True), "sdx": [MARK, NUMBER]}
     assert "cannot be read: 'sdx'" in silent(lambda: explain(case, TableSet.load("43.1")), caplog, capsys)
 

@@ -50,9 +50,9 @@ def test_the_page_prints_what_it_says(
     monkeypatch.chdir(tmp_path)
     for command, printed in examples():
         out, err = ran(command, capfdbinary)
-        told = [line for line in printed if line.startswith("drgsim: ")]
-        assert err == told, command
-        assert out == [line for line in printed if line not in told], command
+        reported = [line for line in printed if line.startswith("drgsim: ")]
+        assert err == reported, command
+        assert out == [line for line in printed if line not in reported], command
 
 
 def test_every_command_is_on_the_page():

@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
+def reported(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
     """Return the one line of standard error a command ends with."""
     capfd.readouterr()
     assert main([*arguments, "-q"]) == code
@@ -79,6 +79,17 @@ def test_a_column_of_versions_may_look_like_numbers(tmp_path: Path):
     )
     assert main(["group", str(path), str(out), "--version", "grouper", "-q"]) == 0
     assert pl.read_parquet(out)["drg"].to_list() == [247, 321]
+
+
+def test_simulate_returns_bills_with_edits_where_asked(made: Path):
+    where = [str(made / "claims.parquet"), str(made / "returned"), "--hospitals", str(made / "hospitals.csv")]
+    assert (
+        main(["simulate", *where, "--scenario", "illustration", "--replicates", "3", "--edits", "returned", "-q"]) == 0
+    )
+    hospitals, admissions = generate(400, seed=5, tables=TABLES)
+    how = {"tables": TABLES, "hospitals": hospitals, "rates": RATES, "replicates": 3, "seed": 1, "edits": "returned"}
+    result = simulate(admissions, Scenario.load("illustration"), **how)
+    assert_frame_equal(load_simulation(made / "returned").summary(), result.summary(), check_exact=True)
 
 
 def test_simulate_is_simulate_and_comes_back(made: Path):
@@ -219,7 +230,7 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["tables", "show", "43.2"], "Did you mean '43.1'?"),
         (["tables", "show", "43.1", "formula"], "no table 'formula'. Did you mean 'formulas'?"),
         (["tables", "verify", "--folder", "nowhere"], "Is it a drgsim table folder?"),
-        (["tables", "import", "absent.zip", "new"], "absent.zip: no such file."),
+        (["tables", "import", "absent.zip", "new"], "absent.zip: there is no such file"),
         (["tables", "import", "absent.zip", "new", "--effective", "45.0", "soon", "later"], "'soon' is no date"),
         (["scenarios", "show", "absent.toml"], "absent.toml: cannot be read"),
     ],
@@ -230,7 +241,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
     monkeypatch.chdir(made)
     before = sorted(path.name for path in made.iterdir())
     names = {"CLAIMS": "claims.parquet", "GROUPED": "grouped.csv", "FOLDER": "."}
-    assert expected in told([names.get(word, word) for word in arguments], 2, capfd)
+    assert expected in reported([names.get(word, word) for word in arguments], 2, capfd)
     assert sorted(path.name for path in made.iterdir()) == before
 
 
@@ -271,7 +282,7 @@ def test_a_mistake_in_the_arguments_is_one_line_and_code_2(
 def test_no_cell_of_a_claim_reaches_the_log(tmp_path: Path, row: str, where: str, capfd: pytest.CaptureFixture[str]):
     path = tmp_path / "claims.csv"
     path.write_text(f"admission_id,age,sex,discharge_status,pdx,sdx,sdx_poa,procedures\n{row}\n")
-    err = told(["group", str(path), "--version", "43.1"], 2, capfd)
+    err = reported(["group", str(path), "--version", "43.1"], 2, capfd)
     assert SECRET not in err
     assert "claims.csv" in err
     assert where in err
@@ -285,7 +296,7 @@ def test_a_defect_is_one_line_without_what_it_met(
 
     monkeypatch.setattr("drgsim.cli.grouping_commands.group", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
-    err = told(["group", str(made / "claims.parquet")], 3, capfd)
+    err = reported(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
     monkeypatch.setenv("DRGSIM_TRACEBACK", "1")
     assert main(["group", str(made / "claims.parquet"), "-q"]) == 3
@@ -301,7 +312,7 @@ def test_a_full_disk_leaves_what_was_there(made: Path, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_csv", full)
-    err = told(["group", str(made / "claims.parquet"), str(out), "--version", "43.1"], 2, capfd)
+    err = reported(["group", str(made / "claims.parquet"), str(out), "--version", "43.1"], 2, capfd)
     assert "No space left on device" in err
     assert [path.name for path in tmp_path.iterdir()] == ["grouped.csv"]
     assert out.read_text() == "what was there"
@@ -334,9 +345,9 @@ def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.Capt
     folder = load_simulation(made / "result").save(tmp_path / "result")
     (folder / "attribution.parquet").write_bytes(b"no Parquet")
     command = ["report", str(folder), str(tmp_path / "a.html")]
-    assert "attribution.parquet: missing or damaged." in told(command, 2, capfd)
+    assert "attribution.parquet: missing or damaged." in reported(command, 2, capfd)
     (folder / "run.json").write_text("{}")
-    assert "run.json: damaged" in told(command, 2, capfd)
+    assert "run.json: damaged" in reported(command, 2, capfd)
 
 
 @pytest.mark.parametrize("finished", [0, 1])
@@ -386,4 +397,4 @@ def test_version_says_what_is_installed(capfd: pytest.CaptureFixture[str]):
         main(["--version"])
     assert ended.value.code == 0
     assert capfd.readouterr().out.strip() == describe_installation()
-    assert "MS-DRG 40.0 to 44.0" in describe_installation()
+    assert "MS-DRG 36.0 to 44.0" in describe_installation()

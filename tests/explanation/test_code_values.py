@@ -98,18 +98,19 @@ def test_pairs_equal_grouping_the_shorter_lists(shared: Path, name: str, status:
     singly = code_value(claims, tables, hospital_status=status)
     assert alone.select("drg", "drg_without").equals(singly.select("drg", "drg_without"))
 
-    def told(prefix: str = "") -> pl.Expr:
+    def reported(prefix: str = "") -> pl.Expr:
         names = pl.col(f"{prefix}kind").cast(pl.String).replace("procedure", "procedures")
         return pl.format("{} {}", names, pl.col(f"{prefix}place"))
 
     bulk = {
-        (i, a, b): drg for i, a, b, drg in pairs.select("admission_id", told(), told("with_"), "drg_without").rows()
+        (i, a, b): drg
+        for i, a, b, drg in pairs.select("admission_id", reported(), reported("with_"), "drg_without").rows()
     }
-    single = {(i, a): drg for i, a, drg in alone.select("admission_id", told(), "drg_without").rows()}
+    single = {(i, a): drg for i, a, drg in alone.select("admission_id", reported(), "drg_without").rows()}
     expected = group(shorter(claims, pairs=True), tables, hospital_status=status)
     assert len(bulk) == pairs.height > 100
     hidden = levels_of(claims, tables, status)[1] == INVISIBLE
-    unseen_codes = {row[:2] for row in alone.select("admission_id", told()).filter(pl.Series(hidden)).rows()}
+    unseen_codes = {row[:2] for row in alone.select("admission_id", reported()).filter(pl.Series(hidden)).rows()}
     for number, (one, other), drg in expected.select("admission_id", "gone", "drg").rows():
         if (number, one, other) in bulk:
             assert bulk[number, one, other] == drg
@@ -223,7 +224,7 @@ def test_covid_and_trials_are_priced_without_their_code():
 
 @pytest.mark.parametrize(("version", "year"), [("40.0", 2021), ("41.1", 2024), ("43.1", 2026)])
 def test_immunotherapy_at_no_cost_is_priced_without_it(version: str, year: int):
-    """MS-DRG 018 in a trial, paid for, or told by condition code: product and trial go in turn."""
+    """MS-DRG 018 in a trial, paid for, or reported by condition code: product and trial go in turn."""
     tables, rates = TableSet.load(version), Rates.load(year)
     lymphoma = {"pdx": "C8330", "procedures": ["XW03368"]}
     admissions = stays(

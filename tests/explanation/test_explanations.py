@@ -14,9 +14,9 @@ from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pr
 from drgsim.explanation.explanations import Explanation, describe_pay_code, explain
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
-from drgsim.grouping.encoding import check_admissions, encode_span
 from drgsim.grouping.grouper import run_steps
 from drgsim.pricing.pricer import COMPONENTS
+from drgsim.tables.encoding import check_admissions, encode_span
 from drgsim.tables.table_set import CLAIM_WORDS
 
 TABLES = TableSet.load("43.1")
@@ -184,12 +184,12 @@ def check_codes(why: Explanation, tables: TableSet, claim: dict[str, object]) ->
 def check_hacs(why: Explanation, claim: dict[str, object]) -> None:
     """Conditions met, one by one, are the reference's texts `number:status:label`."""
     for place, text in enumerate(claim["sdx_hac"]):  # type: ignore[arg-type]
-        told = [tuple(entry.split(":")) for entry in text.split(";") if entry]
+        reported = [tuple(entry.split(":")) for entry in text.split(";") if entry]
         own = why.hacs.filter(place=place)
         met = {(str(hac), label) for hac, label in own.filter(status="MET").select("hac", "label").rows()}
-        assert met == {(number, label) for number, status, label in told if status == "1"}
+        assert met == {(number, label) for number, status, label in reported if status == "1"}
         excluded = {(str(hac), label) for hac, label in own.filter(status="EXCLUDED").select("hac", "label").rows()}
-        assert excluded == {(number, label) for number, status, label in told if status == "3"}
+        assert excluded == {(number, label) for number, status, label in reported if status == "3"}
     assert why["hac_count"] == claim["n_hac"] == why.hacs.filter(status="MET")["hac"].n_unique()
 
 

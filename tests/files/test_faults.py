@@ -223,17 +223,17 @@ def test_a_finished_run_is_told_again_without_running(source: Path, tmp_path: Pa
 
 
 def test_two_processes_are_not_at_one_run(source: Path, tmp_path: Path, truth, data, monkeypatch):
-    real, told = ParquetSource.batches, []
+    real, reported = ParquetSource.batches, []
 
     def meanwhile(rows, size, start=0):
         with pytest.raises(StorageError, match="another process is at this run") as refusal:
             simulated(source, tmp_path / "run", data[0])
-        told.append(refusal.value)
+        reported.append(refusal.value)
         return real(rows, size, start)
 
     monkeypatch.setattr(ParquetSource, "batches", meanwhile)
     assert_whole(simulated(source, tmp_path / "run", data[0]), truth)
-    assert len(told) == 1
+    assert len(reported) == 1
     assert_whole(simulated(source, tmp_path / "run", data[0]), truth)  # it let go
 
 
@@ -294,10 +294,10 @@ HOSTILE = {
     "no JSON": "{",
     "a list": "[]",
     "another format": '{"format": 2}',
-    "parts of no number": '{"format": 1, "made_of": {}, "finished": {"x": {}}}',
-    "a path that climbs": '{"format": 1, "made_of": {}, "finished": {"0": {"../../etc/passwd": "0"}}}',
-    "a gigantic number": '{"format": 1, "made_of": {}, "finished": {"' + "9" * 5000 + '": {}}}',
-    "deep nesting": '{"format": 1, "made_of": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    "parts of no number": '{"format": 1, "inputs": {}, "finished": {"x": {}}}',
+    "a path that climbs": '{"format": 1, "inputs": {}, "finished": {"0": {"../../etc/passwd": "0"}}}',
+    "a gigantic number": '{"format": 1, "inputs": {}, "finished": {"' + "9" * 5000 + '": {}}}',
+    "deep nesting": '{"format": 1, "inputs": ' + "[" * 100_000 + "]" * 100_000 + "}",
     "not UTF-8": b"\xff\xfe\x00",
 }
 
@@ -458,7 +458,7 @@ def test_no_file_and_no_files(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reported"),
     [
         (pl.DataFrame({"a": [1]}), "there is no column b, other than"),
         (pl.DataFrame({"a": ["x"], "b": [1]}), "column a is String, other than"),
@@ -466,15 +466,15 @@ def test_no_file_and_no_files(tmp_path: Path):
         (pl.DataFrame({"b": [1], "a": [1]}), "columns are in another order than"),
     ],
 )
-def test_files_of_different_columns(tmp_path: Path, other: pl.DataFrame, told: str):
+def test_files_of_different_columns(tmp_path: Path, other: pl.DataFrame, reported: str):
     pl.DataFrame({"a": [1], "b": [1]}).write_parquet(tmp_path / "0.parquet")
     other.write_parquet(tmp_path / "1.parquet")
-    with pytest.raises(SchemaError, match=rf"1.parquet: {told} in 0.parquet"):
+    with pytest.raises(SchemaError, match=rf"1.parquet: {reported} in 0.parquet"):
         ParquetSource.open(tmp_path)
 
 
 def test_ids_that_come_twice_or_not_at_all(data, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("drgsim.scale.parquet_source._IDS", 100)  # ten passes over the ids, some of them held at a time
+    monkeypatch.setattr("drgsim.scale.parquet_source._MOST_IDS", 100)  # ten passes over the ids
     path, ids = tmp_path / "in.parquet", pl.col("admission_id")
     data[1].with_columns(admission_id=pl.when(ids == 900).then(3).otherwise(ids)).write_parquet(path)
     with pytest.raises(InputError, match="an admission_id comes more than once; draws are keyed by it"):

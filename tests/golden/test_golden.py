@@ -75,8 +75,8 @@ def test_every_reroute_has_a_case() -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_every_derived_operand_has_a_case(word: str) -> None:
     """A case that says in its name or its reason which word decides it."""
-    told = CASES["case"].str.starts_with(word) | CASES["why"].str.contains(word, literal=True)
-    assert told.any()
+    reported = CASES["case"].str.starts_with(word) | CASES["why"].str.contains(word, literal=True)
+    assert reported.any()
 
 
 def test_all_cases_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Claims on which `msdrg` 1.2.0 is known to differ from CMS's own grouper, told from the claim alone.
+"""Claims on which `msdrg` 1.2.0 is known to differ from CMS's own grouper, recognised from the claim alone.
 
 Each class is a Boolean over claims that looks only at the claim and the tables, never at an answer. The
 classes were found by running both CMS's grouper and `msdrg`; `test_msdrg_oracle.py` counts and prints them

@@ -27,10 +27,10 @@ def verdict(dependencies: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
     ]
     unasked = [one["name"] for one in dependencies if "skip_reason" in one]
     asked = len(dependencies) - len(unasked)
-    told = [f"{asked} of {len(dependencies)} locked packages looked up, {len(lines)} vulnerabilities known"]
+    reported = [f"{asked} of {len(dependencies)} locked packages looked up, {len(lines)} vulnerabilities known"]
     if unasked:
-        told.append(f"COULD NOT ASK about {len(unasked)}: {', '.join(sorted(unasked))}")
-    return int(bool(lines)), "\n".join([*told, *lines])
+        reported.append(f"COULD NOT ASK about {len(unasked)}: {', '.join(sorted(unasked))}")
+    return int(bool(lines)), "\n".join([*reported, *lines])
 
 
 def main() -> int:
@@ -41,8 +41,8 @@ def main() -> int:
         last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         sys.stdout.write(f"COULD NOT ASK: {last[:300]}\n")
         return 0
-    code, told = verdict(dependencies)
-    sys.stdout.write(told + "\n")
+    code, reported = verdict(dependencies)
+    sys.stdout.write(reported + "\n")
     return code
 
 
