@@ -23,6 +23,7 @@ def read_text_table(
     case: Callable[[str], str] = str,
     *,
     compact: bool = False,
+    select: Callable[[list[str]], list[str]] | None = None,
     keep_blank: bool = False,
 ) -> pl.DataFrame:
     """Return a Parquet or delimited text file, every column as text, null where blank.
@@ -35,6 +36,7 @@ def read_text_table(
         problems: receives what cannot be mapped; rows with fewer or more fields than the header are flagged.
         case: converts column names, such as `str.upper`.
         keep_blank: whether a blank text in quotes is a blank text, and not null.
+        select: chooses the columns to read, by their names; None reads all.
         compact: whether columns without any value may have the type Null, which takes no memory.
 
     Raises:
@@ -49,14 +51,15 @@ def read_text_table(
         header, separator, start = split_header(path, content)
         names = _clean_names(header, case)
         refuse_equal_names(path, names)
-        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank)
+        columns = select(names) if select else names
+        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank, columns=columns)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
     for reason, numbers in ((FEW, rows.few), (MANY, rows.many), (BROKEN, rows.broken)):
         problems.flag_rows("row", reason, numbers)
     table = rows.table
     unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
-    table = table.drop(name for name in unnamed if table[name].null_count() == table.height)
+    table = table.drop(name for name in unnamed if name in columns and table[name].null_count() == table.height)
     nulls = [] if compact else [name for name, dtype in table.schema.items() if dtype == pl.Null]
     return table.with_columns(pl.col(nulls).cast(pl.String)) if nulls else table
 

@@ -54,6 +54,7 @@ def _run_explain(options: Options) -> int:
     from drgsim.files.atomic import write_text_whole
     from drgsim.pricing.contracts import Contract, PriceTerms
     from drgsim.pricing.rates import Rates
+    from drgsim.tables.table_set import TableSet
 
     if options.html:
         check_writable(options.html, PAGE)
