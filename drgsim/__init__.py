@@ -16,6 +16,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
      3   pricing       MS-DRG to IPPS dollars
+     3   frame_writer  frames to Parquet, CSV and Excel files
      2   tables        grouper versions, codes, manifest
      2   claims        claim files to admissions
      1   schema        columns, types and units of every frame
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from drgsim.exceptions import UnknownVersionError as UnknownVersionError
     from drgsim.explanation.code_values import code_value as code_value
     from drgsim.explanation.explanations import explain as explain
+    from drgsim.frame_writer import write as write
     from drgsim.grouping.grouper import group as group
     from drgsim.miscoding.scenarios import Scenario as Scenario
     from drgsim.plots.html_report import report as report
@@ -94,5 +96,6 @@ __getattr__, __dir__, __all__ = attach(
         "version_for": "tables.table_set",
         "versions": "tables.table_set",
         "with_weights": "pricing.pricer_input",
+        "write": "frame_writer",
     },
 )

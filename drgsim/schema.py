@@ -34,7 +34,8 @@ class Column:
         if self.dtype == pl.String:
             return isinstance(found, TEXTS)
         if self.dtype.is_integer():
-            return isinstance(found, INTEGERS)
+            # pandas keeps whole numbers as floats where one is missing; `check_frame` refuses fractions.
+            return isinstance(found, NUMBERS)
         if self.dtype.is_float():
             return isinstance(found, NUMBERS)
         return False
@@ -94,6 +95,7 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
         for column in wanted
         if not column.accepts(frame.schema[column.name])
     ]
+    wrong += _find_fractions(frame, wanted)
     if wrong:
         raise SchemaError(
             f"{contract.name} have {len(wrong)} column{'s' if len(wrong) > 1 else ''} of the wrong type: "
@@ -106,6 +108,13 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
         else pl.col(column.name).cast(column.dtype, strict=False)
         for column in wanted
     )
+
+
+def _find_fractions(frame: pl.DataFrame, wanted: Sequence[Column]) -> list[str]:
+    """Return a message for each column of whole numbers that holds fractions."""
+    floats = [c.name for c in wanted if c.dtype.is_integer() and frame.schema[c.name].is_float()]
+    whole = frame.select((pl.col(name) == pl.col(name).floor()).all() for name in floats)
+    return [f"{name} has fractions, expected whole numbers" for name in floats if not whole[name].item()]
 
 
 Codes = TypeVar("Codes", pl.Series, pl.Expr)

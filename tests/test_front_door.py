@@ -39,6 +39,7 @@ FRONT_DOOR = [
     "version_for",
     "versions",
     "with_weights",
+    "write",
 ]
 
 

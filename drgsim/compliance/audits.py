@@ -35,6 +35,7 @@ from drgsim.compliance.sampling import (
     split_replicates,
 )
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array, UInt64Array
 
 PERFECT = Reviewers()
@@ -71,6 +72,7 @@ class Audit:
     reviewed: pl.DataFrame = field(repr=False)
 
 
+@accept_frames
 def audit(
     claims: pl.DataFrame,
     design: Design,
@@ -127,6 +129,7 @@ def audit(
     )
 
 
+@accept_frames
 def simulate_audits(
     claims: pl.DataFrame,
     design: Design,
@@ -167,6 +170,7 @@ def simulate_audits(
     )
 
 
+@accept_frames
 def coverage(
     claims: pl.DataFrame,
     design: Design,

@@ -11,6 +11,7 @@ import polars as pl
 from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.grouping_path import GroupingPath
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouper import grouping_of, run_steps
@@ -214,6 +215,7 @@ class Explanation:
         return Section("Payment", lines, ("", "         USD", "") if rows else (), rows)
 
 
+@accept_frames
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,

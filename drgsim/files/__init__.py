@@ -5,4 +5,6 @@ Its modules:
     bounded      limits on the size and nesting of files of unknown origin
     atomic       files that appear complete or not at all
     text_tables  Parquet and delimited text, read within the same limits
+    spreadsheets    Excel workbooks
+    foreign_frames  pandas data frames, Arrow tables, lists of dicts
 """

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
 from drgsim.grouping.code_reports import report_codes
 from drgsim.grouping.encoding import Encoded, check_admissions, encode_span, flatten_lists
@@ -78,6 +79,7 @@ class Grouping:
         return pl.DataFrame(columns)
 
 
+@accept_frames
 def group(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,

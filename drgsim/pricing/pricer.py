@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
@@ -74,6 +75,7 @@ CHUNK = 16_384
 """Most rows of a span: their columns fit in the cache, and a thread has enough work."""
 
 
+@accept_frames
 def price(
     grouped: pl.DataFrame,
     hospitals: pl.DataFrame,
@@ -126,6 +128,7 @@ def price(
     return table.append_to(grouped)
 
 
+@accept_frames
 def price_stays(
     frame: pl.DataFrame, rates: Rates, *, informational: bool = False, threads: int | None = None
 ) -> pl.DataFrame:

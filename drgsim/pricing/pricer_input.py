@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.new_technology import AddOns
@@ -160,6 +161,7 @@ def split_by_fiscal_year(
         yield one, np.flatnonzero(found == one.fiscal_year)
 
 
+@accept_frames
 def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:
     """Return the admissions with the weight and mean lengths of stay of their DRG.
 

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
 from drgsim.miscoding.scenarios import Scenario
@@ -39,6 +40,7 @@ _CLAIMS = 1 << 20
 """About how many billed claims a block has."""
 
 
+@accept_frames
 def simulate(
     admissions: pl.DataFrame,
     scenario: Scenario,

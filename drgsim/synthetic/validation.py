@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
@@ -46,6 +47,7 @@ _SHORTEST, _LONGEST = 3, 7
 Row = tuple[str, str, float | None, float | None, str]
 
 
+@accept_frames
 def validity(
     admissions: pl.DataFrame,
     tables: TableSet,
