@@ -12,13 +12,14 @@ A package depends only on rows below its own. Each package lists its modules in 
      6   releases      CMS releases to table folders
      5   miscoding     coding errors and scenarios
      5   explanation   why this DRG, and what each code is worth
+     4   claims        claim files to admissions
      4   rebilling     a claim changed, grouped and priced again
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
+     3   claim_fields  what the fields of a claim mean, in every layout
      3   pricing       MS-DRG to IPPS dollars
      3   frame_writer  frames to Parquet, CSV and Excel files
      2   tables        grouper versions, codes, manifest
-     2   claims        claim files to admissions
      1   schema        columns, types and units of every frame
      1   files         files read within bounds, written whole or not at all
      0   exceptions    every exception, as one tree

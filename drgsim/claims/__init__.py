@@ -2,18 +2,15 @@
 
 Its modules:
 
-    layouts         read_claims(), map_claims(): recognise a layout and read it
-    source_files    text tables and JSON documents as they are in the file
-    assembly        stays and codes to admissions
-    mapping_report  what of a file could not be mapped
-    flat            reader: one row an admission
-    long            reader: one row a code
-    rif             reader: CMS Research Identifiable Files
-    hcup            reader: HCUP NIS and SID
-    mimic           reader: MIMIC-IV
-    fhir            reader: FHIR ExplanationOfBenefit
-    x12_837         reader: X12 837 institutional
-    json_objects    reader: claims as JSON objects
+    layouts       read_claims(), map_claims(): recognise a layout and read it
+    flat          reader: one row an admission
+    long          reader: one row a code
+    rif           reader: CMS Research Identifiable Files
+    hcup          reader: HCUP NIS and SID
+    mimic         reader: MIMIC-IV
+    fhir          reader: FHIR ExplanationOfBenefit
+    x12_837       reader: X12 837 institutional
+    json_objects  reader: claims as JSON objects
 """
 
 from __future__ import annotations
@@ -25,14 +22,14 @@ from drgsim._lazy import attach
 if TYPE_CHECKING:
     from drgsim.claims.layouts import map_claims as map_claims
     from drgsim.claims.layouts import read_claims as read_claims
-    from drgsim.claims.mapping_report import Claims as Claims
-    from drgsim.claims.mapping_report import hash_admission_ids as hash_admission_ids
+    from drgsim.claim_fields.mapping_report import Claims as Claims
+    from drgsim.claim_fields.mapping_report import hash_admission_ids as hash_admission_ids
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Claims": "claims.mapping_report",
-        "hash_admission_ids": "claims.mapping_report",
+        "Claims": "claim_fields.mapping_report",
+        "hash_admission_ids": "claim_fields.mapping_report",
         "map_claims": "claims.layouts",
         "read_claims": "claims.layouts",
     },

@@ -30,11 +30,11 @@ from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, read_flat
 from drgsim.claims.hcup import read_hcup
 from drgsim.claims.json_objects import is_json_claim, read_json
 from drgsim.claims.long import is_long, read_long
-from drgsim.claims.mapping_report import Claims as Claims
+from drgsim.claim_fields.mapping_report import Claims as Claims
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
 from drgsim.claims.mimic import find_mimic_tables, read_mimic
 from drgsim.claims.rif import read_rif
-from drgsim.claims.source_files import read_documents
+from drgsim.claim_fields.source_files import read_documents
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
 from drgsim.files.text_tables import read_first_line, read_header

@@ -29,7 +29,7 @@ MOST_GROWTH = 100
 """Most times its size that a compressed file may grow to, above `SMALL` bytes; tables of claims grow 5 to 30 times."""
 SMALL = 1 << 26
 _STEP = 1 << 20
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _OTHER_COMPRESSION = {b"\x28\xb5\x2f\xfd": "Zstandard", b"\x78\x01": "zlib", b"\x78\x5e": "zlib", b"\x78\x9c": "zlib"}
 _OTHER_COMPRESSION |= {b"\x78\xda": "zlib", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
 
@@ -123,7 +123,7 @@ def check_unpacked_size(path: Path, refusal: Refusal) -> None:
     other = next((name for mark, name in _OTHER_COMPRESSION.items() if begin.startswith(mark)), None)
     if other:
         raise refusal(f"{path}: compressed by {other}; unpack it, or compress it by gzip.")
-    if not begin.startswith(_GZIP):
+    if not begin.startswith(GZIP):
         return
     most, grown = max(SMALL, MOST_GROWTH * path.stat().st_size), 0
     with gzip.open(path) as file:

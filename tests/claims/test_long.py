@@ -66,7 +66,7 @@ CODE_ROWS = st.lists(
 
 
 def by_hand(rows: list[tuple[str, ...]]) -> tuple[list[tuple[object, ...]], dict[tuple[str, str], list[int]]]:
-    """Apply the rules of `claims.assembly` and `claims.long` to one admission after another, in plain Python."""
+    """Apply the rules of `claim_fields.assembly` and `claims.long` to one admission after another, in plain Python."""
     found, flags = [], {}
 
     def flag(row: int, field: str, reason: str, *, true: bool) -> None:

@@ -85,7 +85,7 @@ def test_lists_of_dicts_answer_in_lists_of_dicts():
         {**row, "procedures": ["0FT44ZZ"], "discharge_date": "2026-01-15"},
         {**row, "admission_id": 2, "sdx": ["I10"]},
     ]
-    grouped = group(rows, version="43.1")
+    grouped = group(rows, version="43.1", hospital_status="EXEMPT")
     assert [one["drg"] for one in grouped] == [417, 444]  # without the procedure, cholecystitis with MCC
     assert grouped[0]["admission_id"] == 2**63 + 7
     assert grouped[0]["discharge_date"] == dt.date(2026, 1, 15)

@@ -1,0 +1,13 @@
+"""What the fields of a claim mean, however a file writes them: one set of rules for all layouts.
+
+Its modules:
+
+    source_files    text tables and JSON documents as they are in the file
+    field_values    numbers, amounts, dates, sexes and other values as people write them
+    code_cells      codes in a cell: several of them, with POA indicators, with signs around them
+    bill_rules      bills that are no inpatient stay, or not final
+    column_names    names of columns of codes as people have them
+    code_lists      codes of stays to lists of diagnoses and procedures
+    assembly        stays and codes, as text, to admissions
+    mapping_report  what was read, changed, flagged and left out
+"""
