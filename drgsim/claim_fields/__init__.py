@@ -9,5 +9,8 @@ Its modules:
     column_names    names of columns of codes as people have them
     code_lists      codes of stays to lists of diagnoses and procedures
     assembly        stays and codes, as text, to admissions
+    column_mapping  which column of a file holds which field
+    column_synonyms  names that people give to columns
+    discharge_words  words for where a patient went after discharge
     mapping_report  what was read, changed, flagged and left out
 """

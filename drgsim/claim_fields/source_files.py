@@ -11,15 +11,17 @@ import polars as pl
 
 from drgsim.claim_fields.mapping_report import MappingProblems
 from drgsim.files.delimited_text import FEW, MANY, decode_text, read_rows, refuse_equal_names, split_header
+from drgsim.files.spreadsheets import is_spreadsheet, read_spreadsheet
 from drgsim.files.text_tables import DAMAGED, describe_unreadable, open_bytes, read_parquet
 
 BROKEN = "a line end within a field"
+OTHER_SHEETS = "sheets after the first with rows, not read"
 
 
 def read_text_table(
     path: Path, problems: MappingProblems, case: Callable[[str], str] = str, *, compact: bool = False
 ) -> pl.DataFrame:
-    """Return a Parquet or delimited text file, every column as text, null where blank.
+    """Return a Parquet, delimited text or Excel file, every column as text, null where blank.
 
     Every line of a text file is a row, or is reported, or the file is refused: see `drgsim.files.delimited_text`.
     A column without a name is left out if it is blank, and otherwise called by its position.
@@ -37,6 +39,10 @@ def read_text_table(
     try:
         if path.suffix.lower() == ".parquet":
             return cast_to_text(read_parquet(path), case, where=path)
+        if is_spreadsheet(path):
+            table, others = read_spreadsheet(path)
+            problems.report_file("workbook", OTHER_SHEETS, len(others))
+            return cast_to_text(table, case, where=path)
         with open_bytes(path) as file:
             content = decode_text(path, file.read())
         header, separator, start = split_header(path, content)
@@ -54,7 +60,9 @@ def read_text_table(
     return table.with_columns(pl.col(nulls).cast(pl.String)) if nulls else table
 
 
-def cast_to_text(table: pl.DataFrame, case: Callable[[str], str] = str, where: Path | str = "the frame") -> pl.DataFrame:
+def cast_to_text(
+    table: pl.DataFrame, case: Callable[[str], str] = str, where: Path | str = "the frame"
+) -> pl.DataFrame:
     """Return a frame with every column as text, null where blank: whole floats without `.0`, days in ISO form.
 
     A list of texts becomes one text, its values separated by `;`; other nested values are null.

@@ -10,6 +10,9 @@
 | `mimic_iv` | MIMIC-IV, tables of the hospital module | `mimic` |
 | `837i` | X12 837 institutional | `x12_837` |
 | `json` | claims as JSON objects | `json_objects` |
+| `tuva` | Tuva data model, tables of claims and of conditions | `tuva` |
+| `medpar` | CMS MedPAR | `medpar` |
+| `columns` | one row a claim under any names, with `columns=` | `own_columns` |
 
 A layout is recognised by the file's suffix, first line and column names (in any case), or is named by the caller. Null
 and blank codes are dropped from lists, with their POA indicator; codes are not changed otherwise. Rows keep their
@@ -22,21 +25,26 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from drgsim.claim_fields.mapping_report import Claims as Claims
+from drgsim.claim_fields.source_files import read_documents
 from drgsim.claims.fhir import read_fhir
 from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, read_flat
 from drgsim.claims.hcup import read_hcup
 from drgsim.claims.json_objects import is_json_claim, read_json
 from drgsim.claims.long import is_long, read_long
-from drgsim.claim_fields.mapping_report import Claims as Claims
+from drgsim.claims.medpar import is_medpar, read_medpar
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
 from drgsim.claims.mimic import find_mimic_tables, read_mimic
+from drgsim.claims.own_columns import map_own_columns
 from drgsim.claims.rif import read_rif
-from drgsim.claim_fields.source_files import read_documents
+from drgsim.claims.tuva import is_tuva, read_tuva
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.spreadsheets import SPREADSHEETS
 from drgsim.files.text_tables import read_first_line, read_header
 
 LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
@@ -50,21 +58,30 @@ LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
     "mimic_iv": read_mimic,
     "837i": read_837,
     "json": read_json,
+    "tuva": read_tuva,
+    "medpar": read_medpar,
 }
 """Every layout and the function that reads it."""
 
+Columns = Mapping[str, Any] | str | os.PathLike[str]
+"""Which column holds which field: a mapping, or the path of a TOML file."""
 _FLAT = ("admissions", "wide", "mimic_demo")
 _JSON = (".ndjson", ".jsonl", ".json")
 _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
 _MOST_OBJECTS = 100
 
 
-def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.DataFrame:
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None
+) -> pl.DataFrame:
     r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
         path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
         layout: a name of `LAYOUTS`; None recognises it.
+        columns: which column of a table holds which field, for a table with one row a claim under names of its own: a
+            mapping such as {"claim_id": "Patient Account", "dx": "Dx {n}"}, or a TOML file of the same entries
+            (`drgsim.claims.suggest_columns` proposes one).
 
     Returns:
         The ADMISSIONS columns that the file has, in their order and types, then the file's other columns. A number
@@ -82,10 +99,10 @@ def read_claims(path: str | os.PathLike[str], layout: str | None = None) -> pl.D
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    return map_claims(path, layout).admissions
+    return map_claims(path, layout, columns=columns).admissions
 
 
-def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
+def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None) -> Claims:
     r"""Return the claims of a file, and a report of what could not be mapped: see `Claims`.
 
     Arguments and errors are those of `read_claims`, which returns `map_claims(...).admissions`.
@@ -100,10 +117,14 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source}: no such file.")
+    if columns is not None:
+        if layout is not None:
+            raise InputError(f"layout is {layout!r} and columns are given; give one of them.")
+        return map_own_columns(source, columns)
     name = _recognise(source) if layout is None else layout
     if name not in LAYOUTS:
         raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
-    if name in _FLAT and source.is_file() and not source.name.lower().endswith(SUFFIXES):
+    if name in _FLAT and source.is_file() and not source.name.lower().endswith((*SUFFIXES, *SPREADSHEETS)):
         raise _refuse_suffix(source)
     if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
         raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
@@ -123,11 +144,15 @@ def _recognise(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(_JSON):
         return _recognise_objects(path)
-    if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
+    if not path.name.lower().endswith(SUFFIXES) and not name.endswith((*_TEXT, *SPREADSHEETS)):
         raise _refuse_suffix(path)
-    if not name.endswith(".parquet") and is_837(read_first_line(path)):
+    if not name.endswith((".parquet", *SPREADSHEETS)) and is_837(read_first_line(path)):
         return "837i"
     columns = {column.upper() for column in read_header(path)}
+    if is_medpar(columns):
+        return "medpar"
+    if is_tuva(columns):
+        return "tuva"
     if "PRNCPAL_DGNS_CD" in columns:
         return "rif"
     if "I10_DX1" in columns:
@@ -161,5 +186,5 @@ def _recognise_objects(path: Path) -> str:
 
 
 def _refuse_suffix(path: Path) -> InputError:
-    known = ", ".join((*SUFFIXES, *_JSON, *_TEXT))
+    known = ", ".join((*SUFFIXES, *SPREADSHEETS, *_JSON, *_TEXT))
     return InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {known}.")
