@@ -43,6 +43,7 @@ def build_claims(
     problems: MappingProblems,
     *,
     keep: Collection[str] = (),
+    key: str = "claim_id",
     where: Path | str | None = None,
 ) -> Claims:
     """Return claims from the stays and codes that a reader found.
@@ -53,6 +54,7 @@ def build_claims(
         codes: columns of `CODES`, in the order of the file.
         problems: those the reader has reported so far; more are added.
         keep: optional columns of ADMISSIONS that the result has, even without a value.
+        key: the field of flags on identifiers.
         where: the file, if a column of which no value can be read is a wrong file.
 
     Returns:
@@ -84,7 +86,7 @@ def build_claims(
         elif blank and ADMISSIONS[name].required:
             problems.flag_rows(name, NOT_GIVEN, pl.int_range(stays.height, eager=True))
     claim_id = parse_identifiers(stays["claim_id"])
-    columns["admission_id"] = _identify_stays(claim_id, problems)
+    columns["admission_id"] = _identify_stays(claim_id, key, problems)
     lists = collect_lists(stays.height, codes, problems, keep_poa="sdx_poa" in keep)
     admissions = pl.DataFrame([columns[name] for name in columns]).hstack(lists)
     ordered = [name for name in ADMISSIONS.names if name in admissions.columns]
@@ -140,11 +142,11 @@ def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) ->
     if "birth_date" in days and at is not None:
         derived["age"] = years_between(days["birth_date"], at)
     if "noncovered_charges_usd" in texts and "covered_charges_usd" in texts:
-        total, other = (
+        both = [
             parse_numbers(texts[name].cast(pl.String)) for name in ("covered_charges_usd", "noncovered_charges_usd")
-        )
-        derived["covered_charges_usd"] = total - other.fill_null(0.0)
-    return derived
+        ]
+        derived["covered_charges_usd"] = both[0] - both[1].fill_null(0.0)
+    return {name: values for name, values in derived.items() if values.count()}
 
 
 def _read_column(
@@ -175,7 +177,9 @@ def _read_column(
     failed = texts.is_not_null() & read.is_null()
     if where is not None and failed.any() and failed.sum() == texts.count():
         row = int(failed.arg_max() or 0) + 1
-        raise SchemaError(f"{where}: {name} is no {dtype} in {failed.sum()} of {failed.sum()} values, first in row {row}.")
+        raise SchemaError(
+            f"{where}: {name} is no {dtype} in {failed.sum()} of {failed.sum()} values, first in row {row}."
+        )
     problems.flag_where(name, UNREADABLE, failed)
     return read
 
@@ -191,13 +195,13 @@ def _parse_texts(name: str, texts: pl.Series) -> pl.Series:
         return parse_labelled_numbers(texts)
     if dtype.is_integer():
         return parse_whole_numbers(texts)
-    return parse_numbers(texts) if dtype.is_float() else texts
+    return parse_dates(texts).dates if dtype == pl.Date else parse_numbers(texts)
 
 
-def _identify_stays(claim_id: pl.Series, problems: MappingProblems) -> pl.Series:
+def _identify_stays(claim_id: pl.Series, key: str, problems: MappingProblems) -> pl.Series:
     """Return the admission_id of each row; a row without identifier gets the hash of its number."""
-    problems.flag_where("claim_id", NO_IDENTIFIER, claim_id.is_null())
-    problems.flag_where("claim_id", SAME_IDENTIFIER, claim_id.is_not_null() & claim_id.is_duplicated())
+    problems.flag_where(key, NO_IDENTIFIER, claim_id.is_null())
+    problems.flag_where(key, SAME_IDENTIFIER, claim_id.is_not_null() & claim_id.is_duplicated())
     numbered = pl.select(pl.format("row {}", pl.int_range(1, len(claim_id) + 1))).to_series()
     return hash_admission_ids(claim_id.zip_with(claim_id.is_not_null(), numbered) if len(claim_id) else claim_id)
 

@@ -28,7 +28,21 @@ FREQUENCIES: Mapping[str, str] = {
 INPATIENT_BILLS = ("11", "18", "41")
 """Facility and class of inpatient bills: hospital, its swing beds, religious nonmedical hospital."""
 _CLAIM_TYPES = ("60", "61", "INSTITUTIONAL", "INPATIENT")
-_OTHER_TYPES = ("10", "20", "30", "40", "50", "71", "72", "81", "82", "PROFESSIONAL", "DENTAL", "PHARMACY", "OUTPATIENT")
+_OTHER_TYPES = (
+    "10",
+    "20",
+    "30",
+    "40",
+    "50",
+    "71",
+    "72",
+    "81",
+    "82",
+    "PROFESSIONAL",
+    "DENTAL",
+    "PHARMACY",
+    "OUTPATIENT",
+)
 _LIVE = ("active", "claim")
 BILL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "bill_type": ("bill_type", "bill_type_code", "type_of_bill", "tob", "clm_bill_type_cd", "bill_type_cd"),
@@ -49,7 +63,9 @@ def find_bill_columns(columns: Iterable[str]) -> dict[str, str]:
     {'bill_type': 'TOB', 'final_action': 'FINAL_ACTION'}
     """
     lower = {name.strip().lower(): name for name in columns}
-    found = {field: next((lower[name] for name in names if name in lower), None) for field, names in BILL_FIELDS.items()}
+    found = {
+        field: next((lower[name] for name in names if name in lower), None) for field, names in BILL_FIELDS.items()
+    }
     return {field: name for field, name in found.items() if name}
 
 
@@ -93,7 +109,16 @@ def flag_bills(bills: pl.DataFrame, names: Mapping[str, str], problems: MappingP
 
 # ---------------------------------------------------------------------------------------------------------
 
-_SHOWN = ("cancelled", "draft", "entered-in-error", "preauthorization", "predetermination", "denied", "void", "rejected")
+_SHOWN = (
+    "cancelled",
+    "draft",
+    "entered-in-error",
+    "preauthorization",
+    "predetermination",
+    "denied",
+    "void",
+    "rejected",
+)
 
 
 def _flag_classes(classes: pl.Series, name: str, problems: MappingProblems) -> None:

@@ -187,8 +187,8 @@ def _read_elements(codes: pl.DataFrame, distinct: pl.Series, problems: MappingPr
         return codes
     found = codes.filter(pl.col("code").is_in(unclear.implode())).select("kind", "code").unique()
     read = [(kind, text, *read_element(text, str(kind))) for kind, text in found.iter_rows()]
-    schema = {"kind": codes.schema["kind"], "code": pl.String, "_code": pl.String, "_poa": pl.String,
-              "_icd": pl.Int8, "_reason": pl.String}  # fmt: skip
+    names = ("kind", "code", "_code", "_poa", "_icd", "_reason")
+    schema = {name: pl.Int8 if name == "_icd" else pl.String for name in names}
     changed = pl.DataFrame([one for one in read if one[-1]], schema=schema, orient="row")
     if not changed.height:
         return codes

@@ -139,7 +139,9 @@ def _take_principals(n: int, codes: pl.DataFrame, problems: MappingProblems) -> 
     pdx_frame = (
         rows.join(first.select("row", pdx="code", pdx_poa="poa"), on="row", how="left", maintain_order="left")
         .join(spare, on="row", how="left", maintain_order="left")
-        .select("pdx", pdx_poa=pl.when(pl.col("pdx_poa") == "").then(pl.coalesce("spare", "pdx_poa")).otherwise("pdx_poa"))
+        .select(
+            "pdx", pdx_poa=pl.when(pl.col("pdx_poa") == "").then(pl.coalesce("spare", "pdx_poa")).otherwise("pdx_poa")
+        )
     )
     return pdx_frame, codes.filter(~(is_copy | taken))
 

@@ -87,7 +87,7 @@ def number_diagnoses(where: Path | str, columns: Sequence[str]) -> dict[str, str
         for kind, pattern in {**SECONDARY, "any": NUMBERED["dx"], "any poa": NUMBERED["poa"]}.items()
     }
     first = min(named["any"].values(), default=2)
-    if "pdx" not in columns or first < 2 or not (named["dx"] or named["any"]):  # noqa: PLR2004  # 0 or 1 is principal
+    if "pdx" not in columns or first < 2 or not (named["dx"] or named["any"]):  # 0 or 1 is principal
         return {}
     if named["dx"] and (named["any"] or named["any poa"]):
         mixed = next(iter(named["any"] or named["any poa"]))
@@ -106,8 +106,11 @@ def report_code_columns(table: pl.DataFrame, problems: MappingProblems) -> None:
     [('comorb', 'holds codes, not read; name it dx2, pr1 or the like', 2)]
     """
     for name, dtype in table.schema.items():
-        sample = table[name].drop_nulls().head(_SAMPLE).unique() if dtype == pl.String else []
-        if len(sample) and sample.str.strip_chars().str.contains(_SHAPE).mean() >= _MOSTLY:
+        if dtype != pl.String:
+            continue
+        sample = table[name].drop_nulls().head(_SAMPLE).unique()
+        shaped = sample.str.strip_chars().str.contains(_SHAPE).sum()
+        if len(sample) and shaped >= _MOSTLY * len(sample):
             known = sum(is_known_code(text, DX) or is_known_code(text, PR) for text in sample)
             if known >= _MOSTLY * len(sample):
                 problems.report_file(name, "holds codes, not read; name it dx2, pr1 or the like", table[name].count())
@@ -120,4 +123,4 @@ def list_names(names: Iterable[str]) -> str:
     'c0, c1, c2, c3, c4, c5, c6, c7, … (9 columns)'
     """
     shown = list(names)
-    return ", ".join(shown[:8]) + (f", … ({len(shown)} columns)" if len(shown) > 8 else "")  # noqa: PLR2004  # as said
+    return ", ".join(shown[:8]) + (f", … ({len(shown)} columns)" if len(shown) > 8 else "")  # as said

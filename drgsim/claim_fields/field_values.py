@@ -11,8 +11,17 @@ from typing import NamedTuple
 
 import polars as pl
 
-BLANKS = ("", "null", "nan", "na", "n/a", "#n/a", "none", "nil", "nat", "<na>", "#null!", ".", "-", "--", "?", "\\n")
-BLANK_CODES = (*BLANKS, "invl", "incn", "unknown", "missing", "#name?", "#value!", "#ref!")
+BLANKS = ("", "null", "nan", "na", "n/a", "#n/a", "none", "nil", "nat", "<na>", "#null!", ".", "-", "--", "\\n")
+BLANK_CODES = (
+    *(word for word in BLANKS if word != "."),
+    "invl",
+    "incn",
+    "unknown",
+    "missing",
+    "#name?",
+    "#value!",
+    "#ref!",
+)
 """Words for a missing value in any case; among codes also HCUP's `invl` (invalid) and `incn` (inconsistent)."""
 _SEXES = {"1": "M", "2": "F", "M": "M", "F": "F", "MALE": "M", "FEMALE": "F", "MAN": "M", "WOMAN": "F", "0": "U"}
 _SEXES |= {"U": "U", "UNKNOWN": "U", "3": "U", "9": "U"}
@@ -96,13 +105,12 @@ def parse_dates(texts: pl.Series) -> Dates:
     for form in DATES:
         # %Y also reads two digits, so the length decides.
         fits = day.str.to_date(form, strict=False)
-        read = read.zip_with(read.is_not_null(), fits.set(fits.dt.year() < 1000, None))  # noqa: PLR2004  # a year
+        read = read.zip_with(read.is_not_null(), fits.set(fits.dt.year() < 1000, None))  # a year
     slashed = day.str.extract_groups(r"^(\d\d?)[/.-](\d\d?)[/.-](\d{4}|\d\d)$").struct.unnest()
     first, second, year = (slashed.to_series(place) for place in range(3))
-    year = (pl.Series([""] * len(year), dtype=pl.String)).zip_with(year.str.len_bytes() == 4, _century(year)) + year  # noqa: PLR2004
+    year = (pl.Series([""] * len(year), dtype=pl.String)).zip_with(year.str.len_bytes() == 4, _century(year)) + year
     in_order = {
-        form: (first + "/" + second + "/" + year).str.to_date(form, strict=False)
-        for form in (_MONTH_FIRST, _DAY_FIRST)
+        form: (first + "/" + second + "/" + year).str.to_date(form, strict=False) for form in (_MONTH_FIRST, _DAY_FIRST)
     }
     day_first = in_order[_MONTH_FIRST].count() < in_order[_DAY_FIRST].count()
     chosen = in_order[_DAY_FIRST if day_first else _MONTH_FIRST]
@@ -173,7 +181,7 @@ def years_between(birth: pl.Series, day: pl.Series) -> pl.Series:
 
 def _century(year: pl.Series) -> pl.Series:
     """Return the first two digits for years of two digits: 69 to 99 are 19xx, the others 20xx."""
-    late = (year.cast(pl.Int32, strict=False) >= 69).fill_null(value=False)  # noqa: PLR2004  # POSIX strptime
+    late = (year.cast(pl.Int32, strict=False) >= 69).fill_null(value=False)  # POSIX strptime
     return pl.select(pl.when(late).then(pl.lit("19")).otherwise(pl.lit("20"))).to_series()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,12 @@ OTHER_SHEETS = "sheets after the first with rows, not read"
 
 
 def read_text_table(
-    path: Path, problems: MappingProblems, case: Callable[[str], str] = str, *, compact: bool = False
+    path: Path,
+    problems: MappingProblems,
+    case: Callable[[str], str] = str,
+    *,
+    compact: bool = False,
+    keep_blank: bool = False,
 ) -> pl.DataFrame:
     """Return a Parquet, delimited text or Excel file, every column as text, null where blank.
 
@@ -30,6 +36,7 @@ def read_text_table(
         path: the file.
         problems: receives what cannot be mapped; rows with fewer or more fields than the header are flagged.
         case: converts column names, such as `str.upper`.
+        keep_blank: whether a blank text in quotes is a blank text, and not null.
         compact: whether columns without any value may have the type Null, which takes no memory.
 
     Raises:
@@ -46,9 +53,9 @@ def read_text_table(
         with open_bytes(path) as file:
             content = decode_text(path, file.read())
         header, separator, start = split_header(path, content)
-        names = [case(name.strip()) or f"column_{place}" for place, name in enumerate(header, 1)]
+        names = _clean_names(header, case)
         refuse_equal_names(path, names)
-        rows = read_rows(path, content, names, separator, start)
+        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
     for reason, numbers in ((FEW, rows.few), (MANY, rows.many), (BROKEN, rows.broken)):
@@ -79,7 +86,7 @@ def cast_to_text(
     [('54', 'I10;E119'), (None, None)]
     """
     texts = table.select(_to_text_column(table[name]) for name in table.columns)
-    names = [case(name.strip()) or f"column_{place}" for place, name in enumerate(table.columns, 1)]
+    names = _clean_names(table.columns, case)
     refuse_equal_names(Path(where), names)
     texts.columns = names
     text = pl.all().str.strip_chars()
@@ -121,6 +128,13 @@ def to_text(value: object) -> str | None:
         return None
     # JSON can contain single surrogates, which are no characters.
     return str(value).encode("utf-8", "replace").decode().strip() or None
+
+
+def _clean_names(header: list[str], case: Callable[[str], str]) -> list[str]:
+    """Return column names without surrounding blanks; a blank one, or one that Polars takes as a pattern, by position."""
+    bare = [case(name.strip()) for name in header]
+    patterns = re.compile(r"\*?|\^.*\$", re.DOTALL)
+    return [f"column_{place}" if patterns.fullmatch(name) else name for place, name in enumerate(bare, 1)]
 
 
 def _to_text_column(column: pl.Series) -> pl.Series:

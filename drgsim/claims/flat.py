@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -23,9 +24,11 @@ from drgsim.claim_fields.bill_rules import find_bill_columns, flag_bills
 from drgsim.claim_fields.code_cells import DX, PR, split_indicators, split_lists
 from drgsim.claim_fields.code_lists import CODES, collect_wide_codes
 from drgsim.claim_fields.column_names import (
+    NUMBERED,
     PRINCIPAL,
     find_numbered,
     list_names,
+    match_number,
     number_diagnoses,
     report_code_columns,
 )
@@ -49,6 +52,16 @@ _SCALARS = tuple(
     for column in ADMISSIONS.columns
     if column.name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(column.dtype, pl.List)
 )
+
+
+def is_flat(columns: Iterable[str]) -> bool:
+    """Return whether columns are those of a table with one row an admission.
+
+    >>> is_flat(["age", "Diagnosis 1"]), is_flat(["age", "note"])
+    (True, False)
+    """
+    principal = {*PRINCIPAL["pdx"]}
+    return any(name.strip().lower() in principal or match_number(NUMBERED["dx"], name) in (0, 1) for name in columns)
 
 
 def read_flat(path: Path) -> Claims:
@@ -76,7 +89,7 @@ def read_flat(path: Path) -> Claims:
     """
     file, problems = path / MIMIC_FILE if path.is_dir() else path, MappingProblems()
     if file.suffix.lower() != ".parquet":
-        return map_flat(read_text_table(file, problems, compact=True), problems, file)
+        return map_flat(read_text_table(file, problems, compact=True, keep_blank=True), problems, file)
     try:
         table = read_parquet(file)
     except DAMAGED as error:
@@ -126,8 +139,12 @@ def map_flat(table: pl.DataFrame, problems: MappingProblems, where: Path | str) 
     stays = stays.with_columns(_to_text(table[str(key)]).rename("claim_id"))
     has_poa = {"pdx_poa": min(wide["dx"], default=0) in wide["poa"] or "pdx_poa" in table.columns,
                "sdx_poa": bool(wide["poa"]) or "sdx_poa" in table.columns}  # fmt: skip
-    keep = {*_SCALARS, *(name for name, given in has_poa.items() if given), *(["sdx_poa"] if any(has_poa.values()) else [])}
-    built = build_claims(layout, stays, codes, problems, keep=keep, where=where)
+    keep = {
+        *_SCALARS,
+        *(name for name, given in has_poa.items() if given),
+        *(["sdx_poa"] if any(has_poa.values()) else []),
+    }
+    built = build_claims(layout, stays, codes, problems, keep=keep, key=str(key), where=where)
     return _restore_columns(built, others, {*table.columns}, has_poa, layout)
 
 
@@ -170,16 +187,16 @@ def _check_columns(where: Path | str, table: pl.DataFrame, wide: dict[str, dict[
     wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]
     if wrong:
         raise SchemaError(f"{where}: {wrong[0]} is {table.schema[wrong[0]]}, expected String.")
-    found = {name: ADMISSIONS[name].dtype for name in table.columns if name in ADMISSIONS.names}
+    found: dict[str, pl.DataType] = {name: ADMISSIONS[name].dtype for name in table.columns if name in ADMISSIONS.names}
     for name in ("pdx", "pdx_poa", *_LISTS):
         if name in found and not isinstance(table.schema[name], (*TEXTS, pl.Null)):
             found[name] = table.schema[name]
     if wide["dx"]:
         found |= {name: ADMISSIONS[name].dtype for name in ("pdx", "sdx", "procedures")}
     found |= {"admission_id": pl.UInt64()} if key else {}
-    others = {name: pl.String() for name in table.columns if name not in found}
+    found |= {name: pl.String() for name in table.columns if name not in found}
     try:
-        check_frame(pl.DataFrame(schema=found | others), ADMISSIONS)
+        check_frame(pl.DataFrame(schema=found), ADMISSIONS)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
 

@@ -62,9 +62,22 @@ def read_hcup(path: Path) -> Claims:
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
     problems = MappingProblems()
-    table = read_text_table(path, problems, str.upper)
+    return map_hcup(read_text_table(path, problems, str.upper), problems, path)
+
+
+def map_hcup(table: pl.DataFrame, problems: MappingProblems, where: Path | str) -> Claims:
+    """Return the discharges of texts in HCUP's columns, in upper case: see `read_hcup`.
+
+    Args:
+        table: (n,) texts, null where blank.
+        problems: those found so far.
+        where: the file, named in errors.
+
+    Raises:
+        SchemaError: as `read_hcup`.
+    """
     if "I10_DX1" not in table.columns:
-        raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
+        raise SchemaError(f"{where}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
     table = _blank_missing(table, problems)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     diagnoses = _find_numbered(table, r"I10_DX_?(\d+)", r"DXPOA_?(\d+)")

@@ -73,7 +73,9 @@ def read_json(path: Path) -> Claims:
         problems.report_file(to_text(name) or "", "not mapped, left out", count)
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
     others = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
-    table = table.select("claim_id", *_OF_PATIENT, "discharge_status", "los_days", "discharge_date", "admission_date", *others)
+    table = table.select(
+        "claim_id", *_OF_PATIENT, "discharge_status", "los_days", "discharge_date", "admission_date", *others
+    )
     flag_bills(pl.DataFrame(bills, schema=dict.fromkeys(_BILLS, pl.String)), _BILLS, problems)
     return build_claims("json", table, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
 

@@ -22,26 +22,26 @@ number and order. Columns that drgsim does not know pass through.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from drgsim.claim_fields.mapping_report import Claims as Claims
-from drgsim.claim_fields.source_files import read_documents
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import cast_to_text, read_documents
 from drgsim.claims.fhir import read_fhir
-from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, read_flat
-from drgsim.claims.hcup import read_hcup
+from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, is_flat, map_flat, read_flat
+from drgsim.claims.hcup import map_hcup, read_hcup
 from drgsim.claims.json_objects import is_json_claim, read_json
-from drgsim.claims.long import is_long, read_long
-from drgsim.claims.medpar import is_medpar, read_medpar
+from drgsim.claims.long import is_long, map_long, read_long
+from drgsim.claims.medpar import is_medpar, map_medpar, read_medpar
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
 from drgsim.claims.mimic import find_mimic_tables, read_mimic
 from drgsim.claims.own_columns import map_own_columns
-from drgsim.claims.rif import read_rif
-from drgsim.claims.tuva import is_tuva, read_tuva
+from drgsim.claims.rif import map_rif, read_rif
+from drgsim.claims.tuva import is_tuva, map_tuva, read_tuva
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
 from drgsim.files.spreadsheets import SPREADSHEETS
@@ -65,6 +65,20 @@ LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
 
 Columns = Mapping[str, Any] | str | os.PathLike[str]
 """Which column holds which field: a mapping, or the path of a TOML file."""
+TABLES: Mapping[
+    str, tuple[Callable[[pl.DataFrame, MappingProblems, Path | str], Claims], Callable[[str], str] | None]
+] = {
+    "admissions": (map_flat, None),
+    "wide": (map_flat, None),
+    "mimic_demo": (map_flat, None),
+    "long": (map_long, str.lower),
+    "rif": (map_rif, str.upper),
+    "hcup": (map_hcup, str.upper),
+    "tuva": (map_tuva, str.lower),
+    "medpar": (map_medpar, str.upper),
+}
+"""Layouts of tables: the function that maps a frame, and the case of its column names; None takes any types."""
+
 _FLAT = ("admissions", "wide", "mimic_demo")
 _JSON = (".ndjson", ".jsonl", ".json")
 _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
@@ -124,14 +138,37 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, colum
     name = _recognise(source) if layout is None else layout
     if name not in LAYOUTS:
         raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
-    if name in _FLAT and source.is_file() and not source.name.lower().endswith((*SUFFIXES, *SPREADSHEETS)):
-        raise _refuse_suffix(source)
     if source.is_dir() and name not in ("mimic_demo", "mimic_iv"):
         raise InputError(f"{source}: a folder; {name} is read from one file of claims.")
     claims = LAYOUTS[name](source)
     if layout in _FLAT and claims.layout != layout:
         raise SchemaError(f"{source}: its columns are those of {claims.layout}, not {layout}.")
     return claims
+
+
+def map_table(frame: pl.DataFrame, layout: str | None = None, *, where: Path | str = "the frame") -> Claims:
+    """Return the claims of a frame in the layout of a table, and a report: see `Claims`.
+
+    Args:
+        frame: (n,) rows of any types, in a layout of `TABLES`.
+        layout: its name; None recognises it by column names.
+        where: what messages call the frame.
+
+    Raises:
+        InputError: there is no such layout of tables.
+        SchemaError: the columns do not fit.
+
+    >>> frame = pl.DataFrame({"claim_id": ["A7"], "age": [71.0], "sex": [2], "discharge_status": ["03 - SNF"],
+    ...                       "dx1": ["K81.0"], "dx2": ["I10"]})
+    >>> map_table(frame).admissions.select("age", "sex", "discharge_status", "pdx", "sdx").row(0)
+    (71, 'F', 3, 'K81.0', ['I10'])
+    """
+    name = recognise_columns(frame.columns) if layout is None else layout
+    if name not in TABLES:
+        raise InputError(f"no layout {name!r} of tables.{did_you_mean(str(name), TABLES)} Known: {', '.join(TABLES)}.")
+    map_claims_of, case = TABLES[name]
+    table = frame if case is None else cast_to_text(frame, case, where=where)
+    return map_claims_of(table, MappingProblems(), where)
 
 
 # ---------------------------------------------------------------------------------------------- layouts
@@ -148,20 +185,29 @@ def _recognise(path: Path) -> str:
         raise _refuse_suffix(path)
     if not name.endswith((".parquet", *SPREADSHEETS)) and is_837(read_first_line(path)):
         return "837i"
-    columns = {column.upper() for column in read_header(path)}
-    if is_medpar(columns):
-        return "medpar"
-    if is_tuva(columns):
-        return "tuva"
-    if "PRNCPAL_DGNS_CD" in columns:
-        return "rif"
-    if "I10_DX1" in columns:
-        return "hcup"
-    if is_long(columns):
-        return "long"
-    if name.endswith(_TEXT):
+    columns = read_header(path)
+    layout = recognise_columns(columns)
+    if layout == "admissions" and name.endswith(_TEXT) and not is_flat(columns):
         raise InputError(f"{path}: no layout recognised by its columns; pass layout=, one of {', '.join(LAYOUTS)}.")
-    return "admissions"
+    return layout
+
+
+def recognise_columns(columns: Iterable[str]) -> str:
+    """Return the layout of a table by its column names; `admissions` where they are those of no other.
+
+    >>> recognise_columns(["clm_id", "prncpal_dgns_cd"]), recognise_columns(["claim_id", "dx1"])
+    ('rif', 'admissions')
+    """
+    upper = {column.strip().upper() for column in columns}
+    if is_medpar(upper):
+        return "medpar"
+    if is_tuva(upper):
+        return "tuva"
+    if "PRNCPAL_DGNS_CD" in upper:
+        return "rif"
+    if "I10_DX1" in upper:
+        return "hcup"
+    return "long" if is_long(upper) else "admissions"
 
 
 def _recognise_folder(path: Path) -> str:

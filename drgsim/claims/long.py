@@ -32,11 +32,14 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("pr", "p", "px", "procedure", "proc", "icd10pcs", "icd-10-pcs", "pcs"), PR),
 }
 """Values of a row's type, in any case: the principal diagnosis, a diagnosis, or a procedure."""
-_SCALARS = tuple(
-    column.name
-    for column in ADMISSIONS.columns
-    if column.name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(column.dtype, pl.List)
-) + SOURCES
+_SCALARS = (
+    tuple(
+        column.name
+        for column in ADMISSIONS.columns
+        if column.name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(column.dtype, pl.List)
+    )
+    + SOURCES
+)
 
 
 def is_long(columns: Iterable[str]) -> bool:

@@ -13,7 +13,7 @@ from drgsim.claim_fields.bill_rules import NOT_INPATIENT
 from drgsim.claim_fields.column_mapping import ColumnMapping
 from drgsim.claim_fields.mapping_report import Claims, MappingProblems
 from drgsim.claim_fields.source_files import read_text_table
-from drgsim.claims.own_columns import map_table
+from drgsim.claims.own_columns import map_named_columns
 from drgsim.exceptions import SchemaError
 
 _NAMES = {
@@ -69,18 +69,26 @@ def read_medpar(path: Path) -> Claims:
     ('K810', ['J9601'], ['Y'], ['0FT44ZZ'])
     """
     problems = MappingProblems()
-    table = read_text_table(path, problems, str.upper)
+    return map_medpar(read_text_table(path, problems, str.upper), problems, path)
+
+
+def map_medpar(table: pl.DataFrame, problems: MappingProblems, where: Path | str) -> Claims:
+    """Return the stays of a table of texts with names in upper case: see `read_medpar`.
+
+    Raises:
+        SchemaError: as `read_medpar`.
+    """
     mapping: dict[str, tuple[str, ...]] = {}
     for field, names in _NAMES.items():
         for name in names:
             if field not in mapping and not ColumnMapping({field: (name,)}).find_columns(table.columns)[1]:
                 mapping[field] = (name,)
     if "dx" not in mapping:
-        raise SchemaError(f"{path}: no MedPAR file: it lacks DGNS_1_CD to DGNS_25_CD.")
+        raise SchemaError(f"{where}: no MedPAR file: it lacks DGNS_1_CD to DGNS_25_CD.")
     if _STAY in table.columns:
         kind = table[_STAY].str.to_uppercase()
         problems.flag_where(_STAY, NOT_INPATIENT, kind == "N")
         problems.flag_where(_STAY, _LONG_STAY, kind == "L")
     admitting = [name for name in ("ADMTG_DGNS_CD", "ADMTG_DGNS_VRSN_CD") if name in table.columns]
     table = table.drop(admitting).with_columns(pl.all().cast(pl.String))
-    return map_table(table, ColumnMapping(mapping), problems, where=path, layout="medpar")
+    return map_named_columns(table, ColumnMapping(mapping), problems, where=where, layout="medpar")

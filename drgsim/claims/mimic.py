@@ -125,7 +125,9 @@ def _read_table(path: Path, name: str, problems: MappingProblems) -> pl.DataFram
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:
         raise SchemaError(f"{path}: lacks {lacking[0]}; is it MIMIC-IV's table {name}?")
-    return table.with_columns(parse_identifiers(table[key]) for key in ("subject_id", "hadm_id") if key in table.columns)
+    return table.with_columns(
+        parse_identifiers(table[key]) for key in ("subject_id", "hadm_id") if key in table.columns
+    )
 
 
 def _build_stays(joined: pl.DataFrame) -> pl.DataFrame:

@@ -78,10 +78,10 @@ def map_own_columns(
     ('007', 'K81.0', ['I10'], 5, 'MA')
     """
     mapping, problems = ColumnMapping.from_names(columns), MappingProblems()
-    return map_table(read_text_table(path, problems), mapping, problems, where=path, layout=layout)
+    return map_named_columns(read_text_table(path, problems), mapping, problems, where=path, layout=layout)
 
 
-def map_table(
+def map_named_columns(
     table: pl.DataFrame, mapping: ColumnMapping, problems: MappingProblems, *, where: Path | str, layout: str
 ) -> Claims:
     """Return the claims of a table of texts under a mapping: see `map_own_columns`.

@@ -72,12 +72,26 @@ def read_rif(path: Path) -> Claims:
     >>> read_rif(path).admissions.select("pdx", "pdx_poa", "sdx").row(0)
     ('K810', 'Y', ['I10'])
     """
-    problems, lines = MappingProblems(), MappingProblems()
-    table = read_text_table(path, lines, str.upper, compact=True)
+    lines = MappingProblems()
+    return map_rif(read_text_table(path, lines, str.upper, compact=True), lines, path)
+
+
+def map_rif(table: pl.DataFrame, lines: MappingProblems, where: Path | str) -> Claims:
+    """Return the claims of texts in the columns of RIF, in upper case: see `read_rif`.
+
+    Args:
+        table: (n,) texts, null where blank; a row a claim or a revenue line.
+        lines: problems found so far, of rows of the table.
+        where: the file, named in errors.
+
+    Raises:
+        SchemaError: as `read_rif`.
+    """
+    problems = MappingProblems()
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     if named["claim_id"] is None or _PRINCIPAL not in table.columns:
         raise SchemaError(
-            f"{path}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
+            f"{where}: no inpatient RIF file: it lacks {'CLM_ID' if _PRINCIPAL in table.columns else _PRINCIPAL}."
         )
     if _LINE in table.columns:
         problems.report_counts(lines)
@@ -148,7 +162,9 @@ def _build_codes(
     place[principal["row"].to_numpy()] = np.arange(principal.height)
     of_code = place[listed["row"].to_numpy()]
     normal = normalise_codes(principal["code"])
-    pdx = normal.gather(np.maximum(of_code, 0)) if principal.height else pl.Series([""] * listed.height, dtype=pl.String)
+    pdx = (
+        normal.gather(np.maximum(of_code, 0)) if principal.height else pl.Series([""] * listed.height, dtype=pl.String)
+    )
     lines = np.flatnonzero((normalise_codes(listed["code"]) == pdx).to_numpy() & (of_code >= 0))
     # Codes are in the order of their numbers, so the first copy of a row has the lowest number.
     copy = listed[lines].with_columns(line=pl.Series(lines)).unique("row", keep="first", maintain_order=True)

@@ -19,7 +19,7 @@ from drgsim.claim_fields.column_mapping import ColumnMapping
 from drgsim.claim_fields.field_values import parse_numbers, parse_revisions, parse_whole_numbers
 from drgsim.claim_fields.mapping_report import Claims, MappingProblems
 from drgsim.claim_fields.source_files import read_text_table
-from drgsim.claims.own_columns import map_table
+from drgsim.claims.own_columns import map_named_columns
 from drgsim.exceptions import SchemaError
 
 _NAMES = {
@@ -84,12 +84,20 @@ def read_tuva(path: Path) -> Claims:
     >>> read_tuva(path).admissions.select("claim_id", "pdx", "pdx_poa").rows()
     [('C1', 'K810', 'Y')]
     """
-    problems, lines = MappingProblems(), MappingProblems()
-    table = read_text_table(path, lines, str.lower)
-    names = {*table.columns}
+    problems = MappingProblems()
+    return map_tuva(read_text_table(path, problems, str.lower), problems, path)
+
+
+def map_tuva(table: pl.DataFrame, lines: MappingProblems, where: Path | str) -> Claims:
+    """Return the claims of a table of texts with names in lower case: see `read_tuva`.
+
+    Raises:
+        SchemaError: as `read_tuva`.
+    """
+    names, problems = {*table.columns}, MappingProblems()
     if not is_tuva(names):
         raise SchemaError(
-            f"{path}: no Tuva table: expected claim_id, claim_line_number and diagnosis_code_1 (medical_claim), or "
+            f"{where}: no Tuva table: expected claim_id, claim_line_number and diagnosis_code_1 (medical_claim), or "
             "source_code, condition_rank and encounter_id or claim_id (condition)."
         )
     problems.report_counts(lines)
@@ -103,7 +111,7 @@ def read_tuva(path: Path) -> Claims:
     absent = {name for name, _ in ColumnMapping(columns).find_columns(table.columns)[1]}
     mapping = ColumnMapping({ours: one for ours, one in columns.items() if ours not in absent})
     table = _drop_other_procedures(table, problems)
-    return map_table(table, mapping, problems, where=path, layout="tuva")
+    return map_named_columns(table, mapping, problems, where=where, layout="tuva")
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ def _find_marks(text: str, at: int) -> tuple[str, str, str] | None:
             return separator, component, terminator
     begin = text[at : at + 2 * _ISA_LENGTH].replace("\r", "").replace("\n", "")
     parts = begin.split(begin[3], _ISA_ELEMENTS)
-    if len(parts) <= _ISA_ELEMENTS or len(parts[-1]) < 2:  # noqa: PLR2004  # component separator and end
+    if len(parts) <= _ISA_ELEMENTS or len(parts[-1]) < 2:  # component separator and end
         return None
     return begin[3], parts[-1][0], parts[-1][1]
 

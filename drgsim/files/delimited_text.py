@@ -25,7 +25,8 @@ _BLOCK = 1 << 22
 _WIDE = 1000
 _MOST_LINES = 200
 """Most lines of one row whose fields contain line ends."""
-_UNIT = "\x1f"
+_UNIT, _EMPTY = "\x1f", "\x1e"
+"""Characters that stand for the separator, and for a blank text in quotes, which differs from no value."""
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
@@ -106,7 +107,9 @@ def split_header(path: Path, content: bytes) -> tuple[list[str], str, int]:
     return names, separator, at
 
 
-def read_rows(path: Path, content: bytes, names: list[str], separator: str, start: int) -> TextRows:
+def read_rows(
+    path: Path, content: bytes, names: list[str], separator: str, start: int, *, keep_blank: bool = False
+) -> TextRows:
     r"""Return the rows after a header, as texts without surrounding blanks, null where blank.
 
     A row with fewer fields than the header has nulls; fields beyond the header are left out. A column without any
@@ -118,6 +121,7 @@ def read_rows(path: Path, content: bytes, names: list[str], separator: str, star
         names: distinct column names.
         separator: of one character.
         start: where the rows begin.
+        keep_blank: whether a blank text in quotes (`""`) is a blank text, and not null.
 
     Raises:
         InputError: a quote is not closed; names the line.
@@ -145,6 +149,16 @@ def read_rows(path: Path, content: bytes, names: list[str], separator: str, star
         height += table.height
     empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     table = pl.concat(parts, how="vertical_relaxed") if parts else empty
+    if with_quotes and _EMPTY.encode() not in content:
+        blank = "" if keep_blank else None
+        table = table.with_columns(
+            pl.when(pl.col(name) != _EMPTY)
+            .then(name)
+            .otherwise(pl.when(pl.col(name).is_not_null()).then(pl.lit(blank, pl.String)))
+            .alias(name)
+            for name, dtype in table.schema.items()
+            if dtype == pl.String and (table[name] == _EMPTY).any()
+        )
     none = pl.Series([], dtype=pl.UInt32)
     return TextRows(table, *(pl.concat([none, *(p.cast(pl.UInt32) for p in p_s)]) for p_s in (few, many, broken)))
 
@@ -228,9 +242,7 @@ def _split_wide_lines(lines: list[str], mark: str, names: list[str]) -> tuple[pl
     rows = [line.split(mark) for line in lines]
     few = [place for place, row in enumerate(rows) if len(row) < last]
     many = [place for place, row in enumerate(rows) if len(row) > last + (not row[-1].strip())]
-    columns = [
-        [row[place].strip() or None if place < len(row) else None for row in rows] for place in range(last)
-    ]
+    columns = [[row[place].strip() or None if place < len(row) else None for row in rows] for place in range(last)]
     table = pl.DataFrame(
         [pl.Series(name, values, dtype=pl.String if any(values) or not lines else pl.Null)
          for name, values in zip(names, columns, strict=True)]
@@ -246,9 +258,7 @@ def _parse_record(line: str, separator: str) -> list[str] | None:
         return None
 
 
-def _unquote_lines(
-    path: Path, lines: pl.Series, separator: str, width: int, first: int
-) -> tuple[pl.Series, pl.Series]:
+def _unquote_lines(path: Path, lines: pl.Series, separator: str, width: int, first: int) -> tuple[pl.Series, pl.Series]:
     """Return lines whose fields are separated by `_UNIT`, and which of them were several lines."""
     texts = lines.to_list()
     found: list[str] = []
@@ -262,6 +272,8 @@ def _unquote_lines(
             at += 1
             continue
         fields, used = _parse_record(text, separator), 1
+        if fields is not None and '""' in text:
+            fields = _mark_blank_texts(text, fields, separator)
         if fields is None:
             fields, used = _join_lines(texts[at : at + _MOST_LINES], separator, width)
             if fields is None:
@@ -270,6 +282,13 @@ def _unquote_lines(
         found.append(_UNIT.join(field.replace(_UNIT, " ") for field in fields))
         at += used
     return pl.Series("line", found, dtype=pl.String), pl.Series(spread, dtype=pl.UInt32)
+
+
+def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]:
+    """Return fields with `_EMPTY` for each blank text in quotes."""
+    mark = re.escape(separator)
+    marked = _parse_record(re.sub(rf'(^|{mark})""(?={mark}|$)', rf'\1"{_EMPTY}"', text), separator)
+    return marked if marked and [field.replace(_EMPTY, "") for field in marked] == fields else fields
 
 
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
@@ -284,7 +303,9 @@ def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str]
         joined = f"{joined}\n{text}" if used > 1 else text
         if '"' in text and used > 1:
             try:
-                fields = next(csv.reader((f"{part}\n" for part in joined.split("\n")), delimiter=separator, strict=True))
+                fields = next(
+                    csv.reader((f"{part}\n" for part in joined.split("\n")), delimiter=separator, strict=True)
+                )
             except csv.Error:
                 continue
             if len(fields) == width:

@@ -56,7 +56,7 @@ def read_first_line(path: Path) -> str:
 
 
 def _read_beginning(path: Path) -> bytes:
-    """Return the beginning of a text file as UTF-8, up to `_LONGEST_HEADER` and to the end of a line where it has one."""
+    """Return the beginning of a text file as UTF-8, to the end of a line where it has one."""
     with open_bytes(path) as file:
         content = file.read(_LONGEST_HEADER)
         if len(content) == _LONGEST_HEADER:

@@ -100,6 +100,9 @@ def by_hand(rows: list[tuple[str, ...]]) -> tuple[list[tuple[object, ...]], dict
         flag(row, "pdx", "more than one principal diagnosis, the first taken", true=len(principals) > 1)
         flag(row, "pdx", "no principal diagnosis", true=not principals)
         pdx = diagnoses.pop(principals[0])[1] if principals else None
+        again = "principal diagnosis again among the others, left out there"
+        flag(row, "sdx", again, true=any(one[1] == pdx for one in diagnoses))
+        diagnoses = [one for one in diagnoses if one[1] != pdx]
         poa = [one[2].upper() for one in diagnoses]
         found.append((claim, pdx, [one[1] for one in diagnoses], poa, [one[1] for one in procedures]))
     return found, flags

@@ -129,7 +129,7 @@ def test_any_codes_come_back_from_csv(tmp_path_factory: pytest.TempPathFactory, 
             "age": [70] * len(rows),
             "sex": ["F"] * len(rows),
             "discharge_status": [1] * len(rows),
-            "pdx": ["K810"] * len(rows),
+            "pdx": ["I10"] * len(rows),
             "sdx": [[code for code, _ in row] for row in rows],
             "sdx_poa": [[poa for _, poa in row] for row in rows],
             "procedures": [[code for code, _ in row[:1]] for row in rows],
@@ -196,8 +196,8 @@ def test_a_file_that_is_none_is_told(tmp_path: Path, name: str):
 
 def test_no_cell_is_left_in_a_message(tmp_path: Path):
     path = tmp_path / "claims.csv"
-    path.write_text("admission_id,age,sex,discharge_status,pdx,sdx,procedures\nMRN-4711,70,F,1,K810,,\n")
-    with pytest.raises(SchemaError, match="admission_id") as raised, open_input(path) as file:
+    path.write_text("admission_id,age,sex,discharge_status,pdx,sdx,procedures\n1,70,F,MRN-4711,K810,,\n")
+    with pytest.raises(SchemaError, match="discharge_status") as raised, open_input(path) as file:
         read_claims(file)
     assert "MRN-4711" not in str(raised.value)
     cut = redact_cells("could not parse `MRN-4711` as dtype `i64` - adding `MRN-4711")
