@@ -13,6 +13,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      5   miscoding     coding errors and scenarios
      5   explanation   why this DRG, and what each code is worth
      4   claims        claim files to admissions
+     4   provider_files  CMS's files of hospitals
      4   rebilling     a claim changed, grouped and priced again
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
