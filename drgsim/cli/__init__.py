@@ -8,8 +8,10 @@ Its modules:
     grouping_commands     generate, group, price
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
+    claims_commands       claims suggest, check
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
+    assumptions           what is assumed where claims or arguments do not say
     frame_files           frames in files and on standard input and output
     main_job              the main job, from claims to a figure
     installation_check    whether an installation gives known answers

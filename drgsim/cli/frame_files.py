@@ -18,16 +18,51 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.claims.layouts import map_claims
+from drgsim.cli.console import Options, report_progress
+from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import DrgsimError, InputError, SchemaError
 from drgsim.files.atomic import check_place
-from drgsim.files.text_tables import read_typed_table
+from drgsim.files.text_tables import (
+    DAMAGED,
+    describe_unreadable,
+    read_first_line,
+    read_typed_table,
+    refuse_equal_names,
+)
 from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
-from drgsim.schema import Column, Frame
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID, STAYS, Column, Frame
 
-STREAM = "-"
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
+_FIELD_SEPARATORS = ",;\t|"
+
+
+_FRAMES = (GROUPED, DETAIL, STAYS, PAID)
+
+
+def read_admissions(options: Options, notes: list[str] | None = None) -> pl.DataFrame:
+    """Return the claims of the options; columns that drgsim wrote earlier have their types again.
+
+    What could not be mapped is written to standard error.
+
+    Args:
+        options: with the attributes claims, layout, quiet and perhaps columns.
+        notes: takes the same lines, for a command that prints them.
+    """
+    with open_input(options.claims) as file:
+        claims = map_claims(file, options.layout, columns=getattr(options, "columns", None))
+        admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
+    lines = [f"{admissions.height:,} admissions read, layout {claims.layout}"]
+    for field, problem, count in claims.report.rows():
+        if field not in admissions.columns or field in ADMISSIONS.names:
+            lines.append(f"{field}: {problem} ({count:,} of {admissions.height:,} rows)")
+    for line in lines:
+        report_progress(options, line)
+    if notes is not None:
+        notes += lines
+    return admissions
 
 
 @contextmanager
@@ -73,6 +108,33 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
     """
     with open_input(path) as file:
         return cast_columns(_read_table(file, contract), [contract], where=str(file))
+
+
+def read_hospitals(path: str | os.PathLike[str]) -> pl.DataFrame:
+    r"""Return the hospitals of a file; names of columns may be in any case.
+
+    Raises:
+        InputError, SchemaError: as `read_frame`.
+
+    >>> path = Path(tempfile.mkdtemp()) / "hospitals.csv"
+    >>> _ = path.write_text("HOSPITAL_ID,BEDS,OPERATING_CCR\n010001,350.0,0.28\n")
+    >>> read_hospitals(path).row(0)
+    ('010001', 350, 0.28)
+    """
+    with open_input(path) as file:
+        if not file.name.lower().endswith(SUFFIXES) or not file.is_file():
+            return read_frame(path, HOSPITALS)  # says what is wrong with the file
+        is_text = file.suffix.lower() == ".csv"
+        table = _read_texts(file) if is_text else read_typed_table(file, lambda _: True)
+        names = {name: name.strip().lower() for name in table.columns}
+        refuse_equal_names(file, [*names.values()])
+        numbers = [column.name for column in HOSPITALS.columns if column.dtype == pl.Int32]
+        table = table.rename(names).with_columns(
+            pl.col(name).str.strip_chars().str.replace(r"\.0+$", "")
+            for name in numbers
+            if name in names.values() and table.rename(names).schema[name] == pl.String
+        )
+        return cast_columns(table, [HOSPITALS], where=str(file))
 
 
 def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
@@ -173,6 +235,15 @@ def _read_table(file: Path, contract: Frame) -> pl.DataFrame:
     if not file.name.lower().endswith(SUFFIXES):
         raise InputError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}.")
     return read_typed_table(file, lambda name: name in contract.names)
+
+
+def _read_texts(file: Path) -> pl.DataFrame:
+    """Return a delimited text file whose cells are text; the separator is the most frequent of the first line."""
+    try:
+        separator = max(_FIELD_SEPARATORS, key=read_first_line(file).count)
+        return pl.read_csv(file, separator=separator, infer_schema=False)
+    except DAMAGED as error:
+        raise describe_unreadable(file, error) from None
 
 
 def _cast(found: pl.DataType, column: Column) -> pl.Expr:

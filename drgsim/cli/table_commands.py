@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import polars as pl
-
 from drgsim.cli.console import (
     DONE,
     WRONG,
@@ -18,13 +16,9 @@ from drgsim.cli.console import (
     align_columns,
     report_progress,
 )
-from drgsim.cli.frame_files import STREAM, check_writable, write_frame
+from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.releases.cms_import import import_release
-from drgsim.releases.verification import verify
-from drgsim.releases.version_diff import table_diff
 from drgsim.tables.manifest import table_folder
-from drgsim.tables.table_set import TableSet, versions
 
 _OUT = ".parquet or .csv; - (default) is CSV on standard output"
 
@@ -49,6 +43,8 @@ def _add_list(group: Commands) -> None:
 
 
 def _run_list(options: Options) -> int:
+    from drgsim.tables.table_set import TableSet, versions
+
     loaded = [TableSet.load(version, folder=options.folder) for version in versions(folder=options.folder)]
     rows = [
         (tables.version, str(tables.fiscal_year), tables.effective_from, tables.effective_to, tables.drg_titles.height)
@@ -76,6 +72,11 @@ def _add_show(group: Commands) -> None:
 
 
 def _run_show(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.cli.frame_files import check_writable, write_frame
+    from drgsim.tables.table_set import TableSet
+
     check_writable(options.out)
     tables = TableSet.load(options.version, folder=options.folder)
     frames = {name: frame for name in vars(tables) if isinstance(frame := getattr(tables, name), pl.DataFrame)}
@@ -105,6 +106,10 @@ def _add_verify(group: Commands) -> None:
 
 
 def _run_verify(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.releases.verification import verify
+
     checks = verify(options.folder)
     wrong = checks.filter(~pl.col("is_ok"))
     for subject, problem in wrong.select("subject", "problem").rows():
@@ -132,6 +137,10 @@ def _add_diff(group: Commands) -> None:
 
 
 def _run_diff(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, write_frame
+    from drgsim.releases.version_diff import table_diff
+    from drgsim.tables.table_set import TableSet
+
     check_writable(options.out)
     old = TableSet.load(options.old, folder=options.folder)
     new = TableSet.load(options.new, folder=options.new_folder or options.folder)
@@ -172,6 +181,8 @@ def _add_import(group: Commands) -> None:
 
 
 def _run_import(options: Options) -> int:
+    from drgsim.releases.cms_import import import_release
+
     dates = {version: (_parse_day(first), _parse_day(last)) for version, first, last in options.effective}
     imported = import_release(Path(options.release), options.folder, base=options.base, effective=dates)
     print(f"{options.folder}: {', '.join(imported)}")

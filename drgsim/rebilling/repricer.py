@@ -125,7 +125,7 @@ class Repricer:
         if rates is None:
             cents, by = np.zeros(len(grouped), np.int64), "nothing"
         elif hospitals is None:
-            cents, by = _price_by_weight(grouped, rates), "weight times a base rate"
+            cents, by = price_by_weight(grouped, rates), "weight times a base rate"
         else:
             cents = to_fixed_point(price(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
             by = "IPPS components"
@@ -263,6 +263,23 @@ def base_rate_usd(rates: Rates) -> float:
     return float(sum(rates.number(name) for name in BASE_RATE_PARAMETERS))
 
 
+def price_by_weight(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
+    """Return the weight times the base rate of each admission's fiscal year, (n,) [cents].
+
+    Args:
+        grouped: (n,) with `drg`, and `discharge_date` where there are rates of several years.
+        rates: one `Rates`, or several, chosen by discharge date.
+
+    >>> price_by_weight(pl.DataFrame({"drg": [470, 999]}), Rates.load(2026)).tolist()
+    [1403614, 0]
+    """
+    weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
+    cents = np.zeros(len(grouped), np.int64)
+    for one, rows in split_by_fiscal_year(grouped, rates):
+        cents[rows] = _apply_base_rate(weight4[rows], one)
+    return cents
+
+
 # ---------------------------------------------------------------------------------------------------------
 
 
@@ -315,14 +332,6 @@ def _price_part(
     hospital = part.hospital[place]
     own = part.hospitals.take(hospital, informational=False)
     return price_in_cents(columns, own, part.add_ons.take(place), hospital < 0, part.policy)
-
-
-def _price_by_weight(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
-    weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
-    cents = np.zeros(len(grouped), np.int64)
-    for one, rows in split_by_fiscal_year(grouped, rates):
-        cents[rows] = _apply_base_rate(weight4[rows], one)
-    return cents
 
 
 def _apply_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
