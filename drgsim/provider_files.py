@@ -1,4 +1,4 @@
-"""CMS's files of hospitals to HOSPITALS: `read_impact_file(path)`, `read_provider_file(path)`.
+"""CMS's files of hospitals: `read_impact_file(path)`, `read_provider_file(path)`.
 
 Sources: CMS IPPS final rules, Impact File; CMS, Inpatient Provider Specific File (Claims Processing Manual, chapter 3,
 addendum A), in the CSV layout of CMS's web pricers.
@@ -174,7 +174,7 @@ def _read_table(path: str | os.PathLike[str], keys: Iterable[str], what: str) ->
 def _select_hospitals(
     table: pl.DataFrame, key: str, ccn: str | Sequence[str] | None, path: str | os.PathLike[str]
 ) -> pl.DataFrame:
-    """Return the rows of hospitals by CCN, which has six characters; rows without one are notes below the table."""
+    """Return the rows of hospitals; rows without a CCN are notes below the table."""
     number = pl.col(key).str.replace(r"\.0+$", "")
     whole = pl.when(number.str.contains(r"^\d{5}$")).then("0" + number).otherwise(number).str.to_uppercase()
     table = table.with_columns(whole).filter(pl.col(key).str.len_chars() == _CCN)
@@ -204,7 +204,7 @@ def _select_records(table: pl.DataFrame, on: dt.date | None, path: str | os.Path
 
 
 def _read_places(table: pl.DataFrame) -> list[pl.Series]:
-    """Return labor market area, special wage index, and whether a hospital is urban: two digits are a rural area."""
+    """Return labor market area, special wage index and location; two digits are a rural area."""
     columns: list[pl.Series] = []
     names = ("cbsa_wi_location", "cbsa_actual_geographic_location")
     places = [table[name] for name in names if name in table.columns]

@@ -1,4 +1,4 @@
-"""Which column of a file holds which field: `ColumnMapping`, given as a mapping of names or as a TOML file."""
+"""Which column of a file holds which field: `ColumnMapping`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _VERSIONS = ("dx_version", "pr_version")
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """A mapping from fields to columns of a file, and from values of the file to those of fields.
+    """A mapping from fields to columns of a file, and from its texts to values.
 
     * `columns`: for each field the columns that hold it; `{n}` in a name stands for a number.
     * `values`: for each field, what texts of the file mean, such as {"discharge_status": {"home": "01"}}.
@@ -107,7 +107,7 @@ class ColumnMapping:
         )
 
     def find_columns(self, names: Iterable[str]) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
-        """Return the columns of each field by number, and the fields and names of columns that are not there.
+        """Return the columns of each field by number, and the columns that are not there.
 
         Case and the number of blanks do not count. Columns without `{n}` are numbered from 1.
 

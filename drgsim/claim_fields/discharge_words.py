@@ -1,4 +1,4 @@
-"""Words for where a patient went after discharge: `find_status(text)` gives the UB-04 status.
+"""Words for where a patient went after discharge: `find_status(text)`.
 
 Source: NUBC, patient discharge status (FL 17).
 """
@@ -31,7 +31,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 
 
 def find_status(text: str) -> str | None:
-    """Return the UB-04 status that words stand for; None where they are not known, or say several things.
+    """Return the UB-04 status that words stand for; None where they are not known.
 
     >>> find_status("Skilled Nursing Facility"), find_status("HOME HEALTH"), find_status("Home"), find_status("Blue")
     ('03', '06', '01', None)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drgsim.claims.column_suggestions import suggest_columns as suggest_columns
     from drgsim.claims.layouts import map_claims as map_claims
     from drgsim.claims.layouts import read_claims as read_claims
-    from drgsim.claims.own_columns import check_columns as check_columns
+    from drgsim.claims.own_columns import check_claim_columns as check_claim_columns
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -39,7 +39,7 @@ __getattr__, __dir__, __all__ = attach(
         "Claims": "claim_fields.mapping_report",
         "ColumnMapping": "claim_fields.column_mapping",
         "ColumnSuggestions": "claims.column_suggestions",
-        "check_columns": "claims.own_columns",
+        "check_claim_columns": "claims.own_columns",
         "hash_admission_ids": "claim_fields.mapping_report",
         "map_claims": "claims.layouts",
         "read_claims": "claims.layouts",

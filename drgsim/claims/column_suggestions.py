@@ -90,9 +90,9 @@ class ColumnSuggestions:
 
 
 def suggest_columns(path: str | os.PathLike[str]) -> ColumnSuggestions:
-    r"""Return a proposal which column of a file holds which field, from its column names and contents.
+    r"""Return a proposal which column of a file holds which field.
 
-    A column is proposed where a synonym of a field is in its name and its content fits: codes of some grouper version,
+    Names and contents decide. A column is proposed where a synonym of a field is in its name and its content fits: codes of some grouper version,
     dates, sexes, statuses. Read the notes before you use it.
 
     Args:
@@ -192,7 +192,7 @@ def _fits(name: str, sample: pl.Series) -> bool:
 
 
 def _share_of_codes(sample: pl.Series, kind: str) -> float:
-    """Return which share of the codes in cells are codes of some version, as they are or with signs beside them."""
+    """Return which share of the codes in cells are codes of some version."""
     codes = split_lists(sample).explode().drop_nulls()
     codes = codes.filter(codes != "").unique()
     known = [is_known_code(text, kind) or bool(read_element(text, kind).reason) for text in codes]

@@ -1,4 +1,4 @@
-"""Tables with one row a claim under any names: `map_own_columns(path, columns)`, `check_columns(path, columns)`."""
+"""Tables with one row a claim under any names: `map_own_columns`, `check_claim_columns`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHECKS = {
     "pattern": pl.String,
     "remedy": pl.String,
 }
-"""Columns of `check_columns`."""
+"""Columns of `check_claim_columns`."""
 _REMEDIES = {
     "discharge_status": "give UB-04 statuses (01, 03, 20, …), or say what each text means in [values.discharge_status]",
     "sex": "give M, F or U, or say what each text means in [values.sex]",
@@ -102,10 +102,10 @@ def map_named_columns(
     return claims
 
 
-def check_columns(
+def check_claim_columns(
     path: str | os.PathLike[str], columns: ColumnMapping | Mapping[str, Any] | str | os.PathLike[str]
 ) -> pl.DataFrame:
-    r"""Return every problem of a file under a mapping of columns, one row each; no rows where there is none.
+    r"""Return every problem of a file under a mapping of columns, one row each.
 
     No cell of the file is shown: a pattern has A for a letter and 9 for a digit, and is the most frequent one.
 
@@ -123,7 +123,7 @@ def check_columns(
     >>> path = Path(tempfile.mkdtemp()) / "export.csv"
     >>> _ = path.write_text("Acct,Dx 1,Disp\n007,K81.0,Home\n008,X99.QQQ,01\n")
     >>> names = {"claim_id": "Acct", "dx": "Dx {n}", "discharge_status": "Disp", "age": "Age"}
-    >>> check_columns(path, names).select("column", "count", "pattern").rows()
+    >>> check_claim_columns(path, names).select("column", "count", "pattern").rows()
     [('Age', 2, None), ('Disp', 1, 'Aaaa'), ('Dx 1', 1, 'A99.AAA')]
     """
     mapping, problems = ColumnMapping.from_names(columns), MappingProblems()
@@ -150,7 +150,7 @@ def check_columns(
 
 
 def find_pattern(texts: pl.Series) -> str | None:
-    """Return the most frequent pattern of texts, with A or a for a letter and 9 for a digit; None of none.
+    """Return the most frequent pattern of texts: A or a for a letter, 9 for a digit.
 
     >>> find_pattern(pl.Series(["Home", "Snf ", "Home health", "Dead"]))
     'Aaaa'
@@ -172,7 +172,7 @@ def _find_fields(table: pl.DataFrame, mapping: ColumnMapping, where: Path | str)
 
 
 def _add_own_names(table: pl.DataFrame, found: dict[str, dict[int, str]]) -> dict[str, dict[int, str]]:
-    """Return the fields with those columns that are not mapped and have the name of a field that is not mapped."""
+    """Return the fields, also those that only a column of their own name holds."""
     taken = {column for columns in found.values() for column in columns.values()}
     own = {name.lower(): name for name in table.columns if name not in taken}
     return found | {name: {1: own[name]} for name in SCALAR_FIELDS if name in own and name not in found}

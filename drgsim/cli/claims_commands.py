@@ -67,9 +67,9 @@ def _add_check(group: Commands) -> None:
 
 
 def _run_check(options: Options) -> int:
-    from drgsim.claims.own_columns import check_columns
+    from drgsim.claims.own_columns import check_claim_columns
 
-    problems = check_columns(options.file, options.columns)
+    problems = check_claim_columns(options.file, options.columns)
     rows = [tuple("" if cell is None else cell for cell in row) for row in problems.rows()]
     if rows:
         print(align_columns(rows, problems.columns))

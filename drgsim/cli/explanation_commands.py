@@ -75,7 +75,7 @@ def _select_admission(admissions: pl.DataFrame, options: Options) -> pl.DataFram
     """Return the one admission that the options name."""
     import polars as pl
 
-    from drgsim.claims.mapping_report import hash_admission_ids
+    from drgsim.claim_fields.mapping_report import hash_admission_ids
 
     if options.id is not None:
         numbers = hash_admission_ids(pl.Series([options.id], dtype=pl.String))

@@ -1,4 +1,4 @@
-"""Frames of other libraries at the border: `accept_frames` lets a verb take them, and answer in kind.
+"""Frames of other libraries: `accept_frames` lets a verb take them and answer in kind.
 
 pandas data frames, Arrow tables, lists of dicts, and every other eager frame that narwhals knows become Polars frames.
 A result that is a Polars frame becomes a frame of the library that the first frame came from. Nothing is imported
@@ -23,9 +23,9 @@ _ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 
 def accept_frames(verb: Callable[P, R]) -> Callable[P, R]:
-    """Return a verb that also takes frames of other libraries, and answers in the kind of the first frame.
+    """Return a verb that also takes frames of other libraries.
 
-    Polars frames pass unchanged. The signature names the Polars types.
+    It answers in the kind of the first frame. Polars frames pass unchanged. The signature names the Polars types.
 
     >>> @accept_frames
     ... def add_one(frame):
@@ -53,7 +53,7 @@ def accept_frames(verb: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_foreign_frame(value: object) -> bool:
-    """Return whether a value is a frame that is not of Polars, such as a pandas data frame or a list of dicts.
+    """Return whether a value is a frame of another library, or a list of dicts.
 
     >>> is_foreign_frame([{"pdx": "I10"}]), is_foreign_frame(pl.DataFrame()), is_foreign_frame(["I10"])
     (True, False, False)
@@ -193,7 +193,7 @@ def _describe_mixed(name: object, values: Sequence[object]) -> str:
 
 
 def _to_pandas(native: Any, result: pl.DataFrame, converted: pl.DataFrame) -> Any:
-    """Return a pandas frame with the index of `native`, and its own columns where they did not change."""
+    """Return a pandas frame with the index of `native`, and its unchanged columns."""
     import pandas as pd
 
     same_rows = result.height == converted.height == len(native)
@@ -209,7 +209,7 @@ def _to_pandas(native: Any, result: pl.DataFrame, converted: pl.DataFrame) -> An
 
 
 def _to_pandas_column(pd: Any, column: pl.Series, index: Any) -> Any:
-    """Return a pandas column; lists stay Python lists, and whole numbers stay whole where some are missing."""
+    """Return a pandas column; whole numbers stay whole where some are missing."""
     if column.dtype.is_nested():
         return pd.Series(column.to_list(), index=index, dtype=object, name=column.name)
     if column.null_count() and column.dtype.is_integer():

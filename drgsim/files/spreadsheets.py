@@ -1,4 +1,4 @@
-"""Excel workbooks: `read_spreadsheet(path)` as text, `write_spreadsheet(frame, path)` with formats.
+"""Excel workbooks: `read_spreadsheet(path)`, `write_spreadsheet(frame, path)`.
 
 Both need the extra `excel`: fastexcel reads, xlsxwriter writes.
 """
@@ -38,7 +38,7 @@ def is_spreadsheet(path: Path) -> bool:
 
 
 def read_spreadsheet(path: Path, sheet: str | None = None) -> tuple[pl.DataFrame, list[str]]:
-    """Return a sheet as text, null where blank, and the names of the other sheets that have rows.
+    """Return a sheet as text, null where blank, and the names of other sheets with rows.
 
     A number is the text that Excel would show without a format: 54, not 54.0. A date is `2026-01-15 00:00:00`. Rows
     before the header, such as a title, are left out: the header is the first of the first rows that fills most of the
@@ -81,8 +81,9 @@ def read_spreadsheet(path: Path, sheet: str | None = None) -> tuple[pl.DataFrame
 
 
 def write_spreadsheet(frame: pl.DataFrame, path: Path, titles: dict[str, pl.Series] | None = None) -> None:
-    """Write a frame as one sheet: a frozen header, filters, wide enough columns, dollars and percent by column name.
+    """Write a frame as one sheet with a frozen header, filters and formats.
 
+    Columns are wide enough; names decide which are dollars and shares.
     Whole numbers beyond 2**53, which Excel would round, are text. A list is one cell, its values separated by `;`.
 
     Args:
@@ -198,7 +199,7 @@ def _choose_format(column: pl.Series) -> str | None:
 
 
 def _to_cells(column: pl.Series) -> list[Any]:
-    """Return the values of a column as Excel takes them: text, numbers, dates, truth values, None."""
+    """Return the values of a column as Excel takes them."""
     dtype = column.dtype
     if isinstance(dtype, pl.List | pl.Array):
         column = column.cast(pl.List(pl.String)).list.eval(pl.element().fill_null("")).list.join(";")
