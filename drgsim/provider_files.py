@@ -176,7 +176,7 @@ def _select_hospitals(
 ) -> pl.DataFrame:
     """Return the rows of hospitals; rows without a CCN are notes below the table."""
     number = pl.col(key).str.replace(r"\.0+$", "")
-    whole = pl.when(number.str.contains(r"^\d{5}$")).then("0" + number).otherwise(number).str.to_uppercase()
+    whole = pl.when(number.str.contains(r"^\d{5}$")).then("0" + number).otherwise(number).str.to_uppercase().alias(key)
     table = table.with_columns(whole).filter(pl.col(key).str.len_chars() == _CCN)
     if ccn is None:
         return table

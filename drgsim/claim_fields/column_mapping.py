@@ -43,7 +43,8 @@ SCALAR_FIELDS: tuple[str, ...] = tuple(
 """Fields with one value a claim: of ADMISSIONS, those from which others are derived, and the kind of bill."""
 _NUMBER = "{n}"
 _PAIRS = {"poa": "dx", "sdx_poa": "sdx", "pdx_poa": "pdx"}
-_VERSIONS = ("dx_version", "pr_version")
+_SHARED = (("pdx", "dx"), ("pdx_poa", "poa"), ("dx_version", "pr_version"))
+"""Fields that may name one column."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def refuse_impossible(found: Mapping[str, Mapping[int, str]]) -> list[str]:
     for name, columns in found.items():
         for column in columns.values():
             other = holders.setdefault(column, name)
-            if other != name and not {name, other} <= {"pdx", "dx"} and not {name, other} <= {*_VERSIONS}:
+            if other != name and not any({name, other} <= {*pair} for pair in _SHARED):
                 wrong.append(f"column {column!r} is both {other} and {name}.")
     return wrong
 

@@ -92,8 +92,8 @@ class ColumnSuggestions:
 def suggest_columns(path: str | os.PathLike[str]) -> ColumnSuggestions:
     r"""Return a proposal which column of a file holds which field.
 
-    Names and contents decide. A column is proposed where a synonym of a field is in its name and its content fits: codes of some grouper version,
-    dates, sexes, statuses. Read the notes before you use it.
+    Names and contents decide. A column is proposed where a synonym of a field is in its name and its content fits:
+    codes of some grouper version, dates, sexes, statuses. Read the notes before you use it.
 
     Args:
         path: a Parquet, delimited text or Excel file with one row a claim.

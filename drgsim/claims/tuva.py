@@ -123,10 +123,10 @@ def _fold_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
     number = parse_whole_numbers(table[_LINE])
     # A stable sort: lines without a number keep the order of the file.
     lines = table.with_columns(key, number.alias("\0line"), pl.int_range(pl.len()).alias("\0row"))
-    first = lines.sort("\0line", nulls_last=True, maintain_order=True).unique(
-        "\0claim", keep="first", maintain_order=True
-    )
-    claims = first.sort("\0row")
+    order = lines.group_by("\0claim").agg(pl.col("\0row").min().alias("\0place"))
+    sorted_lines = lines.sort("\0line", nulls_last=True, maintain_order=True)
+    first = sorted_lines.unique("\0claim", keep="first", maintain_order=True)
+    claims = first.join(order, on="\0claim", how="left").sort("\0place").drop("\0place")
     if _CHARGES in table.columns:
         amounts = lines.select("\0claim", parse_numbers(table[_CHARGES]).alias("\0charges"))
         totals = amounts.group_by("\0claim").agg(

@@ -36,7 +36,10 @@ def make_rows(admissions: pl.DataFrame, seed: int = 5) -> pl.DataFrame:
         discharged = dt.date(2026, 1, 1) + dt.timedelta(days=place % 200)
         admitted = discharged - dt.timedelta(days=one["los_days"])
         birth = dt.date(admitted.year - one["age"], 1, 1)
-        codes = [glue(code, letter) for code, letter in zip([one["pdx"], *one["sdx"]], [one["pdx_poa"], *one["sdx_poa"]], strict=True)]
+        codes = [
+            glue(code, letter)
+            for code, letter in zip([one["pdx"], *one["sdx"]], [one["pdx_poa"], *one["sdx_poa"]], strict=True)
+        ]
         rows.append(
             {
                 "Patient Account": f"{place:09d}",
@@ -65,7 +68,10 @@ def make_rows(admissions: pl.DataFrame, seed: int = 5) -> pl.DataFrame:
                 "Coder": f"c{place % 12}",
                 "Principal Dx": codes[0],
                 **{f"Dx {n}": codes[n - 1] if n <= len(codes) else "" for n in range(2, DIAGNOSES + 1)},
-                **{f"ICD Proc {n}": one["procedures"][n - 1] if n <= len(one["procedures"]) else "" for n in range(1, PROCEDURES + 1)},
+                **{
+                    f"ICD Proc {n}": one["procedures"][n - 1] if n <= len(one["procedures"]) else ""
+                    for n in range(1, PROCEDURES + 1)
+                },
                 "Notes": "",
             }
         )
@@ -80,7 +86,9 @@ def glue(code: str, letter: str | None) -> str:
     """Return a code with its POA letter glued on, in one of the ways that exports have."""
     if not letter:
         return dotted(code)
-    return random.choice([f"{dotted(code)} ({letter})", f"{dotted(code)}-{letter}", f"{dotted(code)} {letter}"])
+    forms = [f"{dotted(code)} ({letter})", f"{dotted(code)}-{letter}", f"{dotted(code)} {letter}"]
+    # A digit right after a code may be a digit of another code, so no reader can tell it.
+    return random.choice([*forms, f"{code}{letter}"] if letter.isalpha() else forms)
 
 
 def make_export(folder: Path, rows: int = ROWS) -> tuple[Path, pl.DataFrame]:
