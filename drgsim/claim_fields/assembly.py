@@ -1,4 +1,4 @@
-"""Stays and their codes, as text, to admissions: `build_claims(layout, stays, codes, problems)`.
+"""Stays and their codes, as text, to admissions: `build_claims`.
 
 Every reader calls it, so that all read, flag and report the same thing in the same way.
 """
@@ -21,14 +21,13 @@ from drgsim.claim_fields.field_values import (
     parse_whole_numbers,
     years_between,
 )
-from drgsim.claim_fields.mapping_report import Claims, MappingProblems, hash_admission_ids
+from drgsim.claim_fields.mapping_report import ABSENT, Claims, MappingProblems, hash_admission_ids
 from drgsim.exceptions import SchemaError
 from drgsim.schema import ADMISSIONS
 
 SOURCES = ("admission_date", "birth_date", "noncovered_charges_usd", "statement_from", "statement_through")
 """Texts of a stay from which fields are derived: `los_days`, `age` and `covered_charges_usd`, where it lacks them."""
 
-ABSENT = "not in the file"
 NOT_GIVEN = "not given"
 UNREADABLE = "unreadable, left blank"
 NO_IDENTIFIER = "no identifier, the row number taken"

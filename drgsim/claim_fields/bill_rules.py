@@ -1,4 +1,6 @@
-"""Bills that are no inpatient stay, or not final: one rule for all layouts. They stay rows, with a flag.
+"""Bills that are no inpatient stay, or not final: one rule for all layouts.
+
+Such a bill stays a row, with a flag.
 
 Source: NUBC, type of bill (FL 4): facility and class in its first digits, frequency in its last; CCW data dictionary,
 NCH_CLM_TYPE_CD, CLM_FREQ_CD and FINAL_ACTION; FHIR R4, ExplanationOfBenefit.status and .use.

@@ -1,4 +1,4 @@
-"""Codes of stays to the lists of ADMISSIONS: principal diagnosis, others and procedures, in order."""
+"""Codes of stays to principal diagnosis, secondary diagnoses and procedures, in order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from drgsim.claim_fields.code_cells import DX, PR, drop_blank_cells, read_code_cells
+from drgsim.claim_fields.code_cells import DX, PR, drop_blank_cells, normalise_clean_codes, read_code_cells
 from drgsim.claim_fields.field_values import blank_words, parse_poa, parse_revisions
 from drgsim.claim_fields.mapping_report import MappingProblems
-from drgsim.schema import normalise_codes
 
 CODES = {
     "row": pl.UInt32,
@@ -84,7 +83,8 @@ def collect_lists(n: int, codes: pl.DataFrame, problems: MappingProblems, *, kee
         problems: receives what is flagged.
         keep_poa: whether the result has POA indicators even where all are blank.
 
-    >>> codes = [(0, DX, False, 2, "I10", "y", 10), (0, DX, True, 1, "K810", "Y", 10), (0, DX, False, 3, "K81.0", "", 10)]
+    >>> codes = [(0, DX, False, 2, "I10", "y", 10), (0, DX, True, 1, "K810", "Y", 10)]
+    >>> codes += [(0, DX, False, 3, "K81.0", "", 10)]
     >>> collect_lists(1, pl.DataFrame(codes, schema=CODES, orient="row"), MappingProblems()).row(0)
     ('K810', 'Y', ['I10'], ['Y'], [])
     """
@@ -126,7 +126,7 @@ def _take_principals(n: int, codes: pl.DataFrame, problems: MappingProblems) -> 
     place = np.full(n, -1, np.int64)
     place[first["row"].to_numpy()] = np.arange(first.height)
     of_code = place[codes["row"].to_numpy()]
-    normal = normalise_codes(codes["code"])
+    normal = normalise_clean_codes(codes["code"])
     # A row without a principal diagnosis compares with any code and is left out of the result.
     pdx = normal.gather(first["line"].gather(np.maximum(of_code, 0))) if first.height else pl.Series([""] * len(normal))
     is_copy = (normal == pdx).to_numpy() & (of_code >= 0) & (codes["kind"] == DX).to_numpy()
@@ -166,13 +166,21 @@ def _drop_icd_9(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
 
 def _flag_sequence(codes: pl.DataFrame, problems: MappingProblems) -> None:
     """Flag rows where a sequence number is repeated, or missing between 1 and the highest."""
-    numbers = codes.filter(pl.col("sequence").is_not_null()).group_by("row", "kind").agg(
-        pl.len().alias("codes"), pl.col("sequence").n_unique().alias("distinct"),
-        pl.col("sequence").min().alias("lowest"), pl.col("sequence").max().alias("highest"),
-    )  # fmt: skip
     for kind in (DX, PR):
-        of_kind = numbers.filter(pl.col("kind") == kind)
-        problems.flag_rows(kind, DUPLICATE_NUMBER, of_kind.filter(pl.col("codes") > pl.col("distinct"))["row"])
-        problems.flag_rows(
-            kind, GAP, of_kind.filter(pl.col("highest") - pl.min_horizontal("lowest", 1) >= pl.col("distinct"))["row"]
-        )
+        of_kind = codes.filter((pl.col("kind") == kind) & pl.col("sequence").is_not_null())
+        if not of_kind.height:
+            continue
+        row, number = of_kind["row"].to_numpy(), of_kind["sequence"].to_numpy()
+        order = np.lexsort((number, row))
+        row, number = row[order], number[order]
+        begins = np.concatenate([[True], row[1:] != row[:-1]])
+        start = np.flatnonzero(begins)
+        again = ~begins & np.concatenate([[False], number[1:] == number[:-1]])
+        distinct = np.add.reduceat(~again, start, dtype=np.int64)
+        last = np.concatenate([start[1:], [len(row)]]) - 1
+        lowest, highest = number[start], number[last]
+        duplicate = np.add.reduceat(again, start, dtype=np.int64) > 0
+        problems.flag_rows(kind, DUPLICATE_NUMBER, pl.Series(row[start[duplicate]], dtype=pl.UInt32))
+        # As floats: the difference of two 64-bit numbers may not be one.
+        missing = highest.astype(np.float64) - np.minimum(lowest, 1).astype(np.float64) >= distinct
+        problems.flag_rows(kind, GAP, pl.Series(row[start[missing]], dtype=pl.UInt32))

@@ -1,4 +1,4 @@
-"""Names of columns of codes as people have them: numbered diagnoses, procedures and POA indicators."""
+"""Names of columns of diagnoses, procedures and POA indicators as people have them."""
 
 from __future__ import annotations
 

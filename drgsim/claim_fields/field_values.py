@@ -45,7 +45,7 @@ class Dates(NamedTuple):
 
 
 def blank_words(texts: pl.Series, words: tuple[str, ...] = BLANKS) -> pl.Series:
-    """Return texts without surrounding blanks, null where they are blank or a word for a missing value.
+    """Return texts without surrounding blanks, null where blank or a word for a missing value.
 
     >>> blank_words(pl.Series([" 1 ", "NULL", "#N/A", ""])).to_list()
     ['1', None, None, None]
@@ -155,8 +155,10 @@ def parse_revisions(texts: pl.Series) -> pl.Series:
 def parse_identifiers(texts: pl.Series) -> pl.Series:
     """Return identifiers as text; where all end in `.0`, as spreadsheets and data frames write numbers, without it.
 
-    >>> parse_identifiers(pl.Series(["7.0", "8.0", None])).to_list(), parse_identifiers(pl.Series(["07", "1E5"])).to_list()
-    (['7', '8', None], ['07', '1E5'])
+    >>> parse_identifiers(pl.Series(["7.0", "8.0", None])).to_list()
+    ['7', '8', None]
+    >>> parse_identifiers(pl.Series(["07", "1E5"])).to_list()
+    ['07', '1E5']
     """
     given = texts.drop_nulls()
     if len(given) and given[:1].str.contains(r"^-?\d+\.0+$").all() and given.str.contains(r"^-?\d+\.0+$").all():

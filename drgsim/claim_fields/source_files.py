@@ -25,6 +25,7 @@ def read_text_table(
     case: Callable[[str], str] = str,
     *,
     compact: bool = False,
+    select: Callable[[list[str]], list[str]] | None = None,
     keep_blank: bool = False,
 ) -> pl.DataFrame:
     """Return a Parquet, delimited text or Excel file, every column as text, null where blank.
@@ -37,6 +38,7 @@ def read_text_table(
         problems: receives what cannot be mapped; rows with fewer or more fields than the header are flagged.
         case: converts column names, such as `str.upper`.
         keep_blank: whether a blank text in quotes is a blank text, and not null.
+        select: chooses the columns to read, by their names; None reads all.
         compact: whether columns without any value may have the type Null, which takes no memory.
 
     Raises:
@@ -55,14 +57,15 @@ def read_text_table(
         header, separator, start = split_header(path, content)
         names = _clean_names(header, case)
         refuse_equal_names(path, names)
-        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank)
+        columns = select(names) if select else names
+        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank, columns=columns)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
     for reason, numbers in ((FEW, rows.few), (MANY, rows.many), (BROKEN, rows.broken)):
         problems.flag_rows("row", reason, numbers)
     table = rows.table
     unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
-    table = table.drop(name for name in unnamed if table[name].null_count() == table.height)
+    table = table.drop(name for name in unnamed if name in columns and table[name].null_count() == table.height)
     nulls = [] if compact else [name for name, dtype in table.schema.items() if dtype == pl.Null]
     return table.with_columns(pl.col(nulls).cast(pl.String)) if nulls else table
 
@@ -70,9 +73,10 @@ def read_text_table(
 def cast_to_text(
     table: pl.DataFrame, case: Callable[[str], str] = str, where: Path | str = "the frame"
 ) -> pl.DataFrame:
-    """Return a frame with every column as text, null where blank: whole floats without `.0`, days in ISO form.
+    """Return a frame with every column as text, null where blank.
 
-    A list of texts becomes one text, its values separated by `;`; other nested values are null.
+    Whole floats have no `.0`, days are in ISO form. A list of texts becomes one text, its values separated by `;`;
+    other nested values are null.
 
     Args:
         table: (n,) rows of any types.
@@ -131,7 +135,7 @@ def to_text(value: object) -> str | None:
 
 
 def _clean_names(header: list[str], case: Callable[[str], str]) -> list[str]:
-    """Return column names without surrounding blanks; a blank one, or one that Polars takes as a pattern, by position."""
+    """Return column names without surrounding blanks; blank ones, and patterns of Polars, by position."""
     bare = [case(name.strip()) for name in header]
     patterns = re.compile(r"\*?|\^.*\$", re.DOTALL)
     return [f"column_{place}" if patterns.fullmatch(name) else name for place, name in enumerate(bare, 1)]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from drgsim.claims.column_suggestions import ColumnSuggestions as ColumnSuggestions
     from drgsim.claims.column_suggestions import suggest_columns as suggest_columns
     from drgsim.claims.layouts import map_claims as map_claims
+    from drgsim.claims.layouts import map_table as map_table
     from drgsim.claims.layouts import read_claims as read_claims
     from drgsim.claims.own_columns import check_claim_columns as check_claim_columns
 
@@ -42,6 +43,7 @@ __getattr__, __dir__, __all__ = attach(
         "check_claim_columns": "claims.own_columns",
         "hash_admission_ids": "claim_fields.mapping_report",
         "map_claims": "claims.layouts",
+        "map_table": "claims.layouts",
         "read_claims": "claims.layouts",
         "suggest_columns": "claims.column_suggestions",
     },

@@ -291,7 +291,7 @@ def _parse_patient(resource: Mapping[str, Any]) -> tuple[str | None, str | None]
 
 
 def _find_contained_patient(resource: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the birth date and sex of the Patient that a resource contains and refers to, if any."""
+    """Return the birth date and sex of the Patient that a resource contains, if any."""
     reference = str(_to_object(resource.get("patient")).get("reference", ""))
     for item in _to_objects(resource, "contained"):
         if reference.startswith("#") and item.get("id") == reference[1:] and item.get("resourceType") == "Patient":

@@ -165,7 +165,7 @@ def _rename_known_columns(where: Path | str, table: pl.DataFrame) -> pl.DataFram
 
 
 def _rename_mimic_columns(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the MIMIC-IV demo with ADMISSIONS names, a discharge status and its numbers as numbers."""
+    """Return the MIMIC-IV demo with ADMISSIONS names, a discharge status and numbers."""
     status = map_discharge_status(pl.col("discharge_location"))
     numbers = [parse_whole_numbers(table[name]) for name in _MIMIC_NUMBERS if table.schema.get(name) == pl.String]
     return table.rename({"hadm_id": "admission_id"}).with_columns(*numbers, discharge_status=status)

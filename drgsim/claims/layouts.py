@@ -25,7 +25,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import polars as pl
 
@@ -85,9 +85,21 @@ _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
 _MOST_OBJECTS = 100
 
 
+@overload
 def read_claims(
-    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None
-) -> pl.DataFrame:
+    path: str | os.PathLike[str],
+    layout: str | None = None,
+    *,
+    columns: Columns | None = None,
+    report: Literal[False] = False,
+) -> pl.DataFrame: ...
+@overload
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: Literal[True]
+) -> Claims: ...
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: bool = False
+) -> pl.DataFrame | Claims:
     r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
@@ -96,6 +108,7 @@ def read_claims(
         columns: which column of a table holds which field, for a table with one row a claim under names of its own: a
             mapping such as {"claim_id": "Patient Account", "dx": "Dx {n}"}, or a TOML file of the same entries
             (`drgsim.claims.suggest_columns` proposes one).
+        report: whether to return `Claims`, with a report of what was changed, flagged and left out.
 
     Returns:
         The ADMISSIONS columns that the file has, in their order and types, then the file's other columns. A number
@@ -113,7 +126,8 @@ def read_claims(
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    return map_claims(path, layout, columns=columns).admissions
+    claims = map_claims(path, layout, columns=columns)
+    return claims if report else claims.admissions
 
 
 def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None) -> Claims:
@@ -126,7 +140,7 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, colum
     >>> text = "admission_id,age,sex,discharge_status,dx1,dx2,dx3\n7,old,F,1,K81.0,,I10\n8,3,F,1,K81.0,,\n"
     >>> _ = path.write_text(text)
     >>> map_claims(path).report.rows()
-    [('dx', 'gap in sequence numbers', 1), ('age', 'unreadable, left blank', 1)]
+    [('age', 'unreadable, left blank', 1), ('dx', 'gap in sequence numbers', 1)]
     """
     source = Path(path)
     if not source.exists():
@@ -193,7 +207,7 @@ def _recognise(path: Path) -> str:
 
 
 def recognise_columns(columns: Iterable[str]) -> str:
-    """Return the layout of a table by its column names; `admissions` where they are those of no other.
+    """Return the layout of a table by its column names; `admissions` where no other fits.
 
     >>> recognise_columns(["clm_id", "prncpal_dgns_cd"]), recognise_columns(["claim_id", "dx1"])
     ('rif', 'admissions')

@@ -74,10 +74,10 @@ def read_long(path: Path) -> Claims:
 
 
 def map_long(table: pl.DataFrame, problems: MappingProblems, where: Path | str) -> Claims:
-    """Return the admissions of texts with one row a code, columns in lower case: see `read_long`.
+    """Return the admissions of texts with one row a code: see `read_long`.
 
     Args:
-        table: (n,) texts, null where blank.
+        table: (n,) texts, null where blank; columns in lower case.
         problems: those found so far.
         where: the file, named in errors.
 

@@ -164,10 +164,10 @@ def _refuse_other_kinds(path: Path, number: int, guide: list[str]) -> None:
 
 
 def _find_marks(text: str, at: int) -> tuple[str, str, str] | None:
-    """Return the separators of elements and components and the end of segments, as ISA names them.
+    """Return the separators of elements and components and the end of segments.
 
-    ISA has 105 characters and the end of a segment; some senders do not fill its elements with blanks, so that only
-    its 16 separators find them.
+    ISA names them. It has 105 characters and the end of a segment; some senders do not fill its elements with blanks,
+    so that only its 16 separators find them.
     """
     if not text.startswith("ISA", at) or len(text) < at + 20:
         return None

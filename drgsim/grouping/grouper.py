@@ -19,6 +19,7 @@ from drgsim.grouping.grouping_steps import RETURN_CODE_OK, Steps
 from drgsim.grouping.hac import HacResult, assess_hacs
 from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search_mdcs
 from drgsim.grouping.operand_bits import Observed, observe
+from drgsim.grouping.unknown_codes import CodeCounter
 from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, or_into
@@ -115,6 +116,68 @@ def group(
     >>> group(one, version="43.1").select("drg", "mdc", "drg_type", "severity", "return_code").row(0)
     (419, 7, 'SURGICAL', 'NONE', 'OK')
     """
+    return _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=None)
+
+
+def count_unknown_codes(
+    admissions: pl.DataFrame,
+    tables: TableSet | None = None,
+    *,
+    version: str | None = None,
+    hospital_status: str = "EXEMPT",
+) -> pl.DataFrame:
+    """Count the codes that are none of the version that groups them, by what they look like.
+
+    Arguments and errors are those of `group`. To have both, call `group_and_count_codes`.
+
+    Returns:
+        `field` (pdx, sdx, procedures), `looks_like` (`ICD-9`, `code of another version`, …), `count` and `codes`, the
+        number of all codes of the field. A field whose codes are all known has no row.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["401.9", "I10"]], "procedures": [["0FT44ZZ"]]})
+    >>> count_unknown_codes(one, version="43.1").rows()
+    [('sdx', 'ICD-9', 1, 2)]
+    """
+    return group_and_count_codes(admissions, tables, version=version, hospital_status=hospital_status)[1]
+
+
+def group_and_count_codes(
+    admissions: pl.DataFrame,
+    tables: TableSet | None = None,
+    *,
+    version: str | None = None,
+    hospital_status: str = "NON_EXEMPT",
+    detail: bool = False,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Group admissions, and count the codes that are none of the version that groups them.
+
+    Arguments and errors are those of `group`.
+
+    Returns:
+        The frame of `group`, and that of `count_unknown_codes`.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["J9601X"]], "procedures": [["0FT44ZZ"]]})
+    >>> grouped, unknown = group_and_count_codes(one, version="43.1", hospital_status="EXEMPT")
+    >>> grouped["drg"].to_list(), unknown.rows()
+    ([419], [('sdx', 'code with characters added', 1, 1)])
+    """
+    counter = CodeCounter()
+    grouped = _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=counter)
+    return grouped, counter.table(tables or TableSet.load(versions()[-1]))
+
+
+def _group_admissions(
+    admissions: pl.DataFrame,
+    tables: TableSet | None,
+    version: str | None,
+    hospital_status: str,
+    *,
+    detail: bool,
+    counter: CodeCounter | None,
+) -> pl.DataFrame:
+    """Return what `group` does, and let the counter count codes."""
     if tables is not None and version is not None:
         raise InputError("give either tables or version, not both.")
     if tables is not None and not isinstance(tables, TableSet):
@@ -123,9 +186,9 @@ def group(
     if tables is None and str(version) in versions():
         tables = TableSet.load(str(version))
     if tables is not None:
-        return admissions.with_columns(_group_frame(frame, tables, detail=detail))
+        return admissions.with_columns(_group_frame(frame, tables, counter, detail=detail))
     column = "discharge_date" if version is None else str(version)
-    return admissions.with_columns(_group_by_version(admissions, frame, column, detail=detail))
+    return admissions.with_columns(_group_by_version(admissions, frame, column, counter, detail=detail))
 
 
 def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
@@ -236,16 +299,22 @@ def rerun_steps(
 # ------------------------------------------------------------------------------------------- rows and versions
 
 
-def _group_frame(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.DataFrame:
+def _group_frame(frame: pl.DataFrame, tables: TableSet, counter: CodeCounter | None, *, detail: bool) -> pl.DataFrame:
     """Group checked rows under one version."""
     rules = compile_attributes(tables)
 
+    def run_span(rows: pl.DataFrame) -> Steps:
+        steps = run_steps(encode_span(rows, tables), rules)
+        if counter is not None:
+            counter.count(steps, rows)
+        return steps
+
     def group_span(start: int, stop: int) -> Grouping:
-        return grouping_of(run_steps(encode_span(frame[start:stop], tables), rules))
+        return grouping_of(run_span(frame[start:stop]))
 
     def report_span(start: int, stop: int) -> pl.DataFrame:
         rows = frame[start:stop]
-        steps = run_steps(encode_span(rows, tables), rules)
+        steps = run_span(rows)
         sdx, procedures = (normalise_codes(flatten_lists(rows[name])).to_list() for name in ("sdx", "procedures"))
         return grouping_of(steps).frame().hstack(report_codes(steps, sdx, procedures))
 
@@ -254,7 +323,9 @@ def _group_frame(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.D
     return Grouping.join(run_over_spans(len(frame), group_span)).frame()
 
 
-def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str, *, detail: bool) -> pl.DataFrame:
+def _group_by_version(
+    admissions: pl.DataFrame, frame: pl.DataFrame, column: str, counter: CodeCounter | None, *, detail: bool
+) -> pl.DataFrame:
     """Group each row under the version that a column names, or that is in force on its date."""
     if column not in admissions.columns:
         known = ", ".join(versions())
@@ -267,7 +338,7 @@ def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str
     parts, places = [], []
     for version in present or [versions()[-1]]:
         place = (named == version).fill_null(value=False).to_numpy().nonzero()[0]
-        parts.append(_group_frame(frame[place], TableSet.load(version), detail=detail))
+        parts.append(_group_frame(frame[place], TableSet.load(version), counter, detail=detail))
         places.append(place)
     place = named.is_null().to_numpy().nonzero()[0]
     parts.append(Grouping.without_version(len(place)).frame())

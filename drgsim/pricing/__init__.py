@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.claim_fields.hospital_files import assign_hospital as assign_hospital
+    from drgsim.claim_fields.hospital_files import read_hospitals as read_hospitals
     from drgsim.pricing.cost_sharing import settled_steps as settled_steps
     from drgsim.pricing.cost_sharing import with_beneficiary_share as with_beneficiary_share
     from drgsim.pricing.cost_sharing import with_sequestration as with_sequestration
@@ -51,6 +53,8 @@ __getattr__, __dir__, __all__ = attach(
         "PAY_CODES": "pricing.pricer",
         "Parameter": "pricing.rates",
         "Rates": "pricing.rates",
+        "assign_hospital": "claim_fields.hospital_files",
+        "read_hospitals": "claim_fields.hospital_files",
         "list_add_ons": "pricing.new_technology",
         "complete_hospitals": "pricing.hospitals",
         "derive_review_codes": "pricing.pricer_input",

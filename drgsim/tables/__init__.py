@@ -7,6 +7,7 @@ Its modules:
     formula         the DRG formula language
     drg_families    which DRG families split by CC or MCC
     codebook        code strings to integers
+    unknown_codes   codes that are none of a version, by what they look like
     code_limits     the sex, age, principal and POA limits of each code
     national_facts  tables that populations and coding errors share
 """
