@@ -24,7 +24,7 @@ Years = Mapping[int | None, int]
 
 ONLY_HOSPITAL = "ALL"
 """Id of the only hospital, where neither claims nor hospitals have an id."""
-_MOST_NAMES = 6
+_MOST_NAMES = 4
 
 
 def count_fiscal_years(claims: pl.DataFrame | pl.LazyFrame) -> dict[int | None, int]:
@@ -108,7 +108,9 @@ def choose_version(claims: pl.DataFrame | pl.LazyFrame, asked: str | None) -> tu
 
 
 def assign_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
-    """Return hospitals and claims whose `hospital_id` agree; one row without an id applies to every claim.
+    """Return hospitals and claims whose `hospital_id` agree.
+
+    One row without an id applies to every claim.
 
     Raises:
         InputError: several hospitals, and hospitals or claims without `hospital_id`.
@@ -139,7 +141,7 @@ def assign_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.
 
 
 def assign_hospitals_in_parts(hospitals: pl.DataFrame, claims: pl.LazyFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Return what `assign_hospitals` returns, for claims that are read in parts and stay as they are.
+    """Return what `assign_hospitals` does, for claims in parts, which stay as they are.
 
     Raises:
         InputError: as `assign_hospitals`, or claims need another `hospital_id`.
@@ -164,11 +166,16 @@ def describe_hospital_defaults(hospitals: pl.DataFrame) -> list[str]:
     >>> describe_hospital_defaults(pl.DataFrame({name: [1, None] for name in ["hospital_id", "operating_ccr"]}))[0]
     'hospitals: operating_ccr is blank in 1 of 2 rows (null is 0, no outliers)'
     """
-    absent = [name for name in HOSPITALS.names if name not in hospitals.columns]
+    has_index = "wage_index" in hospitals.columns and not hospitals["wage_index"].null_count()
+    needless = ("cbsa", "reclassified") if has_index else ()
+    names = [name for name in HOSPITALS.names if name not in ("hospital_id", *needless)]
+    absent = [name for name in names if name not in hospitals.columns]
     lines = [
         f"hospitals: {name} is blank in {count:,} of {hospitals.height:,} rows{_find_default(name)}"
         for name in HOSPITALS.names
-        if name in hospitals.columns and name != "hospital_id" and (count := hospitals[name].null_count())
+        if name in hospitals.columns
+        and name not in ("hospital_id", *needless)
+        and (count := hospitals[name].null_count())
     ]
     if absent:
         shown = ", ".join(f"{name}{_find_default(name)}" for name in absent[:_MOST_NAMES])
@@ -189,7 +196,7 @@ def describe_base_rates(rates: Rates | Sequence[Rates]) -> list[str]:
 
 
 def describe_poa(claims: pl.DataFrame | pl.LazyFrame, status: str | None) -> list[str]:
-    """Return lines on secondary diagnoses without POA indicator, and the hospital status assumed.
+    """Return lines on diagnoses without POA indicator, and the hospital status assumed.
 
     >>> claims = pl.DataFrame({"sdx": [["I10"], []], "sdx_poa": [[""], []]})
     >>> describe_poa(claims, "NON_EXEMPT")

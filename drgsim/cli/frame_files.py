@@ -39,11 +39,13 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n"
 _FIELD_SEPARATORS = ",;\t|"
 
 
+_MOST_PROBLEMS = 12
+"""Most lines of what could not be mapped."""
 _FRAMES = (GROUPED, DETAIL, STAYS, PAID)
 
 
 def read_admissions(options: Options, notes: list[str] | None = None) -> pl.DataFrame:
-    """Return the claims of the options; columns that drgsim wrote earlier have their types again.
+    """Return the claims of the options; columns that drgsim wrote have their types again.
 
     What could not be mapped is written to standard error.
 
@@ -55,9 +57,14 @@ def read_admissions(options: Options, notes: list[str] | None = None) -> pl.Data
         claims = map_claims(file, options.layout, columns=getattr(options, "columns", None))
         admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
     lines = [f"{admissions.height:,} admissions read, layout {claims.layout}"]
-    for field, problem, count in claims.report.rows():
-        if field not in admissions.columns or field in ADMISSIONS.names:
-            lines.append(f"{field}: {problem} ({count:,} of {admissions.height:,} rows)")
+    problems = [
+        f"{field}: {problem} ({count:,} of {admissions.height:,} rows)"
+        for field, problem, count in claims.report.rows()
+        if field not in admissions.columns or field in ADMISSIONS.names
+    ]
+    lines += problems[:_MOST_PROBLEMS]
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"{len(problems) - _MOST_PROBLEMS} more lines in drgsim.claims.map_claims(...).report")
     for line in lines:
         report_progress(options, line)
     if notes is not None:
@@ -238,7 +245,7 @@ def _read_table(file: Path, contract: Frame) -> pl.DataFrame:
 
 
 def _read_texts(file: Path) -> pl.DataFrame:
-    """Return a delimited text file whose cells are text; the separator is the most frequent of the first line."""
+    """Return a text file by its most frequent separator; cells are text."""
     try:
         separator = max(_FIELD_SEPARATORS, key=read_first_line(file).count)
         return pl.read_csv(file, separator=separator, infer_schema=False)

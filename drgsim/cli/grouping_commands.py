@@ -244,7 +244,7 @@ def describe_paid(paid: pl.DataFrame | pl.LazyFrame) -> list[str]:
 
 
 def is_folder(out: str) -> bool:
-    """Return whether an output is a folder: by its last character, by being one, or by having no suffix.
+    """Return whether an output is a folder: it is one, ends in a slash, or has no suffix.
 
     >>> is_folder("grouped/"), is_folder("grouped"), is_folder("grouped.csv"), is_folder("-")
     (True, True, False, False)
@@ -284,7 +284,7 @@ def watch_parts(options: Options, step: str, source: pl.LazyFrame, folder: Path,
 def _work_in_slices(
     options: Options, step: str, frame: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """Return the answers of `work`, which treats each row on its own, slice by slice with progress."""
+    """Return the answers of `work`, which treats each row on its own, slice by slice."""
     import polars as pl
 
     answers = []

@@ -124,7 +124,7 @@ def describe_demo(result: DemoResult, titles: Callable[[int], str]) -> str:
 
 
 def describe_claims(paid: pl.DataFrame, priced_by: str, titles: Callable[[int], str], notes: Sequence[str]) -> str:
-    """Return claims as text, as they are: totals, most frequent DRGs, and what was not understood.
+    """Return claims as text: totals, most frequent DRGs, and what was not understood.
 
     Args:
         paid: (n,) grouped admissions with `weight` and the payment `total_usd`; with `pay_code` and components, where

@@ -112,7 +112,7 @@ def _run_check(options: Options) -> int:
 
 
 def load_scenario(options: Options, name: str | None = None) -> Scenario:
-    """Return the scenario of the options; with --plugins after running the code that its errors need.
+    """Return the scenario of the options; only with --plugins run code that its errors need.
 
     Args:
         options: with the attributes scenario, plugins and quiet.

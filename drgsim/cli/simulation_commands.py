@@ -118,7 +118,7 @@ def _run_simulate(options: Options) -> int:
 
 
 def _is_in_parts(options: Options) -> bool:
-    """Return whether to simulate in parts: as asked, else by the size of a Parquet file or folder."""
+    """Return whether to simulate in parts: as asked, else by the size of a Parquet file."""
     import polars as pl
 
     path = Path(options.claims)
@@ -346,7 +346,7 @@ def _read_demo_inputs(options: Options) -> SimulationInputs:
 
 
 def _print_claims(options: Options) -> int:
-    """Print DRGs and dollars of claims as they are, and what was not understood; simulate nothing."""
+    """Print DRGs and dollars of claims, and what was not understood; simulate nothing."""
     import polars as pl
 
     from drgsim.cli.frame_files import read_admissions

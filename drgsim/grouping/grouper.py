@@ -32,6 +32,13 @@ class Grouping:
     """The grouper's answer for encoded admissions, (n,) arrays named as in `schema.GROUPED`.
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
+
+    >>> from drgsim.grouping.encoding import encode
+    >>> tables = TableSet.load("43.1")
+    >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
+    ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> group_encoded(encode(pl.DataFrame(claim), tables), tables).drg.tolist()
+    [417]
     """
 
     drg: NDArray[np.uint16]

@@ -36,7 +36,8 @@ def run_over_spans(
     count = max(1, threads * -(-n // (threads * largest)))
     edges = [n * i // count for i in range(count + 1)]
     pairs = list(pairwise(edges))
-    if threads == 1:
+    # Several spans go to a pool even for one thread: there, memory that a span frees serves the next one.
+    if len(pairs) <= 1:
         return [work(start, stop) for start, stop in pairs]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda pair: work(*pair), pairs))

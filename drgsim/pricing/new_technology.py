@@ -93,6 +93,11 @@ def list_add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
     Returns:
         (k,) `row` of the admission, `max_usd` [USD], `cost_share` [1].
+
+    >>> rates = Rates.load(2026)
+    >>> procedure = rates.technology_codes.filter(pl.col("code_kind") == "procedure")["code"][0]
+    >>> list_add_ons(pl.DataFrame({"procedures": [["0FT44ZZ"], [procedure]]}), rates).columns
+    ['row', 'max_usd', 'cost_share']
     """
     amounts, codes, rules = rates.technologies, rates.technology_codes, rates.technology_rules
     if amounts is None or codes is None or rules is None or "procedures" not in admissions.columns:

@@ -140,7 +140,7 @@ def _list_versions() -> pl.DataFrame:
 
 
 def _expand_versions(frame: pl.DataFrame) -> pl.DataFrame:
-    """Repeat each row for every version to which it applies, as column `place` (0 is the oldest)."""
+    """Repeat each row for every version that has it, as column `place` (0 is the oldest)."""
     first, last = pl.col("first_version").cast(pl.Int64), pl.col("last_version").cast(pl.Int64)
     return (
         frame.join(_list_versions(), how="cross")
@@ -150,7 +150,7 @@ def _expand_versions(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
-    """Merge rows that differ only in `place` (0 is the oldest) into one row for each run of versions."""
+    """Merge rows that differ only in `place` into one row for each run of versions."""
     facts = [name for name in frame.columns if name != "place"]
     run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
     version = dict(enumerate(versions))

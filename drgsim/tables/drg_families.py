@@ -50,7 +50,7 @@ def _find_splits(family: list[Row]) -> tuple[bool, bool]:
 
 
 def _list_other_operands(family: list[Row]) -> Iterator[frozenset[str]]:
-    """Yield the operands that are true besides a CC or MCC, for each formula that asks for one.
+    """Yield the operands that are true with a CC or MCC, for each formula that asks for one.
 
     These are the other operands of the formula, alone and with those of another formula of the family, because a
     formula may leave out operands that its MDC implies, as in multiple trauma.

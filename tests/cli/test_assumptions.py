@@ -83,7 +83,7 @@ def test_the_shared_file_of_three_years(shared: Path, tmp_path: Path):
 def test_defaults_of_hospitals_are_reported(folder: Path, capfd: pytest.CaptureFixture[str]):
     priced(folder, "undated.csv")
     err = capfd.readouterr().err
-    assert "hospitals do not give cbsa, reclassified (default false), beds (default 0)" in err
+    assert "hospitals do not give beds (default 0), resident_to_bed_ratio (default 0), capital_ime_ratio" in err
     assert "and 20 more (drgsim.schema.HOSPITALS)" in err
 
 

@@ -219,7 +219,7 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["tables", "show", "43.2"], "Did you mean '43.1'?"),
         (["tables", "show", "43.1", "formula"], "no table 'formula'. Did you mean 'formulas'?"),
         (["tables", "verify", "--folder", "nowhere"], "Is it a drgsim table folder?"),
-        (["tables", "import", "absent.zip", "new"], "absent.zip: no such file."),
+        (["tables", "import", "absent.zip", "new"], "absent.zip: there is no such file"),
         (["tables", "import", "absent.zip", "new", "--effective", "45.0", "soon", "later"], "'soon' is no date"),
         (["scenarios", "show", "absent.toml"], "absent.toml: cannot be read"),
     ],
