@@ -125,7 +125,7 @@ def map_flat(table: pl.DataFrame, problems: MappingProblems, where: Path | str) 
             "(drgsim.schema.ADMISSIONS) or dx1, dx2, …, pr1, …."
         )
     key = next((name for name in _IDENTIFIERS if name in table.columns), None)
-    _check_claim_columns(where, table, wide, key)
+    _check_columns(where, table, wide, key)
     codes = _collect_codes(where, table, wide)
     scalars = [name for name in (*_SCALARS, *SOURCES) if name in table.columns]
     taken = {name for columns in wide.values() for name in columns.values()} | {*ADMISSIONS.names}
@@ -181,7 +181,7 @@ def _refuse_lists_beside_numbers(where: Path | str, table: pl.DataFrame, wide: d
             )
 
 
-def _check_claim_columns(where: Path | str, table: pl.DataFrame, wide: dict[str, dict[int, str]], key: str | None) -> None:
+def _check_columns(where: Path | str, table: pl.DataFrame, wide: dict[str, dict[int, str]], key: str | None) -> None:
     """Check that required columns are there, and that columns of codes hold texts."""
     numbered = [name for columns in wide.values() for name in columns.values()]
     wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]

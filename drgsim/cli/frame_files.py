@@ -23,12 +23,12 @@ from drgsim.cli.console import Options, report_progress
 from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import DrgsimError, InputError, SchemaError
 from drgsim.files.atomic import check_place
+from drgsim.files.delimited_text import refuse_equal_names
 from drgsim.files.text_tables import (
     DAMAGED,
     describe_unreadable,
     read_first_line,
     read_typed_table,
-    refuse_equal_names,
 )
 from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID, STAYS, Column, Frame
