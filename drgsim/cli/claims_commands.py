@@ -45,7 +45,7 @@ def _run_suggest(options: Options) -> int:
     else:
         suggestions.save(options.out)
     fields, notes = len(suggestions.columns), len(suggestions.notes)
-    report_progress(options, f"{fields} fields proposed; {notes} notes to look at")
+    report_progress(options, f"{fields} fields proposed, {notes} to look at")
     return DONE
 
 
@@ -74,5 +74,5 @@ def _run_check(options: Options) -> int:
     if rows:
         print(align_columns(rows, problems.columns))
     has_remedy = int((problems["remedy"] != "").sum())
-    report_progress(options, f"{problems.height} problems, {has_remedy} of them to mend")
+    report_progress(options, f"{has_remedy} of {problems.height} lines to mend")
     return WRONG if has_remedy else DONE
