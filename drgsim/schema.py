@@ -154,6 +154,12 @@ ADMISSIONS = Frame(
     ),
 )
 
+CLAIMS_TO_EDIT = Frame(
+    "admissions",
+    (*ADMISSIONS.columns, Column("admit_dx", pl.String(), "ICD-10-CM", "admitting diagnosis", required=False)),
+)
+"""What the editor reads: admissions, and their admitting diagnosis where it is known."""
+
 DrgType = pl.Enum(["MEDICAL", "SURGICAL", "NONE"])
 Severity = pl.Enum(["NONE", "CC", "MCC"])
 HospitalStatus = pl.Enum(["NON_EXEMPT", "EXEMPT", "UNKNOWN"])
@@ -209,6 +215,34 @@ DETAIL = Frame(
         Column("proc_impact", _CODES, "", "the DRG that each affected: NONE, INITIAL, FINAL or BOTH"),
         Column("proc_is_or", _FLAGS, "", "whether each is an O.R. procedure"),
         Column("proc_hac_usage", _CODES, "", "hospital-acquired condition that uses it, HAC_nn"),
+    ),
+)
+
+ConversionStatus = pl.Enum(["SAME", "ONE", "MANY", "NONE", "INVALID"])
+"""What became of a code in another version: itself, one code, several candidates, none; or it was no code."""
+
+EditType = pl.Enum(["NONE", "PREPAYMENT", "POSTPAYMENT", "BOTH", "INVALID_DISCHARGE_DATE"])
+
+EDITED = Frame(
+    "edited",
+    (
+        Column("edit_type", EditType, "", "NONE, PREPAYMENT or INVALID_DISCHARGE_DATE (CMS's names)"),
+        Column("edits", _CODES, "", "edits found, CMS's names"),
+        Column("edit_counts", pl.List(pl.Int32()), "", "codes with each edit, or 1 for the claim, aligned with edits"),
+    ),
+)
+
+_EDITS = pl.List(pl.List(pl.String))
+
+EDIT_DETAIL = Frame(
+    "edit_detail",
+    (
+        Column("pdx_edits", _CODES, "", "edits of the principal diagnosis"),
+        Column("sdx_edits", _EDITS, "", "edits of each secondary diagnosis"),
+        Column("proc_edits", _EDITS, "", "edits of each procedure"),
+        Column("admit_dx_edits", _CODES, "", "edits of the admitting diagnosis; conflicts of age and sex do not count"),
+        Column("pdx_age_conflict", pl.String(), "", "age group that conflicts: NEWBORN, PEDIATRIC, MATERNITY, ADULT"),
+        Column("sdx_age_conflict", _CODES, "", "the same of each secondary diagnosis"),
     ),
 )
 

@@ -8,7 +8,7 @@ Its modules:
     grouping_commands     generate, group, price
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
-    claims_commands       claims suggest, check
+    claims_commands       edit; claims suggest, check
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
     assumptions           what is assumed where claims or arguments do not say

@@ -1,4 +1,4 @@
-"""Commands on files of claims with columns of any names: claims suggest, check."""
+"""Commands on claims as they are in files: edit; claims suggest, check."""
 
 from __future__ import annotations
 
@@ -12,6 +12,44 @@ from drgsim.cli.console import (
     align_columns,
     report_progress,
 )
+from drgsim.cli.shared_arguments import STREAM, add_claims, add_output
+
+
+def add_edit_command(commands: Commands) -> None:
+    """Declare `drgsim edit`."""
+    parser = add_command(
+        commands,
+        "edit",
+        _run_edit,
+        does="apply CMS's claim edits (Medicare Code Editor)",
+        example="drgsim edit claims.csv edited.parquet",
+        about="Adds edit_type, edits and edit_counts; the version follows from discharge_date.",
+    )
+    add_claims(parser)
+    add_output(parser)
+    parser.add_argument("--detail", action="store_true", help="also write the edits of each code (Parquet)")
+    parser.add_argument("--as-typed", action="store_true", help="a code with a dot or a blank is not valid, as for CMS")
+
+
+def _run_edit(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.editing.code_editor import edit
+
+    check_writable(options.out)
+    edited = edit(read_admissions(options), detail=options.detail, as_typed=options.as_typed)
+    write_frame(edited, options.out)
+    returned = (edited["edit_type"] == "PREPAYMENT").sum()
+    undated = (edited["edit_type"] == "INVALID_DISCHARGE_DATE").sum()
+    report_progress(options, f"edited; {returned:,} with prepayment edits, {undated:,} without a usable date")
+    names = edited.select(edit=pl.col("edits").explode()).drop_nulls()
+    for name, count in names.group_by("edit").len().sort("len", "edit", descending=[True, False]).rows():
+        report_progress(options, f"{name}: {count:,}")
+    return DONE
+
+
+# ---------------------------------------------------------------------------------------------------------
 
 
 def add_claims_commands(commands: Commands) -> None:
@@ -32,7 +70,7 @@ def _add_suggest(group: Commands) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="a table with one row a claim (.csv, .txt, .parquet, .xlsx)")
     parser.add_argument(
-        "out", metavar="OUT", nargs="?", default="-", help=".toml; - (default) writes to standard output"
+        "out", metavar="OUT", nargs="?", default=STREAM, help=".toml; - (default) writes to standard output"
     )
 
 
@@ -40,7 +78,7 @@ def _run_suggest(options: Options) -> int:
     from drgsim.claims.column_suggestions import suggest_columns
 
     suggestions = suggest_columns(options.file)
-    if options.out == "-":
+    if options.out == STREAM:
         print(suggestions, end="")
     else:
         suggestions.save(options.out)

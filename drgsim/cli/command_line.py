@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from drgsim.cli.claims_commands import add_claims_commands
+from drgsim.cli.claims_commands import add_claims_commands, add_edit_command
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
 from drgsim.cli.grouping_commands import add_generate_command, add_group_command, add_price_command
@@ -33,6 +33,7 @@ COMMANDS = (
     add_generate_command,
     add_group_command,
     add_price_command,
+    add_edit_command,
     add_simulate_command,
     add_explain_command,
     add_profile_command,

@@ -169,7 +169,7 @@ def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str)
 
 
 def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame in the format of the suffix (see `drgsim.write`); "-" is CSV on standard output.
+    """Write a frame as `drgsim.write` does; "-" is CSV on standard output.
 
     Args:
         frame: (n,) rows.

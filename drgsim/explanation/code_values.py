@@ -10,7 +10,6 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
-from drgsim.grouping.encoding import Encoded, compute_starts, flatten_lists
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
@@ -22,6 +21,7 @@ from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import INVISIBLE
 from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.encoding import Encoded, compute_starts, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 CodeKind = pl.Enum(["sdx", "procedure"])
@@ -188,7 +188,7 @@ def list_removals(encoded: Encoded) -> CodeChanges:
 
     Of each admission, the secondary diagnoses are before the procedures.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
     ...                     "pdx": ["K810"], "sdx": [["I10", "J9601"]], "procedures": [["0FT44ZZ"]]})
     >>> each = list_removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))

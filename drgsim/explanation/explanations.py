@@ -10,15 +10,16 @@ import polars as pl
 
 from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
+from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import compile_attributes
-from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouper import grouping_of, run_steps
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.pricing.rates import Rates
 from drgsim.schema import PAID, normalise_codes
+from drgsim.tables.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 REASONS = {
@@ -62,6 +63,8 @@ class Explanation:
         left_out: how many more false formulas there are.
         hacs: every hospital-acquired condition that a code can be, and its status (`grouping_path.HACS`).
         clusters: procedure clusters present (`grouping_path.CLUSTERS`).
+        edits: the claim edits of CMS's editor and the codes that have them, on the discharge date or, without one, the
+            first day of the version (`edit`, `count`, `codes`).
         payment: lines of the payment; None where the admission is not priced.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
@@ -82,6 +85,7 @@ class Explanation:
     left_out: int
     hacs: pl.DataFrame = field(repr=False)
     clusters: pl.DataFrame = field(repr=False)
+    edits: pl.DataFrame = field(repr=False)
     payment: pl.DataFrame | None = field(repr=False)
 
     def __getitem__(self, name: str) -> Any:
@@ -113,6 +117,7 @@ class Explanation:
             self._failed(),
             self._conditions(),
             self._clusters(),
+            self._edits(),
             self._payment(),
         ]
         return [section for section in sections if section.lines or section.rows]
@@ -207,6 +212,10 @@ class Explanation:
         header = ("cluster", "procedures", "these hidden in MDC", "operands")
         return Section("Procedures that count together", (), header, rows)
 
+    def _edits(self) -> Section:
+        rows = tuple((name, str(count), ", ".join(codes)) for name, count, codes in self.edits.rows())
+        return Section("Claim edits (Medicare Code Editor)", (), ("edit", "count", "codes"), rows)
+
     def _payment(self) -> Section:
         if self.payment is None:
             return Section("Payment")
@@ -278,6 +287,7 @@ def explain(
         left_out=max(0, path.failed.height - nearest),
         hacs=path.hacs,
         clusters=path.clusters,
+        edits=list_claim_edits(one, tables),
         payment=payment,
     )
 

@@ -14,7 +14,6 @@ from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
 from drgsim.grouping.code_reports import report_codes
-from drgsim.grouping.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouping_steps import RETURN_CODE_OK, Steps
 from drgsim.grouping.hac import HacResult, assess_hacs
 from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search_mdcs
@@ -24,6 +23,7 @@ from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, or_into
 from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalise_codes
+from drgsim.tables.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet, version_for, versions
 
 
@@ -33,7 +33,7 @@ class Grouping:
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> tables = TableSet.load("43.1")
     >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}

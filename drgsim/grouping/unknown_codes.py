@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 import polars as pl
 
-from drgsim.grouping.encoding import flatten_lists
 from drgsim.grouping.grouping_steps import Steps
+from drgsim.tables.encoding import flatten_lists
 from drgsim.tables.table_set import TableSet
 from drgsim.tables.unknown_codes import UNKNOWN_CODES, tabulate_unknown_codes
 

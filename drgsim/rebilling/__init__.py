@@ -6,4 +6,6 @@ Its modules:
     visible_changes  which changes the formulas can read
     repricer         admissions priced once, ready to be priced again
     baseline         admissions as correctly coded; rebill()
+    bill_edits       which errors make CMS return a bill
+    claim_conversion  admissions in the codes of another version
 """

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded, flatten_lists
 from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
@@ -37,6 +36,7 @@ from drgsim.pricing.rates import Rates
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admissions, list_code_texts
 from drgsim.schema import ADMISSIONS, Frame, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.encoding import Encoded, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")

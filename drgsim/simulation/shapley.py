@@ -94,8 +94,10 @@ def _price_subsets(
     start = [first + at for (_, first, _), at in zip(subsets, before, strict=False)]
     rows = np.concatenate([claims.row[which] for _, _, which in subsets])
     changes = claims.changes.take(np.concatenate([chosen for chosen, _, _ in subsets]))
-    billed = baseline.rebill(changes, np.concatenate([*start, before[-1:]]))
-    difference = np.where(baseline.find_returned(rows, billed.drg), 0, billed.cents - baseline.pricer.cents[rows])
+    bounds = np.concatenate([*start, before[-1:]])
+    billed = baseline.rebill(changes, bounds)
+    returned = baseline.find_returned(billed.drg, changes, bounds)
+    difference = np.where(returned, 0, billed.cents - baseline.pricer.cents[rows])
     at = 0
     for value in values:
         for subset in range(1, len(value) - 1):

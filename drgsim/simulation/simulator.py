@@ -25,6 +25,7 @@ from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.bill_edits import is_returning
 from drgsim.simulation.billed_claims import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
@@ -55,6 +56,7 @@ def simulate(
     ledger: bool = False,
     progress: bool | None = None,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Simulation:
     """Bill admissions with the errors of a scenario, and compare with the correct coding.
 
@@ -75,6 +77,8 @@ def simulate(
         ledger: whether to keep every single error made.
         progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
+        edits: "ignored", or "returned": a bill that has a prepayment edit of CMS's editor, and none as correctly coded,
+            is returned to the hospital unpaid, as a bill that cannot be grouped is.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
@@ -105,6 +109,7 @@ def simulate(
         control=control,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, target_se=target_se, progress=progress)
     return run.build_result(replicates)
@@ -122,6 +127,7 @@ def start_run(
     control: Exposure | None = None,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> SimulationRun:
     """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
@@ -132,6 +138,8 @@ def start_run(
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    if is_returning(edits):
+        baseline = baseline.with_editor()
     return SimulationRun.of(baseline, scenario, seed=seed, ledger=ledger, control=control)
 
 

@@ -45,7 +45,7 @@ def tally_block(
     """Group and price the claims of some replicates, and return their tables."""
     billed = baseline.rebill(claims.changes, claims.start)
     change = billed.cents - baseline.pricer.cents[claims.row]
-    returned = baseline.find_returned(claims.row, billed.drg)
+    returned = baseline.find_returned(billed.drg, claims.changes, claims.start)
     change[returned] = 0
     return ReplicateBlock(
         totals=_total_replicates(replicates, claims, billed, change, returned, baseline),
@@ -94,7 +94,7 @@ def _list_changed_claims(
     claims: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, baseline: Baseline
 ) -> pl.DataFrame:
     """Return the claims with another DRG or payment, by replicate and row."""
-    changed = np.flatnonzero(find_changed(claims, billed, baseline))
+    changed = np.flatnonzero(find_changed(claims, billed, baseline) | returned)
     which = changed[argsort_keys(claims.replicate[changed])]
     return pl.DataFrame(
         {
@@ -142,7 +142,7 @@ def _total_replicates(
     """Return the totals of each replicate in whole numbers, money in cents."""
     r, place = len(replicates), claims.replicate - replicates.start
     truth, row = baseline.truth, claims.row
-    differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
+    differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0) | returned
     some = np.flatnonzero(differs)  # all others add 0 to the sums below
     at, row, change, returned = place[some], row[some], change[some], returned[some]
     drg, severity, true_severity = billed.drg[some], billed.severity[some], truth.severity[row]

@@ -11,13 +11,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded
 from drgsim.numerics.arrays import BoolArray, ByteArray, FloatArray, Int32Array, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits, to_normal, to_poisson, uniform
 from drgsim.synthetic.comorbidity import MCC, DrawnComorbidities, find_segments
 from drgsim.synthetic.drg_requirements import AGAINST_ADVICE, ANY_STATUS, DIED, TRANSFERRED
 from drgsim.synthetic.generation_plan import GenerationPlan, list_age_bands
 from drgsim.tables.code_limits import EITHER, FEMALE, MALE
+from drgsim.tables.encoding import Encoded
 
 HOME, EXPIRED, LEFT, TRANSFER = 1, 20, 7, 2
 POA_LETTERS = ("", "Y", "N", "1", "U", "W")

@@ -19,7 +19,17 @@ from drgsim.pricing.rates import Rates
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
 
-NAMESPACES = ("pricing", "grouping", "synthetic", "miscoding", "simulation", "studies", "explanation", "compliance")
+NAMESPACES = (
+    "pricing",
+    "grouping",
+    "editing",
+    "synthetic",
+    "miscoding",
+    "simulation",
+    "studies",
+    "explanation",
+    "compliance",
+)
 # A frame of price steps without admissions, between two verbs of drgsim.
 TAKE_POLARS = {"encode"}
 
