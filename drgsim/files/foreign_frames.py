@@ -45,9 +45,13 @@ def accept_frames(verb: Callable[P, R]) -> Callable[P, R]:
             *(converted.get(id(value), value) for value in args),  # type: ignore[arg-type]
             **{name: converted.get(id(value), value) for name, value in kwargs.items()},  # type: ignore[arg-type]
         )
-        if isinstance(first, pl.DataFrame) or not isinstance(result, pl.DataFrame):
+        if isinstance(first, pl.DataFrame):
             return result  # type: ignore[no-any-return]
-        return to_kind_of(first, result, converted[id(first)])  # type: ignore[no-any-return]
+        parts = result if type(result) is tuple else (result,)
+        answers = tuple(
+            to_kind_of(first, part, converted[id(first)]) if isinstance(part, pl.DataFrame) else part for part in parts
+        )
+        return answers if type(result) is tuple else answers[0]  # type: ignore[return-value]
 
     return accepting
 

@@ -126,6 +126,7 @@ def group(
     return _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=None)
 
 
+@accept_frames
 def count_unknown_codes(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,
@@ -149,6 +150,7 @@ def count_unknown_codes(
     return group_and_count_codes(admissions, tables, version=version, hospital_status=hospital_status)[1]
 
 
+@accept_frames
 def group_and_count_codes(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,

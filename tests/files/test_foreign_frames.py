@@ -96,7 +96,7 @@ def test_lists_of_dicts_answer_in_lists_of_dicts():
         {**row, "admission_id": 2, "sdx": ["I10"]},
     ]
     grouped = group(rows, version="43.1", hospital_status="EXEMPT")
-    assert [one["drg"] for one in grouped] == [417, 444]  # without the procedure, cholecystitis with MCC
+    assert [one["drg"] for one in grouped] == [417, 446]
     assert grouped[0]["admission_id"] == 2**63 + 7
     assert grouped[0]["discharge_date"] == dt.date(2026, 1, 15)
 
@@ -152,7 +152,7 @@ def test_nothing_is_imported_for_polars_frames():
 
 
 def test_every_public_verb_that_takes_a_frame_takes_those_of_other_libraries():
-    found = 0
+    found, lacking = 0, []
     for namespace in ("drgsim", *(f"drgsim.{name}" for name in NAMESPACES)):
         module = import_module(namespace)
         for name in module.__all__:
@@ -160,7 +160,8 @@ def test_every_public_verb_that_takes_a_frame_takes_those_of_other_libraries():
             if isclass(verb) or not isfunction(verb) or name in TAKE_POLARS:
                 continue
             taken = [p for p in signature(verb).parameters.values() if "DataFrame" in str(p.annotation)]
-            assert not taken or hasattr(verb, "__wrapped__"), f"{namespace}.{name}"
+            lacking += [f"{namespace}.{name}"] if taken and not hasattr(verb, "__wrapped__") else []
             found += bool(taken)
+    assert not lacking
     assert found > 20
     assert drgsim.group.__name__ == "group"
