@@ -34,6 +34,7 @@ _CODE = (
     r"|[0-9]{4,5}|[0-9]{2}\.[0-9]{1,2}|E[0-9]{3}\.[0-9])"
 )
 _BY_COMMA = rf"(?i)^\s*(?:{_CODE}|)(?:\s*,\s*(?:{_CODE}|))+\s*$"
+_TWO_BY_COMMA = rf"(?i){_CODE}\s*,[\s,]*{_CODE}"
 _BY_BLANK = rf"(?i)^\s*{_CODE}(?:\s+{_CODE})+\s*$"
 _WRAPPED = r"^\s*(?:\[.*\]|\{.*\}|\(.*\))\s*$"
 _PLAIN = r"^[A-Za-z0-9.]{1,8}$"
@@ -139,7 +140,7 @@ def split_lists(texts: pl.Series) -> pl.Series:
             .then(wrapped)
             .when(text.str.contains(r"[;|]"))
             .then(text.str.replace_all(r"\|+", ";"))
-            .when(text.str.contains(_BY_COMMA))
+            .when(text.str.contains(_BY_COMMA) & text.str.contains(_TWO_BY_COMMA))
             .then(text.str.replace_all(",", ";", literal=True))
             .when(text.str.contains(_BY_BLANK))
             .then(text.str.strip_chars().str.replace_all(r"\s+", ";"))
@@ -202,7 +203,7 @@ def _split_cells(codes: pl.DataFrame, odd: pl.Series, problems: MappingProblems)
     together = pl.concat([rest, apart]).sort("_cell", maintain_order=True).drop("_cell")
     code = blank_words(together["code"], BLANK_CODES)
     together = together.with_columns(code=code).filter(pl.col("code").is_not_null())
-    again = together.filter(pl.col("code").str.contains(_BY_COMMA))
+    again = together.filter(pl.col("code").str.contains(_BY_COMMA), pl.col("code").str.contains(_TWO_BY_COMMA))
     return _split_cells(together, again["code"].unique(), problems) if again.height else together
 
 

@@ -53,9 +53,9 @@ def collect_wide_codes(
     >>> codes.select("row", "sequence", "code").rows()
     [(0, 1, 'K810'), (0, 2, 'I10')]
     """
-    parts = []
+    parts, names = [], {name for name, dtype in table.schema.items() if dtype != pl.Null}
     for number, (code, poa, icd) in enumerate(columns, first):
-        filled = table[code].is_not_null() if code in table.columns else None
+        filled = table[code].is_not_null() if code in names else None
         if filled is None or not filled.any():
             continue
         rows = filled.arg_true().cast(pl.UInt32)
@@ -67,8 +67,8 @@ def collect_wide_codes(
                 principal=pl.lit(value=False),
                 sequence=pl.lit(number, pl.Int64),
                 code="code",
-                poa=_take_texts(table, poa, rows),
-                icd=parse_revisions(_take_texts(table, icd, rows)),
+                poa=_take_texts(table, poa if poa in names else None, rows),
+                icd=parse_revisions(_take_texts(table, icd if icd in names else None, rows)),
             )
         )
     return pl.concat(parts) if parts else pl.DataFrame(schema=CODES)
@@ -112,7 +112,7 @@ def collect_lists(n: int, codes: pl.DataFrame, problems: MappingProblems, *, kee
 
 def _take_texts(table: pl.DataFrame, name: str | None, rows: pl.Series) -> pl.Series:
     """Return the texts of a column at rows; nulls where there is no such column."""
-    if name is None or name not in table.columns:
+    if name is None:
         return pl.Series([None] * len(rows), dtype=pl.String)
     return table[name].gather(rows).cast(pl.String)
 

@@ -142,6 +142,7 @@ def read_rows(
     """
     with_quotes = b'"' in content and (separator != "|" or _is_quoted(content[: max(start - 1, 0)].decode()))
     parts, few, many, broken, height = [], [], [], [], 0
+    chosen = frozenset(columns or names)
     line_number = content.count(b"\n", 0, start) + 1
     for block in _iterate_blocks(content, start, with_quotes):
         mark, spread, text = separator, pl.Series([], dtype=pl.UInt32), block
@@ -149,13 +150,13 @@ def read_rows(
             mark = _UNIT
             text, spread = _unquote_lines(path, block, separator, len(names), line_number)
         line_number += block.count(b"\n") + 1
-        table, is_few, is_many = _split_lines(_drop_blank_lines(text), mark, names, columns or names)
+        table, is_few, is_many = _split_lines(_drop_blank_lines(text), mark, names, chosen)
         parts.append(table)
         few.append(is_few + height)
         many.append(is_many + height)
         broken.append(spread + height)
         height += table.height
-    empty = pl.DataFrame(schema=dict.fromkeys([name for name in names if name in (columns or names)], pl.String))
+    empty = pl.DataFrame(schema=dict.fromkeys([name for name in names if name in chosen], pl.String))
     table = pl.concat(parts, how="vertical_relaxed") if parts else empty
     if with_quotes and _EMPTY.encode() not in content:
         blank = "" if keep_blank else None
@@ -342,11 +343,11 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
     """Return the fields of the first lines as one row, and their number; None where they are none.
 
-    Lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
+    Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """
     joined = ""
     for used, text in enumerate(texts, 1):
-        if text.count(separator) >= width - 1:
+        if used > 1 and text.count(separator) >= width - 1:
             break
         joined = f"{joined}\n{text}" if used > 1 else text
         if '"' in text and used > 1:
