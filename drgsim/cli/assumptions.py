@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from drgsim.claim_fields.hospital_files import assign_hospital
 from drgsim.cli.shared_arguments import FISCAL_YEAR, VERSION
 from drgsim.exceptions import InputError, MissingRateError
+from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.hospitals import complete_hospitals
 from drgsim.pricing.pricer import PAY_CODES
 from drgsim.pricing.rates import Rates, rate_years
@@ -22,8 +24,6 @@ from drgsim.tables.manifest import read_manifest, table_folder
 Years = Mapping[int | None, int]
 """Number of admissions by fiscal year of discharge; None: without a date."""
 
-ONLY_HOSPITAL = "ALL"
-"""Id of the only hospital, where neither claims nor hospitals have an id."""
 _MOST_NAMES = 4
 
 
@@ -107,52 +107,45 @@ def choose_version(claims: pl.DataFrame | pl.LazyFrame, asked: str | None) -> tu
     return version, [f"version {version} for every admission; {count:,} of {total:,} discharged under another"]
 
 
-def assign_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+def match_hospitals(hospitals: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
     """Return hospitals and claims whose `hospital_id` agree.
 
-    One row without an id applies to every claim.
+    One hospital without an id applies to every claim, and so does one hospital where claims have no id.
 
     Raises:
-        InputError: several hospitals, and hospitals or claims without `hospital_id`.
+        InputError: several hospitals, and claims without `hospital_id`.
 
-    >>> one, claims = pl.DataFrame({"operating_ccr": [0.28]}), pl.DataFrame({"hospital_id": ["A", "B", None]})
-    >>> hospitals, claims, lines = assign_hospitals(one, claims)
+    >>> one = pl.DataFrame({"hospital_id": [None], "operating_ccr": [0.28]})
+    >>> hospitals, claims, lines = match_hospitals(one, pl.DataFrame({"hospital_id": ["A", "B", None]}))
     >>> hospitals.rows(), claims["hospital_id"].to_list(), lines
-    ([(0.28, 'A'), (0.28, 'ALL'), (0.28, 'B')], ['A', 'B', 'ALL'], ['one hospital applies to every admission'])
+    ([('A', 0.28), ('B', 0.28), ('all', 0.28)], ['A', 'B', 'all'], ['one hospital applies to every admission'])
     """
-    claims_have_id = "hospital_id" in claims.columns
-    has_id = "hospital_id" in hospitals.columns and not hospitals["hospital_id"].null_count()
-    if has_id and claims_have_id:
+    line = ["one hospital applies to every admission"]
+    if hospitals.height == 1 and hospitals["hospital_id"].null_count():
+        claims, hospitals = assign_hospital(claims, hospitals)
+        return hospitals, claims, line
+    if "hospital_id" in claims.columns:
         return hospitals, claims, []
     if hospitals.height != 1:
-        where = "claims have" if has_id else "hospitals have a row with"
         raise InputError(
-            f"{hospitals.height:,} hospitals, and the {where} no hospital_id. Add it, or give a file of one hospital."
+            f"{hospitals.height:,} hospitals, and the claims have no hospital_id. Add it, or give one hospital."
         )
-    lines = ["one hospital applies to every admission"]
-    if not claims_have_id:
-        own = hospitals["hospital_id"].item() if has_id else ONLY_HOSPITAL
-        named = hospitals.with_columns(hospital_id=pl.lit(own))
-        return named, claims.with_columns(hospital_id=pl.lit(own)), lines
-    filled = claims.with_columns(pl.col("hospital_id").cast(pl.String).fill_null(ONLY_HOSPITAL))
-    ids = filled.select(pl.col("hospital_id").unique().sort())
-    without = hospitals.drop("hospital_id", strict=False)
-    return without.join(ids, how="cross"), filled, lines
+    return hospitals, claims.with_columns(hospital_id=pl.lit(hospitals["hospital_id"].item())), line
 
 
-def assign_hospitals_in_parts(hospitals: pl.DataFrame, claims: pl.LazyFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Return what `assign_hospitals` does, for claims in parts, which stay as they are.
+def match_hospitals_in_parts(hospitals: pl.DataFrame, claims: pl.LazyFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Return what `match_hospitals` does, for claims in parts, which stay as they are.
 
     Raises:
-        InputError: as `assign_hospitals`, or claims need another `hospital_id`.
+        InputError: as `match_hospitals`, or claims need another `hospital_id`.
 
     >>> claims = pl.LazyFrame({"hospital_id": ["A", "A"]})
-    >>> assign_hospitals_in_parts(pl.DataFrame({"operating_ccr": [0.28]}), claims)[0].row(0)
-    (0.28, 'A')
+    >>> match_hospitals_in_parts(pl.DataFrame({"hospital_id": [None], "operating_ccr": [0.28]}), claims)[0].row(0)
+    ('A', 0.28)
     """
     has_id = "hospital_id" in claims.collect_schema()
     ids = claims.select(pl.col("hospital_id").unique() if has_id else pl.lit(0).alias("none")).collect()
-    assigned, needed, lines = assign_hospitals(hospitals, ids)
+    assigned, needed, lines = match_hospitals(hospitals, ids)
     if not needed.equals(ids):
         raise InputError("in parts, every claim needs a hospital_id. Add it, or write one file instead of a folder.")
     return assigned, lines
@@ -184,14 +177,13 @@ def describe_hospital_defaults(hospitals: pl.DataFrame) -> list[str]:
     return lines
 
 
-def describe_base_rates(rates: Rates | Sequence[Rates]) -> list[str]:
+def describe_base_rates(rates: PriceTerms) -> list[str]:
     """Return the line on the base rate that replaces hospitals.
 
     >>> describe_base_rates(Rates.load(2026))
     ['no --hospitals: payment is the weight times a base rate, 7,276.76 USD in fiscal year 2026']
     """
-    every = [rates] if isinstance(rates, Rates) else rates
-    amounts = ", ".join(f"{base_rate_usd(one):,.2f} USD in fiscal year {one.fiscal_year}" for one in every)
+    amounts = ", ".join(f"{base_rate_usd(one):,.2f} USD in fiscal year {one.fiscal_year}" for one in list_rates(rates))
     return [f"no --hospitals: payment is the weight times a base rate, {amounts}"]
 
 
@@ -226,6 +218,22 @@ this fiscal year (pay_code 54)']
     """
     unpaid = sorted(((-count, code) for code, count in pay_codes.items() if code >= 50))
     return [f"{-count:,} not paid: {PAY_CODES.get(code, 'see CMS')} (pay_code {code})" for count, code in unpaid]
+
+
+def join_contracts(rates: Rates | list[Rates], paths: Sequence[str]) -> PriceTerms:
+    """Return rates and contracts of payers together; without contracts the rates.
+
+    >>> join_contracts(Rates.load(2026), []) == Rates.load(2026)
+    True
+    """
+    contracts = [Contract.load(path) for path in paths]
+    return [*([rates] if isinstance(rates, Rates) else rates), *contracts] if contracts else rates
+
+
+def list_rates(terms: PriceTerms) -> list[Rates]:
+    """Return the rates among terms."""
+    every = terms if isinstance(terms, Sequence) else [terms]
+    return [one for one in every if isinstance(one, Rates)]
 
 
 def check_weights(rates: Rates) -> None:

@@ -16,18 +16,21 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from drgsim.cli.claims_commands import add_claims_commands, add_edit_command
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
-from drgsim.cli.grouping_commands import add_generate_command, add_group_command, add_price_command
+from drgsim.cli.finance_commands import add_audit_commands
+from drgsim.cli.grouping_commands import add_edit_command, add_generate_command, add_group_command, add_price_command
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
 from drgsim.cli.shared_arguments import list_versions
 from drgsim.cli.simulation_commands import add_demo_command, add_report_command, add_simulate_command
-from drgsim.cli.table_commands import add_tables_commands
+from drgsim.cli.table_commands import add_claims_commands, add_tables_commands
 from drgsim.exceptions import DrgsimError
 
 TRACEBACK = "DRGSIM_TRACEBACK"
 """Environment variable that shows where a defect is; the traceback may hold cells of the input."""
+
+_EXEMPT = ('hospital_status="EXEMPT"', "--hospital-status EXEMPT")
+"""What messages of the library call an option, and its name here."""
 
 COMMANDS = (
     add_generate_command,
@@ -37,6 +40,7 @@ COMMANDS = (
     add_simulate_command,
     add_explain_command,
     add_profile_command,
+    add_audit_commands,
     add_report_command,
     add_demo_command,
     add_claims_commands,
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except DrgsimError as error:
-        return _print_error(str(error), UNUSABLE)
+        return _print_error(str(error).replace(*_EXEMPT), UNUSABLE)
     except BrokenPipeError:  # the reader of the output needs no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

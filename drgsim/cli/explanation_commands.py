@@ -43,24 +43,27 @@ def add_explain_command(commands: Commands) -> None:
     )
     parser.add_argument("--fiscal-year", type=fiscal_year, metavar="YEAR", help="for the weight and the payment")
     parser.add_argument("--hospitals", metavar="FILE", help="for the payment; needs --fiscal-year")
+    parser.add_argument("--contract", metavar="FILE", help="a payer's contract (.toml) for the payment, instead")
     parser.add_argument("--html", metavar="FILE", help="write a page instead of printing")
     add_hospital_status(parser)
 
 
 def _run_explain(options: Options) -> int:
-    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospitals
+    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file
     from drgsim.explanation.explanations import explain
     from drgsim.files.atomic import replace_whole
+    from drgsim.pricing.contracts import Contract, PriceTerms
     from drgsim.pricing.rates import Rates
     from drgsim.tables.table_set import TableSet
 
     if options.html:
         check_writable(options.html, PAGE)
     admission = _select_admission(read_admissions(options), options)
-    rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates: PriceTerms | None = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates = Contract.load(options.contract) if options.contract else rates
     hospitals = None
     if options.hospitals:
-        admission, hospitals = _select_hospital(admission, read_hospitals(options.hospitals))
+        admission, hospitals = _select_hospital(admission, read_hospital_file(options.hospitals))
     tables = TableSet.load(options.version or _find_version(admission))
     explanation = explain(admission, tables, rates, hospitals, hospital_status=options.hospital_status)
     if options.html:
@@ -104,9 +107,9 @@ def _select_hospital(admission: pl.DataFrame, hospitals: pl.DataFrame) -> tuple[
     """Return the admission and its hospital, whose `hospital_id` agree."""
     import polars as pl
 
-    from drgsim.cli.assumptions import assign_hospitals
+    from drgsim.cli.assumptions import match_hospitals
 
-    hospitals, admission, _ = assign_hospitals(hospitals, admission)
+    hospitals, admission, _ = match_hospitals(hospitals, admission)
     found = hospitals.filter(pl.col("hospital_id") == admission["hospital_id"].item())
     if found.is_empty():
         raise InputError("the file of hospitals lacks the admission's hospital_id; add its row.")
@@ -142,7 +145,7 @@ def _run_profile(options: Options) -> int:
     from drgsim.tables.table_set import TableSet
 
     check_writable(options.out)
-    admissions = read_admissions(options)
+    admissions = read_admissions(options, count_codes=False)
     rates, lines = choose_rates(count_fiscal_years(admissions), options.fiscal_years, lambda rates: rates.weights)
     for line in lines:
         report_progress(options, line)

@@ -18,53 +18,58 @@ from pathlib import Path
 
 import polars as pl
 
+from drgsim.claim_fields.hospital_files import read_hospitals
+from drgsim.claim_fields.mapping_report import Claims
 from drgsim.claims.layouts import map_claims
 from drgsim.cli.console import Options, report_progress
 from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import DrgsimError, InputError, SchemaError
 from drgsim.files.atomic import check_place
-from drgsim.files.delimited_text import refuse_equal_names
-from drgsim.files.text_tables import (
-    DAMAGED,
-    describe_unreadable,
-    read_first_line,
-    read_typed_table,
-)
+from drgsim.files.text_tables import read_typed_table
 from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
-from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID, STAYS, Column, Frame
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS, Column, Frame
+from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
-_FIELD_SEPARATORS = ",;\t|"
 
 
-_MOST_PROBLEMS = 12
-"""Most lines of what could not be mapped."""
+_MOST_LINES = 16
+"""Most lines on what was read and what could not be mapped."""
 _FRAMES = (GROUPED, DETAIL, STAYS, PAID)
+_WRITTEN = {name for frame in _FRAMES for name in frame.names} - {*ADMISSIONS.names}
 
 
-def read_admissions(options: Options, notes: list[str] | None = None) -> pl.DataFrame:
+class _UncountedClaims(Claims):
+    """Claims whose codes another step counts, or has counted."""
+
+    def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:  # noqa: ARG002
+        """Return no count."""
+        return pl.DataFrame(schema=UNKNOWN_CODES)
+
+
+def read_admissions(options: Options, notes: list[str] | None = None, *, count_codes: bool = True) -> pl.DataFrame:
     """Return the claims of the options; columns that drgsim wrote have their types again.
 
-    What could not be mapped is written to standard error.
+    What was read, changed, left out and flagged, and codes that are none, is written to standard error in a few lines.
 
     Args:
         options: with the attributes claims, layout, quiet and perhaps columns.
         notes: takes the same lines, for a command that prints them.
+        count_codes: whether to count codes that are none of any version.
     """
     with open_input(options.claims) as file:
         claims = map_claims(file, options.layout, columns=getattr(options, "columns", None))
         admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
-    lines = [f"{admissions.height:,} admissions read, layout {claims.layout}"]
-    problems = [
-        f"{field}: {problem} ({count:,} of {admissions.height:,} rows)"
-        for field, problem, count in claims.report.rows()
-        if field not in admissions.columns or field in ADMISSIONS.names
-    ]
-    lines += problems[:_MOST_PROBLEMS]
-    if len(problems) > _MOST_PROBLEMS:
-        lines.append(f"{len(problems) - _MOST_PROBLEMS} more lines in drgsim.claims.map_claims(...).report")
+    if options.quiet and notes is None:
+        return admissions
+    report = claims.report.filter(~pl.col("field").is_in(_WRITTEN))
+    described = (Claims if count_codes else _UncountedClaims)(claims.layout, admissions, report, claims.flags)
+    lines = str(described).splitlines()
+    if len(lines) > _MOST_LINES:
+        rest = len(lines) - _MOST_LINES + 1
+        lines = [*lines[:-rest], f"  {rest} more lines in read_claims(..., report=True).report"]
     for line in lines:
         report_progress(options, line)
     if notes is not None:
@@ -117,31 +122,14 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
         return cast_columns(_read_table(file, contract), [contract], where=str(file))
 
 
-def read_hospitals(path: str | os.PathLike[str]) -> pl.DataFrame:
-    r"""Return the hospitals of a file; names of columns may be in any case.
+def read_hospital_file(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Return what `drgsim.pricing.read_hospitals` does; "-" is standard input.
 
     Raises:
-        InputError, SchemaError: as `read_frame`.
-
-    >>> path = Path(tempfile.mkdtemp()) / "hospitals.csv"
-    >>> _ = path.write_text("HOSPITAL_ID,BEDS,OPERATING_CCR\n010001,350.0,0.28\n")
-    >>> read_hospitals(path).row(0)
-    ('010001', 350, 0.28)
+        InputError, SchemaError: as `read_hospitals`; no cell is shown.
     """
     with open_input(path) as file:
-        if not file.name.lower().endswith(SUFFIXES) or not file.is_file():
-            return read_frame(path, HOSPITALS)  # says what is wrong with the file
-        is_text = file.suffix.lower() == ".csv"
-        table = _read_texts(file) if is_text else read_typed_table(file, lambda _: True)
-        names = {name: name.strip().lower() for name in table.columns}
-        refuse_equal_names(file, [*names.values()])
-        numbers = [column.name for column in HOSPITALS.columns if column.dtype == pl.Int32]
-        table = table.rename(names).with_columns(
-            pl.col(name).str.strip_chars().str.replace(r"\.0+$", "")
-            for name in numbers
-            if name in names.values() and table.rename(names).schema[name] == pl.String
-        )
-        return cast_columns(table, [HOSPITALS], where=str(file))
+        return read_hospitals(file)
 
 
 def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
@@ -242,15 +230,6 @@ def _read_table(file: Path, contract: Frame) -> pl.DataFrame:
     if not file.name.lower().endswith(SUFFIXES):
         raise InputError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}.")
     return read_typed_table(file, lambda name: name in contract.names)
-
-
-def _read_texts(file: Path) -> pl.DataFrame:
-    """Return a text file by its most frequent separator; cells are text."""
-    try:
-        separator = max(_FIELD_SEPARATORS, key=read_first_line(file).count)
-        return pl.read_csv(file, separator=separator, infer_schema=False)
-    except DAMAGED as error:
-        raise describe_unreadable(file, error) from None
 
 
 def _cast(found: pl.DataType, column: Column) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""Commands that make, group and price admissions: generate, group, price."""
+"""Commands that make, group, price and edit admissions: generate, group, price, edit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from drgsim.cli.shared_arguments import (
     GROUPED_CLAIMS,
     STREAM,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_hospitals,
     add_output,
     add_seed,
     add_version,
+    list_versions,
 )
 from drgsim.exceptions import InputError
 
@@ -98,24 +100,53 @@ def _run_group(options: Options) -> int:
 
     from drgsim.cli.assumptions import describe_poa
     from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
-    from drgsim.grouping.grouper import group
+    from drgsim.grouping.grouper import group_and_count_codes
     from drgsim.schema import NUMBERS
+    from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
     if is_folder(options.out):
         return _group_in_parts(options)
     check_writable(options.out)
-    admissions, version = read_admissions(options), options.version
+    admissions, version = read_admissions(options, count_codes=False), options.version
     if version in admissions.columns and admissions.schema[version] in NUMBERS:
         admissions = admissions.with_columns(pl.col(version).cast(pl.String))
     _report(options, describe_poa(admissions, options.hospital_status))
 
+    counts = [pl.DataFrame(schema=UNKNOWN_CODES)]
+
     def group_slice(rows: pl.DataFrame) -> pl.DataFrame:
-        return group(rows, version=version, hospital_status=options.hospital_status, detail=options.detail)
+        grouped, unknown = group_and_count_codes(
+            rows, version=version, hospital_status=options.hospital_status, detail=options.detail
+        )
+        counts.append(unknown)
+        return grouped
 
     grouped = _work_in_slices(options, "group", admissions, group_slice)
     write_frame(grouped, options.out)
-    _report(options, describe_grouped(grouped))
+    _report(options, [*describe_unknown(pl.concat(counts), admissions, version), *describe_grouped(grouped)])
     return DONE
+
+
+def describe_unknown(counts: pl.DataFrame, claims: pl.DataFrame, version: str | None) -> list[str]:
+    """Return lines on codes that are none of the version that groups them.
+
+    Args:
+        counts: of slices of the claims, as `drgsim.grouping.count_unknown_codes` returns them.
+        claims: all of them.
+        version: as in `group`.
+    """
+    import polars as pl
+
+    from drgsim.tables.unknown_codes import describe_unknown_codes
+
+    totals = []
+    for field in counts["field"].unique(maintain_order=True):
+        given = pl.col(field) if field == "pdx" else pl.col(field).explode()
+        totals.append((field, claims.select((given.str.strip_chars() != "").sum()).item()))
+    fields = pl.DataFrame(totals, {"field": pl.String, "codes": pl.UInt32}, orient="row")
+    summed = counts.group_by("field", "looks_like", maintain_order=True).agg(pl.col("count").sum())
+    words = version if version in list_versions() else "the version of their admission"
+    return describe_unknown_codes(summed.join(fields, on="field", maintain_order="left"), words)
 
 
 def _group_in_parts(options: Options) -> int:
@@ -172,27 +203,30 @@ def add_price_command(commands: Commands) -> None:
     add_output(parser, in_parts=True)
     add_hospitals(parser, required=True)
     add_fiscal_years(parser)
+    add_contracts(parser)
 
 
 def _run_price(options: Options) -> int:
     from drgsim.cli.assumptions import (
-        assign_hospitals,
         check_pricing,
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        join_contracts,
+        match_hospitals,
     )
-    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospitals, write_frame
+    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file, write_frame
     from drgsim.pricing.pricer import price
 
     if is_folder(options.out):
         return _price_in_parts(options)
     check_writable(options.out)
-    admissions = read_admissions(options)
-    hospitals, admissions, lines = assign_hospitals(read_hospitals(options.hospitals), admissions)
+    admissions = read_admissions(options, count_codes=False)
+    hospitals, admissions, lines = match_hospitals(read_hospital_file(options.hospitals), admissions)
     rates, years = choose_rates(count_fiscal_years(admissions), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
-    paid = _work_in_slices(options, "price", admissions, lambda rows: price(rows, hospitals, rates))
+    terms = join_contracts(rates, options.contracts)
+    paid = _work_in_slices(options, "price", admissions, lambda rows: price(rows, hospitals, terms))
     write_frame(paid, options.out)
     _report(options, describe_paid(paid))
     return DONE
@@ -203,21 +237,22 @@ def _price_in_parts(options: Options) -> int:
     import polars as pl
 
     from drgsim.cli.assumptions import (
-        assign_hospitals_in_parts,
         check_pricing,
         choose_rates,
         count_fiscal_years,
         describe_hospital_defaults,
+        join_contracts,
+        match_hospitals_in_parts,
     )
-    from drgsim.cli.frame_files import read_hospitals
+    from drgsim.cli.frame_files import read_hospital_file
     from drgsim.scale.parquet import ROWS, price_parquet
 
     source = scan_parquet(options)
-    hospitals, lines = assign_hospitals_in_parts(read_hospitals(options.hospitals), source)
+    hospitals, lines = match_hospitals_in_parts(read_hospital_file(options.hospitals), source)
     rates, years = choose_rates(count_fiscal_years(source), options.fiscal_years, check_pricing(hospitals))
     _report(options, [*years, *lines, *describe_hospital_defaults(hospitals)])
     with watch_parts(options, "price", source, Path(options.out), ROWS):
-        price_parquet(options.claims, options.out, hospitals, rates)
+        price_parquet(options.claims, options.out, hospitals, join_contracts(rates, options.contracts))
     _report(options, describe_paid(pl.scan_parquet(Path(options.out) / f"{ROWS}-*.parquet")))
     return DONE
 
@@ -238,6 +273,43 @@ def describe_paid(paid: pl.DataFrame | pl.LazyFrame) -> list[str]:
     total = lazy.select(pl.col("total_usd").sum()).collect().item()
     unpaid = sum(count for code, count in counts.items() if code >= 50)
     return [f"paid {total:,.2f} USD; {unpaid:,} admissions not paid", *describe_unpaid(counts)]
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def add_edit_command(commands: Commands) -> None:
+    """Declare `drgsim edit`."""
+    parser = add_command(
+        commands,
+        "edit",
+        _run_edit,
+        does="apply CMS's claim edits (Medicare Code Editor)",
+        example="drgsim edit claims.csv edited.parquet",
+        about="Adds edit_type, edits and edit_counts; the version follows from discharge_date.",
+    )
+    add_claims(parser)
+    add_output(parser)
+    parser.add_argument("--detail", action="store_true", help="also write the edits of each code (Parquet)")
+    parser.add_argument("--as-typed", action="store_true", help="a code with a dot or a blank is not valid, as for CMS")
+
+
+def _run_edit(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.editing.code_editor import edit
+
+    check_writable(options.out)
+    edited = edit(read_admissions(options), detail=options.detail, as_typed=options.as_typed)
+    write_frame(edited, options.out)
+    returned = (edited["edit_type"] == "PREPAYMENT").sum()
+    undated = (edited["edit_type"] == "INVALID_DISCHARGE_DATE").sum()
+    report_progress(options, f"edited; {returned:,} with prepayment edits, {undated:,} without a usable date")
+    names = edited.select(edit=pl.col("edits").explode()).drop_nulls()
+    for name, count in names.group_by("edit").len().sort("len", "edit", descending=[True, False]).rows():
+        report_progress(options, f"{name}: {count:,}")
+    return DONE
 
 
 # ---------------------------------------------------------------------------------------------------------

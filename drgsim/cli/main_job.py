@@ -9,15 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.cli.assumptions import describe_unpaid
+from drgsim.cli.assumptions import describe_unpaid, list_rates
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.simulation import plot_shift
 from drgsim.plots.style import save_figures
 from drgsim.plots.transitions import plot_transitions
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.pricer import COMPONENTS, price
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.rebilling.repricer import base_rate_usd, price_by_weight
 from drgsim.simulation.headline import LABELS, MONEY, RATE_MEASURES
 from drgsim.simulation.result_tables import ClaimTables
@@ -45,7 +45,7 @@ def demo(
     hospitals: pl.DataFrame | None,
     *,
     tables: TableSet,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 20,
     seed: int = 1,
     scenario: Scenario | None = None,
@@ -79,17 +79,18 @@ def demo(
     return DemoResult(result, components, describe_pricing(hospitals, rates))
 
 
-def describe_pricing(hospitals: pl.DataFrame | None, rates: Rates | Sequence[Rates]) -> str:
+def describe_pricing(hospitals: pl.DataFrame | None, rates: PriceTerms) -> str:
     """Return how admissions are priced, in words.
 
     >>> describe_pricing(None, Rates.load(2026))
     'weight times a base rate of $7,276.76, fiscal year 2026'
     """
-    every = [rates] if isinstance(rates, Rates) else rates
+    every = list_rates(rates)
     years = ", ".join(str(one.fiscal_year) for one in every)
     method = "IPPS components"
     if hospitals is None:
         method = f"weight times a base rate of {', '.join(f'${base_rate_usd(one):,.2f}' for one in every)}"
+    method += " and contracts" if has_contracts(rates) else ""
     return f"{method}, fiscal year{'s' if len(every) > 1 else ''} {years}"
 
 
@@ -157,7 +158,7 @@ def describe_claims(paid: pl.DataFrame, priced_by: str, titles: Callable[[int], 
 def price_claims(
     admissions: pl.DataFrame,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     version: str | None,
     hospital_status: str = "NON_EXEMPT",
 ) -> pl.DataFrame:

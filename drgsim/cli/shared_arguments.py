@@ -81,6 +81,18 @@ def add_fiscal_years(parser: Parser) -> None:
     )
 
 
+def add_contracts(parser: Parser) -> None:
+    """Declare contracts of payers."""
+    parser.add_argument(
+        "--contract",
+        dest="contracts",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="contracts of payers (.toml); the column payer chooses them, or the rates of Medicare",
+    )
+
+
 def add_seed(parser: Parser) -> None:
     """Declare the seed of the random draws."""
     parser.add_argument("--seed", type=int, default=1, help="seed of every random draw (default 1)")
@@ -102,6 +114,17 @@ def add_plugins(parser: Parser) -> None:
         "--plugins",
         action="store_true",
         help="run the code of installed error models and of the plugins that the scenario names; only if you trust it",
+    )
+
+
+def add_edits(parser: Parser) -> None:
+    """Declare what becomes of bills with claim edits."""
+    parser.add_argument(
+        "--edits",
+        type=known_word(_list_edits),
+        default="ignored",
+        metavar="WHAT",
+        help="what becomes of bills with claim edits: ignored (default) or returned",
     )
 
 
@@ -133,6 +156,12 @@ def _list_years() -> list[str]:
     from drgsim.pricing.rates import rate_years
 
     return [str(year) for year in rate_years()]
+
+
+def _list_edits() -> list[str]:
+    from drgsim.rebilling.bill_edits import EDITS
+
+    return list(EDITS)
 
 
 def _list_layouts() -> list[str]:

@@ -27,6 +27,8 @@ from drgsim.cli.shared_arguments import (
     PAGE,
     VERSION,
     add_claims,
+    add_contracts,
+    add_edits,
     add_fiscal_years,
     add_hospital_status,
     add_hospitals,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from drgsim.miscoding.scenarios import Scenario
-    from drgsim.pricing.rates import Rates
+    from drgsim.pricing.contracts import PriceTerms
     from drgsim.simulation.results import Simulation
     from drgsim.tables.table_set import TableSet
 
@@ -70,6 +72,7 @@ def add_simulate_command(commands: Commands) -> None:
         "--replicates", type=whole_number_from(1), default=100, help="number of random draws (default 100)"
     )
     parser.add_argument("--target-se", type=float, metavar="USD", help="stop at this standard error of net dollars")
+    add_edits(parser)
     parser.add_argument("--ledger", action="store_true", help="also write every single error made")
     parser.add_argument(
         "--in-parts",
@@ -79,6 +82,7 @@ def add_simulate_command(commands: Commands) -> None:
     )
     add_version(parser, by_date=True)
     add_fiscal_years(parser)
+    add_contracts(parser)
     add_seed(parser)
     add_hospital_status(parser, default=None)
 
@@ -90,7 +94,7 @@ class SimulationInputs:
     claims: pl.DataFrame | pl.LazyFrame
     tables: TableSet
     hospitals: pl.DataFrame | None
-    rates: Rates | list[Rates]
+    rates: PriceTerms
     lines: list[str]
 
 
@@ -134,8 +138,6 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_
     import polars as pl
 
     from drgsim.cli.assumptions import (
-        assign_hospitals,
-        assign_hospitals_in_parts,
         check_pricing,
         check_weights,
         choose_rates,
@@ -144,17 +146,20 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_
         describe_base_rates,
         describe_hospital_defaults,
         describe_poa,
+        join_contracts,
+        match_hospitals,
+        match_hospitals_in_parts,
     )
-    from drgsim.cli.frame_files import read_hospitals
+    from drgsim.cli.frame_files import read_hospital_file
     from drgsim.tables.table_set import TableSet
 
     hospitals, lines = None, list[str]()
     if options.hospitals:
-        hospitals = read_hospitals(options.hospitals)
+        hospitals = read_hospital_file(options.hospitals)
         if isinstance(claims, pl.DataFrame):
-            hospitals, claims, lines = assign_hospitals(hospitals, claims)
+            hospitals, claims, lines = match_hospitals(hospitals, claims)
         else:
-            hospitals, lines = assign_hospitals_in_parts(hospitals, claims)
+            hospitals, lines = match_hospitals_in_parts(hospitals, claims)
     check = check_weights if hospitals is None else check_pricing(hospitals)
     rates, years = choose_rates(count_fiscal_years(claims), options.fiscal_years, check)
     version, versions = choose_version(claims, options.version)
@@ -163,7 +168,8 @@ def _choose_inputs(options: Options, claims: pl.DataFrame | pl.LazyFrame, *, by_
     lines += describe_poa(claims, options.hospital_status)
     for line in lines:
         report_progress(options, line)
-    return SimulationInputs(claims, TableSet.load(version), hospitals, rates, lines)
+    terms = join_contracts(rates, options.contracts)
+    return SimulationInputs(claims, TableSet.load(version), hospitals, terms, lines)
 
 
 def _simulate_at_once(options: Options, inputs: SimulationInputs, scenario: Scenario) -> Simulation:
@@ -187,6 +193,7 @@ def _simulate_at_once(options: Options, inputs: SimulationInputs, scenario: Scen
             ledger=options.ledger,
             progress=None if in_terminal and not options.quiet else False,
             hospital_status=options.hospital_status,
+            edits=options.edits,
         )
 
 
@@ -212,6 +219,7 @@ def _simulate_in_parts(options: Options, inputs: SimulationInputs, scenario: Sce
             ledger=options.ledger,
             progress=False,
             hospital_status=options.hospital_status,
+            edits=options.edits,
         )
     report_progress(options, f"the parts are in {folder}; remove it when you need it no more")
     return result
@@ -288,6 +296,7 @@ def add_demo_command(commands: Commands) -> None:
     add_plugins(parser)
     add_version(parser, by_date=True)
     add_fiscal_years(parser)
+    add_contracts(parser)
     parser.add_argument(
         "--replicates", type=whole_number_from(2), default=20, help="number of random draws (default 20)"
     )
@@ -322,7 +331,7 @@ def _run_demo(options: Options) -> int:
     if options.claims:
         printed += "\n\nThe errors are those of the scenario, not errors found in these claims."
     print(printed)
-    _print_recorded_drgs(result.simulation.admissions, inputs.tables.version)
+    _print_recorded_drgs(result.simulation.admissions, inputs.tables)
     options.out.mkdir(parents=True, exist_ok=True)
     with replace_whole(options.out / "demo.png") as unfinished:
         save_figure(result, unfinished)
@@ -363,20 +372,20 @@ def _print_claims(options: Options) -> int:
         inputs.hospitals,
         inputs.rates,
         None if by_date else inputs.tables.version,
-        options.hospital_status or "NON_EXEMPT",
+        options.hospital_status or ("NON_EXEMPT" if "sdx_poa" in inputs.claims.columns else "EXEMPT"),
     )
     priced_by = describe_pricing(inputs.hospitals, inputs.rates)
     print(describe_claims(paid, priced_by, look_up_titles(inputs.tables), [*notes, *inputs.lines]))
-    _print_recorded_drgs(paid, inputs.tables.version)
+    _print_recorded_drgs(paid, inputs.tables)
     print("\nNo coding error was simulated; --scenario NAME does it (drgsim scenarios list).")
     return DONE
 
 
-def _print_recorded_drgs(grouped: pl.DataFrame, version: str) -> None:
+def _print_recorded_drgs(grouped: pl.DataFrame, tables: TableSet) -> None:
     """Print how recorded DRGs compare, where the claims have them."""
     from drgsim.cli.main_job import compare_recorded_drgs
 
     if _RECORDED in grouped.columns:
-        print(f"\nRecorded DRGs compared with version {version}")
+        print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(grouped, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -14,8 +12,8 @@ from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import INVISIBLE
@@ -33,7 +31,7 @@ def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     *,
     pairs: bool = False,
     marking: bool = False,
@@ -72,11 +70,12 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
+    is_priced = hospitals is not None or has_contracts(rates)
     cases = Baseline.of(
         admissions,
         tables=tables,
         hospitals=hospitals,
-        rates=None if hospitals is None else rates,
+        rates=rates if is_priced else None,
         hospital_status=hospital_status,
     )
     each = list_removals(cases.encoded)
@@ -85,7 +84,7 @@ def code_value(
     values = _describe_removals(cases, each, left_out, billed, pairs=pairs)
     if rates is not None:
         values = _add_weights(values, cases.grouped, each.row[left_out[:, 0]], rates)
-    if hospitals is not None:
+    if is_priced:
         values = _add_dollars(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
@@ -276,10 +275,8 @@ def _describe_removals(
     )
 
 
-def _add_weights(
-    values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
-) -> pl.DataFrame:
-    dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
+def _add_weights(values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: PriceTerms) -> pl.DataFrame:
+    dates = [admissions[name].gather(row) for name in ("discharge_date", "payer") if name in admissions.columns]
     before, after = (
         with_weights(pl.DataFrame([values[name].alias("drg"), *dates]), rates)["weight"]
         for name in ("drg", "drg_without")

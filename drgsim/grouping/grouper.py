@@ -96,7 +96,7 @@ def group(
     hospital_status: str = "NON_EXEMPT",
     detail: bool = False,
 ) -> pl.DataFrame:
-    """Group admissions to MS-DRGs exactly as CMS's grouper does.
+    """Group admissions to MS-DRGs as CMS's grouper does.
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`; other columns pass through, rows keep their order.

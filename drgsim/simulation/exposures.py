@@ -17,7 +17,7 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.numerics.segments import expand_rows
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.bill_edits import is_returning
 from drgsim.rebilling.code_changes import CodeChanges, describe_changes
@@ -216,7 +216,7 @@ def exposure(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     alternatives: int | None = 1,
     seed: int = 0,
     hospital_status: str | None = None,

@@ -23,7 +23,7 @@ from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.bill_edits import is_returning
 from drgsim.simulation.billed_claims import combine_errors
@@ -48,7 +48,7 @@ def simulate(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     target_se: float | None = None,
@@ -78,7 +78,7 @@ def simulate(
         progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
         edits: "ignored", or "returned": a bill that has a prepayment edit of CMS's editor, and none as correctly coded,
-            is returned to the hospital unpaid, as a bill that cannot be grouped is.
+            is returned to the hospital unpaid, as a bill that cannot be grouped is. Needs `discharge_date`.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
@@ -121,7 +121,7 @@ def start_run(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int,
     seed: int,
     control: Exposure | None = None,

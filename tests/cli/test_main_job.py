@@ -82,7 +82,7 @@ def test_claims_without_a_scenario_are_described_and_nothing_is_invented(
     assert "weight times a base rate of $7,276.76, fiscal year 2026" in out
     assert "  417         2 " in out
     assert "  419         1 " in out
-    assert "age: unreadable, left blank (1 of 4 rows)" in out
+    assert "left blank: age: unreadable, left blank (1)" in out
     assert "1 ungroupable: INVALID_PDX" in out
     assert "no discharge_date: fiscal year 2026 is assumed" in out
     assert "No coding error was simulated" in out
