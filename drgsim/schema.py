@@ -40,7 +40,9 @@ class Column:
         if self.dtype == pl.String:
             return isinstance(found, TEXTS)
         if self.dtype.is_integer():
-            return isinstance(found, INTEGERS) or (isinstance(found, pl.Decimal) and found.scale == 0)
+            # A Decimal without places is how Spark holds large numbers; pandas has floats where one is missing, and
+            # `check_frame` refuses fractions.
+            return isinstance(found, NUMBERS) or (isinstance(found, pl.Decimal) and found.scale == 0)
         if self.dtype.is_float():
             return isinstance(found, NUMBERS)
         return False
@@ -100,6 +102,7 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
         for column in wanted
         if not column.accepts(frame.schema[column.name])
     ]
+    wrong += _find_fractions(frame, wanted)
     if wrong:
         raise SchemaError(
             f"{contract.name} have {len(wrong)} column{'s' if len(wrong) > 1 else ''} of the wrong type: "
@@ -131,6 +134,13 @@ def _refuse_lost_numbers(given: pl.Series, cast: pl.Series, contract: Frame, col
             f"{contract.name}, row {int(lost.arg_max() or 0)}: {column.name} is outside {limits.min} to {limits.max} "
             f"({lost.sum()} such rows). See drgsim.schema.{contract.name.upper()}."
         )
+
+
+def _find_fractions(frame: pl.DataFrame, wanted: Sequence[Column]) -> list[str]:
+    """Return a message for each column of whole numbers that holds fractions."""
+    floats = [c.name for c in wanted if c.dtype.is_integer() and frame.schema[c.name].is_float()]
+    whole = frame.select((pl.col(name) == pl.col(name).floor()).all() for name in floats)
+    return [f"{name} has fractions, expected whole numbers" for name in floats if not whole[name].item()]
 
 
 Codes = TypeVar("Codes", pl.Series, pl.Expr)

@@ -12,9 +12,11 @@ import polars as pl
 
 from drgsim.claim_fields.mapping_report import MappingProblems
 from drgsim.files.delimited_text import FEW, MANY, decode_text, read_rows, refuse_equal_names, split_header
+from drgsim.files.spreadsheets import is_spreadsheet, read_spreadsheet
 from drgsim.files.text_tables import DAMAGED, describe_unreadable, open_bytes, read_parquet
 
 BROKEN = "a line end within a field"
+OTHER_SHEETS = "sheets after the first with rows, not read"
 
 
 def read_text_table(
@@ -26,7 +28,7 @@ def read_text_table(
     select: Callable[[list[str]], list[str]] | None = None,
     keep_blank: bool = False,
 ) -> pl.DataFrame:
-    """Return a Parquet or delimited text file, every column as text, null where blank.
+    """Return a Parquet, delimited text or Excel file, every column as text, null where blank.
 
     Every line of a text file is a row, or is reported, or the file is refused: see `drgsim.files.delimited_text`.
     A column without a name is left out if it is blank, and otherwise called by its position.
@@ -46,6 +48,10 @@ def read_text_table(
     try:
         if path.suffix.lower() == ".parquet":
             return cast_to_text(read_parquet(path), case, where=path)
+        if is_spreadsheet(path):
+            table, others = read_spreadsheet(path)
+            problems.report_file("workbook", OTHER_SHEETS, len(others))
+            return cast_to_text(table, case, where=path)
         with open_bytes(path) as file:
             content = decode_text(path, file.read())
         header, separator, start = split_header(path, content)

@@ -9,7 +9,7 @@ Its modules:
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
     finance_commands      audit sample, audit extrapolate, bridge
-    table_commands        tables list, show, verify, diff, import
+    table_commands        tables list, show, verify, diff, import; claims suggest, check
     scenario_commands     scenarios list, show, check; selftest
     assumptions           what is assumed where claims or arguments do not say
     frame_files           frames in files and on standard input and output

@@ -23,7 +23,7 @@ from drgsim.cli.grouping_commands import add_edit_command, add_generate_command,
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
 from drgsim.cli.shared_arguments import list_versions
 from drgsim.cli.simulation_commands import add_demo_command, add_report_command, add_simulate_command
-from drgsim.cli.table_commands import add_tables_commands
+from drgsim.cli.table_commands import add_claims_commands, add_tables_commands
 from drgsim.exceptions import DrgsimError
 
 TRACEBACK = "DRGSIM_TRACEBACK"
@@ -44,6 +44,7 @@ COMMANDS = (
     add_bridge_command,
     add_report_command,
     add_demo_command,
+    add_claims_commands,
     add_tables_commands,
     add_scenarios_commands,
     add_selftest_command,

@@ -26,17 +26,15 @@ from drgsim.claims.layouts import map_claims
 from drgsim.cli.console import Options, report_progress
 from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import DrgsimError, InputError, SchemaError, StorageError
-from drgsim.files.atomic import check_place, replace_whole
+from drgsim.files.atomic import check_place
 from drgsim.files.text_tables import read_typed_table
+from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS, Column, Frame
 from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
-_SEPARATORS = r"[;|]"
-_CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
-"""Lists that `read_claims` reads; those of one group have the same length."""
 
 
 _MOST_LINES = 16
@@ -59,12 +57,12 @@ def read_admissions(options: Options, notes: list[str] | None = None, *, count_c
     What was read, changed, left out and flagged, and codes that are none, is written to standard error in a few lines.
 
     Args:
-        options: with the attributes claims, layout and quiet.
+        options: with the attributes claims, layout, quiet and perhaps columns.
         notes: takes the same lines, for a command that prints them.
         count_codes: whether to count codes that are none of any version.
     """
     with open_input(options.claims) as file:
-        claims = map_claims(file, options.layout)
+        claims = map_claims(file, options.layout, columns=getattr(options, "columns", None))
         admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
     if options.quiet and notes is None:
         return admissions
@@ -213,11 +211,11 @@ def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str)
 
 
 def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame in the format of the suffix; "-" is CSV on standard output.
+    """Write a frame as `drgsim.write` does; "-" is CSV on standard output.
 
     Args:
         frame: (n,) rows.
-        path: a `.parquet` or `.csv` file, or "-".
+        path: a `.parquet`, `.csv` or `.xlsx` file, or "-".
 
     Raises:
         InputError: another suffix, no such folder, or a value of a list contains `;` or `|`, which CSV separates by.
@@ -232,15 +230,10 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     if name == STREAM:
         _write_to_output(to_csv(frame))
         return
-    check_writable(name)
-    with replace_whole(name) as unfinished:
-        if unfinished.suffix.lower() == ".parquet":
-            frame.write_parquet(unfinished)
-        else:
-            _join_lists(frame).write_csv(unfinished)
+    write(frame, name)
 
 
-def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
+def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = WRITABLE) -> None:
     """Check that a file can be written, by its suffix and folder, before any work is done.
 
     Raises:
@@ -249,10 +242,7 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
     known, name = tuple(suffixes), os.fspath(path)
     if name == STREAM:
         return
-    if not name.lower().endswith(known):
-        raise InputError(
-            f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
-        )
+    check_suffix(name, known)
     check_place(name, Path(name).resolve())
 
 
@@ -278,7 +268,7 @@ def to_csv(frame: pl.DataFrame) -> str:
     >>> to_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
     'sdx\nI10;E119\n'
     """
-    return _join_lists(frame).write_csv()
+    return join_lists(frame).write_csv()
 
 
 @contextmanager
@@ -318,7 +308,7 @@ def _cast(found: pl.DataType, column: Column) -> pl.Expr:
     text = value.str.strip_chars()
     if isinstance(dtype, pl.List):
         parts = pl.when(value == "").then(pl.lit([], pl.List(pl.String))).otherwise(value.str.split(";"))
-        # A last `;` separates nothing (`_join_list`); an empty list has no last value.
+        # A last `;` separates nothing (`drgsim.frame_writer`); an empty list has no last value.
         extra = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)
         parts = parts.list.head(parts.list.len() - extra)
         if dtype.inner == pl.Boolean:
@@ -340,34 +330,3 @@ def _is_blank(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         return pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
     return (values.str.strip_chars() == "").fill_null(value=False)
-
-
-def _join_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame with each list as text, its values separated by `;`, a null value blank."""
-    names = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
-    texts = frame.select(pl.col(name).cast(pl.List(pl.String)).list.eval(pl.element().fill_null("")) for name in names)
-    for name in names:
-        has_separator = texts.select(
-            pl.col(name).list.eval(pl.element().str.contains(_SEPARATORS)).list.any()
-        ).to_series()
-        if has_separator.any():
-            row = int(has_separator.arg_max() or 0) + 1
-            raise InputError(
-                f"row {row}, column {name}: a value contains ; or |, which separate values of a list in CSV "
-                f"({has_separator.sum()} such rows). Write .parquet."
-            )
-    return frame.with_columns(_join_list(texts, name) for name in names)
-
-
-def _join_list(texts: pl.DataFrame, name: str) -> pl.Series:
-    """Return lists as text.
-
-    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes. Where a code or its POA indicator
-    contains a blank, a last `;` says that blanks separate nothing. In other lists a last `;` keeps a last blank value.
-    """
-    group = next((group for group in _CLAIM_LISTS if name in group), ())
-    blank = pl.element().str.contains(r"\s")
-    spaced = [pl.col(other).list.eval(blank).list.any() for other in group if other in texts.columns]
-    closed = pl.any_horizontal(spaced) if group else pl.col(name).list.last() == ""
-    text = pl.col(name).list.join(";")
-    return texts.select(pl.when(closed).then(text + ";").otherwise(text).alias(name)).to_series()

@@ -14,6 +14,7 @@ import polars as pl
 
 from drgsim.compliance.deterrence import Consequences
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
@@ -54,6 +55,7 @@ class Equilibrium:
     response: pl.DataFrame = field(repr=False)
 
 
+@accept_frames
 def equilibrium(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,

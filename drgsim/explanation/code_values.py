@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
@@ -25,6 +26,7 @@ CodeKind = pl.Enum(["sdx", "procedure"])
 """The list of an admission that a code is in."""
 
 
+@accept_frames
 def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
@@ -93,6 +95,7 @@ def code_value(
     return values
 
 
+@accept_frames
 def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     """Return how much money depends on a single CC or MCC, by the severity of the DRG.
 
@@ -141,6 +144,7 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@accept_frames
 def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
     """Return the codes whose loss costs most, over all admissions: what an audit looks at first.
 

@@ -12,6 +12,7 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.grouping.grouper import grouping_of, run_steps
 from drgsim.pricing.contracts import PriceTerms, has_contracts
@@ -228,6 +229,7 @@ class Explanation:
         return Section("Payment", lines, ("", "         USD", "") if rows else (), rows)
 
 
+@accept_frames
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,

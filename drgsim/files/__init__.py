@@ -1,4 +1,4 @@
-"""Files read within bounds, and written whole or not at all.
+"""Files read within bounds, and written whole or not at all; frames of other libraries.
 
 Its modules:
 
@@ -7,4 +7,6 @@ Its modules:
     delimited_text  rows of delimited text, none of them lost
     memory          memory that is free, and the refusal of work that needs more
     text_tables     Parquet and delimited text, read within the same limits
+    spreadsheets    Excel workbooks
+    foreign_frames  pandas data frames, Arrow tables, lists of dicts
 """

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.confusable_codes import MDCS, list_plausible
 from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
@@ -113,6 +114,7 @@ class StrategicUpcode(ErrorModel):
         return np.array([own + [0] * (width - len(own)) for own in ranked], np.int32).T
 
 
+@accept_frames
 def sweep_detection(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,

@@ -10,6 +10,7 @@ import polars as pl
 from drgsim.compliance.peers import NUMBERS
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import exposed_codes
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.plots.style import (
     DASHES,
     INK,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _PROFILE = "drgsim.profile"
 
 
+@accept_frames
 def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the payment shift as error rates rise, and a straight line through the last dose.
 
@@ -71,6 +73,7 @@ def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     return tidy(ax, title="Dose and response")
 
 
+@accept_frames
 def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the gain of a hospital from upcoding as detection rises, a line for each penalty.
 
@@ -113,6 +116,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     return tidy(ax, title="Gain against detection (expected values: no sampling error)")
 
 
+@accept_frames
 def plot_peers(
     table: pl.DataFrame, ax: Axes | None = None, *, measure: str = "mcc_capture", highlight: object = None
 ) -> Axes:
@@ -170,6 +174,7 @@ def plot_peers(
     return tidy(ax, title=f"{spell_name(measure)} of {len(shown)} hospitals ({hidden} suppressed)")
 
 
+@accept_frames
 def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
     """Draw the codes on which most dollars depend: the loss of an admission without the code.
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from drgsim.display import show_value
 from drgsim.exceptions import InputError, MissingRateError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.fixed_point import is_finite_number, round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
 from drgsim.pricing.rates import Rates
@@ -114,6 +115,7 @@ def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFr
     return read_table(table_folder(folder), "examples/hospitals_fy2027.csv", columns)
 
 
+@accept_frames
 def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return hospitals with every column of HOSPITALS: defaults filled in, values checked.
 

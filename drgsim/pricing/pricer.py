@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.pricing.contracts import PriceTerms, has_contracts
@@ -76,6 +77,7 @@ CHUNK = 16_384
 """Most rows of a span: their columns fit in the cache, and a thread has enough work."""
 
 
+@accept_frames
 def price(
     grouped: pl.DataFrame,
     hospitals: pl.DataFrame | None,
@@ -134,6 +136,7 @@ def price(
     return table.append_to(grouped)
 
 
+@accept_frames
 def price_stays(
     frame: pl.DataFrame, rates: Rates, *, informational: bool = False, threads: int | None = None
 ) -> pl.DataFrame:

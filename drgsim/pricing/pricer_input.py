@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.contracts import Contract, PriceTerms, has_contracts
@@ -155,6 +156,7 @@ def index_weights_by_drg(rates: Rates | Contract) -> dict[str, FloatArray]:
     return found
 
 
+@accept_frames
 def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     """Return the admissions with the weight and mean lengths of stay of their DRG.
 

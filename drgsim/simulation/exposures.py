@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.error_draws import allows_excluded, confine_sites, draw_outcomes, key_sites
 from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.error_sites import Sites
@@ -208,6 +209,7 @@ class Exposure:
         return effects
 
 
+@accept_frames
 def exposure(
     admissions: pl.DataFrame,
     scenario: Scenario,

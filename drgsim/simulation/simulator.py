@@ -17,6 +17,7 @@ import polars as pl
 
 from drgsim.display import show_value
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.files.memory import check_memory, find_available_memory
 from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
@@ -48,6 +49,7 @@ _ERROR_BYTES = 180
 _ADVICE = "Simulate part by part with drgsim.scale.simulate_parquet, or fewer admissions or replicates."
 
 
+@accept_frames
 def simulate(
     admissions: pl.DataFrame,
     scenario: Scenario,
