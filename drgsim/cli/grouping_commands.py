@@ -130,7 +130,9 @@ def _run_group(options: Options) -> int:
 
 
 def describe_edits(claims: pl.DataFrame) -> list[str]:
-    """Return a line on how many claims have a prepayment edit, of those with a discharge date that edits cover.
+    """Return a line on how many claims have a prepayment edit.
+
+    Claims whose discharge date is not known, or not covered by the editor, are not counted.
 
     >>> import datetime as dt
     >>> import polars as pl

@@ -185,7 +185,7 @@ def name_edits(words: NDArray[np.unsignedinteger]) -> pl.Series:
 
 
 def _take_distinct(equal_to: Int32Array, start: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Return the positions of distinct lists end to end, where each begins, and which of them each row has, (n,).
+    """Return the positions of distinct lists, where each begins, and which one each row has.
 
     Args:
         equal_to: (n,) a row that has the same list; a row equal to itself is one of the distinct.

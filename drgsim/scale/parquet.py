@@ -218,15 +218,9 @@ def simulate_parquet(
     )
     tally_part(rows.empty())  # wrong columns or arguments raise here, before any row is read
     rows.refuse_repeated("admission_id")
-    arguments: dict[str, object] = {
-        "scenario": scenario.digest,
-        "tables": tables,
-        "hospitals": hospitals,
-        "rates": rates,
-        "by": columns,
-    }
+    arguments: dict[str, object] = {"scenario": scenario.digest, "tables": tables, "hospitals": hospitals}
+    arguments |= {"rates": rates, "by": columns, "edits": edits}
     arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
-    arguments |= {"edits": edits}
     inputs = {"verb": "simulate", "source": rows, **arguments}
     with PartedRun.open(folder, inputs, height=rows.height, batch=batch, mix_releases=mix_releases) as run:
         done = run.parts - len(run.list_missing())

@@ -183,8 +183,6 @@ def _total_replicates(
     )
     if baseline.editor is None:
         return totals
-    for_edits = returned & ~baseline.find_ungroupable(drg, row)
-    return totals.with_columns(
-        returned_for_edits=pl.Series(total(for_edits)),
-        returned_for_edits_cents=pl.Series(total(np.where(for_edits, usual, 0))),
-    )
+    edited = returned & ~baseline.find_ungroupable(drg, row)
+    counts = {"returned_for_edits": total(edited), "returned_for_edits_cents": total(np.where(edited, usual, 0))}
+    return totals.hstack(pl.DataFrame(counts))
