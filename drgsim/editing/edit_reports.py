@@ -155,7 +155,13 @@ class _CodeLists:
 
     @classmethod
     def of(cls, marks: NDArray[np.unsignedinteger], start: Int64Array, row: Int32Array) -> _CodeLists:
-        """Return the lists of marks (k,): row i has those from start[i] to start[i + 1], `row` is the row of each."""
+        """Return the lists of marks.
+
+        Args:
+            marks: (k,) a mark for each code.
+            start: (n + 1,) row i has marks start[i] to start[i + 1].
+            row: (k,) the row of each mark.
+        """
         lengths = np.diff(start)
         rows = np.arange(len(lengths), dtype=np.int32)
         is_plain = np.ones(len(rows), np.bool_)

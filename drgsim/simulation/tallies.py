@@ -162,27 +162,25 @@ def _total_replicates(
     weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
     usual = baseline.pricer.cents[row]
     mcc, cc = 2, 1  # places in `schema.Severity`
-    totals = pl.DataFrame(
-        {
-            "replicate": np.array(replicates, np.int32),
-            "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
-            "code_changes": np.bincount(place, minlength=r),
-            "drg_changes": total(drg_changes),
-            "drg_changes_up": total(drg_changes & (change > 0)),
-            "drg_changes_down": total(drg_changes & (change < 0)),
-            "payment_changes": total(change != 0),
-            "net": total(change),
-            "overpaid": total(np.maximum(change, 0)),
-            "underpaid": total(np.maximum(-change, 0)),
-            "weight4": total(np.where(returned, 0, weight)),
-            "mcc": total_severity(mcc),
-            "cc": total_severity(cc),
-            "returned": total(returned),
-            "returned_cents": total(np.where(returned, usual, 0)),
-        }
-    )
-    if baseline.editor is None:
-        return totals
-    edited = returned & ~baseline.find_ungroupable(drg, row)
-    counts = {"returned_for_edits": total(edited), "returned_for_edits_cents": total(np.where(edited, usual, 0))}
-    return totals.hstack(pl.DataFrame(counts))
+    totals: dict[str, NDArray[np.generic]] = {
+        "replicate": np.array(replicates, np.int32),
+        "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
+        "code_changes": np.bincount(place, minlength=r),
+        "drg_changes": total(drg_changes),
+        "drg_changes_up": total(drg_changes & (change > 0)),
+        "drg_changes_down": total(drg_changes & (change < 0)),
+        "payment_changes": total(change != 0),
+        "net": total(change),
+        "overpaid": total(np.maximum(change, 0)),
+        "underpaid": total(np.maximum(-change, 0)),
+        "weight4": total(np.where(returned, 0, weight)),
+        "mcc": total_severity(mcc),
+        "cc": total_severity(cc),
+        "returned": total(returned),
+        "returned_cents": total(np.where(returned, usual, 0)),
+    }
+    if baseline.editor is not None:
+        edited = returned & ~baseline.find_ungroupable(drg, row)
+        usual = np.where(edited, usual, 0)
+        totals |= {"returned_for_edits": total(edited), "returned_for_edits_cents": total(usual)}
+    return pl.DataFrame(totals)
