@@ -38,7 +38,7 @@ _TIME = r"(?:T|:| +)\d\d?:\d\d.*$"
 
 
 class Dates(NamedTuple):
-    """Dates of a column, and how days and months were told apart."""
+    """Dates of a column, and whether days come before months."""
 
     dates: pl.Series
     day_first: bool
