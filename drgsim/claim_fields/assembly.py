@@ -123,7 +123,7 @@ def _read_text(column: pl.Series) -> pl.Series:
 
 
 def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) -> dict[str, pl.Series]:
-    """Return the days of stays and, where the file lacks them, length of stay, age and covered charges."""
+    """Return days, and length of stay, age and covered charges from other fields."""
     days: dict[str, pl.Series] = {}
     for name in ("admission_date", "birth_date", "statement_from", "statement_through", "discharge_date"):
         if name in texts and texts[name].dtype == pl.String and texts[name].count():

@@ -61,7 +61,7 @@ class Element(NamedTuple):
 
 
 def read_code_cells(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
-    """Return one row a code from one row a cell, in order, with POA indicators; blank ones are left out.
+    """Return one row a code from one row a cell, in order, with POA indicators.
 
     Args:
         codes: `row`, `kind`, `code`, `poa`, `icd` and others, which are repeated for each code of a cell.

@@ -38,7 +38,7 @@ _TIME = r"(?:T|:| +)\d\d?:\d\d.*$"
 
 
 class Dates(NamedTuple):
-    """Dates of a column, and how days and months were told apart."""
+    """Dates of a column, and whether days come before months."""
 
     dates: pl.Series
     day_first: bool
@@ -60,7 +60,7 @@ def blank_words(texts: pl.Series, words: tuple[str, ...] = BLANKS) -> pl.Series:
 
 
 def parse_numbers(texts: pl.Series) -> pl.Series:
-    """Return finite numbers, Float64: `1.0`, `$131,370.09`, `(5.00)` for -5, `1,000`, `1.234,56`.
+    """Return finite numbers, Float64, also of `$131,370.09`, `(5.00)` for -5 and `1.234,56`.
 
     >>> parse_numbers(pl.Series(["1.0", "$131,370.09", "(5.00)", "1.234,56", "1,5", "inf", "x"])).to_list()
     [1.0, 131370.09, -5.0, 1234.56, None, None, None]

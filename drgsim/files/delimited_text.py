@@ -35,7 +35,7 @@ _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 @dataclass(frozen=True)
 class TextRows:
-    """The rows of a text file: (n,) texts by column, and the rows with few, many or broken fields."""
+    """The rows of a text file, and those with few, many or broken fields."""
 
     table: pl.DataFrame
     few: pl.Series
