@@ -9,6 +9,7 @@ Its modules:
     editing_commands      edit
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
+    finance_commands      audit sample, audit extrapolate, bridge
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
     frame_files           frames in files and on standard input and output

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -13,8 +11,8 @@ from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import INVISIBLE
@@ -31,7 +29,7 @@ def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     *,
     pairs: bool = False,
     marking: bool = False,
@@ -62,6 +60,7 @@ def code_value(
         InputError: hospitals without rates, or as `group` and `price`.
         SchemaError, MissingRateError: as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> values = code_value(one, TableSet.load("43.1"), rates=Rates.load(2026))
@@ -70,11 +69,12 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
+    is_priced = hospitals is not None or has_contracts(rates)
     cases = Baseline.of(
         admissions,
         tables=tables,
         hospitals=hospitals,
-        rates=None if hospitals is None else rates,
+        rates=rates if is_priced else None,
         hospital_status=hospital_status,
     )
     each = list_removals(cases.encoded)
@@ -83,7 +83,7 @@ def code_value(
     values = _describe_removals(cases, each, left_out, billed, pairs=pairs)
     if rates is not None:
         values = _add_weights(values, cases.grouped, each.row[left_out[:, 0]], rates)
-    if hospitals is not None:
+    if is_priced:
         values = _add_dollars(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
@@ -272,10 +272,8 @@ def _describe_removals(
     )
 
 
-def _add_weights(
-    values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
-) -> pl.DataFrame:
-    dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
+def _add_weights(values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: PriceTerms) -> pl.DataFrame:
+    dates = [admissions[name].gather(row) for name in ("discharge_date", "payer") if name in admissions.columns]
     before, after = (
         with_weights(pl.DataFrame([values[name].alias("drg"), *dates]), rates)["weight"]
         for name in ("drg", "drg_without")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.grouping.grouper import grouping_of, run_steps
+from drgsim.pricing.contracts import PriceTerms, has_contracts
+from drgsim.pricing.payer_pricing import CONTRACT_COMPONENTS
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
-from drgsim.schema import PAID, normalise_codes
+from drgsim.schema import CONTRACT_PAID, PAID, normalise_codes
 from drgsim.tables.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet
 
@@ -230,7 +231,7 @@ class Explanation:
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital: pl.DataFrame | None = None,
     *,
     hospital_status: str = "NON_EXEMPT",
@@ -343,34 +344,38 @@ def _list_poa(frame: pl.DataFrame) -> list[str | None]:
 
 
 def _price_one(
-    grouped: pl.DataFrame, rates: Rates | Sequence[Rates] | None, hospital: pl.DataFrame | None
+    grouped: pl.DataFrame, rates: PriceTerms | None, hospital: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the admission with its payment, and the lines of the payment."""
     if rates is None:
         return grouped, None
-    if hospital is None:
+    if hospital is None and not has_contracts(rates):
         weighed = with_weights(grouped, rates)
         return weighed, pl.DataFrame([_describe_weight(weighed)], schema=_PAYMENT, orient="row")
-    own = _require_one(hospital, "hospital")
-    if "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
+    own = None if hospital is None else _require_one(hospital, "hospital")
+    if own is not None and "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
         grouped = grouped.with_columns(own["hospital_id"])
     paid = price(grouped, own, rates)
-    about = {column.name: column.about for column in PAID.columns}
+    about = {column.name: column.about for column in (*PAID.columns, *CONTRACT_PAID.columns)}
     values = paid.row(0, named=True)
     lines: list[tuple[str, float | None, str]] = [_describe_weight(paid)]
     lines.append(("pay code", None, f"{values['pay_code']}: {describe_pay_code(values['pay_code'])}"))
     if values["transfer_fraction"] not in (0.0, 1.0):
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
-    lines += [(_write_component(name), values[name], about[name]) for name in COMPONENTS if values[name]]
+    if values.get("contract_rule"):
+        lines.append(("contract rule", None, values["contract_rule"]))
+    names = [name for name in (*COMPONENTS, *CONTRACT_COMPONENTS) if values.get(name)]
+    lines += [(_write_component(name), values[name], about[name]) for name in names]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 
 
-def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
+def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: PriceTerms | None) -> pl.DataFrame:
     """Return false formulas with the weight of their DRG; null without rates and for a reroute."""
     if rates is None:
         return failed.with_columns(weight=pl.lit(None, pl.Float64))
-    dates = [pl.lit(one[_DATE].item(), pl.Date).alias(_DATE)] if _DATE in one.columns else []
+    own = [name for name in (_DATE, "payer") if name in one.columns]
+    dates = [pl.lit(one[name].item(), one.schema[name]).alias(name) for name in own]
     return failed.with_columns(with_weights(failed.select("drg", *dates), rates)["weight"])
 
 

@@ -22,7 +22,7 @@ from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.tables.table_set import TableSet
@@ -119,7 +119,7 @@ def sweep_detection(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     detection: Sequence[float],
     penalty: Sequence[float] | None = None,
 ) -> pl.DataFrame:
@@ -141,7 +141,7 @@ def sweep_detection(
     Raises:
         InputError: a detection is outside 0 to 1, or a penalty is negative.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> table = sweep_detection(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,

@@ -1,4 +1,4 @@
-"""Figures of studies: dose and response, gain against detection, peers, codes."""
+"""Figures of studies: dose and response, gain against detection, peers, codes, a new fiscal year."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from drgsim.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from drgsim.studies.fiscal_year_bridge import PaymentBridge
 
 _PROFILE = "drgsim.profile"
 
@@ -244,3 +246,49 @@ def _label_hospital(ax: Axes, row: pl.DataFrame, name: object) -> None:
         fontweight="bold",
         arrowprops={"arrowstyle": "-", "color": INK},
     )
+
+
+def plot_bridge(bridge: PaymentBridge, ax: Axes | None = None, *, split: str = "path") -> Axes:
+    """Draw the change of payment of a new fiscal year, cause by cause, as a waterfall.
+
+    Args:
+        bridge: of `payment_bridge`.
+        ax: where to draw; by default a new figure.
+        split: "path" or "shapley".
+
+    Raises:
+        InputError: `split` is neither.
+
+    >>> from drgsim import TableSet, generate
+    >>> from drgsim.studies import payment_bridge
+    >>> hospitals, claims = generate(60, seed=1, tables=TableSet.load("42.1"))
+    >>> plot_bridge(payment_bridge(claims, ("42.1", 2025), ("43.0", 2026), hospitals=hospitals)).get_xlabel()
+    'change of payment, thousand USD'
+    """
+    if split not in ("path", "shapley"):
+        raise InputError(f"split is {split!r}; expected path or shapley.{did_you_mean(split, ('path', 'shapley'))}")
+    ax = ax or make_axes(7.0, 3.6)
+    usd = bridge.steps[f"{split}_usd"].to_numpy()
+    begins = np.concatenate([[0.0], np.cumsum(usd)[:-1], [0.0]])
+    amounts = np.append(usd, usd.sum())
+    unit, scale = choose_money_unit(np.append(begins, amounts))
+    for row, (begin, amount) in enumerate(zip(begins, amounts, strict=True)):
+        is_more = amount > 0
+        ax.barh(
+            row,
+            amount / scale,
+            left=begin / scale,
+            color=OVERPAID if is_more else UNDERPAID,
+            hatch="///" if is_more else None,
+            edgecolor="white",
+        )
+        end = max(begin, begin + amount) / scale
+        ax.annotate(
+            f"{amount / scale:+,.2f}", (end, row), (3, 0), textcoords="offset points", va="center", fontsize=SMALL
+        )
+    label_rows(ax, [*bridge.steps["title"], "Total"])
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.margins(x=0.15)
+    ax.set_xlabel(f"change of payment, {unit}")
+    before, after = (f"{version} of FY{year}" for version, year in (bridge.before, bridge.after))
+    return tidy(ax, title=f"{bridge.stays.height:,} stays from {before} to {after}: {split}")

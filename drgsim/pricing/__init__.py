@@ -12,6 +12,8 @@ Its modules:
     new_technology    what codes and days add: new technologies, COVID-19, no-cost products
     informational     what the pricer reports and does not pay
     cost_sharing      deductible, coinsurance and sequestration, after the pricer
+    contracts         a payer's contract, from TOML
+    payer_pricing     stays priced by a contract; which payer prices which stay
     rates             payment parameters by fiscal year, and changes to them
     parameters        rate files, tables of a fiscal year, range and decimals of parameters
     table5            weights and mean stays as CMS publishes them
@@ -24,6 +26,13 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.pricing.contracts import Contract as Contract
+    from drgsim.pricing.contracts import DayBand as DayBand
+    from drgsim.pricing.contracts import LesserOfTerms as LesserOfTerms
+    from drgsim.pricing.contracts import OutlierTerms as OutlierTerms
+    from drgsim.pricing.contracts import PayRule as PayRule
+    from drgsim.pricing.contracts import StopLossTerms as StopLossTerms
+    from drgsim.pricing.contracts import TransferTerms as TransferTerms
     from drgsim.pricing.cost_sharing import settled_steps as settled_steps
     from drgsim.pricing.cost_sharing import with_beneficiary_share as with_beneficiary_share
     from drgsim.pricing.cost_sharing import with_sequestration as with_sequestration
@@ -45,6 +54,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Contract": "pricing.contracts",
+        "DayBand": "pricing.contracts",
+        "LesserOfTerms": "pricing.contracts",
+        "OutlierTerms": "pricing.contracts",
+        "PayRule": "pricing.contracts",
+        "StopLossTerms": "pricing.contracts",
+        "TransferTerms": "pricing.contracts",
         "COMPONENTS": "pricing.pricer",
         "PAY_CODES": "pricing.pricer",
         "Parameter": "pricing.parameters",

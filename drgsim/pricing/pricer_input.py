@@ -6,7 +6,7 @@ Three steps: `to_stays` gives the columns of STAYS, `fill_missing` turns them in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from drgsim.exceptions import InputError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
+from drgsim.pricing.contracts import Contract, PriceTerms, has_contracts
 from drgsim.pricing.new_technology import (
     CODES,
     DRGS,
@@ -26,7 +26,8 @@ from drgsim.pricing.new_technology import (
     has_no_cost,
     mark_drgs,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.payer_pricing import split_by_payer
+from drgsim.pricing.rates import Rates, split_by_fiscal_year
 from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
 
 FULL = 0
@@ -144,7 +145,7 @@ class PricerInput:
         return len(self.code)
 
 
-def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
+def index_weights_by_drg(rates: Rates | Contract) -> dict[str, FloatArray]:
     """Return weight, GMLOS and AMLOS at the index of their DRG. (1000,) each; NaN for no value."""
     table = rates.weights.filter(pl.col("weight") > 0)
     found = {}
@@ -154,40 +155,12 @@ def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
     return found
 
 
-def split_by_fiscal_year(
-    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
-) -> Iterator[tuple[Rates, Int64Array | slice]]:
-    """Yield each `Rates` with the rows to which it applies.
-
-    One `Rates` applies to every row, whatever its date, so that policy can be held constant. Several apply by
-    fiscal year of `discharge_date`; rows of other years, or with a null date, are in none.
-
-    Raises:
-        InputError: no rates, two of one year, or no `discharge_date` to choose by.
-    """
-    if isinstance(rates, Rates):
-        yield rates, slice(None)
-        return
-    if isinstance(rates, str) or not isinstance(rates, Sequence) or not all(isinstance(one, Rates) for one in rates):
-        raise InputError(f"rates must be one Rates or a list of them, found {rates!r:.60}. Such as Rates.load(2026).")
-    years = [one.fiscal_year for one in rates]
-    if not years or len(set(years)) != len(years):
-        raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
-    if "discharge_date" not in frame.columns:
-        raise InputError("rates of several fiscal years are chosen by discharge_date, a column that is missing.")
-    frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
-    date = pl.col("discharge_date")
-    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
-    for one in rates:
-        yield one, np.flatnonzero(found == one.fiscal_year)
-
-
-def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:
+def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     """Return the admissions with the weight and mean lengths of stay of their DRG.
 
     Args:
         grouped: (n,) with `drg`; and `discharge_date` where rates of several years are given.
-        rates: one `Rates`, or several, chosen by discharge date.
+        rates: as in `price`.
 
     Returns:
         (n,) the input plus `weight` [1], `gmlos_days`, `amlos_days` [days]; null where the DRG has no weight
@@ -204,10 +177,23 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
-    for one, rows in split_by_fiscal_year(frame, rates):
+    parts: list[tuple[Rates | Contract, Int64Array | slice]] = [*split_medicare(grouped, rates)]
+    if has_contracts(rates):
+        parts += split_by_payer(grouped, rates).contracts
+    for one, rows in parts:
         for name, by_drg in index_weights_by_drg(one).items():
             found[name][rows] = by_drg[drg[rows]]
     return grouped.with_columns(pl.Series(name, values).fill_nan(None) for name, values in found.items())
+
+
+def split_medicare(frame: pl.DataFrame, terms: PriceTerms | None) -> Iterator[tuple[Rates, Int64Array | slice]]:
+    """Yield each `Rates` with the rows that it prices; rows of contracts are in none."""
+    if has_contracts(terms):
+        split = split_by_payer(frame, terms)  # type: ignore[arg-type]  # it has contracts, so it is not None
+        for one, rows in () if split.rates is None else split_by_fiscal_year(frame[split.medicare], split.rates):
+            yield one, split.medicare[rows]
+    elif terms is not None:
+        yield from split_by_fiscal_year(frame, terms)  # type: ignore[arg-type]  # there is no contract among them
 
 
 def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:

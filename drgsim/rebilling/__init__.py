@@ -4,6 +4,8 @@ Its modules:
 
     code_changes     what changes in a claim, and claims with the changes made
     visible_changes  which changes the formulas can read
+    price_texts      codes whose text decides a price
+    contract_bills   admissions that contracts of payers price
     repricer         admissions priced once, ready to be priced again
     baseline         admissions as correctly coded; rebill()
     bill_edits       which errors make CMS return a bill

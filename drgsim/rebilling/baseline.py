@@ -19,7 +19,7 @@ from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows, find_owners, find_run_starts, or_into
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.bill_edits import BillEditor
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes
 from drgsim.rebilling.repricer import Repricer
@@ -127,7 +127,7 @@ class Baseline:
         *,
         tables: TableSet,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates] | None,
+        rates: PriceTerms | None,
         hospital_status: str | None = None,
     ) -> Baseline:
         """Encode, group and price admissions.
@@ -265,9 +265,13 @@ class Baseline:
             drg: (b,) as billed.
             changes, start: as in `rebill`.
         """
-        rows = changes.row[start[:-1]]
-        returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        returned = self.find_ungroupable(drg, changes.row[start[:-1]])
         return returned if self.editor is None else returned | self.editor.find_edited(changes, start)
+
+    def find_ungroupable(self, drg: NDArray[np.uint16], rows: Int64Array) -> NDArray[np.bool_]:
+        """Return which bills cannot be grouped as billed, but as correctly coded, (b,); `rows` are their admissions."""
+        found: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        return found
 
     def digest(self, named: Iterable[str] = ()) -> str:
         """Return a digest of the admissions in hexadecimal digits; their order does not matter.

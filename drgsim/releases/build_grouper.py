@@ -19,6 +19,7 @@ from types import MappingProxyType
 import polars as pl
 
 from drgsim.exceptions import TableError
+from drgsim.files.atomic import make_folder, replace_whole, write_text_whole
 from drgsim.tables.manifest import MANIFEST
 
 Versions = Mapping[str, tuple[int, str, str]]
@@ -128,8 +129,9 @@ def write_tables(
     entries = []
     for name, table in tables.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_csv(path)
+        make_folder(path.parent)
+        with replace_whole(path) as unfinished:
+            table.write_csv(unfinished)
         entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest(), sources[name]))
     _write_manifest(folder / MANIFEST, entries, versions, provenance)
 
@@ -364,7 +366,7 @@ def _write_manifest(
         out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
         out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
     others = [s.strip() + "\n\n" for s in others if s.strip() not in ("[versions]", "[files]")]
-    path.write_text("".join([*out, *others]).rstrip() + "\n", "utf-8")
+    write_text_whole(path, "".join([*out, *others]).rstrip() + "\n")
 
 
 if __name__ == "__main__":

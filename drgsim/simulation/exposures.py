@@ -16,7 +16,7 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.numerics.segments import expand_rows
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.bill_edits import is_returning
 from drgsim.rebilling.code_changes import CodeChanges, describe_changes
@@ -44,7 +44,7 @@ class Exposure:
         returned: (k,) claims that cannot be grouped; they count as 0 cents.
         rates: for each error, the probability at each of its sites.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)
@@ -214,7 +214,7 @@ def exposure(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     alternatives: int | None = 1,
     seed: int = 0,
     hospital_status: str | None = None,
@@ -234,7 +234,7 @@ def exposure(
     Raises:
         SchemaError, InputError: as `simulate`.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)

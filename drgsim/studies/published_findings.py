@@ -37,7 +37,7 @@ from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.error_draws import confine_sites
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.arrays import FloatArray, Int64Array
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.simulation.estimates import estimate_measures
 from drgsim.simulation.results import Simulation
@@ -56,7 +56,7 @@ def compare_with_findings(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int | None = None,
     seed: int,
 ) -> pl.DataFrame:
@@ -75,7 +75,7 @@ def compare_with_findings(
     Raises:
         InputError: as `simulate`; a finding names an unknown figure; or no error can happen on any admission.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> noise = Scenario.load("poa_noise")
