@@ -111,7 +111,7 @@ def find_bridges(folder: Path) -> pl.DataFrame:
 
 
 def _list_versions(folder: Path) -> list[str]:
-    """Return the versions for which there are volumes: not those derived from the Definitions Manual."""
+    """Return the versions with published volumes: none that is derived from the manual."""
     known = read_manifest(folder)["versions"]
     return [version for version in versions(folder=folder) if known[version].get("provenance") != DERIVED]
 
