@@ -5,12 +5,12 @@ Every reader calls it, so that all read, flag and report the same thing in the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from drgsim.claim_fields.code_lists import collect_lists
+from drgsim.claim_fields.code_lists import collect_lists, collect_lists_in_parts
 from drgsim.claim_fields.field_values import (
     blank_words,
     parse_dates,
@@ -38,7 +38,7 @@ DAY_FIRST = "days before months, as a number above 12 shows"
 def build_claims(
     layout: str,
     stays: pl.DataFrame,
-    codes: pl.DataFrame,
+    codes: pl.DataFrame | Callable[[int, int, MappingProblems], pl.DataFrame],
     problems: MappingProblems,
     *,
     keep: Collection[str] = (),
@@ -50,7 +50,8 @@ def build_claims(
     Args:
         layout: the name of the layout.
         stays: (n,) rows: `claim_id`, scalar columns of ADMISSIONS and `SOURCES`, as text, and other columns.
-        codes: columns of `CODES`, in the order of the file.
+        codes: columns of `CODES`, in the order of the file, or a function that makes those of some stays
+            (`drgsim.claim_fields.code_lists.collect_lists_in_parts`).
         problems: those the reader has reported so far; more are added.
         keep: optional columns of ADMISSIONS that the result has, even without a value.
         key: the field of flags on identifiers.
@@ -86,7 +87,10 @@ def build_claims(
             problems.flag_rows(name, NOT_GIVEN, pl.int_range(stays.height, eager=True))
     claim_id = parse_identifiers(stays["claim_id"])
     columns["admission_id"] = _identify_stays(claim_id, key, problems)
-    lists = collect_lists(stays.height, codes, problems, keep_poa="sdx_poa" in keep)
+    if isinstance(codes, pl.DataFrame):
+        lists = collect_lists(stays.height, codes, problems, keep_poa="sdx_poa" in keep)
+    else:
+        lists = collect_lists_in_parts(stays.height, codes, problems)
     admissions = pl.DataFrame([columns[name] for name in columns]).hstack(lists)
     ordered = [name for name in ADMISSIONS.names if name in admissions.columns]
     left = {*ADMISSIONS.names, *(name for name in SOURCES if name not in keep)}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
-from drgsim.claim_fields.code_cells import DX, PR, drop_blank_cells, read_code_cells
+from drgsim.claim_fields.code_cells import DX, PR, drop_blank_cells, normalise_clean_codes, read_code_cells
 from drgsim.claim_fields.field_values import blank_words, parse_poa, parse_revisions
 from drgsim.claim_fields.mapping_report import MappingProblems
-from drgsim.schema import normalise_codes
 
 CODES = {
     "row": pl.UInt32,
@@ -27,6 +26,7 @@ say). A cell may hold several codes (`drgsim.claim_fields.code_cells`)."""
 POA_INDICATORS = ("Y", "N", "U", "W", "1", "0", "X", "Z", "E")
 """Yes, no, unknown, undetermined, exempt (1; formerly also X, Z or E at the end of a list, and 0 in older files)."""
 
+_PART = 1 << 14
 NO_PRINCIPAL = "no principal diagnosis"
 TWO_PRINCIPALS = "more than one principal diagnosis, the first taken"
 PRINCIPAL_AGAIN = "principal diagnosis again among the others, left out there"
@@ -54,9 +54,9 @@ def collect_wide_codes(
     >>> codes.select("row", "sequence", "code").rows()
     [(0, 1, 'K810'), (0, 2, 'I10')]
     """
-    parts = []
+    parts, names = [], {name for name, dtype in table.schema.items() if dtype != pl.Null}
     for number, (code, poa, icd) in enumerate(columns, first):
-        filled = table[code].is_not_null() if code in table.columns else None
+        filled = table[code].is_not_null() if code in names else None
         if filled is None or not filled.any():
             continue
         rows = filled.arg_true().cast(pl.UInt32)
@@ -68,8 +68,8 @@ def collect_wide_codes(
                 principal=pl.lit(value=False),
                 sequence=pl.lit(number, pl.Int64),
                 code="code",
-                poa=_take_texts(table, poa, rows),
-                icd=parse_revisions(_take_texts(table, icd, rows)),
+                poa=_take_texts(table, poa if poa in names else None, rows),
+                icd=parse_revisions(_take_texts(table, icd if icd in names else None, rows)),
             )
         )
     return pl.concat(parts) if parts else pl.DataFrame(schema=CODES)
@@ -108,12 +108,41 @@ def collect_lists(n: int, codes: pl.DataFrame, problems: MappingProblems, *, kee
     return found if has_poa else found.drop("pdx_poa", "sdx_poa")
 
 
+def collect_lists_in_parts(
+    n: int, make_codes: Callable[[int, int, MappingProblems], pl.DataFrame], problems: MappingProblems
+) -> pl.DataFrame:
+    """Return what `collect_lists` does, some thousand stays at a time, which takes less memory.
+
+    Args:
+        n: number of stays.
+        make_codes: returns the codes of stays from its first argument on, as many as its second, with rows from 0;
+            problems of these rows go to its third.
+        problems: receives what is flagged.
+
+    >>> def make(start, count, own):
+    ...     return pl.DataFrame([(0, DX, True, 1, "K810", None, None)], schema=CODES, orient="row")
+    >>> collect_lists_in_parts(1, make, MappingProblems()).row(0)
+    ('K810', [], [])
+    """
+    parts = []
+    for start in range(0, max(n, 1), _PART):
+        own, count = MappingProblems(), min(_PART, n - start)
+        parts.append(collect_lists(count, make_codes(start, count, own), own))
+        problems.add_rows(own, start)
+    if any("sdx_poa" in part.columns for part in parts):
+        blank = {"pdx_poa": pl.when(pl.col("pdx").is_not_null()).then(pl.lit("")),
+                 "sdx_poa": pl.col("sdx").list.eval(pl.element().str.head(0))}  # fmt: skip
+        parts = [part if "sdx_poa" in part.columns else part.with_columns(**blank) for part in parts]
+        parts = [part.select("pdx", "pdx_poa", "sdx", "sdx_poa", "procedures") for part in parts]
+    return pl.concat(parts)
+
+
 # ---------------------------------------------------------------------------------------------------------
 
 
 def _take_texts(table: pl.DataFrame, name: str | None, rows: pl.Series) -> pl.Series:
     """Return the texts of a column at rows; nulls where there is no such column."""
-    if name is None or name not in table.columns:
+    if name is None:
         return pl.Series([None] * len(rows), dtype=pl.String)
     return table[name].gather(rows).cast(pl.String)
 
@@ -127,7 +156,7 @@ def _take_principals(n: int, codes: pl.DataFrame, problems: MappingProblems) -> 
     place = np.full(n, -1, np.int64)
     place[first["row"].to_numpy()] = np.arange(first.height)
     of_code = place[codes["row"].to_numpy()]
-    normal = normalise_codes(codes["code"])
+    normal = normalise_clean_codes(codes["code"])
     # A row without a principal diagnosis compares with any code and is left out of the result.
     pdx = normal.gather(first["line"].gather(np.maximum(of_code, 0))) if first.height else pl.Series([""] * len(normal))
     is_copy = (normal == pdx).to_numpy() & (of_code >= 0) & (codes["kind"] == DX).to_numpy()
@@ -167,13 +196,21 @@ def _drop_icd_9(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
 
 def _flag_sequence(codes: pl.DataFrame, problems: MappingProblems) -> None:
     """Flag rows where a sequence number is repeated, or missing between 1 and the highest."""
-    numbers = codes.filter(pl.col("sequence").is_not_null()).group_by("row", "kind").agg(
-        pl.len().alias("codes"), pl.col("sequence").n_unique().alias("distinct"),
-        pl.col("sequence").min().alias("lowest"), pl.col("sequence").max().alias("highest"),
-    )  # fmt: skip
     for kind in (DX, PR):
-        of_kind = numbers.filter(pl.col("kind") == kind)
-        problems.flag_rows(kind, DUPLICATE_NUMBER, of_kind.filter(pl.col("codes") > pl.col("distinct"))["row"])
-        problems.flag_rows(
-            kind, GAP, of_kind.filter(pl.col("highest") - pl.min_horizontal("lowest", 1) >= pl.col("distinct"))["row"]
-        )
+        of_kind = codes.filter((pl.col("kind") == kind) & pl.col("sequence").is_not_null())
+        if not of_kind.height:
+            continue
+        row, number = of_kind["row"].to_numpy(), of_kind["sequence"].to_numpy()
+        order = np.lexsort((number, row))
+        row, number = row[order], number[order]
+        begins = np.concatenate([[True], row[1:] != row[:-1]])
+        start = np.flatnonzero(begins)
+        again = ~begins & np.concatenate([[False], number[1:] == number[:-1]])
+        distinct = np.add.reduceat(~again, start, dtype=np.int64)
+        last = np.concatenate([start[1:], [len(row)]]) - 1
+        lowest, highest = number[start], number[last]
+        duplicate = np.add.reduceat(again, start, dtype=np.int64) > 0
+        problems.flag_rows(kind, DUPLICATE_NUMBER, pl.Series(row[start[duplicate]], dtype=pl.UInt32))
+        # As floats: the difference of two 64-bit numbers may not be one.
+        missing = highest.astype(np.float64) - np.minimum(lowest, 1).astype(np.float64) >= distinct
+        problems.flag_rows(kind, GAP, pl.Series(row[start[missing]], dtype=pl.UInt32))

@@ -11,6 +11,7 @@ from drgsim.claim_fields.field_values import blank_words, parse_identifiers, par
 from drgsim.claim_fields.mapping_report import MappingProblems
 from drgsim.claim_fields.source_files import cast_to_text, read_text_table
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.files.text_tables import DAMAGED, describe_unreadable, read_parquet
 from drgsim.schema import HOSPITALS, Column
 
@@ -91,6 +92,7 @@ def cast_hospitals(table: pl.DataFrame, *, where: Path | str = "hospitals") -> p
     return found.select(order).hstack(others.drop(name for name in others.columns if name in order))
 
 
+@accept_frames
 def assign_hospital(admissions: pl.DataFrame, hospitals: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return admissions and hospitals where one hospital without an id is that of all admissions.
 

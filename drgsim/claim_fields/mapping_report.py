@@ -156,6 +156,12 @@ class MappingProblems:
         if len(rows):
             self._of_rows.setdefault((field, reason), []).append(rows.cast(pl.UInt32).rename("row"))
 
+    def add_rows(self, part: MappingProblems, start: int) -> None:
+        """Add the problems of a part of the rows, which begins at row `start`."""
+        self._of_file += part._of_file
+        for (name, reason), rows in part._iterate_flagged():
+            self.flag_rows(name, reason, rows + start)
+
     def report_counts(self, lines: MappingProblems) -> None:
         """Report problems of lines that are not admissions themselves: counts, without rows."""
         for name, reason, count in lines.report().rows():

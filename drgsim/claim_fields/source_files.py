@@ -12,9 +12,11 @@ import polars as pl
 
 from drgsim.claim_fields.mapping_report import MappingProblems
 from drgsim.files.delimited_text import FEW, MANY, decode_text, read_rows, refuse_equal_names, split_header
+from drgsim.files.spreadsheets import is_spreadsheet, read_spreadsheet
 from drgsim.files.text_tables import DAMAGED, describe_unreadable, open_bytes, read_parquet
 
 BROKEN = "a line end within a field"
+OTHER_SHEETS = "sheets after the first with rows, not read"
 
 
 def read_text_table(
@@ -23,9 +25,10 @@ def read_text_table(
     case: Callable[[str], str] = str,
     *,
     compact: bool = False,
+    select: Callable[[list[str]], list[str]] | None = None,
     keep_blank: bool = False,
 ) -> pl.DataFrame:
-    """Return a Parquet or delimited text file, every column as text, null where blank.
+    """Return a Parquet, delimited text or Excel file, every column as text, null where blank.
 
     Every line of a text file is a row, or is reported, or the file is refused: see `drgsim.files.delimited_text`.
     A column without a name is left out if it is blank, and otherwise called by its position.
@@ -35,6 +38,7 @@ def read_text_table(
         problems: receives what cannot be mapped; rows with fewer or more fields than the header are flagged.
         case: converts column names, such as `str.upper`.
         keep_blank: whether a blank text in quotes is a blank text, and not null.
+        select: chooses the columns to read, by their names; None reads all.
         compact: whether columns without any value may have the type Null, which takes no memory.
 
     Raises:
@@ -44,19 +48,24 @@ def read_text_table(
     try:
         if path.suffix.lower() == ".parquet":
             return cast_to_text(read_parquet(path), case, where=path)
+        if is_spreadsheet(path):
+            table, others = read_spreadsheet(path)
+            problems.report_file("workbook", OTHER_SHEETS, len(others))
+            return cast_to_text(table, case, where=path)
         with open_bytes(path) as file:
             content = decode_text(path, file.read())
         header, separator, start = split_header(path, content)
         names = _clean_names(header, case)
         refuse_equal_names(path, names)
-        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank)
+        columns = select(names) if select else names
+        rows = read_rows(path, content, names, separator, start, keep_blank=keep_blank, columns=columns)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
     for reason, numbers in ((FEW, rows.few), (MANY, rows.many), (BROKEN, rows.broken)):
         problems.flag_rows("row", reason, numbers)
     table = rows.table
     unnamed = [name for name, given in zip(names, header, strict=True) if not given.strip()]
-    table = table.drop(name for name in unnamed if table[name].null_count() == table.height)
+    table = table.drop(name for name in unnamed if name in columns and table[name].null_count() == table.height)
     nulls = [] if compact else [name for name, dtype in table.schema.items() if dtype == pl.Null]
     return table.with_columns(pl.col(nulls).cast(pl.String)) if nulls else table
 

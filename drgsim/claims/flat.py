@@ -46,6 +46,7 @@ _MIMIC_COLUMNS = frozenset({"hadm_id", "discharge_location", "dx1"})
 _MIMIC_NUMBERS = ("died", "ms_drg_recorded")
 _IDENTIFIERS = ("admission_id", "claim_id", "hadm_id", "encounter_id", "stay_id", "visit_id")
 _LIST_COLUMNS = {"dx": ("pdx", "sdx"), "pr": ("procedures",), "poa": ("pdx_poa", "sdx_poa")}
+_MOST_HINTS = 300
 _LISTS = ("sdx", "procedures", "sdx_poa")
 _SCALARS = tuple(
     column.name
@@ -130,6 +131,8 @@ def map_flat(table: pl.DataFrame, problems: MappingProblems, where: Path | str) 
     scalars = [name for name in (*_SCALARS, *SOURCES) if name in table.columns]
     taken = {name for columns in wide.values() for name in columns.values()} | {*ADMISSIONS.names}
     others = table.select(name for name in table.columns if name not in taken)
+    if "claim_id" in others.columns:
+        others = others.with_columns(_to_text(others["claim_id"]))
     for name in others.columns:
         problems.report_file(name, "not mapped, kept as it is", others[name].count())
     report_code_columns(others, problems)
@@ -183,18 +186,19 @@ def _refuse_lists_beside_numbers(where: Path | str, table: pl.DataFrame, wide: d
 
 def _check_columns(where: Path | str, table: pl.DataFrame, wide: dict[str, dict[int, str]], key: str | None) -> None:
     """Check that required columns are there, and that columns of codes hold texts."""
-    numbered = [name for columns in wide.values() for name in columns.values()]
-    wrong = [name for name in numbered if not isinstance(table.schema[name], (*TEXTS, pl.Null))]
+    numbered, schema = [name for columns in wide.values() for name in columns.values()], table.schema
+    wrong = [name for name in numbered if not isinstance(schema[name], (*TEXTS, pl.Null))]
     if wrong:
-        raise SchemaError(f"{where}: {wrong[0]} is {table.schema[wrong[0]]}, expected String.")
+        raise SchemaError(f"{where}: {wrong[0]} is {schema[wrong[0]]}, expected String.")
     found: dict[str, pl.DataType] = {name: ADMISSIONS[name].dtype for name in table.columns if name in ADMISSIONS.names}
     for name in ("pdx", "pdx_poa", *_LISTS):
-        if name in found and not isinstance(table.schema[name], (*TEXTS, pl.Null)):
-            found[name] = table.schema[name]
+        if name in found and not isinstance(schema[name], (*TEXTS, pl.Null)):
+            found[name] = schema[name]
     if wide["dx"]:
         found |= {name: ADMISSIONS[name].dtype for name in ("pdx", "sdx", "procedures")}
     found |= {"admission_id": pl.UInt64()} if key else {}
-    found |= {name: pl.String() for name in table.columns if name not in found}
+    # Other names serve as hints for a missing one.
+    found |= {name: pl.String() for name in table.columns[:_MOST_HINTS] if name not in found}
     try:
         check_frame(pl.DataFrame(schema=found), ADMISSIONS)
     except SchemaError as error:
@@ -222,8 +226,12 @@ def _restore_columns(
 ) -> Claims:
     """Return claims with the columns of the file alone: its own others, POA indicators if it has them."""
     admissions = built.admissions
-    admissions = admissions.drop(name for name, has in has_poa.items() if not has and name in admissions.columns)
-    if has_poa["pdx_poa"]:
+    # Indicators may also be written with codes.
+    letters = {"pdx_poa": pl.col("pdx_poa"), "sdx_poa": pl.col("sdx_poa").list.join("")}
+    found = [name for name in has_poa if name in admissions.columns]
+    filled = {name: bool(admissions.select((letters[name] != "").any()).item()) for name in found}
+    admissions = admissions.drop(name for name in found if not has_poa[name] and not filled[name])
+    if "pdx_poa" in admissions.columns:
         # A blank POA indicator of a file is null; in lists it is blank, as the codes have places.
         admissions = admissions.with_columns(pdx_poa=pl.when(pl.col("pdx_poa") != "").then("pdx_poa"))
     absent = [name for name in _SCALARS if name in admissions.columns and name not in given]

@@ -10,6 +10,9 @@
 | `mimic_iv` | MIMIC-IV, tables of the hospital module | `mimic` |
 | `837i` | X12 837 institutional | `x12_837` |
 | `json` | claims as JSON objects | `json_objects` |
+| `tuva` | Tuva data model, tables of claims and of conditions | `tuva` |
+| `medpar` | CMS MedPAR | `medpar` |
+| `columns` | one row a claim under any names, with `columns=` | `own_columns` |
 
 A layout is recognised by the file's suffix, first line and column names (in any case), or is named by the caller. Null
 and blank codes are dropped from lists, with their POA indicator; codes are not changed otherwise. Rows keep their
@@ -22,7 +25,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import polars as pl
 
@@ -33,11 +36,15 @@ from drgsim.claims.flat import MIMIC_FILE, SUFFIXES, is_flat, map_flat, read_fla
 from drgsim.claims.hcup import map_hcup, read_hcup
 from drgsim.claims.json_objects import is_json_claim, read_json
 from drgsim.claims.long import is_long, map_long, read_long
+from drgsim.claims.medpar import is_medpar, map_medpar, read_medpar
 from drgsim.claims.mimic import MIMIC_DISCHARGE_STATUS as MIMIC_DISCHARGE_STATUS
 from drgsim.claims.mimic import find_mimic_tables, read_mimic
+from drgsim.claims.own_columns import map_own_columns
 from drgsim.claims.rif import map_rif, read_rif
+from drgsim.claims.tuva import is_tuva, map_tuva, read_tuva
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.spreadsheets import SPREADSHEETS
 from drgsim.files.text_tables import read_first_line, read_header
 
 LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
@@ -51,9 +58,13 @@ LAYOUTS: Mapping[str, Callable[[Path], Claims]] = {
     "mimic_iv": read_mimic,
     "837i": read_837,
     "json": read_json,
+    "tuva": read_tuva,
+    "medpar": read_medpar,
 }
 """Every layout and the function that reads it."""
 
+Columns = Mapping[str, Any] | str | os.PathLike[str]
+"""Which column holds which field: a mapping, or the path of a TOML file."""
 TABLES: Mapping[
     str, tuple[Callable[[pl.DataFrame, MappingProblems, Path | str], Claims], Callable[[str], str] | None]
 ] = {
@@ -63,6 +74,8 @@ TABLES: Mapping[
     "long": (map_long, str.lower),
     "rif": (map_rif, str.upper),
     "hcup": (map_hcup, str.upper),
+    "tuva": (map_tuva, str.lower),
+    "medpar": (map_medpar, str.upper),
 }
 """Layouts of tables: the function that maps a frame, and the case of its column names; None takes any types."""
 
@@ -74,18 +87,27 @@ _MOST_OBJECTS = 100
 
 @overload
 def read_claims(
-    path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[False] = False
+    path: str | os.PathLike[str],
+    layout: str | None = None,
+    *,
+    columns: Columns | None = None,
+    report: Literal[False] = False,
 ) -> pl.DataFrame: ...
 @overload
-def read_claims(path: str | os.PathLike[str], layout: str | None = None, *, report: Literal[True]) -> Claims: ...
 def read_claims(
-    path: str | os.PathLike[str], layout: str | None = None, *, report: bool = False
+    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: Literal[True]
+) -> Claims: ...
+def read_claims(
+    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: bool = False
 ) -> pl.DataFrame | Claims:
     r"""Return the claims of a file, one row each, in the columns of ADMISSIONS.
 
     Args:
         path: a file in one of the layouts above, or a folder of MIMIC-IV. Text may be gzipped.
         layout: a name of `LAYOUTS`; None recognises it.
+        columns: which column of a table holds which field, for a table with one row a claim under names of its own: a
+            mapping such as {"claim_id": "Patient Account", "dx": "Dx {n}"}, or a TOML file of the same entries
+            (`drgsim.claims.suggest_columns` proposes one).
         report: whether to return `Claims`, with a report of what was changed, flagged and left out.
 
     Returns:
@@ -104,11 +126,11 @@ def read_claims(
     >>> read_claims(path).select("pdx", "sdx", "procedures").row(0)
     ('K81.0', ['I10'], ['0FT44ZZ'])
     """
-    claims = map_claims(path, layout)
+    claims = map_claims(path, layout, columns=columns)
     return claims if report else claims.admissions
 
 
-def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claims:
+def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None) -> Claims:
     r"""Return the claims of a file, and a report of what could not be mapped: see `Claims`.
 
     Arguments and errors are those of `read_claims`, which returns `map_claims(...).admissions`.
@@ -123,6 +145,10 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None) -> Claim
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source}: no such file.")
+    if columns is not None:
+        if layout is not None:
+            raise InputError(f"layout is {layout!r} and columns are given; give one of them.")
+        return map_own_columns(source, columns)
     name = _recognise(source) if layout is None else layout
     if name not in LAYOUTS:
         raise InputError(f"no layout {name!r}.{did_you_mean(str(name), LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
@@ -169,9 +195,9 @@ def _recognise(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(_JSON):
         return _recognise_objects(path)
-    if not path.name.lower().endswith(SUFFIXES) and not name.endswith(_TEXT):
+    if not path.name.lower().endswith(SUFFIXES) and not name.endswith((*_TEXT, *SPREADSHEETS)):
         raise _refuse_suffix(path)
-    if not name.endswith(".parquet") and is_837(read_first_line(path)):
+    if not name.endswith((".parquet", *SPREADSHEETS)) and is_837(read_first_line(path)):
         return "837i"
     columns = read_header(path)
     layout = recognise_columns(columns)
@@ -187,6 +213,10 @@ def recognise_columns(columns: Iterable[str]) -> str:
     ('rif', 'admissions')
     """
     upper = {column.strip().upper() for column in columns}
+    if is_medpar(upper):
+        return "medpar"
+    if is_tuva(upper):
+        return "tuva"
     if "PRNCPAL_DGNS_CD" in upper:
         return "rif"
     if "I10_DX1" in upper:
@@ -216,5 +246,5 @@ def _recognise_objects(path: Path) -> str:
 
 
 def _refuse_suffix(path: Path) -> InputError:
-    known = ", ".join((*SUFFIXES, *_JSON, *_TEXT))
+    known = ", ".join((*SUFFIXES, *SPREADSHEETS, *_JSON, *_TEXT))
     return InputError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {known}.")

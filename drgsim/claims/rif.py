@@ -14,12 +14,11 @@ import polars as pl
 
 from drgsim.claim_fields.assembly import build_claims, report_unmapped_columns
 from drgsim.claim_fields.bill_rules import flag_bills
-from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_cells import DX, PR, normalise_clean_codes
 from drgsim.claim_fields.code_lists import collect_wide_codes
 from drgsim.claim_fields.mapping_report import Claims, MappingProblems
 from drgsim.claim_fields.source_files import read_text_table
 from drgsim.exceptions import SchemaError
-from drgsim.schema import normalise_codes
 
 _LINE, _LINES = "CLM_LINE_NUM", re.compile(r"CLM_LINE_NUM|REV_CNTR.*|HCPCS_.*|RNDRNG_.*")
 _PRINCIPAL, _PRINCIPAL_REVISION = "PRNCPAL_DGNS_CD", "PRNCPAL_DGNS_VRSN_CD"
@@ -73,7 +72,7 @@ def read_rif(path: Path) -> Claims:
     ('K810', 'Y', ['I10'])
     """
     lines = MappingProblems()
-    return map_rif(read_text_table(path, lines, str.upper, compact=True), lines, path)
+    return map_rif(read_text_table(path, lines, str.upper, compact=True, select=_select_columns), lines, path)
 
 
 def map_rif(table: pl.DataFrame, lines: MappingProblems, where: Path | str) -> Claims:
@@ -112,10 +111,22 @@ def map_rif(table: pl.DataFrame, lines: MappingProblems, where: Path | str) -> C
     known = {ours: name for ours, name in named.items() if name}
     stays = table.select(pl.col(name).cast(pl.String).alias(ours) for ours, name in known.items())
     stays = stays.hstack(report_unmapped_columns(table, mapped, problems))
-    return build_claims("rif", stays, _build_codes(table, numbered, problems), problems)
+    of_codes = _list_code_columns(numbered)
+    coded = table.select([table[name] for name in table.columns if name in of_codes])
+    del table
+
+    def make_codes(start: int, count: int, own: MappingProblems) -> pl.DataFrame:
+        return _build_codes(coded.slice(start, count), numbered, own)
+
+    return build_claims("rif", stays, make_codes, problems)
 
 
 # ---------------------------------------------------------------------------------------------- rows
+
+
+def _select_columns(names: list[str]) -> list[str]:
+    """Return the columns to read: all but those of revenue lines, where rows are lines."""
+    return [name for name in names if name == _LINE or not _LINES.fullmatch(name)] if _LINE in names else names
 
 
 def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
@@ -123,10 +134,14 @@ def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.Da
     if _LINE not in table.columns:
         return table
     of_claim = [name for name in table.columns if not _LINES.fullmatch(name)]
+    if table["CLM_ID"].null_count() == 0 and table["CLM_ID"].is_unique().all():
+        return table.select(of_claim)
     identified = pl.coalesce("CLM_ID", pl.format("row {}", pl.int_range(pl.len()))).alias("_claim")
     lines = table.select(identified, *of_claim)
     claims = lines.unique("_claim", keep="first", maintain_order=True)
-    differing = lines.unique().group_by("_claim").len().filter(pl.col("len") > 1)
+    # A row is known by its hash: equal rows have equal ones.
+    hashes = lines.select("_claim", hash=lines.cast(pl.String).hash_rows())
+    differing = hashes.unique().group_by("_claim").len().filter(pl.col("len") > 1)
     problems.report_file(_LINE, "revenue lines, of each claim the first taken", table.height - claims.height)
     problems.flag_where(
         "claim_id",
@@ -137,6 +152,12 @@ def _fold_revenue_lines(table: pl.DataFrame, problems: MappingProblems) -> pl.Da
 
 
 # ---------------------------------------------------------------------------------------------- codes
+
+
+def _list_code_columns(numbered: dict[str, list[tuple[str, str | None, str | None]]]) -> set[str]:
+    """Return the columns of codes, POA indicators and revisions."""
+    names = {name for columns in numbered.values() for column in columns for name in column if name}
+    return names | {_PRINCIPAL, _PRINCIPAL_REVISION}
 
 
 def _find_numbered(
@@ -161,11 +182,11 @@ def _build_codes(
     place = np.full(table.height, -1, np.int64)
     place[principal["row"].to_numpy()] = np.arange(principal.height)
     of_code = place[listed["row"].to_numpy()]
-    normal = normalise_codes(principal["code"])
+    normal = normalise_clean_codes(principal["code"])
     pdx = (
         normal.gather(np.maximum(of_code, 0)) if principal.height else pl.Series([""] * listed.height, dtype=pl.String)
     )
-    lines = np.flatnonzero((normalise_codes(listed["code"]) == pdx).to_numpy() & (of_code >= 0))
+    lines = np.flatnonzero((normalise_clean_codes(listed["code"]) == pdx).to_numpy() & (of_code >= 0))
     # Codes are in the order of their numbers, so the first copy of a row has the lowest number.
     copy = listed[lines].with_columns(line=pl.Series(lines)).unique("row", keep="first", maintain_order=True)
     unlisted = principal.join(copy, on="row", how="anti", maintain_order="left")

@@ -8,8 +8,8 @@ Its modules:
     grouping_commands     generate, group, price, edit
     explanation_commands  explain, profile
     simulation_commands   simulate, report, demo
-    finance_commands      audit sample, audit extrapolate
-    table_commands        tables list, show, verify, diff, import
+    finance_commands      audit sample, audit extrapolate, bridge
+    table_commands        tables list, show, verify, diff, import; claims suggest, check
     scenario_commands     scenarios list, show, check; selftest
     assumptions           what is assumed where claims or arguments do not say
     frame_files           frames in files and on standard input and output

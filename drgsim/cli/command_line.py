@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
-from drgsim.cli.finance_commands import add_audit_commands
+from drgsim.cli.finance_commands import add_audit_commands, add_bridge_command
 from drgsim.cli.grouping_commands import add_edit_command, add_generate_command, add_group_command, add_price_command
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
 from drgsim.cli.shared_arguments import list_versions
 from drgsim.cli.simulation_commands import add_demo_command, add_report_command, add_simulate_command
-from drgsim.cli.table_commands import add_tables_commands
+from drgsim.cli.table_commands import add_claims_commands, add_tables_commands
 from drgsim.exceptions import DrgsimError
 
 TRACEBACK = "DRGSIM_TRACEBACK"
@@ -41,8 +41,10 @@ COMMANDS = (
     add_explain_command,
     add_profile_command,
     add_audit_commands,
+    add_bridge_command,
     add_report_command,
     add_demo_command,
+    add_claims_commands,
     add_tables_commands,
     add_scenarios_commands,
     add_selftest_command,

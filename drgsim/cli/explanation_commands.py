@@ -51,7 +51,7 @@ def add_explain_command(commands: Commands) -> None:
 def _run_explain(options: Options) -> int:
     from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file
     from drgsim.explanation.explanations import explain
-    from drgsim.files.atomic import replace_whole
+    from drgsim.files.atomic import write_text_whole
     from drgsim.pricing.contracts import Contract, PriceTerms
     from drgsim.pricing.rates import Rates
     from drgsim.tables.table_set import TableSet
@@ -67,8 +67,7 @@ def _run_explain(options: Options) -> int:
     tables = TableSet.load(options.version or _find_version(admission))
     explanation = explain(admission, tables, rates, hospitals, hospital_status=options.hospital_status)
     if options.html:
-        with replace_whole(options.html) as unfinished:
-            unfinished.write_text(explanation._repr_html_(), "utf-8")
+        write_text_whole(options.html, explanation._repr_html_())
     else:
         print(explanation)
     return DONE

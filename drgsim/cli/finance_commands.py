@@ -1,4 +1,4 @@
-"""Commands on dollars of a whole year: audit sample, audit extrapolate."""
+"""Commands on dollars of a whole year: audit sample, audit extrapolate, bridge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from drgsim.cli.console import (
     report_progress,
     whole_number_from,
 )
-from drgsim.cli.shared_arguments import add_output, add_seed
+from drgsim.cli.shared_arguments import add_claims, add_output, add_seed
+from drgsim.exceptions import InputError
 
 if TYPE_CHECKING:
     from drgsim.compliance.extrapolation import Audit
@@ -137,6 +138,74 @@ def _run_extrapolate(options: Options) -> int:
         write_frame(found.estimates, options.out)
     report_progress(options, f"{found.reviewed.height:,} reviewed claims extrapolated to {drawn.height:,}")
     return DONE
+
+
+def add_bridge_command(commands: Commands) -> None:
+    """Declare `drgsim bridge`."""
+    parser = add_command(
+        commands,
+        "bridge",
+        _run_bridge,
+        does="split the change of payment from one fiscal year to the next by cause",
+        example="drgsim bridge claims.parquet --hospitals hospitals.csv --before 42.1 2025 --after 43.0 2026",
+    )
+    add_claims(parser)
+    parser.add_argument("--hospitals", metavar="FILE", required=True, help="of the earlier year")
+    parser.add_argument("--hospitals-after", metavar="FILE", help="of the later year (default: the same)")
+    for name in ("before", "after"):
+        parser.add_argument(
+            f"--{name}", nargs=2, required=True, metavar=("VERSION", "YEAR"), help="version, fiscal year"
+        )
+    parser.add_argument("--table5", metavar="FILE", help="Table 5 of the later year, as CMS publishes it")
+    parser.add_argument(
+        "--set", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the later year"
+    )
+    parser.add_argument("--by", choices=("drg", "mdc", "service_line"), help="rows of --out (default: a stay)")
+    parser.add_argument("--out", metavar="FILE", help=".parquet or .csv")
+
+
+def _run_bridge(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file, write_frame
+    from drgsim.pricing.rates import Rates
+    from drgsim.studies.fiscal_year_bridge import payment_bridge
+
+    if options.out:
+        check_writable(options.out)
+    later = Rates.load(_read_year(options.after[1]))
+    bridge = payment_bridge(
+        read_admissions(options),
+        (options.before[0], _read_year(options.before[1])),
+        (options.after[0], later.with_table5(options.table5) if options.table5 else later),
+        hospitals=read_hospital_file(options.hospitals),
+        hospitals_after=read_hospital_file(options.hospitals_after) if options.hospitals_after else None,
+        changes={name: _read_value(name, value) for name, value in options.set},
+    )
+    rows = [
+        (row["title"], row["stays"], *(_number(row[name], "USD") for name in ("path_usd", "shapley_usd")))
+        for row in bridge.steps.iter_rows(named=True)
+    ]
+    totals = (_number(float(bridge.steps[name].sum()), "USD") for name in ("path_usd", "shapley_usd"))
+    heads = tuple(name.rjust(14) for name in ("path USD", "Shapley USD"))
+    print(align_columns([*rows, ("Total", bridge.stays.height, *totals)], ("cause", "stays", *heads)))
+    if options.out:
+        write_frame(bridge.by(options.by) if options.by else bridge.stays, options.out)
+    return DONE
+
+
+def _read_year(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"the fiscal year is {text!r}, expected a whole number such as 2026.")
+    return int(text)
+
+
+def _read_value(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--set {name} is {text!r}, expected a number.") from None
+
+
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _list_estimators() -> list[str]:

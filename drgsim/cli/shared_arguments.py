@@ -27,6 +27,11 @@ def add_layout(parser: Parser) -> None:
         metavar="LAYOUT",
         help="layout of the claims, such as wide, long, rif or fhir (default: recognised)",
     )
+    parser.add_argument(
+        "--columns",
+        metavar="FILE",
+        help="TOML file that says which column holds which field (`drgsim claims suggest` proposes one)",
+    )
 
 
 def add_output(parser: Parser, *, in_parts: bool = False) -> None:

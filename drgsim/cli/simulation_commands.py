@@ -309,7 +309,6 @@ def _run_demo(options: Options) -> int:
     import polars as pl
 
     from drgsim.cli.main_job import SCENARIO, demo, describe_demo, save_figure
-    from drgsim.files.atomic import replace_whole
 
     if options.claims and not options.scenario:
         return _print_claims(options)
@@ -332,9 +331,7 @@ def _run_demo(options: Options) -> int:
         printed += "\n\nThe errors are those of the scenario, not errors found in these claims."
     print(printed)
     _print_recorded_drgs(result.simulation.admissions, inputs.tables)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with replace_whole(options.out / "demo.png") as unfinished:
-        save_figure(result, unfinished)
+    save_figure(result, options.out / "demo.png")
     print(f"\nFigure: {options.out / 'demo.png'}")
     return DONE
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
@@ -25,6 +26,7 @@ CodeKind = pl.Enum(["sdx", "procedure"])
 """The list of an admission that a code is in."""
 
 
+@accept_frames
 def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
@@ -60,6 +62,7 @@ def code_value(
         InputError: hospitals without rates, or as `group` and `price`.
         SchemaError, MissingRateError: as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> values = code_value(one, TableSet.load("43.1"), rates=Rates.load(2026))
@@ -92,6 +95,7 @@ def code_value(
     return values
 
 
+@accept_frames
 def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     """Return how much money depends on a single CC or MCC, by the severity of the DRG.
 
@@ -140,6 +144,7 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@accept_frames
 def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
     """Return the codes whose loss costs most, over all admissions: what an audit looks at first.
 

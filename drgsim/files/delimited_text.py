@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
@@ -108,7 +110,14 @@ def split_header(path: Path, content: bytes) -> tuple[list[str], str, int]:
 
 
 def read_rows(
-    path: Path, content: bytes, names: list[str], separator: str, start: int, *, keep_blank: bool = False
+    path: Path,
+    content: bytes,
+    names: list[str],
+    separator: str,
+    start: int,
+    *,
+    keep_blank: bool = False,
+    columns: Collection[str] = (),
 ) -> TextRows:
     r"""Return the rows after a header, as texts without surrounding blanks, null where blank.
 
@@ -122,6 +131,7 @@ def read_rows(
         separator: of one character.
         start: where the rows begin.
         keep_blank: whether a blank text in quotes (`""`) is a blank text, and not null.
+        columns: names of the columns to return; without any, all.
 
     Raises:
         InputError: a quote is not closed; names the line.
@@ -132,22 +142,21 @@ def read_rows(
     """
     with_quotes = b'"' in content and (separator != "|" or _is_quoted(content[: max(start - 1, 0)].decode()))
     parts, few, many, broken, height = [], [], [], [], 0
+    chosen = frozenset(columns or names)
     line_number = content.count(b"\n", 0, start) + 1
     for block in _iterate_blocks(content, start, with_quotes):
-        lines = pl.Series([block], dtype=pl.Binary).cast(pl.String).str.split("\n").explode()
-        mark, spread = separator, pl.Series([], dtype=pl.UInt32)
+        mark, spread, text = separator, pl.Series([], dtype=pl.UInt32), block
         if with_quotes and b'"' in block:
             mark = _UNIT
-            lines, spread = _unquote_lines(path, lines, separator, len(names), line_number)
+            text, spread = _unquote_lines(path, block, separator, len(names), line_number)
         line_number += block.count(b"\n") + 1
-        lines = lines.filter(lines.str.strip_chars(" \t\r\n" if mark != "\t" else " \r\n") != "")
-        table, is_few, is_many = _split_lines(lines, mark, names)
+        table, is_few, is_many = _split_lines(_drop_blank_lines(text), mark, names, chosen)
         parts.append(table)
         few.append(is_few + height)
         many.append(is_many + height)
         broken.append(spread + height)
         height += table.height
-    empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    empty = pl.DataFrame(schema=dict.fromkeys([name for name in names if name in chosen], pl.String))
     table = pl.concat(parts, how="vertical_relaxed") if parts else empty
     if with_quotes and _EMPTY.encode() not in content:
         blank = "" if keep_blank else None
@@ -217,23 +226,63 @@ def _iterate_blocks(content: bytes, start: int, with_quotes: bool) -> Iterator[b
         start = end + 1
 
 
-def _split_lines(lines: pl.Series, mark: str, names: list[str]) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
+def _drop_blank_lines(text: bytes) -> bytes:
+    """Return lines without those that are blank, and without a last line end."""
+    text = text.strip(b"\n")
+    begins = (b"\n\n", b"\n ", b"\n\t", b"\n\r")
+    if text[:1].isspace() or any(begin in text for begin in begins):
+        text = b"\n".join(line for line in text.split(b"\n") if line.strip(b" \r"))
+    return text
+
+
+def _split_lines(
+    text: bytes, mark: str, names: list[str], columns: Collection[str]
+) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
     """Return the fields of lines, and the rows with fewer and with more fields than names."""
-    last = len(names)
+    last, kept = len(names), [name for name in names if name in columns]
+    none = pl.Series([], dtype=pl.UInt32)
+    if not text:
+        return pl.DataFrame(schema=dict.fromkeys(kept, pl.String)), none, none
     if last > _WIDE:
-        return _split_wide_lines(lines.to_list(), mark, names)
-    marks = lines.str.count_matches(mark, literal=True)
-    fields = lines.str.split_exact(mark, last).struct.unnest()
-    rest = fields.to_series(last)
-    fields = fields.drop(rest.name)
-    fields.columns = names
-    text = pl.all().str.strip_chars()
-    fields = fields.select(pl.when(text != "").then(text).name.keep())
-    blank = [name for name, count in zip(names, fields.null_count().row(0), strict=True) if count == fields.height]
-    fields = fields.with_columns(pl.lit(None).alias(name) for name in blank) if blank and fields.height else fields
-    # A line may end in a separator; what follows is no field.
-    ends = (rest.str.strip_chars().fill_null("") == "") & (marks == last)
-    return fields, (marks < last - 1).arg_true(), ((marks >= last) & ~ends).arg_true()
+        wide, few, many = _split_wide_lines(text.decode().split("\n"), mark, names)
+        return wide.select(kept), few, many
+    codes = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(codes == ord("\n"))
+    starts = np.concatenate([[0], ends + 1])
+    marks = np.add.reduceat(codes == ord(mark), starts, dtype=np.int32)
+    fields = pl.read_csv(
+        BytesIO(mark.join(map(str, range(last))).encode() + b"\n" + text + b"\n"),
+        separator=mark,
+        quote_char=None,
+        infer_schema=False,
+        columns=[place for place, name in enumerate(names) if name in columns],
+        truncate_ragged_lines=True,
+        glob=False,
+    )
+    fields.columns = kept
+    if not text.isascii() or _has_outer_blanks(text, mark.encode()):
+        stripped = pl.all().str.strip_chars()
+        fields = fields.select(pl.when(stripped != "").then(stripped).name.keep())
+    blank = [name for name, count in zip(kept, fields.null_count().row(0), strict=True) if count == fields.height]
+    fields = fields.with_columns(pl.lit(None).alias(name) for name in blank) if blank else fields
+    rows = np.flatnonzero(marks >= last)
+    if len(rows):
+        # A line may end in a separator; what follows is no field.
+        lines = text.split(b"\n")
+        closed = [lines[row].rstrip(b" \r").endswith(mark.encode()) for row in rows]
+        rows = rows[(marks[rows] > last) | ~np.array(closed)]
+    return fields, pl.Series(np.flatnonzero(marks < last - 1)), pl.Series(rows)
+
+
+def _has_outer_blanks(text: bytes, mark: bytes) -> bool:
+    """Return whether an ASCII text may have blanks around fields."""
+    found = [blank for blank in (b" ", b"\t", b"\r", b"\x0b", b"\x0c") if blank != mark and blank in text]
+    sides = (mark, b"\n")
+    return any(
+        blank + side in text or side + blank in text or text.startswith(blank) or text.endswith(blank)
+        for blank in found
+        for side in sides
+    )
 
 
 def _split_wide_lines(lines: list[str], mark: str, names: list[str]) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
@@ -258,9 +307,9 @@ def _parse_record(line: str, separator: str) -> list[str] | None:
         return None
 
 
-def _unquote_lines(path: Path, lines: pl.Series, separator: str, width: int, first: int) -> tuple[pl.Series, pl.Series]:
+def _unquote_lines(path: Path, block: bytes, separator: str, width: int, first: int) -> tuple[bytes, pl.Series]:
     """Return lines whose fields are separated by `_UNIT`, and which of them were several lines."""
-    texts = lines.to_list()
+    texts = block.decode().split("\n")
     found: list[str] = []
     spread: list[int] = []
     at = 0
@@ -279,9 +328,9 @@ def _unquote_lines(path: Path, lines: pl.Series, separator: str, width: int, fir
             if fields is None:
                 raise _refuse_quote(path, first + at)
             spread.append(len(found))
-        found.append(_UNIT.join(field.replace(_UNIT, " ") for field in fields))
+        found.append(_UNIT.join(field.replace(_UNIT, " ").replace("\n", " ") for field in fields))
         at += used
-    return pl.Series("line", found, dtype=pl.String), pl.Series(spread, dtype=pl.UInt32)
+    return "\n".join(found).encode(), pl.Series(spread, dtype=pl.UInt32)
 
 
 def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]:
@@ -294,11 +343,11 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
     """Return the fields of the first lines as one row, and their number; None where they are none.
 
-    Lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
+    Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """
     joined = ""
     for used, text in enumerate(texts, 1):
-        if text.count(separator) >= width - 1:
+        if used > 1 and text.count(separator) >= width - 1:
             break
         joined = f"{joined}\n{text}" if used > 1 else text
         if '"' in text and used > 1:

@@ -14,6 +14,7 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.files.bounded import GZIP, check_unpacked_size
 from drgsim.files.delimited_text import decode_text, split_header
+from drgsim.files.spreadsheets import is_spreadsheet, read_spreadsheet
 
 _LONGEST_HEADER = 1 << 20
 MOST_CELLS, CELLS_A_BYTE = 1 << 24, 32
@@ -26,7 +27,7 @@ DAMAGED = (
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the column names of a Parquet or delimited text file, as written.
+    """Return the column names of a Parquet, delimited text or Excel file, as written.
 
     Raises:
         InputError: it cannot be read.
@@ -34,6 +35,8 @@ def read_header(path: Path) -> list[str]:
     try:
         if path.suffix.lower() == ".parquet":
             return list(pl.read_parquet_schema(path))
+        if is_spreadsheet(path):
+            return read_spreadsheet(path)[0].columns
         return [name.strip() for name in split_header(path, _read_beginning(path))[0]]
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
 from drgsim.grouping.code_reports import report_codes
 from drgsim.grouping.grouping_steps import RETURN_CODE_OK, Steps
@@ -32,7 +33,7 @@ class Grouping:
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> tables = TableSet.load("43.1")
     >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
@@ -86,6 +87,7 @@ class Grouping:
         return pl.DataFrame(columns)
 
 
+@accept_frames
 def group(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,
@@ -124,6 +126,7 @@ def group(
     return _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=None)
 
 
+@accept_frames
 def count_unknown_codes(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,
@@ -147,6 +150,7 @@ def count_unknown_codes(
     return group_and_count_codes(admissions, tables, version=version, hospital_status=hospital_status)[1]
 
 
+@accept_frames
 def group_and_count_codes(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drgsim.exceptions import TableError, did_you_mean
+from drgsim.files.atomic import write_text_whole
 from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
 
 if TYPE_CHECKING:  # the command line reads the manifest without loading Polars
@@ -157,6 +158,7 @@ def seal(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         TableError: a listed file is missing.
+        StorageError: the manifest cannot be written; it is unchanged.
 
     >>> import shutil, tempfile
     >>> own = shutil.copytree(table_folder(), Path(tempfile.mkdtemp()) / "tables")
@@ -178,4 +180,4 @@ def seal(folder: str | os.PathLike[str]) -> None:
         text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
         if count != 1:
             raise TableError(f'{root / MANIFEST}: [files."{name}"] has no sha256 line.')
-    (root / MANIFEST).write_text(text, "utf-8")
+    write_text_whole(root / MANIFEST, text)
