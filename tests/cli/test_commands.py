@@ -272,7 +272,6 @@ def test_a_mistake_in_the_arguments_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("row", "where"),
     [
-        (f"{SECRET},50,F,1,K810,{SECRET},Y,", "admission_id"),
         (f"1,{SECRET},F,1,K810,{SECRET},Y,", "age"),
         (f"1,50,F,{SECRET},K810,{SECRET},Y,", "discharge_status"),
         (f"1,50,F,1,K810,{SECRET},Y;N;Y,", "row 1"),
