@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
@@ -96,6 +97,7 @@ class PaymentBridge:
         return found.sort(pl.col("change_usd").abs(), key, descending=[True, False])
 
 
+@accept_frames
 def payment_bridge(
     claims: pl.DataFrame,
     before: tuple[str | TableSet, int | Rates],
