@@ -1,4 +1,4 @@
-"""What a new fiscal year does to the same stays: the change of their payment, split exactly by cause."""
+"""What a new fiscal year does to the same stays: the change of payment, split by cause."""
 
 from __future__ import annotations
 
