@@ -20,7 +20,7 @@ from drgsim.cli.shared_arguments import (
 from drgsim.compliance.profiles import profile
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import explain
-from drgsim.files.atomic import replace_whole
+from drgsim.files.atomic import write_text_whole
 from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.schema import HOSPITALS
@@ -62,8 +62,7 @@ def _run_explain(options: Options) -> int:
         hospital_status=options.hospital_status,
     )
     if options.html:
-        with replace_whole(options.html) as unfinished:
-            unfinished.write_text(explanation._repr_html_(), "utf-8")
+        write_text_whole(options.html, explanation._repr_html_())
     else:
         print(explanation)
     return DONE

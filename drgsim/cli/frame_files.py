@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
 
-from drgsim.exceptions import DrgsimError, InputError, SchemaError
+from drgsim.exceptions import DrgsimError, InputError, SchemaError, StorageError
 from drgsim.files.atomic import check_place, replace_whole
 from drgsim.files.text_tables import read_typed_table
 from drgsim.schema import Column, Frame
@@ -34,25 +36,77 @@ _CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a file to read: `path` itself, or for "-" a temporary copy of standard input.
+    """Give a file to read: `path` itself, or for "-" all of standard input, held in memory.
 
-    Errors raised meanwhile name the file as the user did, and show no cell of it.
+    Errors raised meanwhile name the file as the user did, and show no cell of it. Where the system has no files in
+    memory (outside Linux), standard input is copied to a temporary file, which is removed when the block ends or a
+    signal ends the process.
 
     Raises:
         InputError: there is no such file.
+        StorageError: standard input cannot be held.
     """
     if os.fspath(path) != STREAM:
         with _redact_errors(os.fspath(path), os.fspath(path)):
             yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="drgsim-") as folder:
-        first = sys.stdin.buffer.read(len(_PARQUET))
-        copy = Path(folder) / ("input.parquet" if first == _PARQUET else "input.csv")
-        with copy.open("wb") as file:
-            file.write(first)
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        with _redact_errors(str(copy), "standard input"):
-            yield copy
+    with ExitStack() as stack:
+        try:
+            file = _hold_input(stack)
+        except OSError as error:
+            raise StorageError(f"standard input cannot be held ({error.strerror}).") from error
+        with _redact_errors(str(file), "standard input"):
+            yield file
+
+
+def _hold_input(stack: ExitStack) -> Path:
+    """Return a file with the content of standard input; `stack` removes it.
+
+    Readers know a format by its suffix, so a file in memory gets a name by a link in a temporary folder.
+    """
+    first = sys.stdin.buffer.read(len(_PARQUET))
+    name = "input.parquet" if first == _PARQUET else "input.csv"
+    in_memory = None
+    if hasattr(os, "memfd_create"):
+        in_memory = stack.enter_context(os.fdopen(os.memfd_create(name), "w+b"))
+        in_memory.write(first)
+        shutil.copyfileobj(sys.stdin.buffer, in_memory)
+        in_memory.flush()
+    folder = Path(tempfile.mkdtemp(prefix="drgsim-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.enter_context(_removed_by_signals(folder))
+    file = folder / name
+    if in_memory is not None:
+        file.symlink_to(f"/proc/self/fd/{in_memory.fileno()}")
+        return file
+    with file.open("wb") as copy:
+        copy.write(first)
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+    return file
+
+
+@contextmanager
+def _removed_by_signals(folder: Path) -> Iterator[None]:
+    """Remove a folder when a signal ends the process, which then ends as it would have."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
+
+    def remove_and_end(number: int, _frame: object) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in ending}
+    handled = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, remove_and_end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
@@ -110,6 +164,7 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
 
     Raises:
         InputError: another suffix, no such folder, or a value of a list contains `;` or `|`, which CSV separates by.
+        StorageError: it cannot be written; an earlier file is unchanged.
 
     >>> path = Path(tempfile.mkdtemp()) / "codes.csv"
     >>> write_frame(pl.DataFrame({"admission_id": [1], "sdx": [["I10", "J96.01"]]}), path)
@@ -118,10 +173,7 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     if name == STREAM:
-        text = to_csv(frame)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        _write_to_output(to_csv(frame))
         return
     check_writable(name)
     with replace_whole(name) as unfinished:
@@ -145,6 +197,22 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
             f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
         )
     check_place(name, Path(name).resolve())
+
+
+def _write_to_output(text: str) -> None:
+    """Write text to standard output; a reader that leaves ends the command quietly.
+
+    Raises:
+        StorageError: the disk behind it is full, say.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
 def to_csv(frame: pl.DataFrame) -> str:

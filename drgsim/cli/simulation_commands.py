@@ -21,10 +21,10 @@ from drgsim.cli.shared_arguments import (
     load_rates,
     read_admissions,
 )
-from drgsim.files.atomic import replace_whole
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.html_report import report
 from drgsim.pricing.rates import Rates
+from drgsim.rebilling.bill_edits import EDITS
 from drgsim.schema import HOSPITALS
 from drgsim.simulation.results import load_simulation
 from drgsim.simulation.simulator import simulate
@@ -53,6 +53,9 @@ def add_simulate_command(commands: Commands) -> None:
         "--replicates", type=whole_number_from(1), default=100, help="number of random draws (default 100)"
     )
     parser.add_argument("--target-se", type=float, metavar="USD", help="stop at this standard error of net dollars")
+    parser.add_argument(
+        "--edits", choices=EDITS, default="ignored", help="what becomes of bills with claim edits (default ignored)"
+    )
     parser.add_argument("--ledger", action="store_true", help="also write every single error made")
     add_version(parser)
     add_fiscal_years(parser)
@@ -76,6 +79,7 @@ def _run_simulate(options: Options) -> int:
         ledger=options.ledger,
         progress=False if options.quiet else None,
         hospital_status=options.hospital_status,
+        edits=options.edits,
     )
     if result.interrupted and not result.replicates:
         raise KeyboardInterrupt
@@ -154,8 +158,6 @@ def _run_demo(options: Options) -> int:
         print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(result.simulation.admissions, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    with replace_whole(options.out / "demo.png") as unfinished:
-        save_figure(result, unfinished)
+    save_figure(result, options.out / "demo.png")
     print(f"\nFigure: {options.out / 'demo.png'}")
     return DONE

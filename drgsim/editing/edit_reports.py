@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from drgsim.editing.edit_names import Edit
 from drgsim.editing.edit_rules import AGE_GROUPS
 from drgsim.editing.encoded_claims import EncodedClaims
-from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
-from drgsim.numerics.segments import find_run_starts
+from drgsim.numerics.arrays import BoolArray, ByteArray, Int32Array, Int64Array, UInt32Array
+from drgsim.numerics.segments import expand_rows, find_run_starts, rank_distinct
 from drgsim.schema import EditType
 
 _NAMES = pl.Series([edit.name for edit in Edit])
@@ -83,10 +84,18 @@ def report_claims(found: FoundEdits, counts_for_payment: int) -> pl.DataFrame:
     kind[found.is_dated] = _NONE
     kind[prepayment] = _PREPAYMENT
     edit_type = pl.Series("edit_type", EditType.categories, dtype=EditType).gather(kind)
-    start = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-    edits = {"edits": _NAMES.gather(edit), "edit_counts": pl.Series(number, dtype=pl.Int32)}
-    return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(edits), start)])
+    start = np.append(0, np.cumsum(np.bincount(row, minlength=n)))
+    lengths, same = np.diff(start), np.arange(n, dtype=np.int32)
+    same[lengths == 0] = np.argmin(lengths) if n else 0
+    # One edit of one code is what most claims have that have any: these share one list an edit.
+    once = np.flatnonzero(lengths == 1)
+    once = once[number[start[once]] == 1]
+    of_edit = np.zeros(len(Edit), np.int32)
+    of_edit[edit[start[once]]] = once
+    same[once] = of_edit[edit[start[once]]]
+    position, first, place = _take_distinct(same, start)
+    pairs = {"edits": _NAMES.gather(edit[position]), "edit_counts": pl.Series(number[position], dtype=pl.Int32)}
+    return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(pairs), first)[place]])
 
 
 def find_prepayment(found: FoundEdits, counts_for_payment: int) -> BoolArray:
@@ -117,30 +126,74 @@ def report_each_code(found: FoundEdits) -> pl.DataFrame:
     first = claims.sdx_start[:-1][moved]
     sdx[first], sdx_group[first] = pdx[moved], pdx_group[moved]
     pdx[moved], pdx_group[moved] = 0, 0
-    of_sdx = pl.DataFrame({"sdx_edits": name_edits(sdx), "sdx_age_conflict": _GROUP_NAMES.gather(sdx_group)})
-    of_procedures = pl.DataFrame({"proc_edits": name_edits(procedures)})
-    sdx_lists = to_lists(of_sdx, claims.sdx_start)
+    of_sdx = _CodeLists.of(sdx, claims.sdx_start, claims.sdx_row)
+    of_group = _CodeLists.of(sdx_group, claims.sdx_start, claims.sdx_row)
+    of_procedures = _CodeLists.of(procedures, claims.procedure_start, claims.procedure_row)
     return pl.DataFrame(
         [
             name_edits(pdx).alias("pdx_edits"),
-            sdx_lists["sdx_edits"],
-            to_lists(of_procedures, claims.procedure_start)["proc_edits"],
+            of_sdx.write(name_edits).alias("sdx_edits"),
+            of_procedures.write(name_edits).alias("proc_edits"),
             name_edits(found.admit_dx_edits).alias("admit_dx_edits"),
             _GROUP_NAMES.gather(pdx_group).alias("pdx_age_conflict"),
-            sdx_lists["sdx_age_conflict"],
+            of_group.write(_GROUP_NAMES.gather).alias("sdx_age_conflict"),
         ]
     )
 
 
-def name_edits(words: UInt32Array) -> pl.Series:
+@dataclass(frozen=True, eq=False)
+class _CodeLists:
+    """A mark for each code, as lists of which only the distinct ones are written.
+
+    `marks` are those of the distinct lists, end to end; row i has list `place[i]`. A claim without marks has the list
+    of every such claim with as many codes.
+    """
+
+    marks: NDArray[np.unsignedinteger]
+    start: Int64Array
+    place: Int64Array
+
+    @classmethod
+    def of(cls, marks: NDArray[np.unsignedinteger], start: Int64Array, row: Int32Array) -> _CodeLists:
+        """Return the lists of marks (k,): row i has those from start[i] to start[i + 1], `row` is the row of each."""
+        lengths = np.diff(start)
+        rows = np.arange(len(lengths), dtype=np.int32)
+        is_plain = np.ones(len(rows), np.bool_)
+        is_plain[row[np.flatnonzero(marks)]] = False
+        of_length = np.zeros(int(lengths.max(initial=0)) + 1, np.int32)
+        of_length[lengths[is_plain]] = rows[is_plain]
+        position, first, place = _take_distinct(np.where(is_plain, of_length[lengths], rows), start)
+        return cls(marks[position], first, place)
+
+    def write(self, name: Callable[[NDArray[np.unsignedinteger]], pl.Series]) -> pl.Series:
+        """Return one list a row, each mark with its name."""
+        return to_lists(pl.DataFrame({"mark": name(self.marks)}), self.start)["mark"].gather(self.place)
+
+
+def name_edits(words: NDArray[np.unsignedinteger]) -> pl.Series:
     """Return the names of the edits in each word, in their order; a list may be empty.
 
     >>> name_edits(np.array([0, Edit.UNSPECIFIED.bit | Edit.AGE_CONFLICT.bit], np.uint32)).to_list()
     [[], ['AGE_CONFLICT', 'UNSPECIFIED']]
     """
-    distinct, which = np.unique(words, return_inverse=True)
-    lists = [[edit.name for edit in Edit if word & edit.bit] for word in distinct.tolist()]
-    return pl.Series(lists, dtype=pl.List(pl.String)).gather(which)
+    some = np.flatnonzero(words)
+    distinct, which = np.unique(words[some], return_inverse=True)
+    lists = [[], *([edit.name for edit in Edit if word & edit.bit] for word in distinct.tolist())]
+    place = np.zeros(len(words), np.uint32)
+    place[some] = which + 1
+    return pl.Series(lists, dtype=pl.List(pl.String)).gather(place)
+
+
+def _take_distinct(equal_to: Int32Array, start: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return the positions of distinct lists end to end, where each begins, and which of them each row has, (n,).
+
+    Args:
+        equal_to: (n,) a row that has the same list; a row equal to itself is one of the distinct.
+        start: (n + 1,) row i has positions start[i] to start[i + 1].
+    """
+    chosen, place = rank_distinct(equal_to)
+    position, _ = expand_rows(start, chosen.astype(np.int64))
+    return position, np.append(0, np.cumsum(np.diff(start)[chosen])), place
 
 
 def to_lists(values: pl.DataFrame, start: Int64Array) -> pl.DataFrame:

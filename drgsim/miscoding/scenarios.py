@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,9 +29,11 @@ import drgsim.miscoding.claim_field_errors
 import drgsim.miscoding.diagnosis_errors
 import drgsim.miscoding.procedure_errors
 import drgsim.miscoding.strategic_upcoding  # noqa: F401  (the four modules declare the kinds of error)
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.bounded import MOST_SETTINGS, parse_toml, read_whole
 from drgsim.miscoding.error_models import ErrorModel, Evidence, find_problems
+from drgsim.numerics.fixed_point import is_finite_number
 from drgsim.tables.manifest import read_manifest, read_verified, table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -167,8 +168,8 @@ class Scenario(BaseModel):
         Raises:
             InputError: the factor is negative or not finite, or a rate would be above 1.
         """
-        if not math.isfinite(factor) or factor < 0:
-            raise InputError(f"the factor is {factor!r}, expected 0 or more.")
+        if not is_finite_number(factor) or factor < 0:
+            raise InputError(f"the factor is {show_value(factor)}, expected 0 or more.")
 
         def multiply(rate: float) -> float:
             if rate * factor > 1:

@@ -27,13 +27,13 @@ _NEEDED = Frame(
     "paid",
     (
         PAID["total_usd"],
-        Column("los_days", pl.Int32(), "days", "length of stay"),
+        Column("los_days", pl.Int32(), "days", "length of stay, null is 0", has_default=True),
         STAYS["covered_days"],
         STAYS["reserve_days"],
         STAYS["medicare_advantage"],
         ADMISSIONS["discharge_date"],
         Column("deductible_met", pl.Boolean(), "", "paid earlier in the benefit period", required=False),
-        Column("benefit_days_before", pl.Int32(), "days", "used in the benefit period", required=False),
+        Column("benefit_days_before", pl.Int32(), "days", "used before, default 0", required=False, has_default=True),
     ),
 )
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
@@ -102,7 +103,7 @@ class Rates:
         if (fiscal_year is None) == (on is None):
             raise InputError("Rates.load takes either a fiscal year or on=<discharge date>, one of the two.")
         if fiscal_year is not None and (isinstance(fiscal_year, bool) or not isinstance(fiscal_year, int | np.integer)):
-            raise InputError(f"the fiscal year is {fiscal_year!r}, expected a whole number such as 2026.")
+            raise InputError(f"the fiscal year is {show_value(fiscal_year)}, expected a whole number such as 2026.")
         if on is not None and not isinstance(on, datetime.date):
             raise InputError(f"on is {on!r}, expected a date such as datetime.date(2026, 1, 1).")
         year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]  # one of the two is given
@@ -112,7 +113,7 @@ class Rates:
         known = sorted(parameters["operating.labor.above_1.full"].values)
         if year not in known:
             raise MissingRateError(
-                f"no rates of fiscal year {year}. Known: {', '.join(map(str, known))}. "
+                f"no rates of fiscal year {show_value(year)}. Known: {', '.join(map(str, known))}. "
                 "Add its values to rates/*.toml in a table folder of your own."
             )
         values = {name: value for name, p in parameters.items() if (value := p.at(year)) is not None}
@@ -252,9 +253,9 @@ class Rates:
             example = next(iter(self.parameters[name].values.values()))
             converted = convert_like(example, value)
             if converted is None:
-                problems.append(f"{name} is {value!r}, expected a value like {example!r} [{unit}]")
+                problems.append(f"{name} is {show_value(value)}, expected a value like {example!r} [{unit}]")
             elif problem := find_problem(name, unit, converted):
-                problems.append(f"{name} is {value!r} and {problem} [{unit}]")
+                problems.append(f"{name} is {show_value(value)} and {problem} [{unit}]")
             else:
                 accepted[name] = converted
         if problems:

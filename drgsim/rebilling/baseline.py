@@ -265,9 +265,13 @@ class Baseline:
             drg: (b,) as billed.
             changes, start: as in `rebill`.
         """
-        rows = changes.row[start[:-1]]
-        returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        returned = self.find_ungroupable(drg, changes.row[start[:-1]])
         return returned if self.editor is None else returned | self.editor.find_edited(changes, start)
+
+    def find_ungroupable(self, drg: NDArray[np.uint16], rows: Int64Array) -> NDArray[np.bool_]:
+        """Return which bills cannot be grouped as billed, but as correctly coded, (b,); `rows` are their admissions."""
+        found: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        return found
 
     def digest(self, named: Iterable[str] = ()) -> str:
         """Return a digest of the admissions in hexadecimal digits; their order does not matter.

@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError
+from drgsim.files.atomic import make_folder, replace_whole, write_text_whole
 from drgsim.tables.manifest import MANIFEST, seal, table_folder
 
 HEADING = "# Payment: rates, weights, wage index, new technologies. Written by drgsim.releases.build_payment."
@@ -308,7 +309,7 @@ def list_in_manifest(root: Path) -> None:
                 + (f"rows = {rows}\n" if rows else "")
                 + f'source = "{source}"\nlicence = "{LICENCE}"\n'
             )
-    path.write_text(before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries), "utf-8")
+    write_text_whole(path, before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries))
     seal(root)
 
 
@@ -344,8 +345,9 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _write(root: Path, name: str, table: pl.DataFrame) -> None:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(root / name)
+    make_folder((root / name).parent)
+    with replace_whole(root / name) as unfinished:
+        table.write_csv(unfinished)
 
 
 if __name__ == "__main__":

@@ -127,12 +127,13 @@ def simulate(
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Simulation:
     """Bill the admissions of a Spark frame with coding errors, as `drgsim.simulate` does.
 
     Args:
         admissions: one row an admission, with the columns `simulate` takes; read twice, once to check the ids.
-        scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
+        scenario, tables, hospitals, rates, replicates, seed, hospital_status, edits: as in `simulate`.
         by: columns, or tuples of columns, by which the result can be broken down afterwards (`Simulation.by`).
 
     Returns:
@@ -150,7 +151,7 @@ def simulate(
     """
     _check_spark_frame(admissions)
     columns = list_breakdowns(by)
-    how = {"rates": rates, "replicates": replicates, "seed": seed, "hospital_status": hospital_status}
+    how = {"rates": rates, "replicates": replicates, "seed": seed, "hospital_status": hospital_status, "edits": edits}
     work = _SimulationWork(scenario, columns, _TableReference.of(tables, None), _select_known_columns(hospitals), how)
     nothing = _empty_frame(admissions, admissions.columns)
     first = work.tally(nothing)  # wrong columns or arguments raise here, before Spark runs

@@ -93,6 +93,7 @@ def simulate_tally(
     seed: int,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> dict[str, pl.DataFrame]:
     """Simulate some of the admissions and return their tally.
 
@@ -114,6 +115,7 @@ def simulate_tally(
         seed=seed,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, progress=False)
     if run.interrupted:

@@ -139,7 +139,10 @@ def _total_replicates(
     returned: BoolArray,
     baseline: Baseline,
 ) -> pl.DataFrame:
-    """Return the totals of each replicate in whole numbers, money in cents."""
+    """Return the totals of each replicate in whole numbers, money in cents.
+
+    With an editor, what is returned for edits alone is also counted by itself.
+    """
     r, place = len(replicates), claims.replicate - replicates.start
     truth, row = baseline.truth, claims.row
     differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0) | returned
@@ -157,8 +160,9 @@ def _total_replicates(
 
     drg_changes = (drg != truth.drg[row]) & ~returned
     weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
+    usual = baseline.pricer.cents[row]
     mcc, cc = 2, 1  # places in `schema.Severity`
-    return pl.DataFrame(
+    totals = pl.DataFrame(
         {
             "replicate": np.array(replicates, np.int32),
             "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
@@ -174,6 +178,13 @@ def _total_replicates(
             "mcc": total_severity(mcc),
             "cc": total_severity(cc),
             "returned": total(returned),
-            "returned_cents": total(np.where(returned, baseline.pricer.cents[row], 0)),
+            "returned_cents": total(np.where(returned, usual, 0)),
         }
+    )
+    if baseline.editor is None:
+        return totals
+    for_edits = returned & ~baseline.find_ungroupable(drg, row)
+    return totals.with_columns(
+        returned_for_edits=pl.Series(total(for_edits)),
+        returned_for_edits_cents=pl.Series(total(np.where(for_edits, usual, 0))),
     )

@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError, did_you_mean
+from drgsim.files.atomic import write_text_whole
 from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
 
 _VERSION_ENTRY = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
@@ -152,6 +153,7 @@ def seal(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         TableError: a listed file is missing.
+        StorageError: the manifest cannot be written; it is unchanged.
 
     >>> import shutil, tempfile
     >>> own = shutil.copytree(table_folder(), Path(tempfile.mkdtemp()) / "tables")
@@ -173,4 +175,4 @@ def seal(folder: str | os.PathLike[str]) -> None:
         text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
         if count != 1:
             raise TableError(f'{root / MANIFEST}: [files."{name}"] has no sha256 line.')
-    (root / MANIFEST).write_text(text, "utf-8")
+    write_text_whole(root / MANIFEST, text)

@@ -81,6 +81,17 @@ def test_a_column_of_versions_may_look_like_numbers(tmp_path: Path):
     assert pl.read_parquet(out)["drg"].to_list() == [247, 321]
 
 
+def test_simulate_returns_bills_with_edits_where_asked(made: Path):
+    where = [str(made / "claims.parquet"), str(made / "returned"), "--hospitals", str(made / "hospitals.csv")]
+    assert (
+        main(["simulate", *where, "--scenario", "illustration", "--replicates", "3", "--edits", "returned", "-q"]) == 0
+    )
+    hospitals, admissions = generate(400, seed=5, tables=TABLES)
+    how = {"tables": TABLES, "hospitals": hospitals, "rates": RATES, "replicates": 3, "seed": 1, "edits": "returned"}
+    result = simulate(admissions, Scenario.load("illustration"), **how)
+    assert_frame_equal(load_simulation(made / "returned").summary(), result.summary(), check_exact=True)
+
+
 def test_simulate_is_simulate_and_comes_back(made: Path):
     hospitals, admissions = generate(400, seed=5, tables=TABLES)
     result = simulate(

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from drgsim import InputError, Rates, Scenario, SchemaError, TableSet, edit, exposure, generate, simulate
+from drgsim.miscoding.diagnosis_errors import InvalidCode
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes, decode_admissions, list_code_texts
 
@@ -88,6 +89,25 @@ def test_returned_bills_are_counted_and_priced_apart():
     assert returned["cents"].abs().sum() == 0
     assert after.changed_claims.filter(~pl.col("returned"))["cents"].sum() == after.totals["net"].sum()
     assert len(returned) == after.totals["returned"].sum()
+
+
+def test_what_is_returned_for_edits_alone_is_counted_and_priced_by_itself():
+    """A bill that cannot be grouped is returned whether or not it has edits; the others are returned for edits."""
+    scenario = Scenario.load("illustration") + Scenario(title="slips", errors=(InvalidCode(pdx=0.01, sdx=0.01),))
+    result = simulate(ADMISSIONS, scenario, replicates=16, edits="returned", **ARGUMENTS)
+    usd = result.admissions["usd"].to_numpy()
+    bills = result.changed_claims.filter("returned")
+    bills = bills.with_columns(usd=pl.Series(usd[bills["row"].to_numpy()]))
+    edited = bills.filter(pl.col("drg") != 999)
+    assert 16 < len(edited) < len(bills) - 16
+    for some, name in ((bills, "returned"), (edited, "returned_for_edits")):
+        assert result.mean(f"{name}_rate") == pytest.approx(len(some) / 16 / len(ADMISSIONS), abs=1e-12)
+        assert result.mean(f"{name}_usd") == pytest.approx(some["usd"].sum() / 16, abs=1e-6)
+    ignored = simulate(ADMISSIONS, scenario, replicates=16, **ARGUMENTS)
+    new = set(result.summary()["measure"]) - set(ignored.summary()["measure"])
+    assert new == {"returned_for_edits_rate", "returned_for_edits_usd"}
+    ungroupable = result.totals["returned"] - result.totals["returned_for_edits"]
+    assert ungroupable.equals(ignored.totals["returned"])
 
 
 def test_the_control_must_treat_edits_alike():
