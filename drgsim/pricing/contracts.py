@@ -126,7 +126,7 @@ class PayRule(_Terms):
 
 
 class TransferTerms(_Terms):
-    """Payment by day of a stay that ends in a transfer: base times paid days by the geometric mean stay.
+    """Payment by day of a transfer: base times paid days by the geometric mean stay.
 
     Attributes:
         statuses: discharge statuses that are transfers.

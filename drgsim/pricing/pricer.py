@@ -284,7 +284,7 @@ def _price_by_payer(
 def _append_contract_amounts(
     frame: pl.DataFrame, parts: Sequence[tuple[ContractStays, ContractAmounts, Int64Array]]
 ) -> pl.DataFrame:
-    """Return a frame with CONTRACT_PAID, and the columns of PAID at the rows of contracts replaced.
+    """Return a frame with CONTRACT_PAID, and PAID replaced at the rows of contracts.
 
     Args:
         frame: (n,) with the columns of PAID.

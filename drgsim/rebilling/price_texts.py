@@ -1,4 +1,4 @@
-"""Codes whose text decides a price: new technologies, factors of the payment, rules of a contract."""
+"""Codes whose text decides a price: new technologies, factors, rules of a contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new fiscal year does to the same stays: the change of their payment, split exactly by cause."""
+"""What a new fiscal year does to the same stays: the change of payment, split by cause."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def payment_bridge(
     choose: str = "first",
     hospital_status: str = "NON_EXEMPT",
 ) -> PaymentBridge:
-    """Carry stays from one fiscal year to the next, and split the change of their payment by cause.
+    """Carry stays to the next fiscal year, and split the change of their payment by cause.
 
     | step | what becomes that of the later year |
     |---|---|
