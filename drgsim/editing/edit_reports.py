@@ -155,7 +155,7 @@ class _CodeLists:
 
     @classmethod
     def of(cls, marks: NDArray[np.unsignedinteger], start: Int64Array, row: Int32Array) -> _CodeLists:
-        """Return the lists of marks (k,): row i has those from start[i] to start[i + 1], `row` is the row of each."""
+        """Return the lists of marks (k,): row i has those from start[i] to start[i + 1]."""
         lengths = np.diff(start)
         rows = np.arange(len(lengths), dtype=np.int32)
         is_plain = np.ones(len(rows), np.bool_)
@@ -185,7 +185,7 @@ def name_edits(words: NDArray[np.unsignedinteger]) -> pl.Series:
 
 
 def _take_distinct(equal_to: Int32Array, start: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Return the positions of distinct lists end to end, where each begins, and which of them each row has, (n,).
+    """Return distinct lists end to end, where each begins, and which one each row has, (n,).
 
     Args:
         equal_to: (n,) a row that has the same list; a row equal to itself is one of the distinct.

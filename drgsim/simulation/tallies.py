@@ -24,6 +24,9 @@ from drgsim.simulation.shapley import attribute_changes
 
 LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
 
+_CC, _MCC = 1, 2
+"""Places in `schema.Severity`."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReplicateBlock:
@@ -151,8 +154,7 @@ def _total_replicates(
     drg, severity, true_severity = billed.drg[some], billed.severity[some], truth.severity[row]
 
     def total(values: NDArray[np.generic]) -> Int64Array:
-        sums = np.zeros(r, np.int64)
-        np.add.at(sums, at, values.astype(np.int64))
+        np.add.at(sums := np.zeros(r, np.int64), at, values.astype(np.int64))
         return sums
 
     def total_severity(level: int) -> Int64Array:
@@ -160,8 +162,6 @@ def _total_replicates(
 
     drg_changes = (drg != truth.drg[row]) & ~returned
     weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
-    usual = baseline.pricer.cents[row]
-    mcc, cc = 2, 1  # places in `schema.Severity`
     totals = pl.DataFrame(
         {
             "replicate": np.array(replicates, np.int32),
@@ -175,16 +175,16 @@ def _total_replicates(
             "overpaid": total(np.maximum(change, 0)),
             "underpaid": total(np.maximum(-change, 0)),
             "weight4": total(np.where(returned, 0, weight)),
-            "mcc": total_severity(mcc),
-            "cc": total_severity(cc),
+            "mcc": total_severity(_MCC),
+            "cc": total_severity(_CC),
             "returned": total(returned),
-            "returned_cents": total(np.where(returned, usual, 0)),
+            "returned_cents": total(np.where(returned, baseline.pricer.cents[row], 0)),
         }
     )
     if baseline.editor is None:
         return totals
     for_edits = returned & ~baseline.find_ungroupable(drg, row)
+    money = total(np.where(for_edits, baseline.pricer.cents[row], 0))
     return totals.with_columns(
-        returned_for_edits=pl.Series(total(for_edits)),
-        returned_for_edits_cents=pl.Series(total(np.where(for_edits, usual, 0))),
+        returned_for_edits=pl.Series(total(for_edits)), returned_for_edits_cents=pl.Series(money)
     )

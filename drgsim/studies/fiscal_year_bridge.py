@@ -191,7 +191,7 @@ class _Work:
     hospitals: tuple[pl.DataFrame, pl.DataFrame]
 
     def split(self, order: tuple[str, ...]) -> tuple[Int64Array, Int64Array, tuple[Int64Array, Int64Array]]:
-        """Return path (7, n) [cents], Shapley shares (7,) [cents / 7!], and payments before and after (n,) [cents]."""
+        """Return path (7, n) [cents], Shapley shares (7,) [cents / 7!], and both payments [cents]."""
         n, m, position = len(self.is_converted), len(order), {step: at for at, step in enumerate(order)}
         on_path = [frozenset(order[:k]) for k in range(m + 1)]
         states: dict[frozenset[str], Int64Array] = {}
@@ -211,7 +211,7 @@ class _Work:
         return path.reshape(m, n), shares, (states[on_path[0]], states[on_path[-1]])
 
     def _price(self, chosen: frozenset[str]) -> tuple[Int64Array, Int64Array]:
-        """Return the payment of each stay under old and new DRG and codes, with these steps of the later year."""
+        """Return the payment of each stay under old and new DRG, with some steps of the later year."""
         hospitals = self.hospitals["hospitals" in chosen]
         was, now = (
             to_fixed_point(price(frame, hospitals, self._mix(chosen, is_later=later))["total_usd"].to_numpy(), 2)
@@ -220,7 +220,7 @@ class _Work:
         return was, now
 
     def _mix(self, chosen: frozenset[str], *, is_later: int) -> Rates:
-        """Return the rates with these steps of the later year, to price DRGs of the earlier or later grouper."""
+        """Return the rates with some steps of the later year, for DRGs of either grouper."""
         values: dict[str, Value] = {}
         for name in {*self.old.values, *self.new.values}:
             source = self.new if _step_of(name) in chosen else self.old
@@ -325,7 +325,7 @@ def _list_steps(path: Int64Array, shares: np.ndarray, order: tuple[str, ...]) ->
 
 
 def _round_shares(shares: Sequence[int], unit: int) -> list[int]:
-    """Return shares as whole cents with the same sum: those with the largest remainder are rounded up."""
+    """Return shares as whole cents with the same sum; the largest remainders are rounded up."""
     floors = [share // unit for share in shares]
     left = sum(shares) // unit - sum(floors)
     upwards = sorted(range(len(shares)), key=lambda at: (-(shares[at] % unit), at))[:left]
