@@ -341,7 +341,7 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 
 
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
-    """Return the fields of the first lines as one row, and their number; None if they are no row.
+    """Return the fields of the first lines as one row, and the number of lines, or None.
 
     Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """
