@@ -155,10 +155,7 @@ def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) ->
 def _read_column(
     name: str, texts: pl.Series | None, derived: pl.Series | None, problems: MappingProblems, where: Path | str | None
 ) -> pl.Series:
-    """Return a column in its type; flag where it is blank or unreadable.
-
-    Where the file has no value it is derived from other columns.
-    """
+    """Return a column in its type, derived where blank; flag blank and unreadable values."""
     dtype = ADMISSIONS[name].dtype
     if texts is None or not texts.count():
         read = derived if derived is not None else pl.Series(name, [], dtype)

@@ -89,10 +89,11 @@ def parse_labelled_numbers(texts: pl.Series) -> pl.Series:
 
 
 def parse_dates(texts: pl.Series) -> Dates:
-    """Return the day of each text, without its time: one of `DATES`, or numbers in some order.
+    """Return the day of each text, without its time.
 
-    Such numbers are month, day and year, as in the United States, unless a number above 12 in the column shows that
-    days come first. A year of two digits lies between 1969 and 2068.
+    The formats of `DATES` come first, then numbers with slashes, dots or hyphens. Such numbers are month, day and year,
+    as in the United States, unless a number above 12 in the column shows that days come first. A year of two digits
+    lies between 1969 and 2068.
 
     >>> [str(day) for day in parse_dates(pl.Series(["2024-03-01T10:00:00-05:00", "15JAN2026", "10/03/2025"])).dates]
     ['2024-03-01', '2026-01-15', '2025-10-03']
@@ -119,7 +120,7 @@ def parse_dates(texts: pl.Series) -> Dates:
 
 
 def parse_sexes(texts: pl.Series) -> pl.Series:
-    """Return M, F or U for words and numbers of sexes; any other text in upper case.
+    """Return M, F or U for `1`, `2`, `male`, `1 - Male`; any other text in upper case.
 
     >>> parse_sexes(pl.Series(["1", "2.0", "Male", "f", "x", "2 - Female"])).to_list()
     ['M', 'F', 'M', 'F', 'X', 'F']
@@ -131,7 +132,7 @@ def parse_sexes(texts: pl.Series) -> pl.Series:
 
 
 def parse_poa(texts: pl.Series) -> pl.Series:
-    """Return POA indicators, also of `Yes`, `Y - present`, `1.0`; other text in upper case.
+    """Return POA indicators in upper case, also of `Yes`, `Y - present` and `1.0`.
 
     >>> parse_poa(pl.Series([" y", "No", "Y - present", "1.0", "Q"])).to_list()
     ['Y', 'N', 'Y', '1', 'Q']
@@ -142,7 +143,7 @@ def parse_poa(texts: pl.Series) -> pl.Series:
 
 
 def parse_revisions(texts: pl.Series) -> pl.Series:
-    """Return the revision of ICD, Int8: 9 or 10 (also written 0); null for anything else.
+    """Return the revision of ICD, Int8: 9 or 10 (also written 0), by number or name; else null.
 
     >>> parse_revisions(pl.Series(["9", "09", "9.0", "0", "ICD-9-CM", "icd10", "ICD-10-PCS", "x"])).to_list()
     [9, 9, 9, 10, 9, 10, 10, None]
@@ -167,7 +168,7 @@ def parse_identifiers(texts: pl.Series) -> pl.Series:
 
 
 def years_between(birth: pl.Series, day: pl.Series) -> pl.Series:
-    """Return whole years from birth to a day, Int32; null where a date is missing or later.
+    """Return whole years from birth to a day, Int32; null where a date is missing or wrong.
 
     >>> from datetime import date
     >>> years_between(pl.Series([date(1950, 12, 31)]), pl.Series([date(2024, 12, 30)])).to_list()

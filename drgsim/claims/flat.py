@@ -224,7 +224,7 @@ def _as_given(column: pl.Series) -> pl.Series:
 def _restore_columns(
     built: Claims, others: pl.DataFrame, given: set[str], has_poa: dict[str, bool], layout: str
 ) -> Claims:
-    """Return claims with the columns that the file has, and no others."""
+    """Return claims with the columns of the file alone, POA indicators if it has them."""
     admissions = built.admissions
     # Indicators may also be written with codes.
     letters = {"pdx_poa": pl.col("pdx_poa"), "sdx_poa": pl.col("sdx_poa").list.join("")}

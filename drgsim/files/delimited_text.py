@@ -216,7 +216,7 @@ def _is_quoted(line: str) -> bool:
 
 
 def _iterate_blocks(content: bytes, start: int, with_quotes: bool) -> Iterator[bytes]:  # noqa: FBT001  # private
-    """Yield blocks of whole lines; a block ends where every quote is closed, if any does."""
+    """Yield blocks of whole lines; one ends where every quote is closed, if any does."""
     while start < len(content):
         end = content.find(b"\n", start + _BLOCK)
         while end >= 0 and with_quotes and content.count(b'"', start, end) % 2:
@@ -286,7 +286,7 @@ def _has_outer_blanks(text: bytes, mark: bytes) -> bool:
 
 
 def _split_wide_lines(lines: list[str], mark: str, names: list[str]) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Return what `_split_lines` does, field by field, for tables of very many columns."""
+    """Return what `_split_lines` does, without an expression for each of very many columns."""
     last = len(names)
     rows = [line.split(mark) for line in lines]
     few = [place for place, row in enumerate(rows) if len(row) < last]
@@ -341,7 +341,7 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 
 
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
-    """Return the fields of the first lines as one row, and their number, or None.
+    """Return the fields of the first lines as one row, and the number of lines, or None.
 
     Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """
