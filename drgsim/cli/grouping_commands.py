@@ -124,7 +124,31 @@ def _run_group(options: Options) -> int:
     grouped = _work_in_slices(options, "group", admissions, group_slice)
     write_frame(grouped, options.out)
     _report(options, [*describe_unknown(pl.concat(counts), admissions, version), *describe_grouped(grouped)])
+    if not options.quiet:
+        _report(options, describe_edits(admissions))
     return DONE
+
+
+def describe_edits(claims: pl.DataFrame) -> list[str]:
+    """Return a line on how many claims have a prepayment edit, of those with a discharge date that edits cover.
+
+    >>> import datetime as dt
+    >>> import polars as pl
+    >>> claim = {"admission_id": [1, 2, 3], "age": [70, None, 70], "sex": ["F"] * 3, "discharge_status": [1] * 3,
+    ...          "pdx": ["K810"] * 3, "sdx": [[]] * 3, "procedures": [[]] * 3,
+    ...          "discharge_date": [dt.date(2026, 5, 4), dt.date(2026, 5, 4), None]}
+    >>> describe_edits(pl.DataFrame(claim)), describe_edits(pl.DataFrame(claim).drop("discharge_date"))
+    (['claims with a prepayment edit: 1 of 2'], [])
+    """
+    import polars as pl
+
+    from drgsim.editing.code_editor import edit
+
+    if claims.schema.get("discharge_date") != pl.Date:
+        return []
+    kinds = edit(claims)["edit_type"]
+    known = len(kinds) - int((kinds == "INVALID_DISCHARGE_DATE").sum())
+    return [f"claims with a prepayment edit: {int((kinds == 'PREPAYMENT').sum()):,} of {known:,}"] if known else []
 
 
 def describe_unknown(counts: pl.DataFrame, claims: pl.DataFrame, version: str | None) -> list[str]:
