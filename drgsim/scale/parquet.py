@@ -218,16 +218,9 @@ def simulate_parquet(
     )
     tally_part(rows.empty())  # wrong columns or arguments raise here, before any row is read
     rows.refuse_repeated("admission_id")
-    arguments: dict[str, object] = {
-        "scenario": scenario.digest,
-        "tables": tables,
-        "hospitals": hospitals,
-        "rates": rates,
-        "by": columns,
-    }
-    arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
-    arguments |= {"edits": edits}
-    inputs = {"verb": "simulate", "source": rows, **arguments}
+    inputs: dict[str, object] = {"verb": "simulate", "source": rows, "scenario": scenario.digest, "tables": tables}
+    inputs |= {"hospitals": hospitals, "rates": rates, "by": columns, "replicates": replicates, "seed": seed}
+    inputs |= {"ledger": ledger, "hospital_status": hospital_status, "edits": edits}
     with PartedRun.open(folder, inputs, height=rows.height, batch=batch, mix_releases=mix_releases) as run:
         done = run.parts - len(run.list_missing())
         with progress_bar(run.parts, "part", wanted=progress, done=done) as bar:
