@@ -6,4 +6,6 @@ Its modules:
     visible_changes  which changes the formulas can read
     repricer         admissions priced once, ready to be priced again
     baseline         admissions as correctly coded; rebill()
+    billed_claims    admissions with the changes that were made
+    shapley          dollars attributed to the changes
 """

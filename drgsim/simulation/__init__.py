@@ -3,9 +3,8 @@
 Its modules:
 
     simulator       simulate()
-    billed_claims   the errors of a claim put together
+    error_combination the errors of a claim put together
     tallies         a block of replicates as tables of whole numbers
-    shapley         dollars attributed to errors
     exposures       exposure(): every single error, without sampling
     results         Simulation: the result, saved and loaded
     result_tables   the whole numbers behind its tables, of claims or of parts

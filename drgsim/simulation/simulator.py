@@ -24,7 +24,7 @@ from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline
-from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
 from drgsim.simulation.progress import progress_bar
