@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from drgsim.miscoding.confusable_codes import read_durations
 from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
@@ -97,7 +98,7 @@ class _FoundChanges:
     def add(
         self,
         change: ChangeKind,
-        rows: Int64Array,
+        rows: NDArray[np.integer],
         kind: np.ndarray | str,
         codes: tuple[np.ndarray, np.ndarray],
         *,
@@ -282,7 +283,7 @@ class _FoundChanges:
         return kind.astype(np.uint8)
 
     def _loses_specificity(self, before: Int32Array, after: Int32Array) -> BoolArray:
-        is_unspecified = _find_unspecified(self.baseline.tables)
+        is_unspecified = find_unspecified(self.baseline.tables)
         one, other = (is_unspecified[np.where(codes > self.books[0], 0, codes)] for codes in (before, after))
         lost: BoolArray = ~one & other
         return lost
@@ -313,7 +314,7 @@ def _mask_axis(texts: pl.Series, numbers: Int32Array, axis: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _find_unspecified(tables: TableSet) -> BoolArray:
+def find_unspecified(tables: TableSet) -> BoolArray:
     """Return which diagnoses are unspecified, by number."""
     codes = load_codebooks(tables)[0].codes
     titles = tables.diagnosis_descriptions()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from drgsim.miscoding.confusable_codes import find_chapter_starts
 from drgsim.numerics.arrays import FloatArray, Int64Array
@@ -18,7 +19,7 @@ from drgsim.review.list_matching import Coding, match_keys
 from drgsim.tables.manifest import read_table
 
 _CATEGORY = 3
-Occurrences = tuple[Int64Array, Int64Array]
+Occurrences = tuple[NDArray[np.integer], NDArray[np.integer]]
 """Stay and code number of each occurrence of a code."""
 
 
@@ -40,7 +41,7 @@ class CodeCounts:
         """Return the number of codes of each stay that are `in_both`, `missed` or `added`, (n,)."""
 
         def count(both: tuple[Occurrences, Occurrences]) -> FloatArray:
-            return sum((np.bincount(row, minlength=n) for row, _ in both), np.zeros(n))
+            return sum((np.bincount(row, minlength=n).astype(np.float64) for row, _ in both), np.zeros(n))
 
         if name == "in_both":
             return count(self.reference) - count(self.missed)
@@ -52,12 +53,11 @@ def count_codes(sides: tuple[Coding, Coding], found: Differences) -> CodeCounts:
     reference, other = sides
     changes, kind = found.changes, found.changes.kind
     pdx = np.flatnonzero(reference.pdx > 0)
-    everywhere = (
-        (np.concatenate([pdx, reference.encoded.sdx_row]), np.concatenate([reference.pdx[pdx], reference.sdx])),
-        (reference.encoded.procedure_row.astype(np.int64), reference.procedures),
-    )
-    everywhere = tuple((row[code > 0], code[code > 0].astype(np.int64)) for row, code in everywhere)  # type: ignore[assignment]
-    lost, gained = [], []
+    of_diagnoses = np.concatenate([pdx, reference.encoded.sdx_row]), np.concatenate([reference.pdx[pdx], reference.sdx])
+    of_procedures = reference.encoded.procedure_row, reference.procedures
+    everywhere = _drop_empty(*of_diagnoses), _drop_empty(*of_procedures)
+    lost: list[Occurrences] = []
+    gained: list[Occurrences] = []
     for kinds in (
         (ChangeKind.PDX, ChangeKind.SDX, ChangeKind.ADD_SDX),
         (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE),
@@ -98,6 +98,10 @@ def measure_codes(
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _drop_empty(row: NDArray[np.integer], code: NDArray[np.integer]) -> Occurrences:
+    return row[code > 0], code[code > 0]
 
 
 def _list_scopes(

@@ -130,18 +130,24 @@ def _match_stays(reference: pl.DataFrame, other: pl.DataFrame, coder: str | None
     both = one.join(two, on="admission_id", suffix="_other").sort("admission_id")
     if both.is_empty():
         raise InputError("no admission_id is in both codings.")
-    left, right = reference[both["row"]], other[both["row_other"]]
+    left, right = _take_rows(reference, both["row"]), _take_rows(other, both["row_other"])
     _refuse_other_stays(left, right)
     if coder is not None and coder not in left.columns:
         require_columns(right, [coder], "the codings")
     coded = [name for name in CODING if name in right.columns]
-    own = [name for name in right.columns if name not in left.columns and name not in CODING]
+    more = [name for name in right.columns if name not in left.columns and name not in CODING]
     dropped = [name for name in CODING if name in left.columns and name not in coded]
-    side = left.drop(dropped).with_columns(right.select(*coded, *own).get_columns())
+    again = left.drop(dropped).with_columns(right.select(*coded, *more).get_columns())
     if coder is not None and coder in right.columns:
         left = left.with_columns(right[coder])
     only = [a.filter(~a.is_in(b.implode())).sort() for a, b in (ids, ids[::-1])]
-    return _Pair(left, side, only[0], only[1])
+    return _Pair(left, again, only[0], only[1])
+
+
+def _take_rows(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Return rows of a frame; the frame itself where these are all its rows in order."""
+    is_whole = len(rows) == len(frame) and np.array_equal(rows.to_numpy(), np.arange(len(frame)))
+    return frame if is_whole else frame[rows]
 
 
 def _refuse_other_stays(left: pl.DataFrame, right: pl.DataFrame) -> None:

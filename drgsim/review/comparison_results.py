@@ -263,7 +263,11 @@ class CodingComparison:
             rows.append(tuple(line))
         names = ["stays", "same_drg", "same_drg_low", "same_drg_high", "f1", "f1_low", "f1_high"]
         names += ["overpaid_usd", "underpaid_usd", "net_usd", "net_low", "net_high"] if self.priced else []
-        schema = {column: labels.dtype, "stays": pl.Int64, **dict.fromkeys(names[1:], pl.Float64)}
+        schema: dict[str, pl.DataType | type[pl.DataType]] = {
+            column: labels.dtype,
+            "stays": pl.Int64,
+            **dict.fromkeys(names[1:], pl.Float64),
+        }
         table = pl.DataFrame(rows, schema=schema, orient="row")
         return table.sort("stays", column, descending=[True, False])
 
@@ -343,7 +347,7 @@ class CodingComparison:
         units = np.unique(self.units.of[own])
 
         def add_up(cents: Int64Array) -> FloatArray:
-            return self.units.add_up(cents.astype(np.float64))[units]
+            return np.asarray(self.units.add_up(cents.astype(np.float64))[units])
 
         parts = {"overpaid_usd": np.maximum(change, 0), "underpaid_usd": np.maximum(-change, 0)}
         parts |= {"net_usd": change, "improper_usd": np.abs(change)}

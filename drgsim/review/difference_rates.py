@@ -86,10 +86,13 @@ class _SeenDifferences:
         yield PdxSubstitute(rate=1.0), int(self.of("pdx_substitute").sum())
         for name, level in _LEVELS.items():
             missed = self.of("sdx_omit") & (self.level[self.changes.before] == level) & (self.changes.before > 0)
-            yield SdxOmit(name=f"sdx_omit_{name}", **{name: 1.0}), int(missed.sum())
+            yield SdxOmit.model_validate({"name": f"sdx_omit_{name}", name: 1.0}), int(missed.sum())
             added = self.of("sdx_add_unsupported") & (self.level[self.changes.after] == level)
             if level:
-                yield SdxAddUnsupported(name=f"sdx_add_unsupported_{name}", **{name: 1.0}), int(added.sum())
+                yield (
+                    SdxAddUnsupported.model_validate({"name": f"sdx_add_unsupported_{name}", name: 1.0}),
+                    int(added.sum()),
+                )
         yield SeverityUpgrade(rate=1.0), int(self.of("severity_upgrade").sum())
         yield SeverityDowngrade(rate=1.0), int(self.of("severity_downgrade").sum())
         of_pdx = self.changes.kind == ChangeKind.PDX
@@ -119,7 +122,7 @@ class _SeenDifferences:
         invalid = self.of("invalid_code")
         of_procedure = np.isin(self.changes.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
         for name, which in (("pdx", of_pdx), ("procedure", of_procedure), ("sdx", ~of_pdx & ~of_procedure)):
-            yield InvalidCode(name=f"invalid_code_{name}", **{name: 1.0}), int((invalid & which).sum())
+            yield InvalidCode.model_validate({"name": f"invalid_code_{name}", name: 1.0}), int((invalid & which).sum())
         flips, before, after = self.of("poa_flip"), self.changes.before, self.changes.after
         if self.baseline.encoded.poa is not None:
             over = flips & (before == POA_NOT_PRESENT) & (after == POA_PRESENT)

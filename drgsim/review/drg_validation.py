@@ -303,13 +303,13 @@ def _find_reasons(
     claims = claims.with_columns(admission_id=pl.int_range(len(claims), dtype=pl.UInt64))
     detailed = group(claims, tables, hospital_status=status, detail=True)
     in_version = _find_versions_that_agree(claims, asked, tables, status)
-    lists = _group_texts(claims)
+    principal, secondary, performed = _group_texts(claims)
     without = _find_codes_to_leave_out(claims, asked, tables, status)
     severity = dict(tables.diagnoses.select("code", "severity").iter_rows())
     strange = {*tables.diagnoses["code"]}, {*tables.procedures["code"]}
     severities = _rank_family(tables)
     for row, (drg, values) in enumerate(zip(asked.to_list(), detailed.iter_rows(named=True), strict=True)):
-        pdx, sdx, procedures = (own[row] for own in lists)
+        pdx, sdx, procedures = principal[row], secondary[row], performed[row]
         valid = [pdx] if pdx else []
         of_sdx = [code for code, impact in zip(sdx, values["sdx_impact"], strict=True) if impact in _DECIDES]
         of_procedures = [c for c, impact in zip(procedures, values["proc_impact"], strict=True) if impact in _DECIDES]

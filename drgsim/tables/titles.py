@@ -8,7 +8,7 @@ from drgsim.exceptions import SchemaError
 from drgsim.schema import INTEGERS, TEXTS, normalise_codes
 from drgsim.tables.table_set import TableSet
 
-_CODES = ("code", "code_before", "code_after", "with_code", "pdx", "look_at")
+_CODES = ("code", "code_before", "code_after", "code_then", "with_code", "pdx", "look_at")
 _SUFFIX = "_title"
 
 
@@ -17,7 +17,8 @@ def with_titles(frame: pl.DataFrame, tables: TableSet) -> pl.DataFrame:
 
     A DRG is a column of whole numbers called `drg`, or whose name begins with `drg_` or ends in `_drg`; an MDC one
     called `mdc` or whose name ends in `_mdc`; a diagnosis a column of texts called `code`, `code_before`,
-    `code_after`, `with_code`, `look_at` or `pdx`. ICD-10-PCS titles are not shipped: the title of a procedure is null.
+    `code_after`, `code_then`,
+    `with_code`, `look_at` or `pdx`. ICD-10-PCS titles are not shipped: the title of a procedure is null.
 
     Args:
         frame: (n,) any result.
