@@ -47,7 +47,8 @@ def estimate_ratio(above: FloatArray, below: FloatArray, level: float = LEVEL) -
     """Return the ratio of two sums over units, and its interval.
 
     The variance is that of a ratio estimator, by linearization; Student's t with one degree of freedom less than
-    there are units with a denominator. Without such units all three are None, with one there is no interval.
+    there are units with a denominator. Without such units all three are None, with one there is no interval. The
+    interval of a share ends at 0 and 1.
 
     Args:
         above, below: (u,) sums by unit.
@@ -64,7 +65,10 @@ def estimate_ratio(above: FloatArray, below: FloatArray, level: float = LEVEL) -
     if not len(below) or not total:
         return None, None, None
     ratio = float(above.sum()) / total
-    return ratio, *_find_interval(ratio, (above - ratio * below) / total, level)
+    low, high = _find_interval(ratio, (above - ratio * below) / total, level)
+    if low is not None and high is not None and bool(((above >= 0) & (above <= below)).all()):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return ratio, low, high
 
 
 def estimate_sum(values: FloatArray, level: float = LEVEL) -> Estimate:

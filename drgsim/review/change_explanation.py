@@ -45,8 +45,8 @@ class ChangeExplanation:
         before, after: the explanations of both codings.
         lines: what changed and why, in at most eight lines.
         changes: codes and fields that differ: `kind`, `field`, `code_before`, `code_after`, `description`.
-        operands: operands of the two deciding formulas whose truth differs: `operand`, `phrase`, `before`, `after` (null
-            where the formula does not ask for it), `because`, the codes behind it.
+        operands: operands of the two deciding formulas whose truth differs: `operand`, `phrase`, `before`, `after`
+            (null where the formula does not ask for it), `because`, the codes behind it.
         usd_change: payment after minus before [USD]; None where nothing is priced.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],

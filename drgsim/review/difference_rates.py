@@ -72,7 +72,9 @@ class _SeenDifferences:
         self.before, self.after = found.before[first], found.after[first]
         self.baseline, self.texts = baseline, texts
         diagnoses = baseline.rules.diagnoses
-        self.level = diagnoses.scheme_severity[diagnoses.scheme]
+        of_dx = np.isin(self.changes.kind, (ChangeKind.PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
+        by_code = diagnoses.scheme_severity[diagnoses.scheme]
+        self.was, self.now = (by_code[np.where(of_dx, codes, 0)] for codes in (self.changes.before, self.changes.after))
         self.replaced = self._count_replaced()
 
     def of(self, kind: str) -> BoolArray:
@@ -85,9 +87,9 @@ class _SeenDifferences:
         yield PdxResequence(rate=1.0), int(self.of("pdx_resequence").sum())
         yield PdxSubstitute(rate=1.0), int(self.of("pdx_substitute").sum())
         for name, level in _LEVELS.items():
-            missed = self.of("sdx_omit") & (self.level[self.changes.before] == level) & (self.changes.before > 0)
+            missed = self.of("sdx_omit") & (self.was == level) & (self.changes.before > 0)
             yield SdxOmit.model_validate({"name": f"sdx_omit_{name}", name: 1.0}), int(missed.sum())
-            added = self.of("sdx_add_unsupported") & (self.level[self.changes.after] == level)
+            added = self.of("sdx_add_unsupported") & (self.now == level)
             if level:
                 yield (
                     SdxAddUnsupported.model_validate({"name": f"sdx_add_unsupported_{name}", name: 1.0}),
@@ -142,7 +144,7 @@ class _SeenDifferences:
     def left_out(self) -> str:
         """Return in words which differences no error of the scenario makes."""
         parts = []
-        added = self.of("sdx_add_unsupported") & (self.level[self.changes.after] == 0)
+        added = self.of("sdx_add_unsupported") & (self.now == 0)
         more = sum(count for _, (_, count) in self.replaced[_MOST_CATEGORIES:])
         for count, what in (
             (int(added.sum()), "added diagnoses without severity"),
