@@ -13,10 +13,10 @@ from drgsim.explanation.explanations import Explanation, explain
 from drgsim.pricing.rates import Rates
 from drgsim.review.coding_comparison import compare_codings
 from drgsim.review.review_inputs import choose_status
-from drgsim.tables.formula import list_operands, parse_formula
 from drgsim.tables.table_set import TableSet
 
 _MOST_CODES = 3
+_EVERY_FORMULA = 10_000
 _WORDS = {
     "MCC": "an MCC",
     "CC": "a CC",
@@ -115,7 +115,9 @@ def explain_change(
     """
     sides = [_to_frame(side) for side in (before, after)]
     status = choose_status(sides[0], hospital_status)
-    one, other = (explain(side, tables, rates, hospital, hospital_status=status) for side in sides)
+    one, other = (
+        explain(side, tables, rates, hospital, hospital_status=status, nearest=_EVERY_FORMULA) for side in sides
+    )
     compared = compare_codings(sides[0], sides[1], tables=tables, hospital_status=status)
     changes = _describe(compared.differences(), tables)
     operands = _compare_operands(one, other, tables)
@@ -125,7 +127,7 @@ def explain_change(
     lines = (
         " ".join(_write_changes(changes)) or "No code differs.",
         *_write_severity(one, other),
-        *_write_formulas(one, other, operands),
+        *_write_formulas(one, other, tables),
         " ".join(_write_result(one, other, usd)),
     )
     return ChangeExplanation(one, other, lines, changes, operands, usd)
@@ -237,7 +239,7 @@ def _find_lost(side: Explanation) -> dict[str, str]:
     return {code: why for code, why in severe.select("code", "lost_final").rows() if why}
 
 
-def _write_formulas(one: Explanation, other: Explanation, operands: pl.DataFrame) -> Iterator[str]:
+def _write_formulas(one: Explanation, other: Explanation, tables: TableSet) -> Iterator[str]:
     """Yield which formula fell and which took its place."""
     if one["return_code"] != other["return_code"]:
         yield f"Return code {one['return_code']} becomes {other['return_code']}."
@@ -246,17 +248,22 @@ def _write_formulas(one: Explanation, other: Explanation, operands: pl.DataFrame
     if one["drg"] == other["drg"]:
         return
     formulas = [side.steps["formula"].drop_nulls().tail(1).to_list() for side in (one, other)]
-    fallen = set(list_operands(parse_formula(formulas[0][0]))) if formulas[0] else set()
-    missing = [
-        phrase
-        for name, phrase, was, now in operands.select("operand", "phrase", "before", "after").rows()
-        if was and not now and name in fallen
-    ]
     if formulas[0]:
-        lack = f"; it now lacks {', '.join(missing)}" if missing else ""
+        failed = other.failed.filter(pl.col("drg") == one["drg"])
+        lack = ""
+        if failed.height:
+            lack = f"; it now lacks {', '.join(_phrase(name, tables) for name in failed['lacked'][0])}"
+        elif one["mdc"] == other["mdc"]:
+            lack = "; a formula before it is true now"
         yield f"The formula of {one['drg']:03} was {formulas[0][0]}{lack}."
     if formulas[1]:
         yield f"Now the first true formula is {formulas[1][0]}, of {other['drg']:03}."
+
+
+def _phrase(operand: str, tables: TableSet) -> str:
+    """Return in words what a formula lacks; an operand that must be false has ~ before it."""
+    words = describe_operand(operand.removeprefix("~"), tables)
+    return f"the absence of {words}" if operand.startswith("~") else words
 
 
 def _write_result(one: Explanation, other: Explanation, usd: float | None) -> Iterator[str]:
