@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-quick test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
+.PHONY: demo test test-quick test-long test-all test-spark test-oldest test-oldest-quick bench check notebooks docs audit fuzz release lock sbom clean
 
 demo: $(STAMP)
 	$(BIN)/python -m drgsim demo
@@ -20,8 +20,12 @@ QUICK := tests/test_architecture.py tests/test_front_door.py tests/test_vocabula
 test-quick: $(STAMP)
 	$(BIN)/python -m pytest -n logical --dist worksteal $(QUICK)
 
+# What takes long and has a shorter form in every run; CI runs it.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n logical --dist worksteal -m long
+
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or not slow"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow or long or (not slow and not long)"
 
 # Spark in local mode, in several partitions; it needs Java.
 test-spark: $(VENV)/.spark

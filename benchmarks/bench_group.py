@@ -18,8 +18,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.data import VERSION, description
 from benchmarks.peers import PEERS
 from drgsim import TableSet, group
-from drgsim.grouping.encoding import encode
 from drgsim.grouping.grouper import group_encoded
+from drgsim.tables.encoding import encode
 
 Builder = Callable[[int], pl.DataFrame]
 

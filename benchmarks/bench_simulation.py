@@ -19,7 +19,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from drgsim import Rates, TableSet, generate, group, price
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.grouper import group_encoded
 from drgsim.miscoding.error_draws import draw_errors
 from drgsim.miscoding.scenarios import Scenario
@@ -27,6 +26,7 @@ from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import apply_changes, decode_admissions, list_code_texts
 from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.simulator import SimulationRun, simulate
+from drgsim.tables.encoding import Encoded
 
 LARGEST = int(os.environ.get("DRGSIM_BENCH_LARGEST", "1_000_000"))
 SIZES = [size for size in (100_000, 1_000_000) if size <= LARGEST]

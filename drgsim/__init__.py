@@ -17,6 +17,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
      3   pricing       MS-DRG to IPPS dollars
+     3   editing       claims held against the Medicare Code Editor
      2   tables        grouper versions, codes, manifest
      2   claims        claim files to admissions
      1   schema        columns, types and units of every frame
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from drgsim.claims.layouts import read_claims as read_claims
     from drgsim.compliance.audits import audit as audit
     from drgsim.compliance.profiles import profile as profile
+    from drgsim.editing.code_editor import edit as edit
     from drgsim.exceptions import DrgsimError as DrgsimError
     from drgsim.exceptions import InputError as InputError
     from drgsim.exceptions import MissingRateError as MissingRateError
@@ -55,11 +57,13 @@ if TYPE_CHECKING:
     from drgsim.pricing.pricer import price as price
     from drgsim.pricing.pricer_input import with_weights as with_weights
     from drgsim.pricing.rates import Rates as Rates
+    from drgsim.rebilling.claim_conversion import convert_admissions as convert_admissions
     from drgsim.simulation.exposures import exposure as exposure
     from drgsim.simulation.simulator import simulate as simulate
     from drgsim.studies.calibration import calibrate as calibrate
     from drgsim.studies.comparison import compare_simulations as compare_simulations
     from drgsim.synthetic.generator import generate as generate
+    from drgsim.tables.code_conversion import convert_codes as convert_codes
     from drgsim.tables.table_set import TableSet as TableSet
     from drgsim.tables.table_set import version_for as version_for
     from drgsim.tables.table_set import versions as versions
@@ -83,6 +87,9 @@ __getattr__, __dir__, __all__ = attach(
         "calibrate": "studies.calibration",
         "code_value": "explanation.code_values",
         "compare_simulations": "studies.comparison",
+        "convert_admissions": "rebilling.claim_conversion",
+        "convert_codes": "tables.code_conversion",
+        "edit": "editing.code_editor",
         "explain": "explanation.explanations",
         "exposure": "simulation.exposures",
         "generate": "synthetic.generator",

@@ -145,6 +145,12 @@ ADMISSIONS = Frame(
     ),
 )
 
+CLAIMS_TO_EDIT = Frame(
+    "admissions",
+    (*ADMISSIONS.columns, Column("admit_dx", pl.String(), "ICD-10-CM", "admitting diagnosis", required=False)),
+)
+"""What the editor reads: admissions, and their admitting diagnosis where it is known."""
+
 DrgType = pl.Enum(["MEDICAL", "SURGICAL", "NONE"])
 Severity = pl.Enum(["NONE", "CC", "MCC"])
 HospitalStatus = pl.Enum(["NON_EXEMPT", "EXEMPT", "UNKNOWN"])
@@ -203,6 +209,34 @@ DETAIL = Frame(
     ),
 )
 
+ConversionStatus = pl.Enum(["SAME", "ONE", "MANY", "NONE", "INVALID"])
+"""What became of a code in another version: itself, one code, several candidates, none; or it was no code."""
+
+EditType = pl.Enum(["NONE", "PREPAYMENT", "POSTPAYMENT", "BOTH", "INVALID_DISCHARGE_DATE"])
+
+EDITED = Frame(
+    "edited",
+    (
+        Column("edit_type", EditType, "", "NONE, PREPAYMENT or INVALID_DISCHARGE_DATE (CMS's names)"),
+        Column("edits", _CODES, "", "edits found, CMS's names"),
+        Column("edit_counts", pl.List(pl.Int32()), "", "codes with each edit, or 1 for the claim, aligned with edits"),
+    ),
+)
+
+_EDITS = pl.List(pl.List(pl.String))
+
+EDIT_DETAIL = Frame(
+    "edit_detail",
+    (
+        Column("pdx_edits", _CODES, "", "edits of the principal diagnosis"),
+        Column("sdx_edits", _EDITS, "", "edits of each secondary diagnosis"),
+        Column("proc_edits", _EDITS, "", "edits of each procedure"),
+        Column("admit_dx_edits", _CODES, "", "edits of the admitting diagnosis; conflicts of age and sex do not count"),
+        Column("pdx_age_conflict", pl.String(), "", "age group that conflicts: NEWBORN, PEDIATRIC, MATERNITY, ADULT"),
+        Column("sdx_age_conflict", _CODES, "", "the same of each secondary diagnosis"),
+    ),
+)
+
 HOSPITALS = Frame(
     "hospitals",
     (
@@ -235,6 +269,14 @@ HOSPITALS = Frame(
         Column("pass_through_usd", pl.Float64(), "USD/day", "all pass-through, default 0", required=False),
         Column("organ_acquisition_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
         Column("direct_education_usd", pl.Float64(), "USD/day", "part of pass-through, default 0", required=False),
+        Column("county", pl.String(), "FIPS", "five digits, for out-migration; null: none", required=False),
+        Column("prior_wage_index", pl.Float64(), "1", "of the year before; null: no limit", required=False),
+        Column("hrr_participant", pl.String(), "PSF", "0, 1 or blank; null: by hrr_factor", required=False),
+        Column("vbp_participant", pl.String(), "PSF", "Y, N or blank; null: by vbp_factor", required=False),
+        Column("low_volume_indicator", pl.String(), "PSF", "Y or blank; null: by low_volume_factor", required=False),
+        Column("capital_pay_code", pl.String(), "PSF", "A, B or C; null: C", required=False),
+        Column("effective_date", pl.Date(), "", "first day in force; null: long before", required=False),
+        Column("termination_date", pl.Date(), "", "first day out of force; null: none", required=False),
     ),
 )
 
@@ -257,6 +299,9 @@ STAYS = Frame(
         Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False),
         Column("ntap_max_usd", pl.List(pl.Float64()), "USD", "highest add-on by technology", required=False),
         Column("ntap_share", pl.List(pl.Float64()), "1", "cost share by technology", required=False),
+        Column("covid_treatment", pl.Boolean(), "", "COVID-19 treatment add-on, default false", required=False),
+        Column("covid_other_usd", pl.Float64(), "USD", "taken off that add-on, default 0", required=False),
+        Column("discharge_date", pl.Date(), "", "day of discharge; null: not known", required=False),
     ),
 )
 
@@ -288,11 +333,28 @@ PAID = Frame(
     ),
 )
 
+CONTRACT_PAID = Frame(
+    "contract_paid",
+    (
+        Column(
+            "contract_rule", pl.String(), "", "rule of the contract that paid; null where Medicare paid, or nothing"
+        ),
+        Column("contract_base_usd", pl.Float64(), "USD", "by weight, case, day or charges"),
+        Column("contract_transfer_usd", pl.Float64(), "USD", "reduction of a transfer, not above 0"),
+        Column("contract_outlier_usd", pl.Float64(), "USD", "share of charges or cost above a threshold"),
+        Column("contract_stop_loss_usd", pl.Float64(), "USD", "stop loss; of first dollar, the difference to it"),
+        Column("contract_lesser_of_usd", pl.Float64(), "USD", "reduction to a share of charges, not above 0"),
+    ),
+)
+"""Columns that `price` adds where a contract is among the rates; with those of PAID they add up to `total_usd`."""
+
 CLAIMS = Frame(
     "claims",
     (
         Column("admission_id", pl.UInt64(), "", "identifies the claim; key of samples and reviews"),
         Column("billed_usd", pl.Float64(), "USD", "payment of the claim as billed"),
-        Column("correct_usd", pl.Float64(), "USD", "payment of the claim as correctly coded"),
+        Column(
+            "correct_usd", pl.Float64(), "USD", "payment as correctly coded; a sample is drawn without", required=False
+        ),
     ),
 )

@@ -78,7 +78,28 @@ EXPECTED = {
 }
 """Columns of a pricer's answers and ours."""
 
-_TEXT = ("ccn_state", "provider_type", "hospital_quality_ind", "condition_codes", "dx", "px", "ntap_caps")
+_TEXT = ("ccn_state", "provider_type", "hospital_quality_ind", "condition_codes", "dx", "px", "ntap_caps", "ndc")
+_TEXT += ("capital_pay_code", "provider_effective_date", "provider_termination_date", "ltr_days", "out_islet")
+
+
+def _has_covid_factor(codes: pl.Expr, conditions: pl.Expr, year: pl.Expr, day: pl.Expr) -> pl.Expr:
+    """The COVID-19 factor as PAYMENT_YEARS states it, by text."""
+    plain = codes.str.contains("U071") & ~conditions.str.contains("ZA")
+    early = codes.str.contains("B9729") & day.is_between(pl.lit("2020-01-27"), pl.lit("2020-03-31"))
+    late = plain & (day >= "2020-04-01")
+    return pl.when(year == 2020).then(early | late).otherwise(plain & (year > 2020))
+
+
+def _has_covid_treatment(codes: pl.Expr, conditions: pl.Expr, procedures: pl.Expr, day: pl.Expr) -> pl.Expr:
+    """The add-on for COVID-19 treatments of FY2021 as PAYMENT_YEARS states it, by text."""
+    first, second, third = (
+        procedures.str.contains(group)
+        for group in ("XW033E5|XW043E5|XW13325|XW14325", "3E0G7GC|3E0H7GC|XW0DXF5", "XW0DXM6|XW0G7M6|XW0H7M6")
+    )
+    treated = (first & (day >= "2020-11-02")) | (third & (day >= "2021-01-01"))
+    treated |= second & day.is_between(pl.lit("2020-11-19"), pl.lit("2020-12-31"))
+    has = codes.str.contains("U071") & ~conditions.str.contains("ZA") & treated
+    return has & day.is_between(pl.lit("2020-10-01"), pl.lit("2021-09-30"))
 
 
 def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -86,6 +107,8 @@ def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     raw = pl.read_csv(path, schema_overrides=dict.fromkeys(_TEXT, pl.String), infer_schema_length=None)
     absent = {name: pl.lit(None, pl.String) for name in _TEXT if name not in raw.columns}
     raw = raw.with_columns(**absent)
+    if "discharge_date" not in raw.columns:
+        raw = raw.with_columns(discharge_date=pl.lit("2026-01-15"), fiscal_year=pl.lit(2026))
     c, number = pl.col, lambda name: pl.col(name).cast(pl.Float64)
     conditions, codes = c("condition_codes").fill_null(""), c("dx").fill_null("")
     asked = c("ntap_caps").str.split(" ").list.eval(pl.element().str.split("@"))
@@ -101,7 +124,11 @@ def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         review_code=c("review_code"),
         covered_days=c("covered_days"),
         medicare_advantage=c("hmo_claim") == 1,
-        covid=codes.str.contains("U071") & ~conditions.str.contains("ZA"),
+        covid=_has_covid_factor(codes, conditions, c("fiscal_year"), c("discharge_date")),
+        covid_treatment=_has_covid_treatment(codes, conditions, c("px").fill_null(""), c("discharge_date")),
+        reserve_days=c("ltr_days").cast(pl.Int32),
+        islet_isolations=number("out_islet").fill_null(0.0).replace_strict({0.0: 0, 18848.0: 1, 37696.0: 2}),
+        discharge_date=c("discharge_date").str.to_date(),
         no_cost_product=(c("drg") == 18) & (trial | conditions.str.contains("ZB")),
         ntap_max_usd=asked.list.eval(pl.element().list.get(0).cast(pl.Float64)),
         ntap_share=asked.list.eval(pl.element().list.get(1).cast(pl.Float64)),
@@ -119,11 +146,17 @@ def _vectors(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         capital_ime_ratio=number("capital_ime_ratio"),
         quality_reported=c("hospital_quality_ind") == "1",
         ehr_reduction=c("ehr_reduction_ind").cast(pl.String).fill_null("") == "Y",
-        vbp_factor=pl.when(c("vbp_participant") == "Y").then(number("vbp_adjustment")),
-        hrr_factor=pl.when(c("hrr_participant") == 1).then(number("hrr_adjustment")),
+        vbp_participant=c("vbp_participant").fill_null(""),
+        vbp_factor=number("vbp_adjustment"),
+        hrr_participant=c("hrr_participant").cast(pl.String).fill_null(""),
+        hrr_factor=number("hrr_adjustment"),
+        capital_pay_code=c("capital_pay_code"),
+        effective_date=c("provider_effective_date").str.to_date(),
+        termination_date=c("provider_termination_date").str.to_date(),
         hac_reduction=c("hac_reduction") == "Y",
         uncompensated_care_usd=number("uncompensated_care_amount"),
-        low_volume_factor=pl.when(c("low_volume_ind") == "Y").then(number("low_volume_factor")).otherwise(0.0),
+        low_volume_indicator=c("low_volume_ind").fill_null(""),
+        low_volume_factor=number("low_volume_factor"),
         hospital_specific_rate_usd=number("hospital_specific_rate"),
         new_capital_hospital=c("capital_new_hospital") == "Y",
         pass_through_usd=number("passthru_total_per_diem"),

@@ -20,6 +20,7 @@ import drgsim
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+PRIVATE = ("numerics", "files", "rebilling", "cli")
 DRAWN = {"figures.md"}  # tests/plots/test_figures_docs.py runs its examples and looks at what they draw
 TEXTS = {str(page.relative_to(DOCS)): page.read_text("utf-8") for page in PAGES}
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
@@ -35,6 +36,22 @@ def test_examples(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
             exec(compile(program, f"{name}, example {place}", "exec", dont_inherit=True), names)
             printed = capsys.readouterr().out
             assert printed.strip() == expected.strip(), f"{name}, example {place}"
+
+
+IMPORTS = re.findall(
+    r"(?m)^(?:>>> )?(?:from (drgsim[\w.]*) import|import (drgsim[\w.]*))",
+    "\n".join([*TEXTS.values(), (ROOT / "README.md").read_text("utf-8")]),
+)
+
+
+def test_pages_import_from_the_front_door_and_namespaces():
+    used = {one or other for one, other in IMPORTS}
+    packages = {f"drgsim.{path.parent.name}" for path in (ROOT / "drgsim").glob("*/__init__.py")}
+    public = {*packages, "drgsim", "drgsim.schema", "drgsim.exceptions", "drgsim.scale.spark"} - {
+        f"drgsim.{name}" for name in PRIVATE
+    }
+    assert "drgsim.plots" in used
+    assert not used - public
 
 
 def test_every_block_is_an_example():
@@ -81,6 +98,19 @@ def documented(path: str) -> object:
     """Return the object a path of the reference names."""
     namespace, _, name = path.rpartition(".")
     return getattr(import_module(namespace), name)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_of_the_reference_is_one_namespace(page: Path):
+    listed = re.findall(r"(?m)^::: (drgsim\.[\w.]+)\.(\w+)$", page.read_text("utf-8"))
+    if page.stem in ("index", "schema"):
+        return
+    assert {home for home, _ in listed} <= {f"drgsim.{page.stem}", "drgsim.scale.spark" if page.stem == "scale" else ""}
+    if page.stem != "exceptions":
+        space = import_module(f"drgsim.{page.stem}")
+        public = {name for name in space.__all__ if inspect.isclass(getattr(space, name)) or
+                  inspect.isfunction(getattr(space, name))}  # fmt: skip
+        assert public == {name for home, name in listed if home == f"drgsim.{page.stem}"}
 
 
 def test_the_reference_names_nothing_twice():

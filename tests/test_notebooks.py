@@ -93,7 +93,7 @@ def test_only_public_names(name: str):
 
 
 def test_the_check_on_names_can_fail():
-    assert named("import drgsim.grouping.hac\nfrom drgsim.grouping.mdc_search import search") == {
+    assert named("import drgsim.grouping.hac\nfrom drgsim.grouping.mdc_search import search_mdcs") == {
         "drgsim.grouping.hac",
         "drgsim.grouping.mdc_search.search_mdcs",
     }

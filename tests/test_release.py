@@ -94,7 +94,7 @@ def test_wheel_holds_tables_typing_licence_and_bill(dist: Path):
         metadata = wheel.read(f"{about}/METADATA").decode()
     assert len(tables) > 50
     assert "drgsim/py.typed" in names
-    modules = {f"drgsim/{path.name}" for path in (ROOT / "drgsim").glob("*.py")}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "drgsim").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.partition("/")[0] for name in names} == {"drgsim", about}
     needed = {

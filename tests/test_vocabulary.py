@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[1]
 CODE = [*ROOT.glob("drgsim/**/*.py"), *ROOT.glob("benchmarks/*.py")]
 TESTS = [path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)]
 TABLES = [*ROOT.glob("grouper_tables/**/*.toml"), *ROOT.glob("grouper_tables/*.md")]
-PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("tests/golden/*.md")]
+PAGES = [
+    *ROOT.glob("docs/**/*.md"),
+    *(page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"),
+    *ROOT.glob("tests/golden/*.md"),
+]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 NAMES = re.compile(

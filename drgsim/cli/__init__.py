@@ -6,9 +6,11 @@ Its modules:
     console               how commands are declared, and progress reported
     shared_arguments      arguments that several commands take
     grouping_commands     generate, group, price
+    editing_commands      edit
     explanation_commands  explain, profile
     review_commands       validate, compare, worklist
     simulation_commands   simulate, report, demo
+    finance_commands      audit sample, audit extrapolate
     table_commands        tables list, show, verify, diff, import
     scenario_commands     scenarios list, show, check; selftest
     frame_files           frames in files and on standard input and output

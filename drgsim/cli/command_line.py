@@ -13,7 +13,9 @@ import traceback
 from collections.abc import Sequence
 
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
+from drgsim.cli.editing_commands import add_edit_command
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
+from drgsim.cli.finance_commands import add_audit_commands
 from drgsim.cli.grouping_commands import add_generate_command, add_group_command, add_price_command
 from drgsim.cli.review_commands import add_compare_command, add_validate_command, add_worklist_command
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
@@ -30,12 +32,14 @@ COMMANDS = (
     add_generate_command,
     add_group_command,
     add_price_command,
+    add_edit_command,
     add_simulate_command,
     add_explain_command,
     add_profile_command,
     add_validate_command,
     add_compare_command,
     add_worklist_command,
+    add_audit_commands,
     add_report_command,
     add_demo_command,
     add_tables_commands,

@@ -21,6 +21,7 @@ from drgsim.compliance.profiles import profile
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import explain
 from drgsim.files.atomic import replace_whole
+from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.schema import HOSPITALS
 from drgsim.tables.table_set import TableSet, version_for, versions
@@ -42,6 +43,7 @@ def add_explain_command(commands: Commands) -> None:
     parser.add_argument("--version", choices=versions(), help="grouper version (default: by discharge_date)")
     parser.add_argument("--fiscal-year", type=int, choices=rate_years(), help="for the weight and the payment")
     parser.add_argument("--hospitals", metavar="FILE", help="for the payment; needs --fiscal-year")
+    parser.add_argument("--contract", metavar="FILE", help="a payer's contract (.toml) for the payment, instead")
     parser.add_argument("--html", metavar="FILE", help="write a page instead of printing")
     add_hospital_status(parser)
 
@@ -50,7 +52,8 @@ def _run_explain(options: Options) -> int:
     if options.html:
         check_writable(options.html, PAGE)
     admission = _select_admission(read_admissions(options), options)
-    rates = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates: PriceTerms | None = Rates.load(options.fiscal_year) if options.fiscal_year else None
+    rates = Contract.load(options.contract) if options.contract else rates
     explanation = explain(
         admission,
         TableSet.load(options.version or _find_version(admission)),

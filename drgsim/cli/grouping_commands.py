@@ -9,6 +9,7 @@ from drgsim.cli.frame_files import STREAM, check_writable, read_frame, write_fra
 from drgsim.cli.shared_arguments import (
     GROUPED_CLAIMS,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_output,
@@ -102,6 +103,7 @@ def add_price_command(commands: Commands) -> None:
     add_output(parser)
     parser.add_argument("--hospitals", required=True, metavar="FILE", help="provider inputs (.parquet, .csv)")
     add_fiscal_years(parser)
+    add_contracts(parser)
 
 
 def _run_price(options: Options) -> int:

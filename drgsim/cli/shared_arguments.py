@@ -7,6 +7,7 @@ import polars as pl
 from drgsim.claims.layouts import LAYOUTS, map_claims
 from drgsim.cli.console import Options, Parser, report_progress
 from drgsim.cli.frame_files import STREAM, cast_columns, open_input
+from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.rates import Rates, rate_years
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS
 from drgsim.tables.table_set import versions
@@ -60,6 +61,18 @@ def add_fiscal_years(parser: Parser) -> None:
     )
 
 
+def add_contracts(parser: Parser) -> None:
+    """Declare contracts of payers."""
+    parser.add_argument(
+        "--contract",
+        dest="contracts",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="contracts of payers (.toml); the column payer chooses them, or the rates of Medicare",
+    )
+
+
 def add_seed(parser: Parser) -> None:
     """Declare the seed of the random draws."""
     parser.add_argument("--seed", type=int, default=1, help="seed of every random draw (default 1)")
@@ -87,7 +100,8 @@ def read_admissions(options: Options) -> pl.DataFrame:
     return admissions
 
 
-def load_rates(options: Options) -> Rates | list[Rates]:
-    """Return the rates of the fiscal years asked for."""
+def load_rates(options: Options) -> PriceTerms:
+    """Return the rates of the fiscal years asked for, and the contracts."""
     rates = [Rates.load(year) for year in options.fiscal_years]
-    return rates if len(rates) > 1 else rates[0]
+    contracts = [Contract.load(path) for path in getattr(options, "contracts", ())]
+    return [*rates, *contracts] if contracts or len(rates) > 1 else rates[0]

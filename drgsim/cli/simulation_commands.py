@@ -12,6 +12,7 @@ from drgsim.cli.shared_arguments import (
     FISCAL_YEAR,
     PAGE,
     add_claims,
+    add_contracts,
     add_fiscal_years,
     add_hospital_status,
     add_layout,
@@ -24,6 +25,7 @@ from drgsim.files.atomic import replace_whole
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.plots.html_report import report
 from drgsim.pricing.rates import Rates
+from drgsim.rebilling.bill_edits import EDITS
 from drgsim.schema import HOSPITALS
 from drgsim.simulation.results import load_simulation
 from drgsim.simulation.simulator import simulate
@@ -52,9 +54,13 @@ def add_simulate_command(commands: Commands) -> None:
         "--replicates", type=whole_number_from(1), default=100, help="number of random draws (default 100)"
     )
     parser.add_argument("--target-se", type=float, metavar="USD", help="stop at this standard error of net dollars")
+    parser.add_argument(
+        "--edits", choices=EDITS, default="ignored", help="what becomes of bills with claim edits (default ignored)"
+    )
     parser.add_argument("--ledger", action="store_true", help="also write every single error made")
     add_version(parser)
     add_fiscal_years(parser)
+    add_contracts(parser)
     add_seed(parser)
     add_hospital_status(parser, default=None)
 
@@ -74,6 +80,7 @@ def _run_simulate(options: Options) -> int:
         ledger=options.ledger,
         progress=False if options.quiet else None,
         hospital_status=options.hospital_status,
+        edits=options.edits,
     )
     if result.interrupted and not result.replicates:
         raise KeyboardInterrupt
@@ -149,7 +156,7 @@ def _run_demo(options: Options) -> int:
     result = demo(admissions, hospitals, tables=tables, rates=rates, replicates=options.replicates, seed=options.seed)
     print(describe_demo(result, _title_lookup(tables)))
     if _RECORDED in admissions.columns:
-        print(f"\nRecorded DRGs compared with version {tables.version}")
+        print(f"\nRecorded DRGs compared with version {tables.version} ({tables.provenance})")
         for reason, count in compare_recorded_drgs(result.simulation.admissions, _RECORDED).iter_rows():
             print(f"  {count:>6,}  {reason}")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -51,10 +51,10 @@ def _add_list(group: Commands) -> None:
 def _run_list(options: Options) -> int:
     loaded = [TableSet.load(version, folder=options.folder) for version in versions(folder=options.folder)]
     rows = [
-        (tables.version, str(tables.fiscal_year), tables.effective_from, tables.effective_to, tables.drg_titles.height)
-        for tables in loaded
+        (one.version, str(one.fiscal_year), one.effective_from, one.effective_to, one.drg_titles.height, one.provenance)
+        for one in loaded
     ]
-    print(align_columns(rows, ("version", "fiscal year", "from", "to", "DRGs")))
+    print(align_columns(rows, ("version", "fiscal year", "from", "to", "DRGs", "known from")))
     return DONE
 
 
@@ -80,6 +80,7 @@ def _run_show(options: Options) -> int:
     tables = TableSet.load(options.version, folder=options.folder)
     frames = {name: frame for name in vars(tables) if isinstance(frame := getattr(tables, name), pl.DataFrame)}
     if options.table is None:
+        print(f"Version {tables.version} ({tables.provenance})")
         print(align_columns([(name, frame.height) for name, frame in frames.items()], ("table", "rows")))
         return DONE
     if options.table not in frames:

@@ -2,9 +2,11 @@
 
 Its modules:
 
-    audits                audit(), simulate_audits(), coverage()
+    review_findings       a real audit: extrapolate()
+    findings_file         read_findings(): what reviewers found, by account
+    audits                simulated audits: audit(), simulate_audits(), coverage()
     sampling              audit samples: designs, and claims drawn by them
-    extrapolation         from a sample to the overpayment of a population
+    extrapolation         from a sample to the overpayment of a population; Audit and its tables
     sample_sizes          how large a sample must be
     reviewers             reviewers who make mistakes
     deterrence            what an audit design does to those who upcode
@@ -22,20 +24,22 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
-    from drgsim.compliance.audits import Audit as Audit
     from drgsim.compliance.audits import audit as audit
     from drgsim.compliance.audits import coverage as coverage
     from drgsim.compliance.audits import simulate_audits as simulate_audits
     from drgsim.compliance.deterrence import Consequences as Consequences
     from drgsim.compliance.deterrence import consequences as consequences
+    from drgsim.compliance.extrapolation import Audit as Audit
     from drgsim.compliance.extrapolation import Estimate as Estimate
     from drgsim.compliance.extrapolation import Moments as Moments
     from drgsim.compliance.extrapolation import estimate_share as estimate_share
-    from drgsim.compliance.extrapolation import extrapolate as extrapolate
+    from drgsim.compliance.extrapolation import estimate_total as estimate_total
+    from drgsim.compliance.findings_file import read_findings as read_findings
     from drgsim.compliance.peers import compare_with_peers as compare_with_peers
     from drgsim.compliance.peers import find_new_outliers as find_new_outliers
     from drgsim.compliance.peers import find_rates_until_outlier as find_rates_until_outlier
     from drgsim.compliance.profiles import profile as profile
+    from drgsim.compliance.review_findings import extrapolate as extrapolate
     from drgsim.compliance.reviewers import Reviewers as Reviewers
     from drgsim.compliance.sample_sizes import SampleSize as SampleSize
     from drgsim.compliance.sample_sizes import sample_size as sample_size
@@ -56,7 +60,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Audit": "compliance.audits",
+        "Audit": "compliance.extrapolation",
         "Condition": "compliance.target_areas",
         "Consequences": "compliance.deterrence",
         "Definition": "compliance.target_areas",
@@ -78,11 +82,13 @@ __getattr__, __dir__, __all__ = attach(
         "coverage": "compliance.audits",
         "equilibrium": "compliance.upcoding_equilibrium",
         "estimate_share": "compliance.extrapolation",
-        "extrapolate": "compliance.extrapolation",
+        "estimate_total": "compliance.extrapolation",
+        "extrapolate": "compliance.review_findings",
         "find_boundaries": "compliance.sampling",
         "find_new_outliers": "compliance.peers",
         "find_rates_until_outlier": "compliance.peers",
         "profile": "compliance.profiles",
+        "read_findings": "compliance.findings_file",
         "sample": "compliance.sampling",
         "sample_size": "compliance.sample_sizes",
         "simulate_audits": "compliance.audits",

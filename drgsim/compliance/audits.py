@@ -1,14 +1,15 @@
-"""Audits: sample, review, extrapolate, and recover at the lower limit; once or many times.
+"""Simulated audits: sample, review, and recover at the lower limit; once or many times.
 
 `audit` is replicate 0 of `simulate_audits`; `coverage` measures how often the limits of a design contain the truth,
 what it recovers and what it costs. Both amounts of a claim are known because the errors were simulated. A real audit
 learns `correct_usd` only of the claims it reviews, and an audit here does not use it before a claim is reviewed.
+A real audit is `sample`, the review, then `extrapolate`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,12 +17,17 @@ import polars as pl
 
 from drgsim.compliance.extrapolation import (
     ESTIMATORS,
-    Estimate,
+    KIND,
+    Audit,
     Moments,
+    ReviewedStrata,
+    check_billed_total,
     check_estimator,
     check_level,
-    estimate_share,
-    extrapolate,
+    estimate_total,
+    tabulate_kinds,
+    tabulate_measures,
+    tabulate_strata,
 )
 from drgsim.compliance.reviewers import Reviewers, review_claims
 from drgsim.compliance.sampling import (
@@ -38,37 +44,6 @@ from drgsim.exceptions import InputError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array, UInt64Array
 
 PERFECT = Reviewers()
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """The result of one audit.
-
-    Attributes:
-        design, estimator, level: the arguments of `audit`.
-        is_extrapolated: false where a probe did not trigger the full sample; then the probe's own findings are the
-            recovery.
-        recovery_usd: net overpayment to be repaid, not below 0.
-        cost_usd: of the reviews.
-        estimates: a row for each measure, see `audit`.
-        reviewed: a row for each reviewed claim, in order of stratum and id, with `stratum` and `found_usd`, the
-            overpayment found.
-
-    >>> correct_usd = [9e3, 7e3] * 50
-    >>> claims = pl.DataFrame({"admission_id": range(100), "billed_usd": 9e3, "correct_usd": correct_usd})
-    >>> found = audit(claims, SimpleRandom(20), seed=1)
-    >>> found.reviewed.height, found.is_extrapolated, found.recovery_usd <= 100_000
-    (20, True, True)
-    """
-
-    design: Design
-    estimator: str
-    level: float
-    is_extrapolated: bool
-    recovery_usd: float
-    cost_usd: float
-    estimates: pl.DataFrame = field(repr=False)
-    reviewed: pl.DataFrame = field(repr=False)
 
 
 def audit(
@@ -108,13 +83,15 @@ def audit(
     _check_arguments([estimator], level)
     once = np.zeros(1, np.uint64)
     review = _review_samples(lay_out_claims(claims, _first_design(design)), reviewers, seed, once)
-    _check_billed([estimator], review.layout)
+    check_billed_total([estimator], float(review.layout.billed.sum()))
     is_extrapolated, count = bool(_is_extrapolated(review, design)[0]), review.found.shape[1]
     if isinstance(design, ProbeThenFull) and is_extrapolated:
         probe, review = review, _review_samples(lay_out_claims(claims, design.full), reviewers, seed, once)
         count = int(_count_different(probe.drawn_ids(), review.drawn_ids())[0])
-    net = extrapolate(review.moments(), estimator, level=level)
+    net = estimate_total(review.moments(), estimator, level=level)
     recovery = float(net.lower[0]) if is_extrapolated else float(review.found.sum())
+    reviewed = _list_reviewed(claims, review)
+    strata = _split_by_stratum(review, reviewed)
     return Audit(
         design=design,
         estimator=estimator,
@@ -122,8 +99,10 @@ def audit(
         is_extrapolated=is_extrapolated,
         recovery_usd=max(0.0, recovery),
         cost_usd=reviewers.usd_per_claim * count,
-        estimates=_estimate_measures(review, estimator, level),
-        reviewed=_list_reviewed(claims, review),
+        estimates=tabulate_measures(strata, estimator, level),
+        by_stratum=tabulate_strata(strata, estimator, level),
+        by_kind=tabulate_kinds(strata, level),
+        reviewed=reviewed,
     )
 
 
@@ -281,7 +260,7 @@ def _simulate_in_parts(
 ) -> Iterator[pl.DataFrame]:
     first = lay_out_claims(claims, _first_design(design))
     full = lay_out_claims(claims, design.full) if isinstance(design, ProbeThenFull) else None
-    _check_billed(estimators, first)
+    check_billed_total(estimators, float(first.billed.sum()))
     for numbers in split_replicates(replicates, len(claims)):
         probe = _review_samples(first, reviewers, seed, numbers)
         goes_on = _is_extrapolated(probe, design)
@@ -290,10 +269,10 @@ def _simulate_in_parts(
         if later is not None:
             count[goes_on] = _count_different(probe.drawn_ids()[goes_on], later.drawn_ids())
         for estimator in estimators:
-            found = extrapolate(probe.moments(), estimator, level=level)
+            found = estimate_total(probe.moments(), estimator, level=level)
             columns = {name: getattr(found, name) for name in ("point", "standard_error", "lower", "upper")}
             if later is not None:
-                of_full = extrapolate(later.moments(), estimator, level=level)
+                of_full = estimate_total(later.moments(), estimator, level=level)
                 columns = {name: _replace_at(old, goes_on, getattr(of_full, name)) for name, old in columns.items()}
             recovery = np.where(goes_on, columns["lower"], probe.found.sum(axis=1))
             yield pl.DataFrame(
@@ -321,37 +300,6 @@ def _replace_at(values: FloatArray, where: BoolArray, others: FloatArray) -> Flo
     return changed
 
 
-def _estimate_measures(review: _Review, estimator: str, level: float) -> pl.DataFrame:
-    """Return the estimates of one audit, a row for each measure."""
-    found, billed = review.found, float(review.layout.billed.sum())
-    amounts = {
-        "net": found,
-        "overpaid": np.maximum(found, 0.0),
-        "underpaid": np.maximum(-found, 0.0),
-        "improper": np.abs(found),
-    }
-    totals = {name: extrapolate(review.moments(amount), estimator, level=level) for name, amount in amounts.items()}
-    rows: list[tuple[str, str, float, float, float, float]]
-    rows = [(name, "USD", *_numbers(total)) for name, total in totals.items()]
-    if billed > 0:
-        rates = [("net dollar error rate", totals["net"]), ("improper payment rate", totals["improper"])]
-        rows += [(name, "1", *_numbers(total, per=billed)) for name, total in rates]
-    hits = {"claims in error": found != 0, "claims overpaid": found > 0, "claims underpaid": found < 0}
-    ends = np.cumsum([0, *(place.shape[1] for place in review.places)]).tolist()
-    for name, hit in hits.items():
-        strata = [hit[0, a:b].astype(np.float64) for a, b in pairwise(ends)]
-        rows.append((name, "1", *estimate_share(strata, review.layout.sizes.tolist(), level=level)))
-    return pl.DataFrame(rows, schema=["measure", "unit", "point", "standard_error", "lower", "upper"], orient="row")
-
-
-def _numbers(total: Estimate, *, per: float = 1.0) -> tuple[float, float, float, float]:
-    """Return point, standard error and limits of a single audit's estimate, divided by `per`."""
-    point, error, lower, upper = (
-        float(part[0]) / per for part in (total.point, total.standard_error, total.lower, total.upper)
-    )
-    return point, error, lower, upper
-
-
 def _list_reviewed(claims: pl.DataFrame, review: _Review) -> pl.DataFrame:
     """Return the claims that one audit reviewed, with their stratum and the overpayment found."""
     at, layout = review.drawn_places()[0], review.layout
@@ -360,14 +308,24 @@ def _list_reviewed(claims: pl.DataFrame, review: _Review) -> pl.DataFrame:
     return drawn.with_columns(stratum=pl.Series(layout.labels).gather(stratum), found_usd=pl.Series(review.found[0]))
 
 
+def _split_by_stratum(review: _Review, reviewed: pl.DataFrame) -> ReviewedStrata:
+    """Return the findings of one audit by stratum."""
+    layout = review.layout
+    samples = list_samples(layout, review.places, review.found)
+    return ReviewedStrata(
+        labels=layout.labels,
+        claims=layout.sizes.tolist(),
+        billed_usd=[float(layout.billed[a:b].sum()) for a, b in pairwise(layout.start.tolist())],
+        billed_total=float(layout.billed.sum()),
+        billed=[billed for billed, _ in samples],
+        found=[found for _, found in samples],
+        kinds=reviewed[KIND].cast(pl.String) if KIND in reviewed.columns else None,
+    )
+
+
 def _check_arguments(estimators: Sequence[str], level: float) -> None:
     if isinstance(estimators, str):
         raise InputError(f"estimators is {estimators!r}; expected a list, such as [{estimators!r}].")
     for estimator in estimators:
         check_estimator(estimator)
     check_level(level)
-
-
-def _check_billed(estimators: Sequence[str], layout: ClaimLayout) -> None:
-    if "ratio" in estimators and layout.billed.sum() == 0:
-        raise InputError("the ratio estimator needs billed dollars; all claims together were billed 0.")

@@ -10,8 +10,8 @@ from drgsim.compliance.peers import NUMBERS, compare_with_peers
 from drgsim.compliance.severity_support import count_supporting_severity
 from drgsim.compliance.target_areas import Measure, Measures, name_diagnosis_column
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.schema import ADMISSIONS, GROUPED, Frame, Severity, check_frame
 from drgsim.tables.drg_families import list_families
 from drgsim.tables.table_set import TableSet
@@ -33,7 +33,7 @@ def profile(
     *,
     by: str | Sequence[str] = "hospital_id",
     peers: str | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital_status: str = "NON_EXEMPT",
 ) -> pl.DataFrame:
     """Compare the case mix, severity and target areas of each hospital with its peers.
@@ -119,7 +119,7 @@ def _prepare_columns(
     grouped: pl.DataFrame,
     tables: TableSet,
     computed: Sequence[Measure],
-    rates: Rates | Sequence[Rates] | None,
+    rates: PriceTerms | None,
     hospital_status: str,
 ) -> pl.DataFrame:
     """Return the columns that conditions read, (n,) rows in order."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from drgsim.compliance.extrapolation import Moments, extrapolate
+from drgsim.compliance.extrapolation import Moments, estimate_total
 from drgsim.compliance.sampling import FEWEST, ClaimLayout, SimpleRandom, Stratified, lay_out_claims
 from drgsim.exceptions import InputError
 
@@ -121,5 +121,5 @@ def _half_width(
     whole: Moments, claims: pl.DataFrame, design: SimpleRandom | Stratified, n: int, estimator: str, level: float
 ) -> float:
     take = np.array([n]) if isinstance(design, SimpleRandom) else lay_out_claims(claims, replace(design, claims=n)).take
-    found = extrapolate(replace(whole, reviewed=take.astype(np.float64)), estimator, level=level)
+    found = estimate_total(replace(whole, reviewed=take.astype(np.float64)), estimator, level=level)
     return float(found.upper - found.point)

@@ -122,7 +122,7 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
     """Draw an audit sample.
 
     Args:
-        claims: (n,) rows of `schema.CLAIMS`; other columns stay, rows keep their order.
+        claims: (n,) rows of `schema.CLAIMS`; billed dollars are enough. Other columns stay, rows keep their order.
         design: how many claims, and from which strata.
         seed: any integer; the same seed, kind of design and ids draw the same claims.
 
@@ -134,11 +134,11 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
         SchemaError: a column is missing or of the wrong type.
         InputError: ids repeat, dollars are null or not finite, or the design asks for more claims than there are.
 
-    >>> claims = pl.DataFrame({"admission_id": [1, 2, 3], "billed_usd": [9e3] * 3, "correct_usd": [9e3, 6e3, 7e3]})
+    >>> claims = pl.DataFrame({"admission_id": [1, 2, 3], "billed_usd": [9e3, 6e3, 7e3]})
     >>> sample(claims, SimpleRandom(2), seed=1)["is_sampled"].sum()
     2
     """
-    layout = lay_out_claims(claims, design)
+    layout = lay_out_claims(claims, design, is_correct_known=False)
     is_sampled = np.zeros(len(claims), np.bool_)
     is_sampled[layout.row[np.concatenate(layout.draw(seed, np.zeros(1, np.uint64)), axis=1)[0]]] = True
     stratum = np.empty(len(claims), np.int64)
@@ -146,9 +146,14 @@ def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int
     return claims.with_columns(stratum=pl.Series(layout.labels).gather(stratum), is_sampled=pl.Series(is_sampled))
 
 
-def lay_out_claims(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> ClaimLayout:
-    """Return the claims by stratum, with sample sizes. Arguments and errors as `sample`."""
-    frame = _check_claims(claims)
+def lay_out_claims(
+    claims: pl.DataFrame, design: SimpleRandom | Stratified, *, is_correct_known: bool = True
+) -> ClaimLayout:
+    """Return the claims by stratum, with sample sizes. Arguments and errors as `sample`.
+
+    With `is_correct_known` false, `correct_usd` is neither needed nor read, and `overpaid` is NaN.
+    """
+    frame = _check_claims(claims, CLAIMS.names if is_correct_known else ("admission_id", "billed_usd"))
     billed = frame["billed_usd"].to_numpy()
     if isinstance(design, SimpleRandom):
         stratum, stream = np.zeros(len(frame), np.int64), "audit sample, simple"
@@ -164,18 +169,17 @@ def lay_out_claims(claims: pl.DataFrame, design: SimpleRandom | Stratified) -> C
     spread = np.array([part.std(ddof=1) if len(part) > 1 else 0.0 for part in parts])
     if isinstance(design, SimpleRandom) or design.allocation == "proportional":
         spread = np.ones(len(parts))
-    overpaid = (billed - frame["correct_usd"].to_numpy())[row]
+    correct = frame["correct_usd"].to_numpy() if is_correct_known else np.full(len(frame), np.nan)
+    overpaid = (billed - correct)[row]
     take = allocate_sample(design.claims, np.diff(start), spread)
     return ClaimLayout(ids[row], billed[row], overpaid, row, labels, start, take, stream)
 
 
-def _check_claims(claims: pl.DataFrame) -> pl.DataFrame:
-    frame = check_frame(claims, CLAIMS)
+def _check_claims(claims: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    frame = check_frame(claims, CLAIMS, needs=names)
     if not len(frame):
         raise InputError("there are no claims to sample from.")
-    unusable = frame.select(
-        ~pl.col(name).cast(pl.Float64).is_finite().fill_null(value=False) for name in CLAIMS.names
-    ).sum()
+    unusable = frame.select(~pl.col(name).cast(pl.Float64).is_finite().fill_null(value=False) for name in names).sum()
     bad = [f"{count} of {name}" for name, count in zip(unusable.columns, unusable.row(0), strict=True) if count]
     if bad:
         raise InputError(f"claims hold nulls or numbers that are not finite: {', '.join(bad)}. Drop or repair them.")

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from drgsim.grouping.code_attributes import SEVERITIES, compile_attributes
-from drgsim.grouping.encoding import Encoded, check_admissions, encode_span
 from drgsim.grouping.grouper import run_steps
 from drgsim.grouping.grouping_steps import Steps
 from drgsim.numerics.arrays import BoolArray, UInt16Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.tables.codebook import Codebook
+from drgsim.tables.encoding import Encoded, check_admissions, encode_span
 from drgsim.tables.table_set import TableSet
 
 

@@ -6,7 +6,7 @@ the risk that hospitals expect equals the risk that the audit then has for their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from drgsim.exceptions import InputError
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.tables.table_set import TableSet
 
@@ -61,7 +61,7 @@ def equilibrium(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     seed: int,
     extrapolated: bool = True,
     tolerance: float = 0.005,

@@ -3,6 +3,7 @@
 Its modules:
 
     explanations     explain(): why one admission got its DRG and its dollars
+    claim_edits      the edits of one claim with the codes that have them
     grouping_path    the steps of the grouper as data
     operand_sources  which codes make an operand true, and what a formula lacks
     code_values      code_value(): what each code is worth

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
-from drgsim.grouping.encoding import Encoded, compute_starts, flatten_lists
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.rebilling.visible_changes import INVISIBLE
 from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.tables.encoding import Encoded, compute_starts, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 CodeKind = pl.Enum(["sdx", "procedure"])
@@ -31,7 +29,7 @@ def code_value(
     admissions: pl.DataFrame,
     tables: TableSet,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     *,
     pairs: bool = False,
     marking: bool = False,
@@ -70,11 +68,12 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
+    is_priced = hospitals is not None or has_contracts(rates)
     cases = Baseline.of(
         admissions,
         tables=tables,
         hospitals=hospitals,
-        rates=None if hospitals is None else rates,
+        rates=rates if is_priced else None,
         hospital_status=hospital_status,
     )
     each = list_removals(cases.encoded)
@@ -83,7 +82,7 @@ def code_value(
     values = _describe_removals(cases, each, left_out, billed, pairs=pairs)
     if rates is not None:
         values = _add_weights(values, cases.grouped, each.row[left_out[:, 0]], rates)
-    if hospitals is not None:
+    if is_priced:
         values = _add_dollars(values, cases.pricer.cents[each.row[left_out[:, 0]]], billed.cents)
     if marking:
         detailed = group(admissions, tables, hospital_status=hospital_status, detail=True)
@@ -184,7 +183,7 @@ def list_removals(encoded: Encoded) -> CodeChanges:
 
     Of each admission, the secondary diagnoses are before the procedures.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
     ...                     "pdx": ["K810"], "sdx": [["I10", "J9601"]], "procedures": [["0FT44ZZ"]]})
     >>> each = list_removals(encode(one, TableSet.load("43.1"), hospital_status="EXEMPT"))
@@ -272,10 +271,8 @@ def _describe_removals(
     )
 
 
-def _add_weights(
-    values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: Rates | Sequence[Rates]
-) -> pl.DataFrame:
-    dates = [admissions["discharge_date"].gather(row)] if "discharge_date" in admissions.columns else []
+def _add_weights(values: pl.DataFrame, admissions: pl.DataFrame, row: Int64Array, rates: PriceTerms) -> pl.DataFrame:
+    dates = [admissions[name].gather(row) for name in ("discharge_date", "payer") if name in admissions.columns]
     before, after = (
         with_weights(pl.DataFrame([values[name].alias("drg"), *dates]), rates)["weight"]
         for name in ("drg", "drg_without")

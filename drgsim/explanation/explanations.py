@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,14 +10,16 @@ import polars as pl
 
 from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
+from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
-from drgsim.grouping.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouper import grouping_of, run_steps
+from drgsim.pricing.contracts import PriceTerms, has_contracts
+from drgsim.pricing.payer_pricing import CONTRACT_COMPONENTS
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
-from drgsim.schema import PAID, normalise_codes
+from drgsim.schema import CONTRACT_PAID, PAID, normalise_codes
+from drgsim.tables.encoding import check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 REASONS = {
@@ -50,6 +52,7 @@ class Explanation:
 
     Attributes:
         version: grouper version.
+        provenance: how its tables are known (`TableSet.provenance`).
         grouped: (1,) the admission with `schema.GROUPED`, and where it was priced with `schema.PAID`.
         title: title of the DRG.
         mdc_reason: why the admission is in its MDC.
@@ -61,6 +64,8 @@ class Explanation:
         left_out: how many more false formulas there are.
         hacs: every hospital-acquired condition that a code can be, and its status (`grouping_path.HACS`).
         clusters: procedure clusters present (`grouping_path.CLUSTERS`).
+        edits: the claim edits of CMS's editor and the codes that have them, on the discharge date or, without one, the
+            first day of the version (`edit`, `count`, `codes`).
         payment: lines of the payment; None where the admission is not priced.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
@@ -71,6 +76,7 @@ class Explanation:
     """
 
     version: str
+    provenance: str
     grouped: pl.DataFrame
     title: str
     mdc_reason: str
@@ -81,6 +87,7 @@ class Explanation:
     left_out: int
     hacs: pl.DataFrame = field(repr=False)
     clusters: pl.DataFrame = field(repr=False)
+    edits: pl.DataFrame = field(repr=False)
     payment: pl.DataFrame | None = field(repr=False)
 
     def __getitem__(self, name: str) -> Any:
@@ -112,6 +119,7 @@ class Explanation:
             self._failed(),
             self._conditions(),
             self._clusters(),
+            self._edits(),
             self._payment(),
         ]
         return [section for section in sections if section.lines or section.rows]
@@ -120,7 +128,9 @@ class Explanation:
 
     def _answer(self) -> Section:
         lines = [f"MDC {self['mdc']}: {self.mdc_reason}." if self["mdc"] else f"MDC: {self.mdc_reason}."]
-        lines.append(f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version}.")
+        lines.append(
+            f"Type {self['drg_type']}, severity {self['severity']}, grouper version {self.version} ({self.provenance})."
+        )
         if self["return_code"] != "OK":
             lines.insert(0, f"Ungroupable, {self['return_code']}: {REASONS[self['return_code']]}.")
         if self["initial_drg"] != self["drg"]:
@@ -206,6 +216,10 @@ class Explanation:
         header = ("cluster", "procedures", "these hidden in MDC", "operands")
         return Section("Procedures that count together", (), header, rows)
 
+    def _edits(self) -> Section:
+        rows = tuple((name, str(count), ", ".join(codes)) for name, count, codes in self.edits.rows())
+        return Section("Claim edits (Medicare Code Editor)", (), ("edit", "count", "codes"), rows)
+
     def _payment(self) -> Section:
         if self.payment is None:
             return Section("Payment")
@@ -217,7 +231,7 @@ class Explanation:
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital: pl.DataFrame | None = None,
     *,
     hospital_status: str = "NON_EXEMPT",
@@ -266,6 +280,7 @@ def explain(
     titles = dict(tables.drg_titles.select("drg", "title").iter_rows())
     return Explanation(
         version=tables.version,
+        provenance=tables.provenance,
         grouped=priced,
         title=titles[grouped["drg"].item()],
         mdc_reason=path.why_mdc,
@@ -276,6 +291,7 @@ def explain(
         left_out=max(0, path.failed.height - nearest),
         hacs=path.hacs,
         clusters=path.clusters,
+        edits=list_claim_edits(one, tables),
         payment=payment,
     )
 
@@ -328,34 +344,41 @@ def _list_poa(frame: pl.DataFrame) -> list[str | None]:
 
 
 def _price_one(
-    grouped: pl.DataFrame, rates: Rates | Sequence[Rates] | None, hospital: pl.DataFrame | None
+    grouped: pl.DataFrame, rates: PriceTerms | None, hospital: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the admission with its payment, and the lines of the payment."""
     if rates is None:
         return grouped, None
-    if hospital is None:
+    if hospital is None and not has_contracts(rates):
         weighed = with_weights(grouped, rates)
         return weighed, pl.DataFrame([_describe_weight(weighed)], schema=_PAYMENT, orient="row")
-    own = _require_one(hospital, "hospital")
-    if "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
+    own = None if hospital is None else _require_one(hospital, "hospital")
+    if own is not None and "hospital_id" not in grouped.columns and "hospital_id" in own.columns:
         grouped = grouped.with_columns(own["hospital_id"])
     paid = price(grouped, own, rates)
-    about = {column.name: column.about for column in PAID.columns}
+    about = {column.name: column.about for column in (*PAID.columns, *CONTRACT_PAID.columns)}
     values = paid.row(0, named=True)
     lines: list[tuple[str, float | None, str]] = [_describe_weight(paid)]
     lines.append(("pay code", None, f"{values['pay_code']}: {describe_pay_code(values['pay_code'])}"))
     if values["transfer_fraction"] not in (0.0, 1.0):
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
-    lines += [(_write_component(name), values[name], about[name]) for name in COMPONENTS if values[name]]
+    if values.get("contract_rule"):
+        lines.append(("contract rule", None, values["contract_rule"]))
+    lines += [
+        (_write_component(name), values[name], about[name])
+        for name in (*COMPONENTS, *CONTRACT_COMPONENTS)
+        if values.get(name)
+    ]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 
 
-def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: Rates | Sequence[Rates] | None) -> pl.DataFrame:
+def _add_weight(failed: pl.DataFrame, one: pl.DataFrame, rates: PriceTerms | None) -> pl.DataFrame:
     """Return false formulas with the weight of their DRG; null without rates and for a reroute."""
     if rates is None:
         return failed.with_columns(weight=pl.lit(None, pl.Float64))
-    dates = [pl.lit(one[_DATE].item(), pl.Date).alias(_DATE)] if _DATE in one.columns else []
+    own = [name for name in (_DATE, "payer") if name in one.columns]
+    dates = [pl.lit(one[name].item(), one.schema[name]).alias(name) for name in own]
     return failed.with_columns(with_weights(failed.select("drg", *dates), rates)["weight"])
 
 

@@ -18,12 +18,12 @@ from drgsim.explanation.operand_sources import OPERANDS, OperandSources, find_la
 from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import DEATH_EXCLUSION, SEVERITIES
 from drgsim.grouping.code_reports import report_codes
-from drgsim.grouping.encoding import HOSPITAL_STATUS
 from drgsim.grouping.grouping_steps import BY_DEATH, BY_LOGIC, BY_PDX, Steps, find_lost_severity
 from drgsim.grouping.hac import EXCLUDED, MET, compile_hac_rules, observe_whole_claims
 from drgsim.grouping.mdc_search import Decision, MdcSearch, search_mdcs
 from drgsim.grouping.rulebook import NO_ROW
 from drgsim.schema import ReturnCode
+from drgsim.tables.encoding import HOSPITAL_STATUS
 from drgsim.tables.formula import list_operands, parse_formula
 from drgsim.tables.table_set import TableSet
 

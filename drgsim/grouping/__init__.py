@@ -3,7 +3,6 @@
 Its modules:
 
     grouper             group(): the steps in their order
-    encoding            admissions as integers
     bit_layout          which bit stands for which operand
     code_attributes     codes to operand bits, exclusions and severity
     procedure_clusters  procedures that count together
@@ -23,18 +22,18 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
-    from drgsim.grouping.encoding import Encoded as Encoded
-    from drgsim.grouping.encoding import encode as encode
     from drgsim.grouping.grouper import Grouping as Grouping
     from drgsim.grouping.grouper import group as group
     from drgsim.grouping.grouper import group_encoded as group_encoded
+    from drgsim.tables.encoding import Encoded as Encoded
+    from drgsim.tables.encoding import encode as encode
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Encoded": "grouping.encoding",
+        "Encoded": "tables.encoding",
         "Grouping": "grouping.grouper",
-        "encode": "grouping.encoding",
+        "encode": "tables.encoding",
         "group": "grouping.grouper",
         "group_encoded": "grouping.grouper",
     },

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from drgsim.exceptions import TableError
 from drgsim.grouping.bit_layout import PRE_MDC, BitLayout, PdxClass
-from drgsim.grouping.encoding import SEX
 from drgsim.grouping.procedure_clusters import Clusters
 from drgsim.grouping.rulebook import Rulebook
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int32Array, UInt16Array, UInt64Array
 from drgsim.tables.codebook import Codebook, load_codebooks
+from drgsim.tables.encoding import SEX
 from drgsim.tables.table_set import COUNTED_WORDS, TableSet
 
 SEVERITIES = ("NONE", "CC", "MCC")

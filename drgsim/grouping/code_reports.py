@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.bit_layout import ONLY_INCIDENT, PRE_MDC, TRAUMA_REGIONS
 from drgsim.grouping.code_attributes import SEVERITIES
-from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_NOT_PRESENT, POA_PRESENT
 from drgsim.grouping.grouping_steps import BY_DEATH, BY_LOGIC, NOT_LOST, Steps, find_lost_severity
 from drgsim.grouping.hac import EXCLUDED, EXEMPT, MET, NOT_MET, HacRules, compile_hac_rules
 from drgsim.grouping.mdc_search import Decision, pack_severity_operands
 from drgsim.grouping.operand_bits import find_visible_operands
 from drgsim.grouping.operand_carriers import COUNTED_NAMES, OperandCarriers, add_to_count
 from drgsim.numerics.arrays import BoolArray, ByteArray, TextArray
+from drgsim.tables.encoding import HOSPITAL_STATUS, POA_NOT_PRESENT, POA_PRESENT
 from drgsim.tables.table_set import CLAIM_WORDS, COUNTED_WORDS
 
 _IMPACT = np.array(["NONE", "INITIAL", "FINAL", "BOTH"])

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
 from drgsim.grouping.code_reports import report_codes
-from drgsim.grouping.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.grouping.grouping_steps import RETURN_CODE_OK, Steps
 from drgsim.grouping.hac import HacResult, assess_hacs
 from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search_mdcs
@@ -22,6 +21,7 @@ from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, or_into
 from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalise_codes
+from drgsim.tables.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet, version_for, versions
 
 
@@ -30,6 +30,13 @@ class Grouping:
     """The grouper's answer for encoded admissions, (n,) arrays named as in `schema.GROUPED`.
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
+
+    >>> from drgsim.grouping.encoding import encode
+    >>> tables = TableSet.load("43.1")
+    >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
+    ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> group_encoded(encode(pl.DataFrame(claim), tables), tables).drg.tolist()
+    [417]
     """
 
     drg: NDArray[np.uint16]
@@ -86,7 +93,7 @@ def group(
     hospital_status: str = "NON_EXEMPT",
     detail: bool = False,
 ) -> pl.DataFrame:
-    """Group admissions to MS-DRGs exactly as CMS's grouper does.
+    """Group admissions to MS-DRGs as CMS's grouper does.
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`; other columns pass through, rows keep their order.

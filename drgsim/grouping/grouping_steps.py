@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from drgsim.grouping.code_attributes import Attributes
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.hac import HacResult
 from drgsim.grouping.mdc_search import Decision
 from drgsim.grouping.operand_bits import Observed
 from drgsim.numerics.arrays import BoolArray, ByteArray
+from drgsim.tables.encoding import Encoded
 
 RETURN_CODE_OK = 0
 NOT_LOST, BY_DEATH, BY_PDX, BY_LOGIC = 0, 1, 2, 4

@@ -12,11 +12,11 @@ from functools import lru_cache
 import numpy as np
 
 from drgsim.grouping.code_attributes import Attributes
-from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
 from drgsim.grouping.operand_bits import Observed
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt64Array
 from drgsim.numerics.segments import expand_rows, find_run_starts, is_among, or_into, sort_distinct
 from drgsim.schema import ReturnCode
+from drgsim.tables.encoding import HOSPITAL_STATUS, POA_NOT_RECOGNISED, POA_PRESENT, Encoded
 from drgsim.tables.formula import expand_alternatives, list_operands, parse_formula
 
 MET, NOT_MET, EXCLUDED, EXEMPT = range(1, 5)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import Attributes
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.operand_bits import Observed, find_visible_operands
 from drgsim.grouping.rulebook import NO_ROW
 from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.segments import find_distinct_rows
+from drgsim.tables.encoding import Encoded
 
 UNGROUPABLE_MDC = 0
 _OK = 0

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.bit_layout import ONLY_INCIDENT
 from drgsim.grouping.code_attributes import Attributes
-from drgsim.grouping.encoding import Encoded
 from drgsim.numerics.arrays import ByteArray, Int32Array, Int64Array, UInt64Array
 from drgsim.numerics.segments import expand_rows, expand_stretches, find_distinct_rows, find_run_starts, or_into
+from drgsim.tables.encoding import Encoded
 
 
 @dataclass(frozen=True, eq=False)

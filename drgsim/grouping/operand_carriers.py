@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from drgsim.grouping.code_attributes import Attributes
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.operand_bits import Observed
 from drgsim.grouping.procedure_clusters import sum_numbered_names
+from drgsim.tables.encoding import Encoded
 
 COUNTED_NAMES: dict[str, frozenset[str]] = {
     "SINGLEFUSIONCTR": frozenset({"sglantfuse", "sglpostfuse"}),

@@ -10,12 +10,12 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from drgsim.grouping.encoding import SEX
 from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
 from drgsim.rebilling.baseline import UNKNOWN_NUMBER, Baseline
 from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.tables.code_limits import OLDEST
+from drgsim.tables.encoding import SEX
 
 Status = Annotated[int, Field(ge=1, le=99)]
 _AGE_SLIP = 10

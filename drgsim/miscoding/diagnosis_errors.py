@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from drgsim.exceptions import InputError
-from drgsim.grouping.encoding import POA_NOT_PRESENT, POA_PRESENT
 from drgsim.miscoding.confusable_codes import (
     MDCS,
     list_named_codes,
@@ -30,6 +29,7 @@ from drgsim.numerics.segments import rank_distinct
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.tables.code_limits import load_code_limits
+from drgsim.tables.encoding import POA_NOT_PRESENT, POA_PRESENT
 
 
 class PdxResequence(ErrorModel):

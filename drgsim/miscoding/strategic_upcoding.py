@@ -22,7 +22,7 @@ from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
 from drgsim.tables.table_set import TableSet
@@ -119,7 +119,7 @@ def sweep_detection(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     detection: Sequence[float],
     penalty: Sequence[float] | None = None,
 ) -> pl.DataFrame:

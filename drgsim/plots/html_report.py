@@ -19,7 +19,7 @@ from drgsim.plots.transitions import plot_flow, plot_transitions
 from drgsim.simulation.estimates import LEVEL
 from drgsim.simulation.headline import ERROR_LABELS, LABELS, MONEY, MONEY_MEASURES
 from drgsim.simulation.results import Simulation
-from drgsim.tables.table_set import TableSet
+from drgsim.tables.table_set import TableSet, describe_version
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,9 +121,9 @@ def _describe_run(result: Simulation) -> Iterator[Html]:
     at = f" in {admissions['hospital_id'].n_unique():,} hospitals" if "hospital_id" in admissions.columns else ""
     yield element(
         "p",
-        f"{len(admissions):,} admissions{at}, grouped with MS-DRG version {result.version} and priced by "
-        f"{result.priced_by}: {result.payment_usd:,.0f} USD as correctly coded. {result.replicates:,} replicates, seed "
-        f"{result.seed}, run {result.run_id}.",
+        f"{len(admissions):,} admissions{at}, grouped with MS-DRG version {describe_version(result.version)} "
+        f"and priced by {result.priced_by}: {result.payment_usd:,.0f} USD as correctly coded. "
+        f"{result.replicates:,} replicates, seed {result.seed}, run {result.run_id}.",
     )
     if result.interrupted:
         yield element("p", f"Interrupted: {result.replicates:,} of {result.asked:,} replicates were finished.")

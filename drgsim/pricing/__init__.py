@@ -5,15 +5,17 @@ Its modules:
     pricer            price(), price_stays()
     ipps              every component of one stay, in order
     pricer_input      admissions as the pricer takes them; with_weights()
-    hospitals         provider inputs, completed and checked
+    hospitals         provider inputs, completed and checked; wage index by area
     hospital_factors  what all stays of a hospital share: IME, DSH, wage index, programs
     transfers         acute and post-acute transfers
     outliers          cost outliers
-    new_technology    new technology add-ons
+    new_technology    what codes and days add: new technologies, COVID-19, no-cost products
     informational     what the pricer reports and does not pay
     cost_sharing      deductible, coinsurance and sequestration, after the pricer
+    contracts         a payer's contract, from TOML
+    payer_pricing     stays priced by a contract; which payer prices which stay
     rates             payment parameters by fiscal year, and changes to them
-    parameter_limits  the range and decimals of each parameter
+    parameters        rate files, tables of a fiscal year, range and decimals of parameters
     table5            weights and mean stays as CMS publishes them
 """
 
@@ -24,19 +26,26 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.pricing.contracts import Contract as Contract
+    from drgsim.pricing.contracts import DayBand as DayBand
+    from drgsim.pricing.contracts import LesserOfTerms as LesserOfTerms
+    from drgsim.pricing.contracts import OutlierTerms as OutlierTerms
+    from drgsim.pricing.contracts import PayRule as PayRule
+    from drgsim.pricing.contracts import StopLossTerms as StopLossTerms
+    from drgsim.pricing.contracts import TransferTerms as TransferTerms
     from drgsim.pricing.cost_sharing import settled_steps as settled_steps
     from drgsim.pricing.cost_sharing import with_beneficiary_share as with_beneficiary_share
     from drgsim.pricing.cost_sharing import with_sequestration as with_sequestration
     from drgsim.pricing.hospitals import complete_hospitals as complete_hospitals
     from drgsim.pricing.hospitals import example_hospitals as example_hospitals
     from drgsim.pricing.new_technology import list_add_ons as list_add_ons
+    from drgsim.pricing.parameters import Parameter as Parameter
     from drgsim.pricing.pricer import COMPONENTS as COMPONENTS
     from drgsim.pricing.pricer import PAY_CODES as PAY_CODES
     from drgsim.pricing.pricer import price as price
     from drgsim.pricing.pricer import price_stays as price_stays
     from drgsim.pricing.pricer_input import derive_review_codes as derive_review_codes
     from drgsim.pricing.pricer_input import with_weights as with_weights
-    from drgsim.pricing.rates import Parameter as Parameter
     from drgsim.pricing.rates import Rates as Rates
     from drgsim.pricing.rates import fiscal_year_of as fiscal_year_of
     from drgsim.pricing.rates import rate_years as rate_years
@@ -45,9 +54,16 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Contract": "pricing.contracts",
+        "DayBand": "pricing.contracts",
+        "LesserOfTerms": "pricing.contracts",
+        "OutlierTerms": "pricing.contracts",
+        "PayRule": "pricing.contracts",
+        "StopLossTerms": "pricing.contracts",
+        "TransferTerms": "pricing.contracts",
         "COMPONENTS": "pricing.pricer",
         "PAY_CODES": "pricing.pricer",
-        "Parameter": "pricing.rates",
+        "Parameter": "pricing.parameters",
         "Rates": "pricing.rates",
         "list_add_ons": "pricing.new_technology",
         "complete_hospitals": "pricing.hospitals",

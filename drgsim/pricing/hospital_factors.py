@@ -6,12 +6,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import exponential, power, quotient, round_digits, to_fixed_point
 from drgsim.pricing.rates import QUALITY, Rates
 
+_NEVER = 10**9
+"""A day after every other."""
+_PUERTO_RICO_STATES = "operating.puerto_rico_states"
+PUERTO_RICO = len(QUALITY)
+"""Variant of the updates of a hospital in Puerto Rico with the EHR reduction; without it the full update applies."""
 ABOVE_1 = 10_000
 """A wage index above this [1e-4] takes the larger labor share."""
 
@@ -35,7 +41,8 @@ class InformationalFactors:
     capital_location7: Int64Array
     """Geographic adjustment factor and capital cost of living."""
     ehr: BoolArray
-    quality: BoolArray
+    ratio: Int64Array
+    """Which ratio restores the EHR reduction: 0 with quality data, 1 without, 2 in Puerto Rico."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,12 @@ class HospitalFactors:
 
     code: Int64Array
     """CMS return code for every stay: 0, 52 (no wage index), 53, 65 (readmissions) or 68 (value-based)."""
+    capital_refused: BoolArray
+    """Whether the capital pay code is not one that is paid (65, tested with the stay)."""
+    first_day: Int64Array
+    """First day in force, since 1970-01-01."""
+    end_day: Int64Array
+    """First day out of force."""
     standard6: Int64Array
     """Standardized amount, wage-adjusted [USD]."""
     ime9: Int64Array
@@ -96,27 +109,27 @@ class HospitalFactors:
 
 def compute_hospital_factors(frame: pl.DataFrame, rates: Rates) -> HospitalFactors:
     """Return the factors of each hospital. (h,); `frame` as `complete_hospitals` returns it."""
-
-    def exact(name: str, digits: int) -> Int64Array:
-        return to_fixed_point(frame[name].to_numpy(), digits)
-
     wage4, cola3 = _locate(frame, rates)
     quality, ehr = frame["quality_reported"].to_numpy(), frame["ehr_reduction"].to_numpy()
-    variant = (~quality).astype(np.int64) + 2 * ehr
-    labor2, nonlabor2 = _standardized_amounts(rates, wage4, variant)
-    percentage4 = exact("ssi_ratio", 4) + exact("medicaid_ratio", 4)
+    in_puerto_rico = _is_in_puerto_rico(frame, rates)
+    # In Puerto Rico quality data do not matter, 42 CFR 412.64(d)(2).
+    variant = np.where(in_puerto_rico, PUERTO_RICO * ehr, (~quality).astype(np.int64) + 2 * ehr)
+    hrr4, vbp11, code = _programs(frame, quality, rates)
+    code = np.where(wage4 == 0, 52, code)
+    labor2, nonlabor2 = _standardized_amounts(rates, wage4, variant, in_puerto_rico, code == 0)
+    percentage4 = _exact(frame, "ssi_ratio", 4) + _exact(frame, "medicaid_ratio", 4)
     ime9, dsh4 = operating_ime(frame, rates), operating_dsh(frame, percentage4, rates)
     capital_ime9, capital_dsh4 = capital_ime(frame, rates), capital_dsh(frame, percentage4, rates)
     gaf4, capital_cola3 = power(wage4, 4, rates.number("capital.gaf_exponent"), 4), _capital_cola(cola3, rates)
     capital_rate2 = round_digits(rates.fixed_point("capital.federal_rate", 2) * gaf4, 4)
     location8, capital_location7 = _loss_location(wage4, cola3, rates), gaf4 * capital_cola3
-    operating_ccr3, capital_ccr3 = exact("operating_ccr", 3), exact("capital_ccr", 3)
+    operating_ccr3, capital_ccr3 = _exact(frame, "operating_ccr", 3), _exact(frame, "capital_ccr", 3)
     higher_ccr3 = operating_ccr3 + rates.fixed_point("outlier.reconciliation_step", 3)
-    hrr4, vbp11, code = _programs(frame, quality, rates)
-    dependent = frame["provider_type"].is_in(list(rates.listed("hospital_specific.dependent_types")))
-    other_pass_through2 = exact("organ_acquisition_usd", 2) + exact("direct_education_usd", 2)
     return HospitalFactors(
-        code=np.where(wage4 == 0, 52, code),
+        code=code,
+        capital_refused=_is_capital_refused(frame),
+        first_day=_days(frame, "effective_date", -_NEVER),
+        end_day=_days(frame, "termination_date", _NEVER),
         standard6=labor2 * wage4 + nonlabor2 * cola3 * 10,
         ime9=ime9,
         dsh4=dsh4,
@@ -129,16 +142,18 @@ def compute_hospital_factors(frame: pl.DataFrame, rates: Rates) -> HospitalFacto
         capital_ccr3=capital_ccr3,
         loss=_loss_shares(operating_ccr3, capital_ccr3, location8, capital_location7),
         reconciliation_loss=_loss_shares(higher_ccr3, capital_ccr3, location8, capital_location7),
-        uncompensated2=exact("uncompensated_care_usd", 2),
-        specific7=_hospital_specific_rate(frame, variant, rates),
-        dependent=dependent.to_numpy(),
+        uncompensated2=_exact(frame, "uncompensated_care_usd", 2),
+        specific7=_hospital_specific_rate(frame, variant, code == 0, rates),
+        dependent=_is_of_type(frame, "hospital_specific.dependent_types", rates),
         hrr4=hrr4,
         vbp11=vbp11,
         hac=frame["hac_reduction"].to_numpy(),
-        low_volume6=exact("low_volume_factor", 6),
+        low_volume6=_low_volume(frame, rates),
         new_capital=frame["new_capital_hospital"].to_numpy(),
-        pass_through2=exact("pass_through_usd", 2) - other_pass_through2,
-        informational=InformationalFactors(labor2, nonlabor2, location8, capital_location7, ehr, quality),
+        pass_through2=_pass_through(frame),
+        informational=InformationalFactors(
+            labor2, nonlabor2, location8, capital_location7, ehr, np.where(in_puerto_rico, 2, ~quality)
+        ),
     )
 
 
@@ -197,6 +212,10 @@ def capital_ime(frame: pl.DataFrame, rates: Rates) -> Int64Array:
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _exact(frame: pl.DataFrame, name: str, digits: int) -> Int64Array:
+    return to_fixed_point(frame[name].to_numpy(), digits)
+
+
 def _take_rows(value: Any, rows: Int64Array | slice, left: tuple[str, ...] = ()) -> Any:
     """Return a frozen value with these rows of its arrays and of those of the values in it.
 
@@ -218,22 +237,27 @@ def _locate(frame: pl.DataFrame, rates: Rates) -> tuple[Int64Array, Int64Array]:
     return wage4, np.where(has_cola, to_fixed_point(frame["cola"].to_numpy(), 3), 1000)
 
 
-def _standardized_amounts(rates: Rates, wage4: Int64Array, variant: Int64Array) -> tuple[Int64Array, Int64Array]:
+def _is_in_puerto_rico(frame: pl.DataFrame, rates: Rates) -> BoolArray:
+    """Return whether a hospital is paid the amounts of Puerto Rico. (h,); none before FY2022."""
+    states = rates.listed(_PUERTO_RICO_STATES) if _PUERTO_RICO_STATES in rates.values else ()
+    return frame["ccn_state"].is_in(list(states)).to_numpy()
+
+
+def _standardized_amounts(
+    rates: Rates, wage4: Int64Array, variant: Int64Array, in_puerto_rico: BoolArray, needed: BoolArray
+) -> tuple[Int64Array, Int64Array]:
     """Return the labor and nonlabor parts of the standardized amount. (h,) [cents].
 
-    Source: 42 CFR 412.64(c), (h).
+    0 where it is not needed: an amount that is not known is an error only where a hospital needs it.
+    Source: 42 CFR 412.64(c), (h); in Puerto Rico 412.64(d), (e).
     """
-    column = variant + 4 * (wage4 <= ABOVE_1)
-    labor2, nonlabor2 = (
-        np.asarray(
-            [
-                rates.fixed_point(f"operating.{part}.{area}.{name}", 2)
-                for area in ("above_1", "up_to_1")
-                for name in QUALITY
-            ]
-        )[column]
-        for part in ("labor", "nonlabor")
-    )
+    names = [f"{area}.{name}" for area in ("above_1", "up_to_1") for name in QUALITY]
+    names += [f"puerto_rico.{name}" for name in ("full", "ehr_reduction")]
+    column = np.where(in_puerto_rico, 2 * len(QUALITY) + (variant > 0), variant + len(QUALITY) * (wage4 <= ABOVE_1))
+    labor2, nonlabor2 = np.zeros(len(wage4), dtype=np.int64), np.zeros(len(wage4), dtype=np.int64)
+    for place in np.unique(column[needed]):
+        for part, found2 in (("labor", labor2), ("nonlabor", nonlabor2)):
+            found2[column == place] = rates.fixed_point(f"operating.{part}.{names[place]}", 2)
     return labor2, nonlabor2
 
 
@@ -261,36 +285,90 @@ def _loss_shares(
     return LossShares(location8 * operating9, capital_location7 * capital9)
 
 
-def _hospital_specific_rate(frame: pl.DataFrame, variant: Int64Array, rates: Rates) -> Int64Array:
+def _hospital_specific_rate(frame: pl.DataFrame, variant: Int64Array, needed: BoolArray, rates: Rates) -> Int64Array:
     """Return the hospital-specific rate updated to this year. (h,) [1e-7 USD].
 
     Source: 42 CFR 412.92(d), 412.108(c).
     """
-    has_rate = frame["provider_type"].is_in(list(rates.listed("hospital_specific.types"))).to_numpy()
+    has_rate = needed & _is_of_type(frame, "hospital_specific.types", rates)
     rate2 = np.where(has_rate, to_fixed_point(frame["hospital_specific_rate_usd"].to_numpy(), 2), 0)
-    factor5 = np.zeros(len(QUALITY), dtype=np.int64)
+    names = (*QUALITY, "puerto_rico_ehr_reduction")
+    factor5 = np.zeros(len(names), dtype=np.int64)
     for used in np.unique(variant[rate2 > 0]):  # an unknown update is an error only where a hospital needs it
-        factor5[used] = int(rates.hospital_specific_update(QUALITY[used]).scaleb(5))
+        factor5[used] = int(rates.hospital_specific_update(names[used]).scaleb(5))
     return np.asarray(rate2 * factor5[variant])
 
 
 def _programs(frame: pl.DataFrame, quality: BoolArray, rates: Rates) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Return the readmissions and value-based factors less 1, and a return code. (h,) each.
 
-    The code is 65, 68 or 53 where a factor is out of range or the hospital is outside a program, else 0.
-    Source: 42 CFR 412.154 and 412.162; codes as CMS's pricer 2021.5 sets them.
+    The code is 65, 68 or 53 where an entry is wrong or the hospital is outside a program, else 0.
+    Source: 42 CFR 412.154 and 412.162; codes as CMS's programs of FY2017 to FY2021 set them.
     """
 
     def is_outside(program: str) -> BoolArray:
         return frame["ccn_state"].is_in(list(rates.listed(f"adjustments.{program}_excluded_states"))).to_numpy()
 
-    in_hrr, in_vbp = (frame[name].is_not_null().to_numpy() for name in ("hrr_factor", "vbp_factor"))
-    hrr4 = to_fixed_point(frame["hrr_factor"].fill_null(1.0).to_numpy(), 4) - 10**4
-    vbp11 = to_fixed_point(frame["vbp_factor"].fill_null(1.0).to_numpy(), 11) - 10**11
-    lowest_hrr4 = rates.fixed_point("adjustments.hrr_lowest", 4) - 10**4
-    lowest_vbp11 = rates.fixed_point("adjustments.vbp_lowest", 11) - 10**11
-    bad_hrr = in_hrr & ((hrr4 < lowest_hrr4) | is_outside("hrr"))
-    bad_vbp = in_vbp & ((vbp11 < lowest_vbp11) | is_outside("vbp") | ~quality)
+    def entry(program: str, yes: str, no: str) -> npt.NDArray[np.str_]:
+        """Return whether a hospital takes part, as the provider file writes it."""
+        given = pl.when(pl.col(f"{program}_factor").is_null()).then(pl.lit(no)).otherwise(pl.lit(yes))
+        filled = pl.col(f"{program}_participant").str.strip_chars().fill_null(given)
+        return frame.select(filled).to_series().to_numpy().astype(np.str_)
+
+    hrr, vbp = entry("hrr", "1", "0"), entry("vbp", "Y", "N")
+    hrr4, vbp11 = (
+        to_fixed_point(frame[name].fill_null(0.0).to_numpy(), digits)
+        for name, digits in (("hrr_factor", 4), ("vbp_factor", 11))
+    )
+    (low4, high4), (low11, high11) = (
+        [rates.fixed_point(f"adjustments.{program}_{end}", digits) for end in ("lowest", "highest")]
+        for program, digits in (("hrr", 4), ("vbp", 11))
+    )
+    in_hrr, in_vbp = hrr == "1", vbp == "Y"
+    bad_hrr = np.where(in_hrr, (hrr4 < low4) | (hrr4 > high4) | is_outside("hrr"), (hrr != "0") | (hrr4 != 0))
+    bad_vbp = np.where(in_vbp, (vbp11 < low11) | (vbp11 > high11) | is_outside("vbp") | ~quality, vbp != "N")
     excluded = frame["waiver"].to_numpy() | (frame["hac_reduction"].to_numpy() & is_outside("hac"))
     code = np.select([bad_hrr, bad_vbp, excluded], [65, 68, 53], 0)
-    return hrr4, vbp11, code
+    return (
+        np.where(in_hrr & ~bad_hrr, hrr4 - 10**4, 0),
+        np.where(in_vbp & ~bad_vbp, vbp11 - 10**11, 0),
+        code,
+    )
+
+
+def _is_of_type(frame: pl.DataFrame, name: str, rates: Rates) -> BoolArray:
+    """Return whether the provider type is in a list of the rates. (h,)."""
+    return frame["provider_type"].is_in(list(rates.listed(name))).to_numpy()
+
+
+def _pass_through(frame: pl.DataFrame) -> Int64Array:
+    """Return the pass-through less organs and direct education. (h,) [cents a day]."""
+    every2, organs2, education2 = (
+        to_fixed_point(frame[name].to_numpy(), 2)
+        for name in ("pass_through_usd", "organ_acquisition_usd", "direct_education_usd")
+    )
+    return np.asarray(every2 - organs2 - education2)
+
+
+def _is_capital_refused(frame: pl.DataFrame) -> BoolArray:
+    """Return whether the capital pay code is not one that is paid. (h,).
+
+    A new capital hospital is paid its cost, whatever its code.
+    """
+    is_paid = frame["capital_pay_code"].str.strip_chars().is_in(["B", "C"]) | frame["new_capital_hospital"]
+    return (~is_paid).to_numpy()
+
+
+def _low_volume(frame: pl.DataFrame, rates: Rates) -> Int64Array:
+    """Return the low-volume factor, 0 without indicator or above the highest. (h,) [1e-6].
+
+    Source: 42 CFR 412.101.
+    """
+    factor6 = to_fixed_point(frame["low_volume_factor"].to_numpy(), 6)
+    indicated = (frame["low_volume_indicator"].str.strip_chars().fill_null("Y") == "Y").to_numpy()
+    return np.where(indicated & (factor6 <= rates.fixed_point("adjustments.low_volume_highest", 6)), factor6, 0)
+
+
+def _days(frame: pl.DataFrame, name: str, missing: int) -> Int64Array:
+    """Return a column of dates as days since 1970-01-01. (h,)."""
+    return frame[name].cast(pl.Int32).cast(pl.Int64).fill_null(missing).to_numpy()

@@ -41,6 +41,7 @@ _DEFAULTS: Mapping[str, float | str | bool] = {
     "pass_through_usd": 0.0,
     "organ_acquisition_usd": 0.0,
     "direct_education_usd": 0.0,
+    "capital_pay_code": "C",
 }
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -55,6 +56,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "cola": (0.5, 9.999),
     "vbp_factor": (0.0, 2.0),
     "hrr_factor": (0.0, 1.0),
+    "prior_wage_index": (0.0001, 9.9999),
     "uncompensated_care_usd": (0.0, 9_999_999.99),
     "hospital_specific_rate_usd": (0.0, 99_999.99),
     "pass_through_usd": (0.0, 9_999.99),
@@ -62,6 +64,18 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "direct_education_usd": (0.0, 9_999.99),
 }
 
+_ENTRIES: Mapping[str, tuple[str, tuple[float, float]]] = {
+    "vbp_factor": ("vbp_participant", (0.0, 9.99999999999)),
+    "hrr_factor": ("hrr_participant", (0.0, 9.9999)),
+    "low_volume_factor": ("low_volume_indicator", (0.0, 9.999999)),
+}
+"""Factors beside an entry of the provider file, with the range that the file can hold: where the entry is given, the
+factor is judged as CMS's program judges it, by a return code or by paying nothing."""
+
+_INDIAN_HEALTH_TYPE = "08"
+_INDIAN_HEALTH_AREAS = ("98", "99")
+"""Areas of the Indian Health Service: Alaska, and the other states."""
+_ALASKA = "02"
 
 _IMPACT_FILE = (
     "hospital_id",
@@ -104,11 +118,11 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
     Args:
         hospitals: (h,) HOSPITALS.
-        rates: for the wage index by CBSA and the limits.
+        rates: for the wage index by CBSA and the limits; see `fill_wage_index` for the order of its rules.
 
     Returns:
-        (h,) all HOSPITALS columns; null only in `cbsa`, `vbp_factor`, `hrr_factor`, and in `wage_index`
-        where it is not known.
+        (h,) all HOSPITALS columns; null only in `cbsa`, `county`, `vbp_factor`, `hrr_factor`, `prior_wage_index`,
+        the entries of the provider file, the two dates, and in `wage_index` where it is not known.
 
     Raises:
         SchemaError: a column is missing or of the wrong type, or a value is out of range; the message
@@ -120,9 +134,10 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     0.7393
     """
     frame = check_frame(hospitals, HOSPITALS)
+    _refuse_overflow(hospitals, frame)
     absent = [c for c in HOSPITALS.columns if c.name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
-    frame = _with_wage_index(frame, rates)
+    frame = fill_wage_index(frame, rates)
     ccn = pl.col("hospital_id").str.extract(r"^(\d\d)[0-9A-Z]{4}$")
     frame = frame.with_columns(
         *(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items()),
@@ -137,54 +152,54 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     return frame.select(HOSPITALS.names)
 
 
-def _with_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Fill a null wage index from the CBSA table. 42 CFR 412.64(h)."""
-    without = frame.filter(pl.col("wage_index").is_null(), pl.col("cbsa").is_not_null())
-    if without.is_empty():
+def fill_wage_index(frame: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Return hospitals with the wage index of their area where they have none. (h,).
+
+    A given wage index is that as paid and does not change. In order: the index of the area (reclassified where
+    `reclassified`), the rural floor and the imputed floor of the state of the CCN, the addition for out-migration by
+    `county` (not for reclassified hospitals), the increase of low indexes (FY2020 to FY2024), the limit of the
+    decrease from `prior_wage_index` (since FY2020), and the index of the Indian Health Service for its hospitals
+    (type 08). An area that is not in the table gives no index.
+
+    Args:
+        frame: (h,) all columns of HOSPITALS, not yet completed.
+        rates: with the wage index by area.
+
+    Raises:
+        MissingRateError: a hospital has an area and no wage index, and the fiscal year has no wage index table.
+    """
+    needed = pl.col("wage_index").is_null() & pl.col("cbsa").is_not_null()
+    without = frame.filter(needed).height
+    if not without:
         return frame
     if rates.wage_index is None:
         raise MissingRateError(
-            f"{without.height} hospitals have a CBSA and no wage index, and there is no wage index table for "
+            f"{without} hospitals have a CBSA and no wage index, and there is no wage index table for "
             f"fiscal year {rates.fiscal_year}. Give hospitals a wage_index column."
         )
-    table = rates.wage_index.select("cbsa", _as_located="wage_index", _as_reclassified="reclassified_wage_index")
-    looked_up = pl.when(pl.col("reclassified").fill_null(value=False)).then("_as_reclassified").otherwise("_as_located")
-    return (
-        frame.join(table, on="cbsa", how="left", maintain_order="left")
-        .with_columns(pl.col("wage_index").fill_null(looked_up))
-        .drop("_as_located", "_as_reclassified")
+    state = pl.col("ccn_state").fill_null(pl.col("hospital_id").str.extract(r"^(\d\d)[0-9A-Z]{4}$")).fill_null("00")
+    is_moved = pl.col("reclassified").fill_null(value=False)
+    area = rates.wage_index.select("cbsa", _located="wage_index", _reclassified="reclassified_wage_index")
+    floors = rates.wage_index.select(_state="cbsa", _rural="rural_floor", _imputed="imputed_floor")
+    indexed = (
+        frame.with_columns(_state=state.str.zfill(2))
+        .join(area, on="cbsa", how="left", maintain_order="left")
+        .join(floors, on="_state", how="left", maintain_order="left")
+        .with_columns(_index=pl.when(is_moved).then("_reclassified").otherwise("_located"))
+        .with_columns(_index=_raise_to("_index", pl.max_horizontal("_rural", "_imputed")))
     )
-
-
-def _check_ranges(frame: pl.DataFrame, rates: Rates) -> None:
-    ranges = {**_RANGES, "low_volume_factor": (0.0, rates.number("adjustments.low_volume_highest"))}
-    for name, (low, high) in ranges.items():
-        values = frame[name]
-        # Null is allowed where the default of a column is null; NaN is not in any range.
-        wrong = values.is_not_null() & ~values.is_between(low, high)
-        if values.dtype == pl.Float64:
-            wrong = wrong | (values.is_not_null() & values.is_nan())
-        _refuse_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
-    for name in ("provider_type", "ccn_state"):
-        _refuse_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
-    _refuse_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
-    _refuse_first(
-        frame,
-        "pass_through_usd",
-        frame["pass_through_usd"] < (frame["organ_acquisition_usd"] + frame["direct_education_usd"] - 0.001),
-        "less than organ_acquisition_usd and direct_education_usd, which are part of it",
-    )
-    twice = frame["hospital_id"].is_duplicated() | frame["hospital_id"].is_null()
-    _refuse_first(frame, "hospital_id", twice, "null, or more than once")
-
-
-def _refuse_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str) -> None:
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        more = f" ({wrong.sum() - 1} more rows)" if wrong.sum() > 1 else ""
-        raise SchemaError(
-            f"hospitals, row {row}: {name} is {frame[name][row]!r}, {expected}{more}. See drgsim.schema.HOSPITALS."
+    if rates.outmigration is not None and rates["adjustments.adds_outmigration"]:
+        indexed = indexed.join(rates.outmigration, on="county", how="left", maintain_order="left").with_columns(
+            _index=pl.when(is_moved).then("_index").otherwise(pl.col("_index") + pl.col("adjustment").fill_null(0.0))
         )
+    indexed = indexed.with_columns(_index=_apply_boost_and_limit(indexed, rates))
+    by_area = dict(rates.wage_index.select("cbsa", "wage_index").iter_rows())
+    alaska, other = (by_area.get(code) for code in _INDIAN_HEALTH_AREAS)
+    of_service = pl.when(pl.col("_state") == _ALASKA).then(pl.lit(alaska)).otherwise(pl.lit(other))
+    is_indian = pl.col("provider_type").str.zfill(2) == _INDIAN_HEALTH_TYPE
+    index = pl.when(is_indian & of_service.is_not_null()).then(of_service).otherwise("_index")
+    filled = indexed.with_columns(wage_index=pl.when(needed).then(index).otherwise("wage_index"))
+    return filled.select(frame.columns)
 
 
 def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> float:
@@ -255,3 +270,70 @@ def derive_impact_factors(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame
         .otherwise(0.0),
         gaf=pl.col("wage_index") ** number("capital.gaf_exponent") * capital_cola,
     )
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _raise_to(name: str, floor: pl.Expr) -> pl.Expr:
+    """Return a column raised to a floor; null stays null, and a null floor is none."""
+    return pl.when(pl.col(name).is_null()).then(None).otherwise(pl.max_horizontal(pl.col(name), floor))
+
+
+def _apply_boost_and_limit(frame: pl.DataFrame, rates: Rates) -> pl.Series:
+    """Return `_index` after the increase of low indexes and the limit of the decrease. (h,)."""
+    index4 = to_fixed_point(frame["_index"].fill_null(0.0).to_numpy(), 4)
+    if "adjustments.wage_index_quartile" in rates.values:
+        quartile4 = rates.fixed_point("adjustments.wage_index_quartile", 4)
+        index4[index4 < quartile4] = round_digits(5 * (index4[index4 < quartile4] + quartile4), 1)
+    prior = frame["prior_wage_index"]
+    if rates["adjustments.limits_wage_index_fall"] and prior.is_not_null().any():
+        share4 = rates.fixed_point("adjustments.wage_index_lowest_drop", 4)
+        lowest4 = round_digits(to_fixed_point(prior.fill_null(0.0).fill_nan(0.0).to_numpy(), 4) * share4, 4)
+        index4 = index4.clip(min=lowest4)
+    known = frame["_index"].is_not_null()
+    return pl.Series("_index", index4 / 10**4).set(~known, None)
+
+
+def _refuse_overflow(given: pl.DataFrame, checked: pl.DataFrame) -> None:
+    """Refuse an integer outside the type of its column: as null it would take a default."""
+    for name in (column.name for column in HOSPITALS.columns if column.dtype.is_integer() and column.name in checked):
+        wrong = given[name].is_not_null() & checked[name].is_null()
+        _refuse_first(given, name, wrong, f"expected {HOSPITALS[name].dtype} [{HOSPITALS[name].unit}]")
+
+
+def _check_ranges(frame: pl.DataFrame, rates: Rates) -> None:
+    ranges = {**_RANGES, "low_volume_factor": (0.0, rates.number("adjustments.low_volume_highest"))}
+    for name, (low, high) in ranges.items():
+        values = frame[name]
+        if name in _ENTRIES:
+            entry, (lowest, highest) = _ENTRIES[name]
+            given = frame[entry].is_not_null()
+            held = (values.is_between(lowest, highest) & values.is_not_nan()).fill_null(value=True)
+            _refuse_first(frame, name, given & ~held, f"expected {lowest:g} to {highest:g}, as the provider file")
+            values = values.set(given, None)
+        # Null is allowed where the default of a column is null; NaN is not in any range.
+        wrong = values.is_not_null() & ~values.is_between(low, high)
+        if values.dtype == pl.Float64:
+            wrong = wrong | (values.is_not_null() & values.is_nan())
+        _refuse_first(frame, name, wrong, f"expected {low:g} to {high:g} [{HOSPITALS[name].unit}]")
+    for name in ("provider_type", "ccn_state"):
+        _refuse_first(frame, name, ~frame[name].str.contains("^[0-9]{2}$"), "expected two digits")
+    _refuse_first(frame, "cbsa_size", ~frame["cbsa_size"].is_in(["L", "O", "R"]), "expected L, O or R")
+    _refuse_first(
+        frame,
+        "pass_through_usd",
+        frame["pass_through_usd"] < (frame["organ_acquisition_usd"] + frame["direct_education_usd"] - 0.001),
+        "less than organ_acquisition_usd and direct_education_usd, which are part of it",
+    )
+    twice = frame["hospital_id"].is_duplicated() | frame["hospital_id"].is_null()
+    _refuse_first(frame, "hospital_id", twice, "null, or more than once")
+
+
+def _refuse_first(frame: pl.DataFrame, name: str, wrong: pl.Series, expected: str) -> None:
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        more = f" ({wrong.sum() - 1} more rows)" if wrong.sum() > 1 else ""
+        raise SchemaError(
+            f"hospitals, row {row}: {name} is {frame[name][row]!r}, {expected}{more}. See drgsim.schema.HOSPITALS."
+        )

@@ -26,6 +26,9 @@ COLUMNS = (
 SCALE = dict.fromkeys(("operating_threshold_usd", "operating_cost_usd", "charge_threshold_usd"), 1e9)
 """Units of one USD in the columns with nine decimals; the others are in cents."""
 
+_RATIOS = ("", "_no_quality_data", "_puerto_rico")
+"""Endings of the ratios that restore the EHR reduction, by `InformationalFactors.ratio`."""
+
 Amounts = Mapping[str, Int64Array | FloatArray]
 
 
@@ -83,10 +86,10 @@ def _ehr_savings(hospital: HospitalFactors, paid: Amounts, rates: Rates) -> Int6
     low_volume2 = operating2 * hospital.low_volume6 // 10**6  # the pricer truncates here
     programs2 = np.asarray(paid["readmissions_usd"] + paid["value_based_usd"], dtype=np.int64)
     base2 = operating2 + programs2 + low_volume2
-    full9, other9 = (
-        rates.fixed_point(f"information.ehr_restoring_ratio{suffix}", 9) for suffix in ("", "_no_quality_data")
-    )
-    restored2 = round_digits(base2 * np.where(hospital.informational.quality, full9, other9), 9)
+    ratio9 = np.zeros(3, dtype=np.int64)
+    for used in np.unique(hospital.informational.ratio[hospital.informational.ehr]):
+        ratio9[used] = rates.fixed_point(f"information.ehr_restoring_ratio{_RATIOS[used]}", 9)
+    restored2 = round_digits(base2 * ratio9[hospital.informational.ratio], 9)
     return np.where(hospital.informational.ehr, restored2 - base2, 0)
 
 

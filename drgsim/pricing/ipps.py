@@ -14,7 +14,7 @@ from drgsim.numerics.fixed_point import product, round_digits
 from drgsim.pricing.hospital_factors import HospitalFactors
 from drgsim.pricing.informational import charge_threshold, report_amounts
 from drgsim.pricing.outliers import Outlier, compute_outliers
-from drgsim.pricing.pricer_input import ACUTE, PricerInput, YearParameters
+from drgsim.pricing.pricer_input import ACUTE, UNKNOWN_DAY, PricerInput, YearParameters
 from drgsim.pricing.transfers import Transfer, compute_transfers, reduce_for_transfer
 
 _MAY_BE_RECONCILED = np.isin(np.arange(256), (0, 3, 10, 12, 14))
@@ -34,7 +34,7 @@ def components(
         year: of the fiscal year.
         informational: whether to add the amounts that the pricer reports and does not pay.
     """
-    transfer = compute_transfers(stay)
+    transfer = compute_transfers(stay, year.half_decimals)
     federal9 = _operating_federal(stay, hospital, transfer)
     capital_federal9 = _capital_federal(stay, hospital, transfer)
     federal2 = round_digits(federal9, 7)
@@ -50,6 +50,8 @@ def components(
         year,
     )
     outlier2 = round_digits(outlier.operating9, 7)
+    # 412.87: the outlier and its reconciliation do not see the add-on for COVID-19 treatments.
+    ntap2 = ntap2 + _covid_treatments(stay, hospital, outlier, year)
     base2 = round_digits(federal9 + ntap2 * 10**7, 7)
     hrr2 = _share_of_base(base2, hospital.hrr4, 4)
     vbp2 = _share_of_base(base2, hospital.vbp11, 11)
@@ -94,7 +96,7 @@ def components(
         "pass_through_usd": pass_through2,
     }
     amounts["total_usd"] = subtotal2 + hac2 + pass_through2 + stay.islet2
-    code = _pay_code(stay, hospital, transfer, outlier)
+    code = _pay_code(stay, hospital, transfer, outlier, year)
     is_paid = code < 50
     if informational:
         amounts |= report_amounts(stay, hospital, transfer, outlier, amounts, year.rates)
@@ -147,6 +149,30 @@ def _new_technology(stay: PricerInput, hospital: HospitalFactors, base2: Int64Ar
     return np.where((total2 > 0) & is_capped & (above2 > 0), above2, total2)
 
 
+def _covid_treatments(
+    stay: PricerInput, hospital: HospitalFactors, outlier: Outlier, year: YearParameters
+) -> Int64Array:
+    """Return the add-on for new COVID-19 treatments, NCTAP. (n,) [cents].
+
+    A share of the operating fixed loss, or of the costs above the operating payment where that is less; where a new
+    technology pays for the same treatment, its highest add-on is taken off.
+
+    Source: 42 CFR 412.87; CMS pricer 2021.5, 3650-NEW-COVID19-ADD-ON-PAY; CMS Java pricer of FY2022.
+    """
+    added2 = np.zeros(len(stay), dtype=np.int64)
+    rows = np.flatnonzero(stay.covid_treatment)
+    if not len(rows):
+        return added2
+    share2, other2 = year.rates.fixed_point("case.nctap_share", 2), stay.covid_other2[rows]
+    loss9, paid9 = outlier.operating_loss9[rows], (outlier.operating_threshold9 - outlier.operating_loss9)[rows]
+    above9 = stay.charges2[rows] * hospital.operating_ccr3[rows] * 10**4 - paid9
+    lesser2 = np.minimum(
+        product(loss9, share2, 9, digits=8), product(np.maximum(above9 + other2 * 10**7, 0), share2, 9, digits=8)
+    )
+    added2[rows] = np.where(above9 > 0, np.maximum(lesser2 - other2, 0), 0)
+    return added2
+
+
 def _share_of_base(base2: Int64Array, factor: Int64Array, digits: int) -> Int64Array:
     """Return the base operating DRG payment times a factor less 1. (n,) [cents].
 
@@ -177,10 +203,13 @@ def _hospital_specific(
     return specific2
 
 
-def _pay_code(stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, outlier: Outlier) -> Int64Array:
+def _pay_code(
+    stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, outlier: Outlier, year: YearParameters
+) -> Int64Array:
     """Return CMS's return code. (n,).
 
-    Source: CMS pricer 2021.5: 0200-MAINLINE-CONTROL, 3000, 3560, 3600, 6000 to 7000.
+    Source: CMS pricer 2021.5: 0200-MAINLINE-CONTROL, 1000, 3000, 3560, 3600, 6000 to 7000; CMS programs of FY2017 to
+    FY2020, which test the value-based entry before the outlier.
     """
     is_post_acute = transfer.code >= 10
     is_other_outlier = outlier.is_paid & ~is_post_acute
@@ -190,9 +219,16 @@ def _pay_code(stay: PricerInput, hospital: HospitalFactors, transfer: Transfer, 
     code = np.where(outlier.reconciled & _MAY_BE_RECONCILED[code], code + 30, code)
     lacks_days = outlier.is_paid & (stay.covered < stay.los)
     code = np.where(lacks_days, 67, code)
-    # A readmissions factor out of range precedes 67, which precedes the other codes of a hospital.
-    of_hospital = np.where(lacks_days & (hospital.code != 65), 0, hospital.code)
+    # A wrong readmissions entry precedes 67; so does a wrong value-based entry until FY2020.
+    precedes = hospital.code == 65
+    if year.vbp_precedes_outlier:
+        precedes |= hospital.code == 68
+    of_hospital = np.where(lacks_days & ~precedes, 0, hospital.code)
     code = np.where(of_hospital > 0, of_hospital, code)
+    code = np.where(hospital.capital_refused, 65, code)
     code = np.where(stay.code > 0, stay.code, code)
+    is_out_of_force = (stay.day < hospital.first_day) | (stay.day >= hospital.end_day)
+    is_out_of_force &= stay.day != UNKNOWN_DAY
+    code = np.where(is_out_of_force & (stay.code != 51) & (stay.code != 54), 55, code)
     # No wage index precedes every code of a stay but an unknown hospital.
     return np.where((hospital.code == 52) & (stay.code != 51), 52, code)

@@ -1,26 +1,32 @@
-"""New technologies: which add-ons the codes of a stay qualify for. Source: 42 CFR 412.87.
+"""What the codes and the day of a stay add: new technologies, COVID-19, products at no cost.
 
-Codes, groups and amounts are in the table folder (`new_technology/`); this module names none.
+Codes, groups, days and amounts are in the table folder (`new_technology/`, `rates/`); this module names none.
+Source: 42 CFR 412.87, 412.85; CARES Act section 3710.
 """
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from drgsim.exceptions import SchemaError
-from drgsim.numerics.arrays import Int64Array
+from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.numerics.segments import expand_stretches
 from drgsim.pricing.rates import Rates
 from drgsim.schema import normalise_codes
 
+CODES = ("procedures", "pdx", "sdx", "national_drug_codes")
+"""Columns of codes that decide about new technologies."""
 _GIVEN = ("ntap_max_usd", "ntap_share")
 MOST_ADD_ON_USD = 9_999_999.99
 """Highest sum of the add-ons of one stay that 64-bit integers carry."""
 
+_NO_CODES = pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
 ADD_ONS = {"row": pl.UInt32(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
 
 
@@ -83,20 +89,35 @@ def list_add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return the add-ons that the codes of admissions qualify for, by row.
 
     A technology is added when, in one of its alternatives, every code group is present or absent as the
-    alternative requires. Every alternative needs a procedure, so diagnoses are read only where a procedure fits.
+    alternative requires. Every alternative needs a procedure or a drug, so diagnoses are read only where one fits.
 
     Args:
-        admissions: (n,) with `procedures`, and `pdx` and `sdx` where a technology also needs a diagnosis.
+        admissions: (n,) with `procedures` or `national_drug_codes` (lists), and `pdx` and `sdx` where a technology
+            also needs a diagnosis.
         rates: of the fiscal year; without a list of technologies the result is empty.
 
     Returns:
         (k,) `row` of the admission, `max_usd` [USD], `cost_share` [1].
+
+    >>> rates = Rates.load(2026)
+    >>> procedure = rates.technology_codes.filter(pl.col("code_kind") == "procedure")["code"][0]
+    >>> list_add_ons(pl.DataFrame({"procedures": [["0FT44ZZ"], [procedure]]}), rates).columns
+    ['row', 'max_usd', 'cost_share']
     """
     amounts, codes, rules = rates.technologies, rates.technology_codes, rates.technology_rules
-    if amounts is None or codes is None or rules is None or "procedures" not in admissions.columns:
+    if amounts is None or codes is None or rules is None:
         return pl.DataFrame(schema=ADD_ONS)
-    procedures = codes.filter(pl.col("code_kind") == "procedure").select("code", "code_group")
-    met = _match_codes(admissions.select("procedures"), procedures)
+    met = (
+        pl.concat(
+            _match_codes(
+                admissions.select(column), codes.filter(pl.col("code_kind") == kind).select("code", "code_group")
+            )
+            for column, kind in (("procedures", "procedure"), ("national_drug_codes", "drug"))
+            if column in admissions.columns
+        )
+        if {"procedures", "national_drug_codes"} & set(admissions.columns)
+        else _NO_CODES
+    )
     if met.is_empty():
         return pl.DataFrame(schema=ADD_ONS)
     diagnoses = codes.filter(pl.col("code_kind") == "diagnosis").select("code", "code_group")
@@ -121,6 +142,91 @@ def list_add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         .sort("row", "technology")
         .select(pl.col(name).cast(dtype) for name, dtype in ADD_ONS.items())
     )
+
+
+DRGS = 1000
+"""MS-DRG numbers have three digits."""
+
+
+def mark_drgs(rates: Rates, name: str) -> BoolArray:
+    """Return whether each DRG number is in a list of the rates. (1000,)."""
+    is_listed = np.zeros(DRGS, dtype=np.bool_)
+    is_listed[np.asarray(rates.listed(name), dtype=np.intp)] = True
+    return is_listed
+
+
+def has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
+    """Return whether the COVID-19 factor applies. (n,) Boolean.
+
+    A diagnosis on a day of discharge with the factor, and no exempting condition code. A missing day is the last of
+    the fiscal year; a day of another year is the nearest of the fiscal year.
+
+    Source: CARES Act section 3710; CMS programs of FY2020 and FY2021; CMS Java pricer of FY2023.
+    """
+    diagnosed = _has_diagnosis(grouped, rates.listed("case.covid_diagnoses"))
+    has = diagnosed & ~_is_exempt(grouped, rates) & _in_days(grouped, rates, "case.covid_days")
+    if "case.early_covid_days" in rates.values:
+        early = _has_diagnosis(grouped, rates.listed("case.early_covid_diagnoses"))
+        has = has | (early & _in_days(grouped, rates, "case.early_covid_days"))
+    return grouped.with_columns(_has=has)["_has"]
+
+
+def find_covid_treatments(grouped: pl.DataFrame, rates: Rates) -> list[pl.Series]:
+    """Return `covid_treatment` and `covid_other_usd` of STAYS, from the codes. (n,) each.
+
+    The add-on for new COVID-19 treatments applies with a diagnosis of COVID-19, no exempting condition code and a
+    procedure or drug that is listed for the day of discharge. Days as in `has_covid`.
+
+    Source: 42 CFR 412.87; CMS pricer 2021.5, 3650-NEW-COVID19-ADD-ON-PAY; CMS Java pricer of FY2022.
+
+    Args:
+        grouped: (n,) with `pdx`, `sdx`, `procedures`, `condition_codes`, `national_drug_codes`, `discharge_date`;
+            any may be absent.
+        rates: of a fiscal year with a list of treatments.
+    """
+    assert rates.covid_treatments is not None
+    treated = pl.lit(value=False)
+    for (kind, first, last), rows in rates.covid_treatments.group_by("code_kind", "first_day", "last_day"):
+        column = "procedures" if kind == "procedure" else "national_drug_codes"
+        in_force = _discharge_day(grouped, rates).is_between(pl.lit(first), pl.lit(last))
+        treated = treated | (has_code(grouped, column, rows["code"].to_list()) & in_force)
+    diagnosed = _has_diagnosis(grouped, rates.listed("case.covid_diagnoses")) & ~_is_exempt(grouped, rates)
+    found = grouped.with_columns(covid_treatment=diagnosed & treated, covid_other_usd=_other_add_on(grouped, rates))
+    return [found["covid_treatment"], found["covid_other_usd"]]
+
+
+def has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
+    """Return whether an immunotherapy product came at no cost. (n,) Boolean.
+
+    By condition code, or in a clinical trial unless a condition code says that it was paid for.
+
+    Source: 42 CFR 412.85, 412.312(f).
+    """
+    rows = np.flatnonzero(mark_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
+    has = np.zeros(len(drg), dtype=np.bool_)
+    if len(rows):
+        some = grouped[rows]
+        trial = has_code(some, "sdx", rates.listed("case.no_cost_diagnoses"))
+        paid_for = has_code(some, "condition_codes", rates.listed("case.full_cost_conditions"))
+        at_no_cost = has_code(some, "condition_codes", rates.listed("case.no_cost_conditions"))
+        has[rows] = some.with_columns(_has=(trial & ~paid_for) | at_no_cost)["_has"].to_numpy()
+    return pl.Series("no_cost_product", has)
+
+
+def has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Expr:
+    """Return whether a column or list column holds one of these codes.
+
+    Null and an absent column hold none. Hyphens of drug codes do not matter.
+    """
+    if column not in frame.columns:
+        return pl.lit(value=False)
+
+    def match(texts: pl.Expr) -> pl.Expr:
+        return _plain_codes(texts, column).is_in(list(codes))
+
+    if frame.schema[column] == pl.List:
+        return pl.col(column).list.eval(match(pl.element()).any()).list.first().fill_null(value=False)
+    return match(pl.col(column)).fill_null(value=False)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -148,7 +254,7 @@ def _read_given(stays: pl.DataFrame) -> tuple[pl.DataFrame, Int64Array]:
 def _match_diagnoses(some: pl.DataFrame, rows: pl.Series, codes: pl.DataFrame, column: str) -> pl.DataFrame:
     """Return the code groups of one column of diagnoses; `rows` numbers the rows of `some`."""
     if column not in some.columns:
-        return pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
+        return _NO_CODES
     as_list = some.select(pl.col(column) if some.schema[column] == pl.List else pl.concat_list(column))
     found = _match_codes(as_list, codes)
     return found.with_columns(pl.Series("row", rows.gather(found["row"]), dtype=pl.UInt32))
@@ -159,9 +265,7 @@ def _match_codes(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     column = lists.columns[0]
     long = lists.lazy().with_row_index("row").explode(column).select("row", pl.col(column).alias("raw")).drop_nulls()
     # Normalising text costs more than a look-up: normalise each distinct code once.
-    distinct = (
-        long.select(pl.col("raw").unique()).collect().with_columns(code=normalise_codes(pl.col("raw").cast(pl.String)))
-    )
+    distinct = long.select(pl.col("raw").unique()).collect().with_columns(code=_plain_codes(pl.col("raw"), column))
     exact = distinct.join(codes, on="code")
     prefixes = codes.filter(pl.col("code").str.ends_with("*")).with_columns(pl.col("code").str.strip_suffix("*"))
     by_prefix = [
@@ -170,5 +274,49 @@ def _match_codes(lists: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     ]
     known = pl.concat([exact, *by_prefix]).select("raw", "code_group")
     if known.is_empty():
-        return pl.DataFrame(schema={"row": pl.UInt32, "code_group": pl.String})
+        return _NO_CODES
     return long.join(known.lazy(), on="raw").select("row", "code_group").unique().collect()
+
+
+def _plain_codes(codes: pl.Expr, column: str) -> pl.Expr:
+    """Return codes as in the tables; drug codes without hyphens."""
+    plain = normalise_codes(codes.cast(pl.String))
+    return plain.str.replace_all("-", "", literal=True) if column == "national_drug_codes" else plain
+
+
+def _has_diagnosis(frame: pl.DataFrame, codes: Sequence[object]) -> pl.Expr:
+    return has_code(frame, "pdx", codes) | has_code(frame, "sdx", codes)
+
+
+def _is_exempt(frame: pl.DataFrame, rates: Rates) -> pl.Expr:
+    return has_code(frame, "condition_codes", rates.listed("case.covid_exempting_conditions"))
+
+
+def _discharge_day(frame: pl.DataFrame, rates: Rates) -> pl.Expr:
+    """Return the day of discharge within the fiscal year; a missing day is its last."""
+    first, last = datetime.date(rates.fiscal_year - 1, 10, 1), datetime.date(rates.fiscal_year, 9, 30)
+    if "discharge_date" not in frame.columns:
+        return pl.lit(last)
+    return pl.col("discharge_date").cast(pl.Date).clip(first, last).fill_null(last)
+
+
+def _in_days(frame: pl.DataFrame, rates: Rates, name: str) -> pl.Expr:
+    """Return whether the discharge is within the days of a parameter, or there are none."""
+    if name not in rates.values:
+        return pl.lit(value=True)
+    first, last = (datetime.date.fromisoformat(str(day)) for day in rates.listed(name))
+    return _discharge_day(frame, rates).is_between(pl.lit(first), pl.lit(last))
+
+
+def _other_add_on(frame: pl.DataFrame, rates: Rates) -> pl.Expr:
+    """Return the highest add-on of the new technologies that pay for a COVID-19 treatment [USD]."""
+    total = pl.lit(0.0)
+    amounts, codes, rules = rates.technologies, rates.technology_codes, rates.technology_rules
+    if "case.nctap_technologies" not in rates.values or amounts is None or codes is None or rules is None:
+        return total
+    for name in rates.listed("case.nctap_technologies"):
+        groups = rules.filter(pl.col("technology") == name)["code_group"]
+        listed = codes.filter(pl.col("code_group").is_in(groups.implode()))["code"].to_list()
+        most = amounts.filter(pl.col("technology") == name)["max_usd"].sum()
+        total = total + pl.when(has_code(frame, "procedures", listed)).then(most).otherwise(0.0)
+    return total

@@ -25,6 +25,8 @@ class Outlier:
     operating_threshold9: Int64Array
     """Operating payments plus the operating share of the fixed loss."""
     capital_threshold9: Int64Array
+    operating_loss9: Int64Array
+    """Operating share of the fixed loss, adjusted by location."""
     loss2: Int64Array
     """Fixed loss of this stay [cents]."""
     reconciled: BoolArray
@@ -83,6 +85,7 @@ def compute_outliers(
         capital9=np.where(hospital.new_capital, 0, part9(capital_cost9, capital_threshold9)),
         operating_threshold9=operating_threshold9,
         capital_threshold9=capital_threshold9,
+        operating_loss9=operating_threshold9 - operating_paid9,
         loss2=loss2,
         reconciled=may_be_outlier & is_above & (higher_cost9 + capital_cost9 >= operating9 + capital9),
     )

@@ -22,21 +22,24 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
 from drgsim.pricing.informational import COLUMNS as INFORMATIONAL
 from drgsim.pricing.informational import SCALE as INFORMATIONAL_SCALE
 from drgsim.pricing.ipps import components
 from drgsim.pricing.new_technology import AddOns, find_add_ons
+from drgsim.pricing.payer_pricing import CONTRACT_COMPONENTS, ContractAmounts, ContractStays, split_by_payer
 from drgsim.pricing.pricer_input import (
     YearParameters,
     fill_missing,
+    refuse_overflow,
     split_by_fiscal_year,
     to_pricer_input,
     to_stays,
 )
 from drgsim.pricing.rates import Rates
-from drgsim.schema import HOSPITALS, PAID, STAYS, Frame, check_frame
+from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")
 """Dollar columns whose sum is `total_usd`."""
@@ -56,16 +59,16 @@ PAY_CODES = {
     52: "hospital without a wage index",
     53: "hospital outside IPPS, or a HAC reduction where there is none",
     54: "DRG without a weight: ungroupable, or not one of this fiscal year",
-    55: "no rates for the discharge date",
-    56: "length of stay missing or negative",
+    55: "no rates for the discharge date, or the hospital is not in force on it",
+    56: "length of stay missing or negative, or 0 with a review code that is not valid",
     57: "discharge status or review code missing or not valid",
     58: "covered charges missing, negative or above 99,999,999.99",
     61: "more than 60 lifetime reserve days",
     62: "covered days missing, none, or fewer than the reserve days",
-    65: "readmissions factor out of range, or in a state outside the program",
+    65: "readmissions entry wrong, or in a state outside the program; capital pay code not B or C",
     67: "cost outlier with fewer covered days than the length of stay",
-    68: "value-based factor out of range, without quality data, or outside the program",
-    69: "new technology amounts not finite, out of range, or in lists of unequal length",
+    68: "value-based entry wrong, without quality data, or outside the program",
+    69: "new technology amounts not finite, out of range, or in lists of unequal length; too many islet isolations",
 }
 """CMS's return codes, and 69 of drgsim. 50 and above pay nothing; 30 added to a code below 16 only flags
 reconciliation."""
@@ -76,12 +79,12 @@ CHUNK = 16_384
 
 def price(
     grouped: pl.DataFrame,
-    hospitals: pl.DataFrame,
-    rates: Rates | Sequence[Rates],
+    hospitals: pl.DataFrame | None,
+    rates: PriceTerms,
     *,
     threads: int | None = None,
 ) -> pl.DataFrame:
-    """Return the IPPS payment of each admission, by component.
+    """Return the payment of each admission by IPPS or a payer's contract, by component.
 
     Weight and mean stay are those of the rates' Table 5; `weight` and `gmlos_days` of the input are replaced
     (for other weights, see `Rates.with_table5`). The review code is that of `review_code`, or follows from
@@ -90,18 +93,20 @@ def price(
     Args:
         grouped: (n,) grouped admissions: `drg`, `hospital_id`, `los_days` [days],
             `covered_charges_usd` [USD], `discharge_status`; optional columns of `drgsim.schema.STAYS`.
-        hospitals: (h,) `drgsim.schema.HOSPITALS`.
+        hospitals: (h,) `drgsim.schema.HOSPITALS`; None where contracts alone price, unless one needs `operating_ccr`.
         rates: one `Rates`, which prices every admission whatever its date, or several, chosen by the fiscal
-            year of `discharge_date`.
+            year of `discharge_date`. Or a `Contract`, which prices every admission; or a list of rates and contracts,
+            chosen by the column `payer`.
         threads: the most threads; by default as many as Polars uses. The result does not depend on it.
 
     Returns:
         (n,) the input in its order plus `drgsim.schema.PAID`. The components add up to `total_usd` to the
-        cent. `pay_code` (see `PAY_CODES`) is 50 or above where nothing is paid and says why.
+        cent. `pay_code` (see `PAY_CODES`) is 50 or above where nothing is paid and says why. With a contract also
+        `drgsim.schema.CONTRACT_PAID`, whose components add up with those of PAID.
 
     Raises:
         SchemaError: a column is missing or of the wrong type, or a hospital's value is out of range.
-        InputError: `rates` or `threads` cannot be used.
+        InputError: `rates` or `threads` cannot be used, or a contract does not say how a stay is paid.
         MissingRateError: a rate that is needed is not known for the fiscal year.
 
     Source: 42 CFR 412; CMS's pricer 2021.5.
@@ -114,8 +119,12 @@ def price(
     """
     check_frame(grouped, Frame("admissions", ()))
     check_thread_count(threads)
+    if has_contracts(rates):
+        return _price_by_payer(grouped, hospitals, rates, threads)
+    if hospitals is None:
+        raise SchemaError("hospitals is None; IPPS needs their inputs. See drgsim.schema.HOSPITALS.")
     table = _PaidColumns(grouped.height, informational=False)
-    for year_rates, rows in split_by_fiscal_year(grouped, rates):
+    for year_rates, rows in split_by_fiscal_year(grouped, rates):  # type: ignore[arg-type]  # no contract among them
         admissions = grouped[rows]
         if admissions.is_empty() and not isinstance(rates, Rates):
             continue
@@ -150,7 +159,7 @@ def price_stays(
     >>> price_stays(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays = check_frame(frame, STAYS)
+    stays = check_frame(refuse_overflow(frame), STAYS)
     check_thread_count(threads)
     if not isinstance(rates, Rates):
         raise InputError(f"price_stays takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")
@@ -250,6 +259,60 @@ def check_thread_count(threads: int | None) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _price_by_payer(
+    grouped: pl.DataFrame, hospitals: pl.DataFrame | None, terms: PriceTerms, threads: int | None
+) -> pl.DataFrame:
+    """Return the payment of stays of which contracts price some or all."""
+    split = split_by_payer(grouped, terms)
+    paid = _PaidColumns(grouped.height, informational=False).append_to(grouped)
+    if split.rates is not None and len(split.medicare):
+        own = price(grouped[split.medicare], hospitals, split.rates, threads=threads)
+        paid = paid.with_columns(paid[name].scatter(split.medicare, own[name]) for name in PAID.names)
+    parts = []
+    for contract, rows in split.contracts:
+        stays = ContractStays.of(grouped[rows], hospitals, contract)
+        drg = check_frame(grouped, Frame("admissions", (GROUPED["drg"],)))["drg"][rows].fill_null(0)
+        drgs = drg.to_numpy().astype(np.int64)
+        parts.append((stays, stays.price(drgs), rows))
+    return _append_contract_amounts(paid, parts)
+
+
+def _append_contract_amounts(
+    frame: pl.DataFrame, parts: Sequence[tuple[ContractStays, ContractAmounts, Int64Array]]
+) -> pl.DataFrame:
+    """Return a frame with CONTRACT_PAID, and the columns of PAID at the rows of contracts replaced.
+
+    Args:
+        frame: (n,) with the columns of PAID.
+        parts: for each contract its stays, their payment and their rows.
+    """
+    columns = {name: frame[name].to_numpy().copy() for name in PAID.names if name not in ("weight", "review_code")}
+    columns |= {name: np.zeros(len(frame)) for name in CONTRACT_COMPONENTS}
+    weight, rule = frame["weight"].fill_null(np.nan).to_numpy().copy(), np.full(len(frame), -1)
+    is_contract = np.zeros(len(frame), np.bool_)
+    names: list[str] = []
+    for stays, amounts, rows in parts:
+        for name in COMPONENTS:
+            columns[name][rows] = 0.0
+        for name in CONTRACT_COMPONENTS:
+            columns[name][rows] = getattr(amounts, name.removeprefix("contract_").removesuffix("_usd")) / 100
+        columns["total_usd"][rows] = amounts.total / 100
+        columns["transfer_fraction"][rows] = amounts.fraction4 / 1e4
+        columns["pay_code"][rows] = amounts.pay_code
+        weight[rows] = np.where(amounts.weight4 > 0, amounts.weight4 / 1e4, np.nan)
+        rule[rows] = np.where(amounts.rule >= 0, amounts.rule + len(names), -1)
+        is_contract[rows] = True
+        names += [one.name for one in stays.contract.rules]
+    found = pl.Series(rule).replace_strict(range(len(names)), names, default=None, return_dtype=pl.String)
+    return frame.with_columns(
+        *(pl.Series(name, values) for name, values in columns.items()),
+        pl.Series("weight", weight).fill_nan(None),
+        pl.when(pl.Series(is_contract)).then(None).otherwise("review_code").alias("review_code"),
+        contract_rule=found,
+    ).select(*frame.columns, *CONTRACT_PAID.names)
+
 
 _SCALE = {"weight": 1.0, "review_code": 1.0, "pay_code": 1.0, "transfer_fraction": 1e4, **INFORMATIONAL_SCALE}
 """Units of one in each column; a column in USD is in cents."""

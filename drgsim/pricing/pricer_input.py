@@ -17,9 +17,19 @@ import polars as pl
 from drgsim.exceptions import InputError
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
-from drgsim.pricing.new_technology import AddOns
+from drgsim.pricing.contracts import Contract, PriceTerms, has_contracts
+from drgsim.pricing.new_technology import (
+    CODES,
+    DRGS,
+    AddOns,
+    find_covid_treatments,
+    has_covid,
+    has_no_cost,
+    mark_drgs,
+)
+from drgsim.pricing.payer_pricing import split_by_payer
 from drgsim.pricing.rates import Rates
-from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, check_frame, normalise_codes
+from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
 
 FULL = 0
 """Review codes: how the pricer names the end of a stay. This one is paid in full."""
@@ -37,9 +47,11 @@ PAYS_NO_OUTLIER = np.isin(np.arange(256), (ACUTE_NO_OUTLIER, NO_OUTLIER, POST_AC
 _NO_REVIEW = 255
 """In place of a missing review code; none is so high."""
 
+MOST_ISOLATIONS = 254
+_MOST_DAYS = 2**31 - 1
 MOST_CHARGES_USD = 99_999_999.99
-DRGS = 1000
-"""MS-DRG numbers have three digits."""
+UNKNOWN_DAY = 10**8
+"""In place of a missing day of discharge."""
 
 _BY_DRG = ("weight", "gmlos_days", "amlos_days")
 _CLAIMS = Frame(
@@ -47,10 +59,10 @@ _CLAIMS = Frame(
     tuple(ADMISSIONS[name] for name in ("hospital_id", "discharge_date", "los_days", "covered_charges_usd"))
     + tuple(ADMISSIONS[name] for name in ("discharge_status", "pdx", "sdx", "procedures"))
     + (GROUPED["drg"],)
-    + STAYS.columns[7:],
+    + tuple(column for column in STAYS.columns[7:] if column.name != "discharge_date"),
 )
 
-PRICED = (*_CLAIMS.names, "condition_codes")
+PRICED = (*_CLAIMS.names, "condition_codes", "national_drug_codes")
 """Columns of admissions on which a price can depend."""
 
 
@@ -65,6 +77,10 @@ class YearParameters:
     dsh_share2: int
     dependent_share2: int
     hac4: int
+    half_decimals: int
+    """Decimals of the quotient in the weight of a half-and-half transfer."""
+    vbp_precedes_outlier: bool
+    """Whether a wrong value-based entry precedes an outlier with too few covered days."""
     exempt: BoolArray
     """(1000,) DRGs that are defined by the transfer itself."""
     marginal2: Int64Array
@@ -80,9 +96,11 @@ class YearParameters:
             dsh_share2=rates.fixed_point("operating.dsh_empirical_share", 2),
             dependent_share2=rates.fixed_point("hospital_specific.dependent_share", 2),
             hac4=rates.fixed_point("adjustments.hac_reduction", 4),
-            exempt=_mark_drgs(rates, "transfer.exempt_drgs"),
+            half_decimals=int(rates.number("transfer.half_quotient_decimals")),
+            vbp_precedes_outlier=bool(rates["adjustments.vbp_code_precedes_outlier"]),
+            exempt=mark_drgs(rates, "transfer.exempt_drgs"),
             marginal2=np.where(
-                _mark_drgs(rates, "outlier.burn_drgs"),
+                mark_drgs(rates, "outlier.burn_drgs"),
                 rates.fixed_point("outlier.marginal_cost_burn", 2),
                 rates.fixed_point("outlier.marginal_cost", 2),
             ),
@@ -115,6 +133,12 @@ class PricerInput:
     plan: BoolArray
     """Paid by a Medicare Advantage plan."""
     islet2: Int64Array
+    covid_treatment: BoolArray
+    """Whether the add-on for new COVID-19 treatments applies."""
+    covid_other2: Int64Array
+    """Highest add-on of a new technology that pays for the same treatment."""
+    day: Int64Array
+    """Day of discharge since 1970-01-01; where it is not known, a day on which every hospital is in force."""
     add_ons: AddOns
 
     def __len__(self) -> int:
@@ -122,7 +146,7 @@ class PricerInput:
         return len(self.code)
 
 
-def index_weights_by_drg(rates: Rates) -> dict[str, FloatArray]:
+def index_weights_by_drg(rates: Rates | Contract) -> dict[str, FloatArray]:
     """Return weight, GMLOS and AMLOS at the index of their DRG. (1000,) each; NaN for no value."""
     table = rates.weights.filter(pl.col("weight") > 0)
     found = {}
@@ -160,12 +184,12 @@ def split_by_fiscal_year(
         yield one, np.flatnonzero(found == one.fiscal_year)
 
 
-def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.DataFrame:
+def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     """Return the admissions with the weight and mean lengths of stay of their DRG.
 
     Args:
         grouped: (n,) with `drg`; and `discharge_date` where rates of several years are given.
-        rates: one `Rates`, or several, chosen by discharge date.
+        rates: as in `price`.
 
     Returns:
         (n,) the input plus `weight` [1], `gmlos_days`, `amlos_days` [days]; null where the DRG has no weight
@@ -178,14 +202,27 @@ def with_weights(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> pl.Da
     [1.9289, None]
     """
     contract = Frame("grouped", (GROUPED["drg"], ADMISSIONS["discharge_date"]))
-    frame = check_frame(grouped, contract)
+    frame = check_frame(refuse_overflow(grouped), contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
-    for one, rows in split_by_fiscal_year(frame, rates):
+    parts: list[tuple[Rates | Contract, Int64Array | slice]] = [*split_medicare(grouped, rates)]
+    if has_contracts(rates):
+        parts += split_by_payer(grouped, rates).contracts
+    for one, rows in parts:
         for name, by_drg in index_weights_by_drg(one).items():
             found[name][rows] = by_drg[drg[rows]]
     return grouped.with_columns(pl.Series(name, values).fill_nan(None) for name, values in found.items())
+
+
+def split_medicare(frame: pl.DataFrame, terms: PriceTerms | None) -> Iterator[tuple[Rates, Int64Array | slice]]:
+    """Yield each `Rates` with the rows that it prices; rows of contracts are in none."""
+    if has_contracts(terms):
+        split = split_by_payer(frame, terms)  # type: ignore[arg-type]  # it has contracts, so it is not None
+        for one, rows in () if split.rates is None else split_by_fiscal_year(frame[split.medicare], split.rates):
+            yield one, split.medicare[rows]
+    elif terms is not None:
+        yield from split_by_fiscal_year(frame, terms)  # type: ignore[arg-type]  # there is no contract among them
 
 
 def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
@@ -205,7 +242,7 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     needs = {"drg", "hospital_id", "los_days", "covered_charges_usd"}
     needs.add("review_code" if has_review else "discharge_status")
     contract = Frame("admissions", tuple(replace(c, required=c.name in needs) for c in _CLAIMS.columns))
-    frame = check_frame(grouped, contract)
+    frame = check_frame(refuse_overflow(grouped), contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     table = rates.weights
@@ -219,11 +256,31 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     if not has_review:
         frame = frame.with_columns(review_code=derive_review_codes(frame["discharge_status"], rates))
     if "covid" not in frame.columns and rates.number("case.covid_factor") != 1.0:
-        frame = frame.with_columns(covid=_has_covid(grouped, rates))
+        frame = frame.with_columns(covid=has_covid(grouped, rates))
     if "no_cost_product" not in frame.columns:
-        frame = frame.with_columns(no_cost_product=_has_no_cost(grouped, frame["drg"], rates))
-    wanted = (*STAYS.names, "hospital_id", "procedures", "pdx", "sdx")
+        frame = frame.with_columns(no_cost_product=has_no_cost(grouped, frame["drg"], rates))
+    if "covid_treatment" not in frame.columns and rates.covid_treatments is not None:
+        frame = frame.with_columns(find_covid_treatments(grouped, rates))
+    if "national_drug_codes" in grouped.columns:
+        frame = frame.with_columns(grouped["national_drug_codes"])
+    wanted = (*STAYS.names, "hospital_id", *CODES)
     return frame.select(name for name in wanted if name in frame.columns)
+
+
+def refuse_overflow(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return stays whose days and isolations outside their types are values that are not valid.
+
+    Without this they would become null, and null takes a default.
+    """
+    if not isinstance(frame, pl.DataFrame):
+        return frame  # which `check_frame` refuses
+    wrong = {"covered_days": -1, "reserve_days": -1, "islet_isolations": MOST_ISOLATIONS + 1}
+    changes = []
+    for name, value in wrong.items():
+        if name in frame.columns and frame.schema[name] in INTEGERS:
+            fits = pl.col(name).is_between(0, MOST_ISOLATIONS if name == "islet_isolations" else _MOST_DAYS)
+            changes.append(pl.when(fits.fill_null(value=True)).then(name).otherwise(value).cast(pl.Int64).alias(name))
+    return frame.with_columns(changes)
 
 
 def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
@@ -259,6 +316,10 @@ def fill_missing(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     for name, column in given.items():
         if column.dtype == pl.Boolean:
             filled.append(pl.col(name).fill_null(value=False))
+        elif column.dtype == pl.Date:
+            filled.append(pl.col(name).cast(pl.Int32).fill_null(UNKNOWN_DAY))
+        elif name == "covid_other_usd":
+            filled.append(pl.col(name).fill_nan(None).fill_null(0.0))
         elif column.dtype == pl.Float64:
             filled.append(pl.col(name).fill_nan(None).fill_null(-1.0))
         elif name == "covered_days":
@@ -295,12 +356,13 @@ def to_pricer_input(
     covered, reserve = columns.get("covered_days", los), optional("reserve_days", 0)
     code = np.zeros(n, dtype=np.int64)
     code[add_ons.invalid] = 69
+    code[optional("islet_isolations", 0) > MOST_ISOLATIONS] = 69
     for is_wrong, number in (  # the first of CMS's checks that fails decides, so the last is written first
         (~((charges >= 0) & (charges <= MOST_CHARGES_USD)), 58),
         (~_IS_REVIEW_CODE[review], 57),
         ((covered < 0) | ((covered == 0) & (los > 0)) | (reserve > covered), 62),
         ((reserve < 0) | (reserve > 60), 61),
-        ((los < 0) | (los > 99_999), 56),
+        ((los < 0) | (los > 99_999) | ((los == 0) & ~_IS_REVIEW_CODE[review]), 56),
         (~((weight > 0) & (weight < 100)), 54),
         (~has_hospital, 51),
     ):
@@ -322,18 +384,14 @@ def to_pricer_input(
         no_cost2=_factor(flag("no_cost_product"), "case.no_cost_factor", year.rates),
         plan=flag("medicare_advantage"),
         islet2=_islet_add_on(optional("islet_isolations", 0), year.rates),
+        covid_treatment=flag("covid_treatment"),
+        covid_other2=to_fixed_point(optional("covid_other_usd", 0), 2),
+        day=np.asarray(optional("discharge_date", UNKNOWN_DAY), dtype=np.int64),
         add_ons=add_ons,
     )
 
 
 # ---------------------------------------------------------------------------------------------------------
-
-
-def _mark_drgs(rates: Rates, name: str) -> BoolArray:
-    """Return whether each DRG number is in a list of the rates. (1000,)."""
-    is_listed = np.zeros(DRGS, dtype=np.bool_)
-    is_listed[np.asarray(rates.listed(name), dtype=np.intp)] = True
-    return is_listed
 
 
 def _factor(applies: BoolArray, name: str, rates: Rates) -> Int64Array:
@@ -351,39 +409,3 @@ def _islet_add_on(isolations: Int64Array, rates: Rates) -> Int64Array:
         return np.zeros(len(isolations), dtype=np.int64)
     amounts2 = np.asarray([0, rates.fixed_point("case.islet_one", 2), rates.fixed_point("case.islet_more", 2)])
     return amounts2[np.clip(isolations, 0, 2)]
-
-
-def _has_code(frame: pl.DataFrame, column: str, codes: Sequence[object]) -> pl.Expr:
-    """Return whether a column or list column holds one of these codes.
-
-    Null and an absent column hold none.
-    """
-    if column not in frame.columns:
-        return pl.lit(value=False)
-    if frame.schema[column] == pl.List:
-        element = normalise_codes(pl.element().cast(pl.String)).is_in(list(codes)).any()
-        return pl.col(column).list.eval(element).list.first().fill_null(value=False)
-    return normalise_codes(pl.col(column).cast(pl.String)).is_in(list(codes)).fill_null(value=False)
-
-
-def _has_covid(grouped: pl.DataFrame, rates: Rates) -> pl.Series:
-    """Return whether the COVID-19 factor applies: a diagnosis, and no exempting condition code."""
-    codes, exempting = rates.listed("case.covid_diagnoses"), rates.listed("case.covid_exempting_conditions")
-    has = _has_code(grouped, "pdx", codes) | _has_code(grouped, "sdx", codes)
-    return grouped.with_columns(_has=has & ~_has_code(grouped, "condition_codes", exempting))["_has"]
-
-
-def _has_no_cost(grouped: pl.DataFrame, drg: pl.Series, rates: Rates) -> pl.Series:
-    """Return whether an immunotherapy product came at no cost.
-
-    By condition code, or in a clinical trial unless a condition code says that it was paid for.
-    """
-    rows = np.flatnonzero(_mark_drgs(rates, "case.no_cost_drgs")[np.minimum(drg.fill_null(0).to_numpy(), DRGS - 1)])
-    has = np.zeros(len(drg), dtype=np.bool_)
-    if len(rows):
-        some = grouped[rows]
-        trial = _has_code(some, "sdx", rates.listed("case.no_cost_diagnoses"))
-        paid_for = _has_code(some, "condition_codes", rates.listed("case.full_cost_conditions"))
-        at_no_cost = _has_code(some, "condition_codes", rates.listed("case.no_cost_conditions"))
-        has[rows] = some.with_columns(_has=(trial & ~paid_for) | at_no_cost)["_has"].to_numpy()
-    return pl.Series("no_cost_product", has)

@@ -10,70 +10,34 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
-from drgsim.exceptions import InputError, MissingRateError, TableError, did_you_mean
-from drgsim.files.bounded import parse_toml
+from drgsim.exceptions import InputError, MissingRateError, did_you_mean
 from drgsim.numerics.fixed_point import to_fixed_point
-from drgsim.pricing.parameter_limits import Value, convert_like, find_problem
-from drgsim.pricing.table5 import TABLE5, check_table5, read_table5
-from drgsim.tables.manifest import read_manifest, read_table, read_verified, table_folder
-
-_Value = StrictBool | StrictInt | StrictFloat | tuple[StrictInt, ...] | tuple[str, ...]
-_Year = Annotated[int, Field(ge=2018, le=2100)]
+from drgsim.pricing.parameters import (
+    YEAR_TABLES,
+    Parameter,
+    Value,
+    convert_like,
+    find_problem,
+    read_if_listed,
+    read_parameters,
+)
+from drgsim.pricing.table5 import check_table5, read_table5
+from drgsim.tables.manifest import read_manifest, table_folder
 
 QUALITY = ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction")
 """Variants of the standardized amounts and updates, at `(no quality data) + 2 * (EHR reduction)`."""
 
 _HIGHEST_UPDATE = 10
 """Highest product of the updates of a hospital-specific rate."""
-
-WAGE_INDEX = {"cbsa": pl.String(), "wage_index": pl.Float64(), "reclassified_wage_index": pl.Float64()}
-TECHNOLOGIES = {"technology": pl.String(), "max_usd": pl.Float64(), "cost_share": pl.Float64()}
-TECHNOLOGY_CODES = {"code_group": pl.String(), "code_kind": pl.String(), "code": pl.String()}
-TECHNOLOGY_RULES = {
-    "technology": pl.String(),
-    "alternative": pl.UInt8(),
-    "code_group": pl.String(),
-    "present": pl.Boolean(),
-}
-
-
-class Parameter(BaseModel):
-    """One payment parameter of the rate files.
-
-    >>> fixed_loss = Rates.load(2026).parameters["outlier.fixed_loss"]
-    >>> fixed_loss.unit, fixed_loss.at(2025), fixed_loss.at(2026)
-    ('USD', 46217.0, 40397.0)
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str = Field(min_length=1)
-    unit: str = Field(min_length=1)
-    source: str = Field(min_length=1)
-    values: dict[_Year, _Value] = Field(min_length=1)
-    carries_forward: bool = False
-    """Whether a value applies until a later year gives another."""
-    assumed: tuple[_Year, ...] = ()
-    """Fiscal years whose value is an assumption and was not read in a source."""
-
-    def at(self, fiscal_year: int) -> Value | None:
-        """Return the value of a fiscal year, or None where it is not known."""
-        if self.carries_forward:
-            years = [year for year in self.values if year <= fiscal_year]
-            return self.values[max(years)] if years else None
-        return self.values.get(fiscal_year)
 
 
 @dataclass(frozen=True)
@@ -85,10 +49,12 @@ class Rates:
         parameters: the parameters of the rate files, by name (`file.table`).
         values: the values known for this fiscal year, reforms included.
         table5: (m,) weights by DRG (see `TABLE5`), or None.
-        wage_index: (k,) wage index by CBSA, or None.
+        wage_index: (k,) wage index by CBSA, with the floors of the states, or None.
+        outmigration: (c,) addition to the wage index by county, or None.
         technologies: new technologies with their highest add-on and share, or None.
         technology_codes: codes of each code group, or None.
         technology_rules: code groups that each alternative of a technology requires, or None.
+        covid_treatments: codes of new COVID-19 treatments and their days of discharge, or None.
 
     >>> rates = Rates.load(2026)
     >>> rates["outlier.fixed_loss"], rates.reformed({"outlier.fixed_loss": 45_000.0})["outlier.fixed_loss"]
@@ -100,9 +66,11 @@ class Rates:
     values: Mapping[str, Value] = field(repr=False)
     table5: pl.DataFrame | None = field(default=None, repr=False)
     wage_index: pl.DataFrame | None = field(default=None, repr=False)
+    outmigration: pl.DataFrame | None = field(default=None, repr=False)
     technologies: pl.DataFrame | None = field(default=None, repr=False)
     technology_codes: pl.DataFrame | None = field(default=None, repr=False)
     technology_rules: pl.DataFrame | None = field(default=None, repr=False)
+    covid_treatments: pl.DataFrame | None = field(default=None, repr=False)
 
     @classmethod
     def load(
@@ -137,10 +105,9 @@ class Rates:
             raise InputError(f"on is {on!r}, expected a date such as datetime.date(2026, 1, 1).")
         year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]  # one of the two is given
         root = table_folder(folder)
-        parameters = _read_parameters(root)
-        known = sorted({y for p in parameters.values() for y in p.values if not p.carries_forward and y >= 2021})
+        parameters = read_parameters(root)
         # A year is known when its standardized amount is known: without it no stay can be priced.
-        known = [y for y in known if parameters["operating.labor.above_1.full"].at(y) is not None]
+        known = sorted(parameters["operating.labor.above_1.full"].values)
         if year not in known:
             raise MissingRateError(
                 f"no rates of fiscal year {year}. Known: {', '.join(map(str, known))}. "
@@ -151,11 +118,7 @@ class Rates:
             fiscal_year=year,
             parameters=MappingProxyType(parameters),
             values=MappingProxyType(values),
-            table5=_read_if_listed(root, f"weights/fy{year}.csv", TABLE5),
-            wage_index=_read_if_listed(root, f"wage_index/fy{year}.csv", WAGE_INDEX),
-            technologies=_read_if_listed(root, f"new_technology/fy{year}.csv", TECHNOLOGIES),
-            technology_codes=_read_if_listed(root, f"new_technology/fy{year}_codes.csv", TECHNOLOGY_CODES),
-            technology_rules=_read_if_listed(root, f"new_technology/fy{year}_rules.csv", TECHNOLOGY_RULES),
+            **{name: read_if_listed(root, file.format(year), columns) for name, (file, columns) in YEAR_TABLES.items()},
         )
 
     def __reduce__(self) -> tuple[Callable[..., Rates], tuple[dict[str, object]]]:
@@ -177,8 +140,10 @@ class Rates:
             raise InputError(f"no rate is called {name!r}.{did_you_mean(name, self.parameters)}")
         if name not in self.values:
             parameter = self.parameters[name]
+            found = parameter.unknown.get(self.fiscal_year)
             raise MissingRateError(
-                f"{name} ({parameter.title}) is not known for fiscal year {self.fiscal_year}; known for "
+                f"{name} ({parameter.title}) is not known for fiscal year {self.fiscal_year}"
+                f"{f' ({found})' if found else ''}; known for "
                 f"{', '.join(map(str, sorted(parameter.values)))}. Give one: rates.reformed({{{name!r}: ...}})."
             )
         return self.values[name]
@@ -232,8 +197,9 @@ class Rates:
 
         Rounded to five decimals.
 
-        The product of the yearly updates and budget neutrality factors since FY2019: the full update for earlier
-        years, that of the variant for this one. Source: 42 CFR 412.73(c), 412.77, 412.79.
+        The product of the yearly updates and budget neutrality factors since `hospital_specific.first_year` (FY2019
+        for FY2019 and later, FY2013 before): the full update for earlier years, that of the variant for this one.
+        Source: 42 CFR 412.73(c), 412.77, 412.79.
 
         Raises:
             MissingRateError: a year's factor is not known.
@@ -241,10 +207,11 @@ class Rates:
         >>> Rates.load(2021).hospital_specific_update("full")
         Decimal('1.05634')
         """
+        names = ("neutrality.reclassification", "neutrality.weight_cap", "case_mix_factor", "two_midnight_factor")
         factor = Decimal(str(self.number(f"hospital_specific.update.{variant}")))
-        for name in ("neutrality.reclassification", "neutrality.weight_cap"):
+        for name in names:
             factor *= Decimal(str(self.number(f"hospital_specific.{name}")))
-        for year in range(2019, self.fiscal_year):
+        for year in range(int(self.number("hospital_specific.first_year")), self.fiscal_year):
             for name in ("update.full", "neutrality.reclassification", "neutrality.weight_cap"):
                 value = self.parameters[f"hospital_specific.{name}"].at(year)
                 if value is None:
@@ -315,7 +282,7 @@ class Rates:
         ('adjustments.hac_excluded_states', ('40', '84'))
         """
         flat: dict[str, Value | str] = {**self.values, "fiscal_year": self.fiscal_year}
-        for name in ("table5", "wage_index", "technologies", "technology_codes", "technology_rules"):
+        for name in YEAR_TABLES:
             table = getattr(self, name)
             flat[f"{name}.sha256"] = "none" if table is None else hashlib.sha256(table.write_csv().encode()).hexdigest()
         return dict(sorted(flat.items()))
@@ -338,44 +305,6 @@ def _unpickle(state: dict[str, Any]) -> Rates:
     return Rates(**{**state, **views})
 
 
-def _read_parameters(root: Path) -> dict[str, Parameter]:
-    """Return every parameter of every rate file that the manifest lists, by name."""
-    files = sorted(name for name in read_manifest(root)["files"] if re.fullmatch(r"rates/\w+\.toml", name))
-    found: dict[str, Parameter] = {}
-    for name in files:
-        for path, table in _list_parameter_tables(
-            Path(name).stem, parse_toml(read_verified(root, name), root / name, TableError)
-        ):
-            try:
-                found[path] = Parameter.model_validate(table)
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                raise TableError(f"{root / name}: [{path}] {where}: {first['msg']}") from error
-            for year, value in found[path].values.items():
-                if problem := find_problem(path, found[path].unit, value):
-                    raise TableError(f"{root / name}: [{path}] {year} is {value!r} and {problem}.")
-    if not found:
-        raise TableError(f"{root}: no rates/*.toml is listed in the manifest.")
-    return found
-
-
-def _list_parameter_tables(prefix: str, table: Mapping[str, object]) -> list[tuple[str, Mapping[str, object]]]:
-    """Return the tables that are parameters; a table of tables only groups them."""
-    if not all(isinstance(value, dict) for value in table.values()):
-        return [(prefix, table)]
-    return [
-        leaf
-        for key, value in table.items()
-        for leaf in _list_parameter_tables(f"{prefix}.{key}", value)  # type: ignore[arg-type]  # every value is a dict
-    ]
-
-
-def _read_if_listed(root: Path, name: str, columns: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
-    """Return a table, or None where the fiscal year has none."""
-    return read_table(root, name, columns) if name in read_manifest(root)["files"] else None
-
-
 _WEIGHTS = "weights/fy"
 
 
@@ -383,7 +312,7 @@ def rate_years(folder: str | os.PathLike[str] | None = None) -> tuple[int, ...]:
     """Return the fiscal years for which a table folder has weights.
 
     >>> rate_years()
-    (2021, 2024, 2025, 2026)
+    (2016, 2017, 2018, 2019, 2020, 2021, 2022, 2023, 2024, 2025, 2026, 2027)
     """
     files = read_manifest(table_folder(folder))["files"]
     return tuple(sorted(int(name.removeprefix(_WEIGHTS)[:4]) for name in files if name.startswith(_WEIGHTS)))

@@ -63,6 +63,16 @@ def read_table5(path: str | os.PathLike[str]) -> pl.DataFrame:
 
     Raises:
         TableError: no header is found, or a line is not one of a Table 5; the message names the line.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "table5.txt"
+    >>> head = ["MS-DRG", "FY 2026 Final Post-Acute DRG", "FY 2026 Final Special Pay DRG", "MDC", "TYPE",
+    ...         "MS-DRG Title", "Weights", "Geometric mean LOS", "Arithmetic mean LOS"]
+    >>> line = ["417", "No", "No", "07", "SURG", "LAPAROSCOPIC CHOLECYSTECTOMY W MCC", "2.3864", "4.6", "5.6"]
+    >>> tab = chr(9)
+    >>> _ = path.write_text(tab.join(head) + chr(10) + tab.join(line) + chr(10))
+    >>> read_table5(path).select("drg", "weight", "gmlos_days").row(0)
+    (417, 2.3864, 4.6)
     """
     file = Path(path)
     text = read_whole(file, MOST_TABLE5, TableError).decode("utf-8-sig", "replace")

@@ -34,8 +34,14 @@ class Transfer:
     """CMS return code of a transfer that is paid less: 3, 6, 10 (half per diem) or 12 (per diem); else 0."""
 
 
-def compute_transfers(stay: PricerInput) -> Transfer:
-    """Return the transfer shares of stays. (n,) each. Source: 42 CFR 412.4(f)."""
+def compute_transfers(stay: PricerInput, half_decimals: int) -> Transfer:
+    """Return the transfer shares of stays. (n,) each. Source: 42 CFR 412.4(f).
+
+    Args:
+        stay: (n,) stays.
+        half_decimals: decimals after which the quotient of days and mean stay is cut off in the weight of a
+            half-and-half transfer (`transfer.half_quotient_decimals`).
+    """
     days = np.maximum(stay.los, 1) + 1
     short = 10 * days < stay.gmlos1
     to_post_acute = ((stay.review == POST_ACUTE) | (stay.review == POST_ACUTE_NO_OUTLIER)) & stay.post_acute
@@ -52,7 +58,9 @@ def compute_transfers(stay: PricerInput) -> Transfer:
     rows = np.flatnonzero(reduced & half)
     numerator, denominator = stay.gmlos1[rows] + 10 * days[rows], 2 * stay.gmlos1[rows]
     share4[rows] = quotient(numerator * ONE4, denominator)
-    weighted4[rows] = quotient(stay.weight4[rows] * numerator, denominator)
+    # CMS's programs cut the quotient off here: an exact half of the product is then rounded down.
+    cut = 5 * days[rows] * 10**half_decimals // stay.gmlos1[rows]
+    weighted4[rows] = round_digits(stay.weight4[rows] * (cut + 5 * 10 ** (half_decimals - 1)), half_decimals)
     codes = np.where(half, 10, np.where(to_post_acute, 12, stay.review))
     return Transfer(
         days=days,

@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
-from drgsim.grouping.encoding import Encoded, encode, join_encoded
 from drgsim.grouping.grouper import Grouping, group_encoded, grouping_of, rerun_steps, run_steps
 from drgsim.grouping.operand_bits import Observed, observe
 from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows, find_owners, find_run_starts, or_into
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
+from drgsim.rebilling.bill_edits import BillEditor
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, apply_changes
 from drgsim.rebilling.repricer import Repricer
 from drgsim.rebilling.visible_changes import SEVERITY_ONLY, VISIBLE, Visibility
 from drgsim.schema import ADMISSIONS, Frame, check_frame
+from drgsim.tables.encoding import Encoded, encode, join_encoded
 from drgsim.tables.table_set import TableSet
 
 _OK = 0
@@ -68,6 +69,7 @@ class Baseline:
         pricer: their payment, and what prices them again.
         observed: the operands that the formulas read.
         visibility: what decides how visible a code change is to the formulas.
+        editor: what holds bills against CMS's claim edits; None where edits return no bill.
 
     >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
@@ -88,6 +90,7 @@ class Baseline:
     pricer: Repricer = field(repr=False)
     observed: Observed = field(repr=False)
     visibility: Visibility = field(repr=False)
+    editor: BillEditor | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of admissions."""
@@ -124,7 +127,7 @@ class Baseline:
         *,
         tables: TableSet,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates] | None,
+        rates: PriceTerms | None,
         hospital_status: str | None = None,
     ) -> Baseline:
         """Encode, group and price admissions.
@@ -158,6 +161,16 @@ class Baseline:
             observed=observe(encoded, compile_attributes(tables)),
             visibility=Visibility.of(encoded, truth.return_code == _OK, compile_attributes(tables)),
         )
+
+    def with_editor(self) -> Baseline:
+        """Return the same admissions, whose bills are returned also for claim edits.
+
+        A bill is returned where an error causes a prepayment edit of CMS's editor.
+
+        Raises:
+            SchemaError: the admissions have no `discharge_date`.
+        """
+        return replace(self, editor=BillEditor.of(self.grouped, self.encoded, self.age, self.tables))
 
     def rebill(self, changes: CodeChanges, start: Int64Array) -> Rebilled:
         """Return DRG and payment of admissions billed with changes, (b,).
@@ -242,13 +255,23 @@ class Baseline:
         own = at[which]
         billed.cents[own] = self.pricer.reprice(rows[own], found.drg[which], status[which])
 
-    def find_returned(self, rows: Int64Array, drg: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        """Return which bills are returned to the hospital unpaid, (k,).
+    def find_returned(self, drg: NDArray[np.uint16], changes: CodeChanges, start: Int64Array) -> NDArray[np.bool_]:
+        """Return which bills are returned to the hospital unpaid, (b,).
 
-        They cannot be grouped as billed, but as correctly coded.
+        They cannot be grouped as billed, but as correctly coded; with an editor also those that have prepayment edits
+        as billed and none as correctly coded.
+
+        Args:
+            drg: (b,) as billed.
+            changes, start: as in `rebill`.
         """
-        returned: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
-        return returned
+        returned = self.find_ungroupable(drg, changes.row[start[:-1]])
+        return returned if self.editor is None else returned | self.editor.find_edited(changes, start)
+
+    def find_ungroupable(self, drg: NDArray[np.uint16], rows: Int64Array) -> NDArray[np.bool_]:
+        """Return which bills cannot be grouped as billed, but as correctly coded, (b,); `rows` are their admissions."""
+        found: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
+        return found
 
     def digest(self, named: Iterable[str] = ()) -> str:
         """Return a digest of the admissions in hexadecimal digits; their order does not matter.
@@ -277,6 +300,8 @@ class Baseline:
         ):
             place = np.arange(len(codes)) - start[row]
             total += _sum_hashes(name, self.ids[row], (place << 32) + codes)
+        if self.editor is not None:
+            total += _sum_hashes("edits", self.ids, (self.editor.ranges << 1) + self.editor.has_prepayment)
         return f"{len(self):x}-{total % 2**64:016x}"
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import POA_PRESENT, Encoded, compute_starts, find_list_owners
 from drgsim.numerics.arrays import ByteArray, Int32Array, Int64Array
 from drgsim.numerics.segments import find_owners
 from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.encoding import POA_PRESENT, Encoded, compute_starts, find_list_owners
 from drgsim.tables.table_set import TableSet
 
 Value = TypeVar("Value", bound=np.generic)
@@ -46,11 +46,11 @@ class ChangeKind(IntEnum):
     ADD_PROCEDURE = 5
     """A procedure is added."""
     POA = 6
-    """The POA number (see `grouping.encoding`) of the secondary diagnosis at `place` becomes `after`."""
+    """The POA number (see `tables.encoding`) of the secondary diagnosis at `place` becomes `after`."""
     DISCHARGE_STATUS = 7
     """The discharge status becomes `after`."""
     SEX = 8
-    """The sex number (see `grouping.encoding.SEX`) becomes `after`."""
+    """The sex number (see `tables.encoding.SEX`) becomes `after`."""
     AGE = 9
     """The age becomes `after` [years]; no MS-DRG formula uses it."""
 
@@ -142,7 +142,7 @@ def apply_changes(encoded: Encoded, changes: CodeChanges) -> Encoded:
         encoded: (n,) the admissions.
         changes: (k,) changes; `row` is the place of the admission in `encoded`, and ascends.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1],
     ...                     "pdx": ["K810"], "sdx": [["I10"]], "procedures": [[]]})
     >>> tables = TableSet.load("43.1")

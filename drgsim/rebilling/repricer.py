@@ -7,36 +7,37 @@ COVID-19): these are priced in full from the text, as `price` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded, flatten_lists
 from drgsim.numerics.arrays import BoolArray, Int32Array, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
+from drgsim.pricing.contracts import PriceTerms, has_contracts
 from drgsim.pricing.hospital_factors import HospitalFactors, compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.new_technology import AddOns, find_add_ons
+from drgsim.pricing.new_technology import CODES, DRGS, AddOns, find_add_ons
+from drgsim.pricing.payer_pricing import ContractStays, split_by_payer
 from drgsim.pricing.pricer import CHUNK, find_hospital_rows, price, price_in_cents
 from drgsim.pricing.pricer_input import (
-    DRGS,
     PRICED,
     YearParameters,
     derive_review_codes,
     fill_missing,
     index_weights_by_drg,
-    split_by_fiscal_year,
+    split_medicare,
     to_stays,
     with_weights,
 )
 from drgsim.pricing.rates import Rates
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admissions, list_code_texts
-from drgsim.schema import ADMISSIONS, Frame, check_frame, normalise_codes
-from drgsim.tables.codebook import UNKNOWN_CODE
+from drgsim.rebilling.contract_bills import ContractPart, prepare_contracts
+from drgsim.rebilling.price_texts import find_deciding_diagnoses, find_listed, number_price_texts
+from drgsim.schema import ADMISSIONS, Frame, check_frame
+from drgsim.tables.encoding import Encoded
 from drgsim.tables.table_set import TableSet
 
 BASE_RATE_PARAMETERS = ("operating.labor.above_1.full", "operating.nonlabor.above_1.full", "capital.federal_rate")
@@ -88,6 +89,7 @@ class Repricer:
     _hospitals: pl.DataFrame | None = field(repr=False)
     _texts: tuple[pl.Series, pl.Series] = field(repr=False)
     _parts: tuple[_YearPart, ...] = field(repr=False)
+    _contracts: tuple[ContractPart, ...] = field(repr=False)
     _listed: tuple[BoolArray, BoolArray] = field(repr=False)
     _has_listed_procedure: BoolArray = field(repr=False)
     _decides_factor: BoolArray = field(repr=False)
@@ -100,7 +102,7 @@ class Repricer:
         grouped: pl.DataFrame,
         encoded: Encoded,
         hospitals: pl.DataFrame | None,
-        rates: Rates | Sequence[Rates] | None,
+        rates: PriceTerms | None,
         tables: TableSet,
     ) -> Repricer:
         """Price grouped admissions.
@@ -109,30 +111,26 @@ class Repricer:
             grouped: (n,) input of `price`; only `drg` is needed if `hospitals` is None.
             encoded: (n,) the same admissions as integers.
             hospitals: `schema.HOSPITALS`; with None the payment is the weight times `base_rate_usd`.
-            rates: one `Rates`, or several, chosen by discharge date; with None every payment is 0.
+            rates: as in `price`; with None every payment is 0.
             tables: the grouper version of the admissions.
 
         Raises:
             SchemaError, InputError, MissingRateError: as in `price`.
         """
-        parts = []
-        for one, rows in () if rates is None else split_by_fiscal_year(grouped, rates):
+        parts: list[_YearPart] = []
+        contracts, codes = prepare_contracts(grouped, hospitals, rates)
+        for one, rows in split_medicare(grouped, rates):
             some = grouped[rows]
             place = np.full(len(grouped), -1, np.int64)
             place[rows] = np.arange(len(some))
             if len(some) or isinstance(rates, Rates):
                 parts.append(_prepare_part(some, place, hospitals, one))
-        if rates is None:
-            cents, by = np.zeros(len(grouped), np.int64), "nothing"
-        elif hospitals is None:
-            cents, by = _price_by_weight(grouped, rates), "weight times a base rate"
-        else:
-            cents = to_fixed_point(price(grouped, hospitals, rates)["total_usd"].to_numpy(), 2)
-            by = "IPPS components"
+        years = [part.rates for part in parts]
+        cents, by = price_grouped(grouped, hospitals, rates)
         texts, encoded_texts = list_code_texts(tables), encoded
-        if parts and hospitals is not None:
-            texts, encoded_texts = _number_price_texts(check_frame(grouped, _CODES), encoded, texts, parts)
-        listed = _find_listed(texts[0], "diagnosis", parts), _find_listed(texts[1], "procedure", parts)
+        if (parts and hospitals is not None) or codes:
+            texts, encoded_texts = number_price_texts(check_frame(grouped, _CODES), encoded, texts, years, codes)
+        listed = find_listed(texts[0], "diagnosis", years), find_listed(texts[1], "procedure", years, codes)
         has_listed_procedure = np.zeros(len(grouped), np.bool_)
         has_listed_procedure[encoded.procedure_row[listed[1][encoded_texts.procedures]]] = True
         made = cls(
@@ -144,9 +142,10 @@ class Repricer:
             _hospitals=hospitals,
             _texts=texts,
             _parts=tuple(parts),
+            _contracts=contracts,
             _listed=listed,
             _has_listed_procedure=has_listed_procedure,
-            _decides_factor=_find_deciding_diagnoses(texts[0], parts),
+            _decides_factor=find_deciding_diagnoses(texts[0], years, codes),
             _has_review_code="review_code" in grouped.columns,
             _has_other_texts=encoded_texts is not encoded,
         )
@@ -159,12 +158,15 @@ class Repricer:
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             found[here] = part.weight4[np.minimum(drg[here], DRGS - 1)]
+        for own in self._contracts:
+            here = np.flatnonzero(own.place[rows] >= 0)
+            found[here] = own.stays.weight4[np.minimum(drg[here], DRGS - 1)]
         return found
 
     def may_change_price(self, changes: CodeChanges) -> BoolArray:
         """Return which changes may change the price even if the DRG stays, (k,).
 
-        They concern codes of new technologies, or diagnoses that decide a factor of the payment.
+        They concern codes of new technologies or of a contract, or diagnoses that decide a factor of the payment.
         """
         procedures = np.isin(changes.kind, (ChangeKind.PROCEDURE, ChangeKind.ADD_PROCEDURE))
         diagnoses = np.isin(changes.kind, (ChangeKind.PDX, ChangeKind.SWAP_PDX, ChangeKind.SDX, ChangeKind.ADD_SDX))
@@ -203,6 +205,8 @@ class Repricer:
         was, now = (np.minimum(drgs, DRGS - 1) for drgs in (self._admissions["drg"].to_numpy()[rows], drg))
         for part in self._parts:
             found |= (part.by_text[was] | part.by_text[now]) & (part.place[rows] >= 0)
+        for own in self._contracts:
+            found |= own.has_codes & (own.place[rows] >= 0)
         return found
 
     def reprice(self, rows: Int64Array, drg: NDArray[np.integer], status: NDArray[np.uint16]) -> Int64Array:
@@ -216,6 +220,10 @@ class Repricer:
             status: (k,) discharge status (`Encoded.status_place`).
         """
         cents = np.zeros(len(rows), np.int64)
+        for own in self._contracts:
+            here = np.flatnonzero(own.place[rows] >= 0)
+            if len(here):
+                cents[here] = own.price(own.place[rows[here]], drg[here], status[here])
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             if self._hospitals is None:
@@ -235,7 +243,7 @@ class Repricer:
             rows, drg: as in `reprice`.
             changed: (k,) the admissions as billed, with the numbers of `encoded_texts`.
         """
-        if self._hospitals is None:
+        if self._hospitals is None and not self._contracts:
             return self.reprice(rows, drg, changed.status_place)
         frame = self._admissions[rows].with_columns(
             pl.Series("drg", drg),
@@ -243,14 +251,21 @@ class Repricer:
             *decode_admissions(changed, *self._texts).get_columns(),
         )
         cents = np.zeros(len(rows), np.int64)
+        if self._hospitals is None:
+            cents = self.reprice(rows, drg, changed.status_place)
+        for own in self._contracts:
+            here = np.flatnonzero(own.place[rows] >= 0)
+            if len(here):
+                billed = ContractStays.of(frame[here], self._hospitals, own.stays.contract)
+                cents[here] = billed.price(drg[here].astype(np.int64)).total
         for part in self._parts:
             here = np.flatnonzero(part.place[rows] >= 0)
             if len(here) and part.hospitals is not None:
                 stays = to_stays(frame[here], part.rates)
                 hospital = part.hospital[part.place[rows[here]]]
-                own, add_ons = part.hospitals.take(hospital, informational=False), find_add_ons(stays, part.rates)
-                columns = fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False))
-                cents[here] = price_in_cents(columns, own, add_ons, hospital < 0, part.policy)
+                factors, add_ons = part.hospitals.take(hospital, informational=False), find_add_ons(stays, part.rates)
+                columns = fill_missing(stays.drop(*CODES, strict=False))
+                cents[here] = price_in_cents(columns, factors, add_ons, hospital < 0, part.policy)
         return cents
 
 
@@ -264,6 +279,25 @@ def base_rate_usd(rates: Rates) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def price_grouped(
+    grouped: pl.DataFrame, hospitals: pl.DataFrame | None, terms: PriceTerms | None
+) -> tuple[Int64Array, str]:
+    """Return the payment of admissions as correctly coded [cents], and what it is."""
+    if terms is None:
+        return np.zeros(len(grouped), np.int64), "nothing"
+    if hospitals is not None:
+        by = "IPPS components and contracts" if has_contracts(terms) else "IPPS components"
+        return to_fixed_point(price(grouped, hospitals, terms)["total_usd"].to_numpy(), 2), by
+    if not has_contracts(terms):
+        return _price_by_weight(grouped, terms), "weight times a base rate"
+    split, cents = split_by_payer(grouped, terms), np.zeros(len(grouped), np.int64)
+    if split.rates is not None:
+        cents[split.medicare] = _price_by_weight(grouped[split.medicare], split.rates)
+    for contract, rows in split.contracts:
+        cents[rows] = to_fixed_point(price(grouped[rows], None, contract)["total_usd"].to_numpy(), 2)
+    return cents, "contracts" if split.rates is None else "weight times a base rate, and contracts"
 
 
 def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame | None, rates: Rates) -> _YearPart:
@@ -283,10 +317,11 @@ def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame
         values = table[name].to_numpy()
         by_drg[name] = np.zeros(DRGS, values.dtype)
         by_drg[name][table["drg"].to_numpy()] = values
-    given = {"covid", "no_cost_product"} & set(some.columns)
+    given = {"covid", "no_cost_product", "covid_treatment"} & set(some.columns)
     by_text[np.asarray(rates.listed("case.no_cost_drgs"), np.intp)] = "no_cost_product" not in given
     # With a COVID-19 factor in force, the codes of every stay decide. Add-ons given as columns are lists.
     by_text |= (rates.number("case.covid_factor") != 1.0 and "covid" not in given) or "ntap_max_usd" in some.columns
+    by_text |= rates.covid_treatments is not None and "covid_treatment" not in given
     statuses = derive_review_codes(pl.Series(np.arange(257)), rates).fill_null(_CANNOT_BE).to_numpy().copy()
     return _YearPart(
         rates=rates,
@@ -294,7 +329,7 @@ def _prepare_part(some: pl.DataFrame, place: Int64Array, hospitals: pl.DataFrame
         hospitals=compute_hospital_factors(own, rates),
         place=place,
         hospital=find_hospital_rows(stays, own),
-        columns=fill_missing(stays.drop("pdx", "sdx", "procedures", strict=False)),
+        columns=fill_missing(stays.drop(*CODES, strict=False)),
         by_drg=by_drg,
         review_by_status=statuses,
         weight4=weight4,
@@ -317,60 +352,13 @@ def _price_part(
     return price_in_cents(columns, own, part.add_ons.take(place), hospital < 0, part.policy)
 
 
-def _price_by_weight(grouped: pl.DataFrame, rates: Rates | Sequence[Rates]) -> Int64Array:
+def _price_by_weight(grouped: pl.DataFrame, rates: PriceTerms) -> Int64Array:
     weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
     cents = np.zeros(len(grouped), np.int64)
-    for one, rows in split_by_fiscal_year(grouped, rates):
+    for one, rows in split_medicare(grouped, rates):
         cents[rows] = _apply_base_rate(weight4[rows], one)
     return cents
 
 
 def _apply_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:
     return round_digits(weight4 * int(to_fixed_point([base_rate_usd(rates)], 2)[0]), 4)
-
-
-def _number_price_texts(
-    frame: pl.DataFrame, encoded: Encoded, texts: tuple[pl.Series, pl.Series], parts: Sequence[_YearPart]
-) -> tuple[tuple[pl.Series, pl.Series], Encoded]:
-    """Number the texts that are codes of no version but that some price reads.
-
-    Return the texts by number, and the admissions with these numbers.
-    """
-    by_kind, numbered = dict(zip(("diagnosis", "procedure"), texts, strict=True)), {}
-    for name, kind in (("pdx", "diagnosis"), ("sdx", "diagnosis"), ("procedures", "procedure")):
-        numbers = getattr(encoded, name)
-        strange = np.flatnonzero(numbers == UNKNOWN_CODE)
-        own = normalise_codes((frame[name] if name == "pdx" else flatten_lists(frame[name])).gather(strange))
-        read = np.flatnonzero(
-            _find_listed(own, kind, parts) | (_find_deciding_diagnoses(own, parts) & (kind == "diagnosis"))
-        )
-        if len(read):
-            numbers = numbers.copy()
-            numbers[strange[read]] = len(by_kind[kind]) + np.arange(len(read))
-            numbered[name] = numbers
-            by_kind[kind] = pl.concat([by_kind[kind], own.gather(read)])
-    return (by_kind["diagnosis"], by_kind["procedure"]), replace(encoded, **numbered) if numbered else encoded
-
-
-def _find_listed(texts: pl.Series, kind: str, parts: Sequence[_YearPart]) -> BoolArray:
-    """Return which texts are listed for a new technology, (k,).
-
-    A listed code that ends in * is a prefix.
-    """
-    found = pl.repeat(value=False, n=len(texts), eager=True)
-    for codes in (part.rates.technology_codes for part in parts):
-        if codes is not None:
-            listed = codes.filter(pl.col("code_kind") == kind)["code"]
-            found |= texts.is_in(listed.implode()).fill_null(value=False)
-            for prefix in listed.filter(listed.str.ends_with("*")):
-                found |= texts.str.starts_with(prefix[:-1]).fill_null(value=False)
-    return found.to_numpy()
-
-
-def _find_deciding_diagnoses(texts: pl.Series, parts: Sequence[_YearPart]) -> BoolArray:
-    """Return which diagnoses alone decide a factor of the payment, (k,)."""
-    codes: list[object] = []
-    for rates in (part.rates for part in parts):
-        codes += rates.listed("case.no_cost_diagnoses")
-        codes += rates.listed("case.covid_diagnoses") if rates.number("case.covid_factor") != 1.0 else []
-    return texts.is_in(codes).fill_null(value=False).to_numpy()

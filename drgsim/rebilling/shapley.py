@@ -99,10 +99,11 @@ def _price_subsets(
     start = [first + at for (_, first, _), at in zip(subsets, before, strict=False)]
     rows = np.concatenate([claims.row[which] for _, _, which in subsets])
     changes = claims.changes.take(np.concatenate([chosen for chosen, _, _ in subsets]))
-    billed = baseline.rebill(changes, np.concatenate([*start, before[-1:]]))
+    bounds = np.concatenate([*start, before[-1:]])
+    billed = baseline.rebill(changes, bounds)
     difference = billed.cents - baseline.pricer.cents[rows]
     if not unpaid:
-        difference[baseline.find_returned(rows, billed.drg)] = 0
+        difference[baseline.find_returned(billed.drg, changes, bounds)] = 0
     at = 0
     for value in values:
         for subset in range(1, len(value) - 1):

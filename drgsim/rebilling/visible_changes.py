@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from drgsim.grouping.bit_layout import PRE_MDC
 from drgsim.grouping.code_attributes import Attributes, Diagnoses
-from drgsim.grouping.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 from drgsim.grouping.hac import compile_hac_rules
 from drgsim.numerics.arrays import BoolArray, Int64Array, UInt64Array
 from drgsim.numerics.segments import or_into
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges
+from drgsim.tables.encoding import HOSPITAL_STATUS, POA_PRESENT, Encoded
 
 _ENOUGH = 255
 READ = 255

@@ -10,6 +10,7 @@ Its modules:
     build_grouper     published grouper facts to the project's tables
     build_payment     published payment facts to the project's tables
     build_population  published population facts to the project's tables
+    build_edits       published claim edits and code conversions to the project's tables
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -23,7 +24,12 @@ from drgsim.tables.manifest import MANIFEST
 Versions = Mapping[str, tuple[int, str, str]]
 
 VERSIONS: Versions = {
-    # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules)
+    # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules).
+    # 37.0, 38.0 and 39.0 are not told from 37.1, 38.1 and 39.1, which here group the whole fiscal year.
+    "36.0": (2019, "2018-10-01", "2019-09-30"),
+    "37.1": (2020, "2019-10-01", "2020-09-30"),
+    "38.1": (2021, "2020-10-01", "2021-09-30"),
+    "39.1": (2022, "2021-10-01", "2022-09-30"),
     "40.0": (2023, "2022-10-01", "2023-03-31"),
     "40.1": (2023, "2023-04-01", "2023-09-30"),
     "41.0": (2024, "2023-10-01", "2024-03-31"),
@@ -34,13 +40,24 @@ VERSIONS: Versions = {
     "43.1": (2026, "2026-04-01", "2026-09-30"),
     "44.0": (2027, "2026-10-01", "2027-03-31"),
 }
+RELEASE, SPECIFICATION = "CMS's release", "specification"
+DERIVED = "derived from the Definitions Manual"
+PROVENANCE: Mapping[str, str] = {
+    **dict.fromkeys(("36.0", "37.1", "38.1", "39.1"), DERIVED),
+    "44.0": SPECIFICATION,
+}
+"""How the tables of a version are known, where they are not those of CMS's release."""
+
+_ON_NO_LIST = "nonor"
+"""Operand of a procedure that is on no list of the manual."""
+
 # The version since which CMS's software reports codes in this way; no DRG depends on it.
 REPORTING = {
     "excluded_by_drg_logic": "41.1",
     "every_unmet_hac": "41.0",
     "unknown_procedure_is_no_or": "42.0",
 }
-DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 40.0 to 44.0"
+DEFINITIONS = "CMS MS-DRG Grouper software and Definitions Manual, versions 36.0 to 44.0"
 CODE_SET = "ICD-10-CM code descriptions, April 2026 update (CDC NCHS and CMS)"
 PUBLIC_DOMAIN = "public domain (work of the United States government)"
 
@@ -66,7 +83,8 @@ def build_grouper_tables(source: Path, folder: Path) -> None:
     """Write the grouper tables of every version, and their manifest entries.
 
     Args:
-        source: folder of the published facts, one CSV file for each subject, with versions such as 431.
+        source: folder of the published facts, one CSV file for each subject, with versions such as 431; files in its
+            folder `older` cover older versions too, and its folder `mce` says which codes are valid on a day.
         folder: a table folder; `msdrg/`, `icd10cm/` and the manifest are rewritten, other entries stay.
 
     Raises:
@@ -88,11 +106,15 @@ def build_grouper_tables(source: Path, folder: Path) -> None:
         "icd10cm/descriptions.csv": _read_descriptions(source),
     }
     sources = {name: CODE_SET if name.startswith("icd10cm/") else DEFINITIONS for name in tables}
-    write_tables(folder, tables, VERSIONS, sources)
+    write_tables(folder, tables, VERSIONS, sources, PROVENANCE)
 
 
 def write_tables(
-    folder: Path, tables: Mapping[str, pl.DataFrame], versions: Versions, sources: Mapping[str, str]
+    folder: Path,
+    tables: Mapping[str, pl.DataFrame],
+    versions: Versions,
+    sources: Mapping[str, str],
+    provenance: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write tables into a folder; rewrite the entries of tables and versions in its manifest.
 
@@ -101,6 +123,7 @@ def write_tables(
         tables: the tables by file name.
         versions: all versions of the folder, oldest first: fiscal year, first and last day of discharge.
         sources: the source of each table's facts, by file name.
+        provenance: how the tables of a version are known, by version; "CMS's release" where it is not listed.
     """
     entries = []
     for name, table in tables.items():
@@ -108,12 +131,13 @@ def write_tables(
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_csv(path)
         entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest(), sources[name]))
-    _write_manifest(folder / MANIFEST, entries, versions)
+    _write_manifest(folder / MANIFEST, entries, versions, provenance)
 
 
 def _read(source: Path, name: str) -> pl.DataFrame:
+    older = source / "older" / name
     try:
-        frame = pl.read_csv(source / name, infer_schema=False)
+        frame = pl.read_csv(older if older.exists() else source / name, infer_schema=False)
     except OSError as error:
         raise TableError(
             f"{source / name}: cannot be read ({error}); expected a CSV file of published facts."
@@ -140,7 +164,7 @@ def _list_versions() -> pl.DataFrame:
 
 
 def _expand_versions(frame: pl.DataFrame) -> pl.DataFrame:
-    """Repeat each row for every version to which it applies, as column `place` (0 is the oldest)."""
+    """Repeat each row for every version that has it, as column `place` (0 is the oldest)."""
     first, last = pl.col("first_version").cast(pl.Int64), pl.col("last_version").cast(pl.Int64)
     return (
         frame.join(_list_versions(), how="cross")
@@ -150,7 +174,7 @@ def _expand_versions(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def to_ranges(frame: pl.DataFrame, sort: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)) -> pl.DataFrame:
-    """Merge rows that differ only in `place` (0 is the oldest) into one row for each run of versions."""
+    """Merge rows that differ only in `place` into one row for each run of versions."""
     facts = [name for name in frame.columns if name != "place"]
     run = pl.col("place") - pl.int_range(pl.len()).over(facts, order_by="place")
     version = dict(enumerate(versions))
@@ -177,7 +201,8 @@ def _read_diagnoses(source: Path) -> pl.DataFrame:
     if joined["severity"].null_count():
         raise TableError(f"{source / 'diagnoses.csv'}: a scheme is not in diagnosis_schemes.csv.")
     rows = joined.select("code", "first_version", "last_version", facts).rename({"category_operands": "categories"})
-    return _merge_versions(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
+    rows = _expand_versions(rows.with_columns(pl.col("severity").replace("NCC", "NONE")))
+    return to_ranges(_confine_to_valid(rows, source, "diagnoses.csv"), ("code",))
 
 
 def _read_procedure_operands(source: Path) -> pl.DataFrame:
@@ -187,7 +212,57 @@ def _read_procedure_operands(source: Path) -> pl.DataFrame:
 
 
 def _read_procedures(source: Path) -> pl.DataFrame:
-    return _merge_versions(_read_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
+    rows = _expand_versions(_read_procedure_operands(source).filter(~pl.col("code").str.starts_with("Z@")))
+    return to_ranges(_confine_to_valid(rows, source, "procedures.csv"), ("code",))
+
+
+def _confine_to_valid(rows: pl.DataFrame, source: Path, name: str) -> pl.DataFrame:
+    """Return the rows of derived versions with the codes that CMS's code editor has, no other.
+
+    The lists of the manual decide what a code does, so a procedure that the editor has and the rows do not is on no
+    list: it is not an O.R. procedure. Such a diagnosis is that of the nearest version; where no version has it, it is
+    an external cause and has what most codes of its first letter have.
+
+    Args:
+        rows: (n,) a code in a version (`place`) and its facts.
+        source: folder of the published facts.
+        name: file of the editor's codes.
+    """
+    path = source / "mce" / name
+    derived = [place for place, version in enumerate(VERSIONS) if PROVENANCE.get(version) == DERIVED]
+    if not path.exists() or not derived:
+        return rows
+    editor = pl.read_csv(path, infer_schema=False)
+    facts = [column for column in rows.columns if column not in ("code", "place")]
+    kept = [rows.filter(~pl.col("place").is_in(derived))]
+    for place in derived:
+        _, first, last = VERSIONS[list(VERSIONS)[place]]
+        in_force = (pl.col("first_date") <= last) & (pl.col("last_date").is_null() | (pl.col("last_date") >= first))
+        valid = editor.filter(in_force).select(pl.col("code").unique())
+        own = rows.filter(pl.col("place") == place).join(valid, on="code", how="semi")
+        missing = valid.join(own, on="code", how="anti")
+        if name == "procedures.csv":
+            added = missing.with_columns(operands=pl.lit(_ON_NO_LIST))
+        else:
+            added = _find_facts(missing, rows, own, facts, place)
+        kept += [own, added.with_columns(place=pl.lit(place, rows.schema["place"])).select(rows.columns)]
+    return pl.concat(kept)
+
+
+def _find_facts(
+    missing: pl.DataFrame, rows: pl.DataFrame, own: pl.DataFrame, facts: Sequence[str], place: int
+) -> pl.DataFrame:
+    """Return diagnoses with the facts of the nearest version, else those usual for their first letter."""
+    nearest = (
+        rows.join(missing, on="code", how="semi")
+        .sort((pl.col("place").cast(pl.Int64) - place).abs(), "place")
+        .unique("code", keep="first", maintain_order=True)
+        .select("code", *facts)
+    )
+    letter = pl.col("code").str.head(1).alias("_letter")
+    usual = own.group_by(letter, *facts).len().sort("len", *facts, nulls_last=True).group_by("_letter").last()
+    left = missing.join(nearest, on="code", how="anti").with_columns(letter)
+    return pl.concat([nearest, left.join(usual, on="_letter").select("code", *facts)])
 
 
 def _read_clusters(source: Path) -> pl.DataFrame:
@@ -219,11 +294,18 @@ def _read_exclusion_groups(source: Path) -> pl.DataFrame:
 def _read_formulas(source: Path) -> pl.DataFrame:
     rows = _read(source, "formulas.csv").join(
         _list_versions().select("place", version="number"),
-        left_on=pl.col("version").cast(pl.Int64),
+        # Formulas of a derived version are listed as those of the first version of its year, such as 370.
+        left_on=pl.col("version").cast(pl.Int64).replace(_first_of_year()),
         right_on="version",
         maintain_order="left",
     )
     return to_ranges(select_decisive(rows), ("mdc", "order"))
+
+
+def _first_of_year() -> dict[int, int]:
+    """Return the number of each derived version by that of the first version of its year."""
+    numbers = [int(version.replace(".", "")) for version, known in PROVENANCE.items() if known == DERIVED]
+    return {number // 10 * 10: number for number in numbers}
 
 
 def select_decisive(rows: pl.DataFrame) -> pl.DataFrame:
@@ -264,7 +346,9 @@ def _read_descriptions(source: Path) -> pl.DataFrame:
     return table.filter(pl.col("billable") == "1").select("code", "description").sort("code")
 
 
-def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], versions: Versions) -> None:
+def _write_manifest(
+    path: Path, entries: Sequence[tuple[str, int, str, str]], versions: Versions, provenance: Mapping[str, str]
+) -> None:
     """Rewrite the sections of the versions and of the files written; keep every other section."""
     text = path.read_text("utf-8") if path.exists() else 'title = "drgsim tables"\n'
     sections = re.split(r"(?m)^(?=\[)", text)
@@ -273,6 +357,7 @@ def _write_manifest(path: Path, entries: Sequence[tuple[str, int, str, str]], ve
     out = [sections[0].rstrip() + "\n\n"]
     for version, (year, first, last) in versions.items():
         out.append(f'[versions."{version}"]\nfiscal_year = {year}\neffective_from = {first}\neffective_to = {last}\n')
+        out.append(f'provenance = "{provenance.get(version, RELEASE)}"\n')
         reporting = [f'"{habit}"' for habit, since in REPORTING.items() if version >= since]
         out.append(f"reporting = [{', '.join(reporting)}]\n\n")
     for name, rows, digest, source in entries:

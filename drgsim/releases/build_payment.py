@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -25,14 +26,61 @@ LICENCE = "Public domain: facts published by CMS, a work of the US government"
 SOURCES = {
     "rates": "IPPS final rules, CMS pricers and transmittals; every parameter names its own source",
     "weights": "CMS IPPS final rule, Table 5",
-    "wage_index": "CMS IPPS final rule, Tables 2 and 3; FY2021: CMS pricer 2021.2",
-    "new_technology": "CMS Java pricer, new technology add-on tables",
+    "wage_index": "CMS IPPS final rule, Tables 2 and 3; FY2021: CMS pricer 2021.2; other years: CMS Java pricer",
+    "new_technology": "CMS Java pricer, new technology add-on tables; FY2017 and FY2018: CMS programs",
     "examples": "CMS IPPS FY2027 final rule, Impact File (two hospitals)",
 }
 
+# Fiscal years whose lists of new technologies are shipped. FY2021, FY2024 and FY2025 have published lists too; their
+# add-ons are given with the stays (ntap_max_usd), as before the lists were found.
+_NEW_TECHNOLOGY_YEARS = ("fy2017", "fy2018", "fy2019", "fy2020", "fy2022", "fy2023", "fy2026")
+
+# First and last day of discharge of each group of new COVID-19 treatments, by fiscal year. FY2021: CMS's program;
+# FY2022: CMS's Java pricer; FY2023: the groups of its list with the rule of FY2022, KINERET and GOHIBIC from their
+# emergency use authorizations (recalled, not read).
+_COVID_TREATMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "fy2021": {
+        "COVID1": ("2020-11-02", "2021-09-30"),
+        "COVID2": ("2020-11-19", "2020-12-31"),
+        "COVID3": ("2021-01-01", "2021-09-30"),
+    },
+    "fy2022": {
+        "COVID1": ("2021-10-01", "2022-09-30"),
+        "COVID3": ("2021-10-01", "2022-09-30"),
+        "PAXLOVID1": ("2021-12-22", "2022-09-30"),
+        "PAXLOVID2": ("2022-03-17", "2022-09-30"),
+        "PAXLOVID3": ("2022-04-18", "2022-09-30"),
+        "MOLNUPIRAVIR": ("2021-12-23", "2022-09-30"),
+    },
+    "fy2023": {
+        "COVID1": ("2022-10-01", "2023-09-30"),
+        "COVID3": ("2022-10-01", "2023-09-30"),
+        "PAXLOVID": ("2022-10-01", "2023-09-30"),
+        "MOLNUPIRAVIR": ("2022-10-01", "2023-09-30"),
+        "KINERET": ("2022-11-08", "2023-09-30"),
+        "GOHIBIC": ("2023-04-04", "2023-09-30"),
+    },
+}
+
+_KINDS = {"PROC": "procedure", "DIAG": "diagnosis", "NDC": "drug"}
+
+
+def _pneumonia(name: str) -> tuple[Mapping[str, bool], ...]:
+    """Return the alternatives of an antibacterial: two kinds of pneumonia."""
+    first, acquired, organism, ventilator, cause = (f"{name}{number}" for number in range(1, 6))
+    return ({first: True, acquired: True, organism: True}, {first: True, ventilator: True, cause: True})
+
+
+def _no_pneumonia(name: str) -> tuple[Mapping[str, bool], ...]:
+    """Return the alternatives without that: one group of each pair is absent."""
+    return tuple(
+        {f"{name}1": True, f"{name}{left}": False, f"{name}{right}": False} for left in (2, 3) for right in (4, 5)
+    )
+
+
 # The alternative sets of code groups that pay a technology; a technology not listed here needs all its groups.
-# XACDURO and ZEVTERA: from CMS's pricer. AVEIR is an assumption: both devices give the dual-chamber amount (H), the
-# atrial device alone gives the upgrade (L).
+# XACDURO, ZEVTERA, FETROJA and RECARBRIO: from CMS's pricer; that FETROJAL follows as RECARBRIOL does is inferred.
+# AVEIR is an assumption: both devices give the dual-chamber amount (H), the atrial device alone gives the upgrade (L).
 _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
     "XACDURO": (
         {"XACDURO1": True, "XACDURO2": True, "XACDURO3": True},
@@ -43,34 +91,52 @@ _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
         {"ZEVTERA1": True, "ZEVTERA2": False},
         {"ZEVTERA1": True, "ZEVTERA3": False},
     ),
+    "FETROJA": _pneumonia("FETROJA"),
+    "FETROJAH": _pneumonia("FETROJA"),
+    "FETROJAL": _no_pneumonia("FETROJA"),
+    "RECARBRIO": _pneumonia("RECARBRIO"),
+    "RECARBRIOH": _pneumonia("RECARBRIO"),
+    "RECARBRIOL": _no_pneumonia("RECARBRIO"),
     "AVEIRH": ({"AVEIR1": True, "AVEIR2": True},),
     "AVEIRL": ({"AVEIR1": True, "AVEIR2": False},),
 }
+
+# Technologies that count by any one kind of code of their group: by drug code or by procedure.
+_BY_ANY_KIND = ("VABOMERE",)
 
 
 def build_payment_tables(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
     """Write every payment table, list them in the manifest and seal the folder.
 
     Args:
-        published: folder with `msdrg_table5_fy*.csv`, `cbsa_wage_index_fy*.csv`, `ntap*_fy*.csv` and rows of an
-            Impact File.
+        published: folder with `msdrg_table5_fy*.csv`, `cbsa_wage_index_fy*.csv`, `outmigration_fy*.csv`,
+            `ntap*_fy*.csv` and rows of an Impact File; also those in its folder `years`.
         folder: table folder; by default the shipped one.
 
     Raises:
         TableError: a published file is missing or has other columns.
     """
     source, root = Path(published), table_folder(folder)
-    for path in sorted(source.glob("msdrg_table5_fy*.csv")):
+
+    def files(pattern: str) -> list[Path]:
+        return sorted([*source.glob(pattern), *(source / "years").glob(pattern)], key=lambda path: path.name)
+
+    for path in files("msdrg_table5_fy*.csv"):
         _write(root, f"weights/{_find_year(path)}.csv", build_weights(path))
-    for path in sorted(source.glob("cbsa_wage_index_fy*.csv")):
+    for path in files("cbsa_wage_index_fy*.csv"):
         _write(root, f"wage_index/{_find_year(path)}.csv", build_wage_index(path))
-    for path in sorted(source.glob("ntap_codes_fy*.csv")):
+    for path in files("outmigration_fy*.csv"):
+        _write(root, f"wage_index/outmigration_{_find_year(path)}.csv", build_outmigration(path))
+    for path in files("ntap_codes_fy*.csv"):
         year = _find_year(path)
-        technologies, codes, rules = build_new_technology(source / f"ntap_{year}.csv", path)
-        _write(root, f"new_technology/{year}.csv", technologies)
-        _write(root, f"new_technology/{year}_codes.csv", codes)
-        _write(root, f"new_technology/{year}_rules.csv", rules)
-    for path in sorted(source.glob("cms_impact_file_fy*.csv")):
+        if year in _COVID_TREATMENTS:
+            _write(root, f"new_technology/{year}_covid.csv", build_covid_treatments(path))
+        if year in _NEW_TECHNOLOGY_YEARS:
+            technologies, codes, rules = build_new_technology(path.with_name(f"ntap_{year}.csv"), path)
+            _write(root, f"new_technology/{year}.csv", technologies)
+            _write(root, f"new_technology/{year}_codes.csv", codes)
+            _write(root, f"new_technology/{year}_rules.csv", rules)
+    for path in files("cms_impact_file_fy*.csv"):
         _write(root, f"examples/hospitals_{_find_year(path)}.csv", read_impact_hospitals(path))
     list_in_manifest(root)
 
@@ -94,13 +160,35 @@ def build_wage_index(path: Path) -> pl.DataFrame:
     A CBSA of two digits is the rural area of a state.
     """
     table = _read(path, ("cbsa", "geographic_wage_index", "reclassified_wage_index"))
-    floors = [name for name in table.columns if name.endswith("_floor_wage_index")]
-    floor = pl.max_horizontal(pl.col(name).cast(pl.Float64) for name in floors)
+    floors = {name: f"{name}_wage_index" for name in ("rural_floor", "imputed_floor")}
+    table = table.with_columns(
+        pl.col(name).str.strip_chars().replace("", None).cast(pl.Float64).fill_null(0.0)
+        for name in table.columns
+        if name.endswith("_wage_index")
+    )
+    # Without a published rural floor it is the index of the rural area of the state, 42 CFR 412.64(e)(4).
+    is_state = pl.col("cbsa").str.len_chars() == 2
+    is_state &= ~pl.col("cbsa").is_in(["98", "99"])
+    without = {
+        "rural_floor": pl.when(is_state).then("geographic_wage_index").otherwise(0.0),
+        "imputed_floor": pl.lit(0.0),
+    }
+    floor = pl.max_horizontal(0.0, *(source for source in floors.values() if source in table.columns))
     return table.select(
         "cbsa",
-        pl.max_horizontal(pl.col("geographic_wage_index").cast(pl.Float64), floor).alias("wage_index"),
-        pl.max_horizontal(pl.col("reclassified_wage_index").cast(pl.Float64), floor).alias("reclassified_wage_index"),
+        pl.max_horizontal("geographic_wage_index", floor).alias("wage_index"),
+        pl.max_horizontal("reclassified_wage_index", floor).alias("reclassified_wage_index"),
+        *(
+            (pl.when(is_state).then(source).otherwise(0.0) if source in table.columns else without[name]).alias(name)
+            for name, source in floors.items()
+        ),
     ).sort("cbsa")
+
+
+def build_outmigration(path: Path) -> pl.DataFrame:
+    """Return what is added to the wage index of hospitals by county (FIPS code)."""
+    table = _read(path, ("county", "adjustment"))
+    return table.select("county", pl.col("adjustment").cast(pl.Float64)).sort("county")
 
 
 def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -115,12 +203,12 @@ def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.D
         pl.col("cost_share").cast(pl.Float64),
     )
     names = technologies["technology"].to_list()
-    kinds = {"PROC": "procedure", "DIAG": "diagnosis"}
     listed = (
         _read(codes, ("technology", "code_group", "code_type", "code"))
+        .filter(pl.col("code_type").is_in(list(_KINDS)))
         .filter(pl.col("technology").str.split("/").list.first().is_in(names))
         .with_columns(
-            pl.col("code_type").replace_strict(kinds).alias("code_kind"),
+            pl.col("code_type").replace_strict(_KINDS).alias("code_kind"),
             pl.col("code").map_elements(_expand_range, return_dtype=pl.List(pl.String)),
         )
         .explode("code")
@@ -133,12 +221,18 @@ def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.D
         split.setdefault(group, []).append(f"{group}.{kind}")
         for name in label.split("/"):
             groups.setdefault(name, []).append(group)
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"technology": name, "alternative": number, "code_group": own, "present": present}
         for name in names
         for number, alternative in enumerate(_ALTERNATIVES.get(name, (dict.fromkeys(groups[name], True),)), 1)
         for group, present in alternative.items()
         for own in split[group]
+    ]
+    rules = [
+        {**rule, "alternative": rule["alternative"] + split[name].index(str(rule["code_group"]))}
+        if (name := str(rule["technology"])) in _BY_ANY_KIND
+        else rule
+        for rule in rules
     ]
     own_codes = listed.select(
         pl.format("{}.{}", "code_group", "code_kind").alias("code_group"), "code_kind", "code"
@@ -150,6 +244,22 @@ def build_new_technology(amounts: Path, codes: Path) -> tuple[pl.DataFrame, pl.D
         "present": pl.Boolean,
     }
     return technologies, own_codes, pl.DataFrame(rules, schema=schema)
+
+
+def build_covid_treatments(path: Path) -> pl.DataFrame:
+    """Return the codes of new COVID-19 treatments with their first and last day of discharge."""
+    days = _COVID_TREATMENTS[_find_year(path)]
+    listed = _read(path, ("code_group", "code_type", "code")).filter(
+        pl.col("code_group").is_in(list(days)), pl.col("code_type").is_in(["PROC", "NDC"])
+    )
+    return listed.select(
+        pl.col("code_type").replace_strict(_KINDS).alias("code_kind"),
+        "code",
+        *(
+            pl.col("code_group").replace_strict({group: of[place] for group, of in days.items()}).alias(name)
+            for place, name in enumerate(("first_day", "last_day"))
+        ),
+    ).sort("code_kind", "code", "first_day")
 
 
 def read_impact_hospitals(path: Path) -> pl.DataFrame:

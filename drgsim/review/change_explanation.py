@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from drgsim.display import Section, render_html, render_text
 from drgsim.explanation.explanations import Explanation, explain
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.coding_comparison import compare_codings
 from drgsim.review.review_inputs import choose_status
 from drgsim.tables.table_set import TableSet
@@ -86,7 +86,7 @@ def explain_change(
     before: pl.DataFrame | Mapping[str, Any],
     after: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital: pl.DataFrame | None = None,
     *,
     hospital_status: str | None = None,
@@ -107,6 +107,7 @@ def explain_change(
         InputError: there is not one stay, its id differs, or a hospital without rates.
         SchemaError, MissingRateError: as `explain`.
 
+    >>> from drgsim import Rates
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],
     ...         "procedures": ["0FT44ZZ"]}
     >>> why = explain_change(case, {**case, "sdx": []}, TableSet.load("43.1"), Rates.load(2026))

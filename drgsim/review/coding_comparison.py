@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.grouping.encoding import HOSPITAL_STATUS, encode
 from drgsim.grouping.grouper import group_encoded
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import find_run_starts
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.billed_claims import BilledClaims
 from drgsim.rebilling.code_changes import ChangeKind
@@ -23,6 +21,7 @@ from drgsim.review.comparison_results import CodingComparison
 from drgsim.review.list_matching import number_codings
 from drgsim.review.review_inputs import CODING, choose_status, price_drgs, require_columns, require_rates
 from drgsim.schema import ADMISSIONS, check_frame
+from drgsim.tables.encoding import HOSPITAL_STATUS, encode
 from drgsim.tables.table_set import TableSet
 
 _STAY = ("hospital_id", "discharge_date", "los_days", "covered_charges_usd")
@@ -35,7 +34,7 @@ def compare_codings(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     coder: str | None = None,
     hospital_status: str | None = None,
 ) -> CodingComparison:
@@ -64,6 +63,7 @@ def compare_codings(
             hospitals without rates.
         SchemaError: one side alone has POA, there is no such column, or as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
     ...                     "sdx": [["J9601", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> missed = one.with_columns(sdx=pl.Series([["I10"]]), sdx_poa=pl.Series([["Y"]]))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from drgsim.grouping.encoding import POA_NOT_PRESENT, POA_PRESENT
 from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
     InvalidCode,
@@ -33,6 +32,7 @@ from drgsim.numerics.arrays import BoolArray
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind
 from drgsim.review.code_alignment import KINDS, Differences
+from drgsim.tables.encoding import POA_NOT_PRESENT, POA_PRESENT
 
 _MOST_CATEGORIES = 20
 """Categories of diagnoses replaced by another of the same severity that get an error of their own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,9 +14,8 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import SchemaError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import REASONS
-from drgsim.grouping.encoding import flatten_lists
 from drgsim.grouping.grouper import group
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.review_inputs import (
     carry_columns,
     choose_status,
@@ -26,6 +25,7 @@ from drgsim.review.review_inputs import (
     split_by_version,
 )
 from drgsim.schema import ADMISSIONS, INTEGERS, check_frame, normalise_codes
+from drgsim.tables.encoding import flatten_lists
 from drgsim.tables.table_set import TableSet, versions
 
 Agreement = pl.Enum(["equal", "other severity", "other family", "ungroupable", "no billed DRG"])
@@ -46,6 +46,7 @@ class DrgValidation:
             decided the computed DRG; `reasons`, why the two may differ; `version`; then the columns carried through.
         priced: whether there are dollars.
 
+    >>> from drgsim import Rates
     >>> one = {"admission_id": [7], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...        "sdx": [["I10"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]], "billed_drg": [418]}
     >>> found = validate_drgs(pl.DataFrame(one), tables=TableSet.load("43.1"), rates=Rates.load(2026))
@@ -125,7 +126,7 @@ def validate_drgs(
     *,
     tables: TableSet | None = None,
     hospitals: pl.DataFrame | None = None,
-    rates: Rates | Sequence[Rates] | None = None,
+    rates: PriceTerms | None = None,
     hospital_status: str | None = None,
 ) -> DrgValidation:
     """Compare the billed DRG of each account with the one its codes lead to, in dollars.
@@ -150,6 +151,7 @@ def validate_drgs(
         SchemaError: there is no such column, or as `group` and `price`.
         InputError: hospitals without rates, or no tables and no discharge dates.
 
+    >>> from drgsim import Rates
     >>> one = {"admission_id": [7], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...        "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]], "billed_drg": [419]}
     >>> found = validate_drgs(pl.DataFrame(one), tables=TableSet.load("43.1"), rates=Rates.load(2026))
@@ -278,7 +280,7 @@ def _describe_without_version(n: int, asked: pl.Series) -> pl.DataFrame:
 
 
 def _add_dollars(
-    table: pl.DataFrame, claims: pl.DataFrame, hospitals: pl.DataFrame | None, rates: Rates | Sequence[Rates]
+    table: pl.DataFrame, claims: pl.DataFrame, hospitals: pl.DataFrame | None, rates: PriceTerms
 ) -> pl.DataFrame:
     """Return the accounts with weight and dollars of both DRGs; null where there is no billed DRG."""
     sides = {}

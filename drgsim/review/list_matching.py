@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from drgsim.grouping.encoding import Encoded, flatten_lists
 from drgsim.numerics.arrays import Int32Array, Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import argsort_keys, find_run_starts
 from drgsim.schema import ADMISSIONS, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE, load_codebooks
+from drgsim.tables.encoding import Encoded, flatten_lists
 from drgsim.tables.table_set import TableSet
 
 _KEY_BITS = 22

@@ -10,11 +10,9 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
 from drgsim.grouping.grouper import find_versions
 from drgsim.numerics.arrays import Int64Array
-from drgsim.numerics.fixed_point import round_digits, to_fixed_point
-from drgsim.pricing.pricer import price
-from drgsim.pricing.pricer_input import split_by_fiscal_year, with_weights
-from drgsim.pricing.rates import Rates
-from drgsim.rebilling.repricer import base_rate_usd
+from drgsim.pricing.contracts import PriceTerms
+from drgsim.pricing.pricer_input import with_weights
+from drgsim.rebilling.repricer import price_grouped
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, Frame, check_frame
 from drgsim.tables.table_set import TableSet
 
@@ -64,26 +62,20 @@ def split_by_version(admissions: pl.DataFrame, tables: TableSet | None) -> Itera
 
 
 def price_drgs(
-    grouped: pl.DataFrame, hospitals: pl.DataFrame | None, rates: Rates | Sequence[Rates]
+    grouped: pl.DataFrame, hospitals: pl.DataFrame | None, rates: PriceTerms
 ) -> tuple[pl.Series, Int64Array]:
     """Return weight and payment [cents] of grouped admissions, (n,) each, as `price` computes them.
 
     Args:
         grouped: (n,) `drg`, and with hospitals what `price` needs.
         hospitals: `schema.HOSPITALS`; with None the payment is the weight times `base_rate_usd`.
-        rates: one `Rates`, or several, chosen by discharge date.
+        rates: as `price` takes them.
 
+    >>> from drgsim import Rates
     >>> price_drgs(pl.DataFrame({"drg": [470]}), None, Rates.load(2026))[1].tolist()
     [1403614]
     """
-    if hospitals is not None:
-        paid = price(grouped, hospitals, rates)
-        return paid["weight"], to_fixed_point(paid["total_usd"].to_numpy(), 2)
-    weight = with_weights(grouped, rates)["weight"]
-    weight4, cents = to_fixed_point(weight.fill_null(0.0).to_numpy(), 4), np.zeros(len(grouped), np.int64)
-    for one, rows in split_by_fiscal_year(grouped, rates):
-        cents[rows] = round_digits(weight4[rows] * int(to_fixed_point([base_rate_usd(one)], 2)[0]), 4)
-    return weight, cents
+    return with_weights(grouped, rates)["weight"], price_grouped(grouped, hospitals, rates)[0]
 
 
 def carry_columns(admissions: pl.DataFrame, but: Sequence[str] = ()) -> pl.DataFrame:
@@ -98,7 +90,7 @@ def require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> Non
             raise SchemaError(f"{what} lack the column {name!r}.{did_you_mean(name, frame.columns)}")
 
 
-def require_rates(hospitals: pl.DataFrame | None, rates: Rates | Sequence[Rates] | None) -> None:
+def require_rates(hospitals: pl.DataFrame | None, rates: PriceTerms | None) -> None:
     """Raise InputError where hospitals are given without rates."""
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")

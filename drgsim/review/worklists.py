@@ -10,17 +10,17 @@ import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import list_removals
-from drgsim.grouping.encoding import POA_NOT_PRESENT, POA_NOT_RECOGNISED, POA_PRESENT
 from drgsim.miscoding.diagnosis_errors import PdxResequence, SeverityUpgrade
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, list_code_texts
 from drgsim.review.code_alignment import find_unspecified
 from drgsim.review.review_inputs import carry_columns, choose_status, require_rates, split_by_version
 from drgsim.tables.code_limits import load_code_limits
+from drgsim.tables.encoding import POA_NOT_PRESENT, POA_NOT_RECOGNISED, POA_PRESENT
 from drgsim.tables.manifest import read_table
 from drgsim.tables.table_set import TableSet
 from drgsim.tables.titles import with_titles
@@ -39,7 +39,7 @@ _EITHER = ("poa_missing", "other_principal")
 def worklist(
     claims: pl.DataFrame,
     *,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     tables: TableSet | None = None,
     hospitals: pl.DataFrame | None = None,
     most: int | None = 50,
@@ -74,6 +74,7 @@ def worklist(
         InputError: a rule or a number cannot be used, or no tables and no discharge dates.
         SchemaError, MissingRateError: as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K810"],
     ...                     "sdx": [["J9601", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> found = worklist(one, rates=Rates.load(2026), tables=TableSet.load("43.1"))
@@ -126,7 +127,7 @@ def _list_part(
     claims: pl.DataFrame,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     status: str,
     probabilities: Mapping[str, float] | None,
     *,
@@ -147,7 +148,7 @@ def _list_part(
     probability = rules["probability"].to_numpy()[found.rule]
     names = rules["rule"].gather(found.rule)
     loses, either = (names.is_in(some).to_numpy() for some in (_ONLY_LOSSES, _EITHER))
-    is_wanted = (change != 0) & (either | (loses == (change < 0))) & ~cases.find_returned(row, billed.drg)
+    is_wanted = (change != 0) & (either | (loses == (change < 0))) & ~cases.find_ungroupable(billed.drg, row)
     expected = probability * np.abs(change)
     order = np.lexsort((found.changes.after, found.look_at, found.rule, -expected, row))
     order = order[is_wanted[order]]

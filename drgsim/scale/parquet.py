@@ -19,8 +19,8 @@ from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.atomic import remove_leftovers, replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH, ParquetSource, StrPath, check_batch_size
 from drgsim.scale.resumable_run import PartedRun
 from drgsim.schema import DETAIL, GROUPED, PAID
@@ -85,7 +85,7 @@ def price_parquet(
     source: StrPath | Sequence[StrPath],
     target: StrPath,
     hospitals: pl.DataFrame,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     *,
     tables: TableSet | None = None,
     version: str | None = None,
@@ -144,13 +144,14 @@ def simulate_parquet(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
     ledger: bool = False,
     progress: bool | None = None,
     hospital_status: str | None = None,
+    edits: str = "ignored",
     batch: int = BATCH,
 ) -> Simulation:
     """Bill the admissions of Parquet files with coding errors, as `simulate` does, part by part.
@@ -158,7 +159,7 @@ def simulate_parquet(
     Args:
         source: a Parquet file, a folder of them, or a list, with the columns `simulate` takes.
         folder: for the finished parts and the manifest; the same call continues a run that was killed.
-        scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
+        scenario, tables, hospitals, rates, replicates, seed, hospital_status, edits: as in `simulate`.
         by: columns, or tuples of columns, by which the result can be broken down afterwards (`Simulation.by`).
         ledger: whether to write every error made, in the parts `ledger-*.parquet`.
         progress: as in `simulate`, counted in parts.
@@ -197,6 +198,7 @@ def simulate_parquet(
         seed=seed,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     tally_part(rows.empty())  # wrong columns or arguments raise here, before any row is read
     rows.refuse_repeated("admission_id")
@@ -208,6 +210,7 @@ def simulate_parquet(
         "by": columns,
     }
     arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
+    arguments |= {"edits": edits}
     inputs = {"verb": "simulate", "source": rows, **arguments}
     with PartedRun.open(folder, inputs, height=rows.height, batch=batch) as run:
         done = run.parts - len(run.list_missing())

@@ -21,6 +21,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, StorageError
 from drgsim.files.atomic import remove_leftovers, replace_whole, sha256_of
+from drgsim.pricing.contracts import Contract
 from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import ParquetSource, check_batch_size
 from drgsim.tables.table_set import TableSet
@@ -222,6 +223,8 @@ def fingerprint(value: object) -> str:
         return _hash_parts(f"{name}\n{_to_text(frame)}" for name, frame in frames.items())
     if isinstance(value, Rates):
         return _hash_parts([json.dumps(value.resolved(), default=str)])
+    if isinstance(value, Contract):
+        return _hash_parts([value.model_dump_json()])
     if isinstance(value, pl.DataFrame):
         return _hash_parts([str(value.schema), _to_text(value)])
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -22,9 +22,9 @@ import polars as pl
 from drgsim.exceptions import InputError, SchemaError, TableError
 from drgsim.grouping.grouper import group as group_frame
 from drgsim.miscoding.scenarios import Scenario
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer import price as price_frame
 from drgsim.pricing.pricer_input import PRICED
-from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import BATCH as SIMULATION_BATCH
 from drgsim.scale.spark_worker import BATCH, Batches, PickledWork, gather_batches
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, HOSPITALS, PAID
@@ -77,7 +77,7 @@ def group(
 def price(
     admissions: DataFrame,
     hospitals: pl.DataFrame,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     *,
     tables: TableSet | None = None,
     version: str | None = None,
@@ -121,17 +121,18 @@ def simulate(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     by: Sequence[str | Sequence[str]] = (),
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Simulation:
     """Bill the admissions of a Spark frame with coding errors, as `drgsim.simulate` does.
 
     Args:
         admissions: one row an admission, with the columns `simulate` takes; read twice, once to check the ids.
-        scenario, tables, hospitals, rates, replicates, seed, hospital_status: as in `simulate`.
+        scenario, tables, hospitals, rates, replicates, seed, hospital_status, edits: as in `simulate`.
         by: columns, or tuples of columns, by which the result can be broken down afterwards (`Simulation.by`).
 
     Returns:
@@ -148,7 +149,7 @@ def simulate(
     """
     _check_spark_frame(admissions)
     columns = list_breakdowns(by)
-    how = {"rates": rates, "replicates": replicates, "seed": seed, "hospital_status": hospital_status}
+    how = {"rates": rates, "replicates": replicates, "seed": seed, "hospital_status": hospital_status, "edits": edits}
     work = _SimulationWork(scenario, columns, _TableReference.of(tables, None), _select_known_columns(hospitals), how)
     nothing = _empty_frame(admissions, admissions.columns)
     first = work.tally(nothing)  # wrong columns or arguments raise here, before Spark runs
@@ -209,7 +210,7 @@ class _GroupingWork:
 class _PricingWork:
     grouped: _GroupingWork | None
     hospitals: pl.DataFrame | None
-    rates: Rates | Sequence[Rates]
+    rates: PriceTerms
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.hospitals is not None

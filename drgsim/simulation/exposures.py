@@ -16,8 +16,9 @@ from drgsim.miscoding.scenarios import Scenario
 from drgsim.miscoding.scrubber import find_refusals
 from drgsim.numerics.arrays import FloatArray, Int64Array
 from drgsim.numerics.segments import expand_rows
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.bill_edits import is_returning
 from drgsim.rebilling.code_changes import CodeChanges, describe_changes
 from drgsim.tables.table_set import TableSet
 
@@ -213,10 +214,11 @@ def exposure(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     alternatives: int | None = 1,
     seed: int = 0,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Exposure:
     """Return the effect of every single error of a scenario that can happen to each admission.
 
@@ -224,7 +226,7 @@ def exposure(
     addition is the interaction of errors.
 
     Args:
-        admissions, scenario, tables, hospitals, rates, hospital_status: as in `simulate`.
+        admissions, scenario, tables, hospitals, rates, hospital_status, edits: as in `simulate`.
         alternatives: number of outcomes tried where an error has several (such as which code is added), drawn as
             `simulate` draws them; None tries all, which is exact and may be very many.
         seed: of the alternatives, and of hospital and coder traits.
@@ -245,6 +247,8 @@ def exposure(
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
     scenario.check(tables)
+    if is_returning(edits):
+        baseline = baseline.with_editor()
     return compute_exposure(baseline, scenario, alternatives=alternatives, seed=seed)
 
 
@@ -274,7 +278,11 @@ def compute_exposure(
         part = changes.take(slice(start, start + _CLAIMS))
         billed = baseline.rebill(part, np.arange(len(part) + 1))
         drg[start : start + _CLAIMS], cents[start : start + _CLAIMS] = billed.drg, billed.cents
-    returned, pricer = baseline.find_returned(changes.row, drg), baseline.pricer
+    returned, pricer = np.zeros(len(order), np.bool_), baseline.pricer
+    for start in range(0, len(order), _CLAIMS):
+        part = changes.take(slice(start, start + _CLAIMS))
+        bounds = np.arange(len(part) + 1)
+        returned[start : start + _CLAIMS] = baseline.find_returned(drg[start : start + _CLAIMS], part, bounds)
     return Exposure(
         scenario=scenario,
         baseline=baseline,

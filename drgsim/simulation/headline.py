@@ -30,6 +30,8 @@ LABELS = {
     "cc_capture": "admissions with a CC",
     "returned_rate": "admissions returned",
     "returned_usd": "payment of admissions returned",
+    "returned_for_edits_rate": "admissions returned for claim edits",
+    "returned_for_edits_usd": "payment of admissions returned for claim edits",
     "net_usd_controlled": "net, with control",
 }
 """What each measure of `Simulation.summary` is called wherever it is printed."""

@@ -13,7 +13,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import join_digests
 from drgsim.simulation.result_tables import ERROR, FINE, BaselineTotals, Columns, MergedTables
 from drgsim.simulation.results import Simulation
@@ -88,11 +88,12 @@ def simulate_tally(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int,
     seed: int,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> dict[str, pl.DataFrame]:
     """Simulate some of the admissions and return their tally.
 
@@ -114,6 +115,7 @@ def simulate_tally(
         seed=seed,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, progress=False)
     if run.interrupted:

@@ -19,6 +19,7 @@ from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures,
 from drgsim.simulation.headline import build_headline
 from drgsim.simulation.result_tables import ERROR, MEASURES, BaselineTotals, ClaimTables, MergedTables
 from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_table, save_folder
+from drgsim.tables.table_set import describe_version
 
 _RUN_FIELDS = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
 _DERIVED = ("summary", "errors", "transitions")
@@ -32,7 +33,8 @@ class Simulation:
 
     Money is the payment as billed less the payment as correctly coded [USD]: `net` is `overpaid` less `underpaid`
     (which is not negative), `improper` is their sum. Claims that cannot be grouped are returned, not paid: they count
-    as `returned`, not as underpaid.
+    as `returned`, not as underpaid. So do claims returned for edits, where `simulate` is called with
+    `edits="returned"`; these are counted and priced apart, too.
 
     `simulate` keeps single claims. A simulation in parts (`drgsim.scale`) keeps sums of whole numbers: its tables are
     equal to those of `simulate`, number by number, but `by` takes only the columns named before the run, and
@@ -129,7 +131,7 @@ class Simulation:
         stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
         heading = (
             f"{self.scenario.title}: {self.baseline.admissions:,} admissions, {self.replicates:,} replicates{stopped}, "
-            f"version {self.version}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
+            f"version {describe_version(self.version)}, {self.priced_by}, seed {self.seed}, run {self.run_id}"
         )
         return heading, build_headline(self.summary(), self.errors())
 
@@ -138,7 +140,8 @@ class Simulation:
 
         Money in USD per replicate, in USD per admission and as a share of payment as correctly coded; shares of
         admissions with another code and with another DRG, and of changed DRGs those paid more; case-mix index; MCC
-        and CC capture; returned claims. Columns as `estimate_measures` returns them.
+        and CC capture; returned claims, and which of these could be grouped and are returned for edits (only with
+        `edits="returned"`). Columns as `estimate_measures` returns them.
 
         Args:
             level: confidence level of the intervals.
@@ -164,6 +167,9 @@ class Simulation:
             "returned_rate": ("of admissions", total["returned"].to_numpy() / n),
             "returned_usd": ("USD", total["returned_cents"].to_numpy() / 100),
         }
+        if "returned_for_edits" in total.columns:
+            values["returned_for_edits_rate"] = ("of admissions", total["returned_for_edits"].to_numpy() / n)
+            values["returned_for_edits_usd"] = ("USD", total["returned_for_edits_cents"].to_numpy() / 100)
         if "control" in total.columns:
             values["net_usd_controlled"] = ("USD", apply_control(total))
         return estimate_measures(values, level)

@@ -22,8 +22,9 @@ from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import TOGETHER
 from drgsim.numerics.segments import find_run_starts
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
+from drgsim.rebilling.bill_edits import is_returning
 from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
@@ -45,7 +46,7 @@ def simulate(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int = 100,
     seed: int,
     target_se: float | None = None,
@@ -53,6 +54,7 @@ def simulate(
     ledger: bool = False,
     progress: bool | None = None,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> Simulation:
     """Bill admissions with the errors of a scenario, and compare with the correct coding.
 
@@ -73,6 +75,8 @@ def simulate(
         ledger: whether to keep every single error made.
         progress: True shows a progress bar, False hides it, None shows it in a terminal after two seconds.
         hospital_status: as in `group`; None is NON_EXEMPT where there is POA, EXEMPT where there is none.
+        edits: "ignored", or "returned": a bill that has a prepayment edit of CMS's editor, and none as correctly coded,
+            is returned to the hospital unpaid, as a bill that cannot be grouped is. Needs `discharge_date`.
 
     Returns:
         A `Simulation`. After an interrupt (Ctrl-C) it holds the replicates finished, and says so.
@@ -103,6 +107,7 @@ def simulate(
         control=control,
         ledger=ledger,
         hospital_status=hospital_status,
+        edits=edits,
     )
     run.draw_replicates(replicates, target_se=target_se, progress=progress)
     return run.build_result(replicates)
@@ -114,12 +119,13 @@ def start_run(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int,
     seed: int,
     control: Exposure | None = None,
     ledger: bool = False,
     hospital_status: str | None = None,
+    edits: str = "ignored",
 ) -> SimulationRun:
     """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
@@ -130,6 +136,8 @@ def start_run(
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
+    if is_returning(edits):
+        baseline = baseline.with_editor()
     return SimulationRun.of(baseline, scenario, seed=seed, ledger=ledger, control=control)
 
 

@@ -45,7 +45,7 @@ def tally_block(
     """Group and price the claims of some replicates, and return their tables."""
     billed = baseline.rebill(claims.changes, claims.start)
     change = billed.cents - baseline.pricer.cents[claims.row]
-    returned = baseline.find_returned(claims.row, billed.drg)
+    returned = baseline.find_returned(billed.drg, claims.changes, claims.start)
     change[returned] = 0
     return ReplicateBlock(
         totals=_total_replicates(replicates, claims, billed, change, returned, baseline),
@@ -94,7 +94,7 @@ def _list_changed_claims(
     claims: BilledClaims, billed: Rebilled, change: Int64Array, returned: BoolArray, baseline: Baseline
 ) -> pl.DataFrame:
     """Return the claims with another DRG or payment, by replicate and row."""
-    changed = np.flatnonzero(find_changed(claims, billed, baseline))
+    changed = np.flatnonzero(find_changed(claims, billed, baseline) | returned)
     which = changed[argsort_keys(claims.replicate[changed])]
     return pl.DataFrame(
         {
@@ -139,10 +139,13 @@ def _total_replicates(
     returned: BoolArray,
     baseline: Baseline,
 ) -> pl.DataFrame:
-    """Return the totals of each replicate in whole numbers, money in cents."""
+    """Return the totals of each replicate in whole numbers, money in cents.
+
+    With an editor, what is returned for edits alone is also counted by itself.
+    """
     r, place = len(replicates), claims.replicate - replicates.start
     truth, row = baseline.truth, claims.row
-    differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0)
+    differs = (billed.drg != truth.drg[row]) | (billed.severity != truth.severity[row]) | (change != 0) | returned
     some = np.flatnonzero(differs)  # all others add 0 to the sums below
     at, row, change, returned = place[some], row[some], change[some], returned[some]
     drg, severity, true_severity = billed.drg[some], billed.severity[some], truth.severity[row]
@@ -157,8 +160,9 @@ def _total_replicates(
 
     drg_changes = (drg != truth.drg[row]) & ~returned
     weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
+    usual = baseline.pricer.cents[row]
     mcc, cc = 2, 1  # places in `schema.Severity`
-    return pl.DataFrame(
+    totals = pl.DataFrame(
         {
             "replicate": np.array(replicates, np.int32),
             "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
@@ -174,6 +178,13 @@ def _total_replicates(
             "mcc": total_severity(mcc),
             "cc": total_severity(cc),
             "returned": total(returned),
-            "returned_cents": total(np.where(returned, baseline.pricer.cents[row], 0)),
+            "returned_cents": total(np.where(returned, usual, 0)),
         }
+    )
+    if baseline.editor is None:
+        return totals
+    for_edits = returned & ~baseline.find_ungroupable(drg, row)
+    return totals.with_columns(
+        returned_for_edits=pl.Series(total(for_edits)),
+        returned_for_edits_cents=pl.Series(total(np.where(for_edits, usual, 0))),
     )

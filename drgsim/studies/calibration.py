@@ -148,7 +148,7 @@ def _correct_aim(name: str, aim: float, wanted: float, drawn: float) -> float:
 
 
 def _find_direction(exposed: Exposure) -> FloatArray:
-    """Return the direction in which each error pays, from -1 (only lowers payment) to 1 (only raises it)."""
+    """Return the direction in which each error pays: -1 only lowers payment, 1 only raises it."""
     table = exposed.expected().head(len(exposed.scenario.errors))
     improper = (table["overpaid_usd"] + table["underpaid_usd"]).to_numpy()
     return np.asarray(table["net_usd"].to_numpy() / np.where(improper > 0, improper, 1.0))

@@ -187,7 +187,7 @@ def replace_rates(text: str, mix: Scenario, fitted: Scenario) -> str:
 
 
 def _list_in_manifest(folder: Path, name: str, source: str) -> None:
-    """List a scenario in the manifest before the others, unless it is listed; `seal` writes its sha256."""
+    """List a scenario in the manifest, unless it is listed; `seal` writes its sha256."""
     if name in read_manifest(folder)["files"]:
         return
     path = folder / MANIFEST

@@ -37,7 +37,7 @@ from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.error_draws import confine_sites
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.arrays import FloatArray, Int64Array
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.simulation.estimates import estimate_measures
 from drgsim.simulation.results import Simulation
@@ -56,7 +56,7 @@ def compare_with_findings(
     *,
     tables: TableSet,
     hospitals: pl.DataFrame | None,
-    rates: Rates | Sequence[Rates],
+    rates: PriceTerms,
     replicates: int | None = None,
     seed: int,
 ) -> pl.DataFrame:

@@ -345,7 +345,7 @@ def _compile_model(conditions: Conditions, rates: FloatArray, profiles: FloatArr
 
 
 def _sum_by_group(conditions: Conditions, rates: FloatArray, group_count: int) -> FloatArray:
-    """Return the rates summed by level, kind (0 chronic, 1 acute) and group, (segments, 3, 2, groups)."""
+    """Return the rates by level, kind (0 chronic, 1 acute) and group, (segments, 3, 2, groups)."""
     by_group = np.zeros((len(rates), 3, 2, group_count))
     for place in range(len(conditions.number)):
         kind = int(conditions.is_acute[place])
@@ -366,7 +366,7 @@ def _level_probabilities(rates: FloatArray) -> FloatArray:
 
 
 def _tabulate_codes(conditions: Conditions, rates: FloatArray, group_count: int) -> tuple[Choices, Int64Array]:
-    """Return the choices of conditions by segment, level, kind and group, and the condition of each entry."""
+    """Return choices by segment, level, kind and group, and the condition of each entry."""
     order = np.lexsort((conditions.group, conditions.is_acute, conditions.level))
     row = (conditions.level * 2 + conditions.is_acute) * group_count + conditions.group
     start = np.searchsorted(row[order], np.arange(3 * 2 * group_count + 1))

@@ -192,7 +192,7 @@ def _rake_age_sexes(
     *,
     rake: bool,
 ) -> Choices:
-    """Return choices of (age band, sex) for each unit; their totals are the population's ages and sexes.
+    """Return choices of (age band, sex) for each unit, with the population's totals.
 
     The first weights are the population's shares, changed by MDC, where the codes of a unit allow the patient.
     They are raked (Deming and Stephan, 1940) to the volumes of the units, the ages and the sexes in turn.

@@ -11,13 +11,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from drgsim.grouping.encoding import Encoded
 from drgsim.numerics.arrays import BoolArray, ByteArray, FloatArray, Int32Array, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits, to_normal, to_poisson, uniform
 from drgsim.synthetic.comorbidity import MCC, DrawnComorbidities, find_segments
 from drgsim.synthetic.drg_requirements import AGAINST_ADVICE, ANY_STATUS, DIED, TRANSFERRED
 from drgsim.synthetic.generation_plan import GenerationPlan, list_age_bands
 from drgsim.tables.code_limits import EITHER, FEMALE, MALE
+from drgsim.tables.encoding import Encoded
 
 HOME, EXPIRED, LEFT, TRANSFER = 1, 20, 7, 2
 POA_LETTERS = ("", "Y", "N", "1", "U", "W")
@@ -169,7 +169,10 @@ def _draw_patients(attempt: Attempt) -> DrawnPatients:
 def _drop_repeats(
     comorbidities: DrawnComorbidities, template: Int64Array, plan: GenerationPlan
 ) -> tuple[Int64Array, Int64Array]:
-    """Return owner and condition without families that the PDX, the template or an earlier condition has."""
+    """Return owner and condition without a second condition of a family.
+
+    The PDX and the secondary codes of the template come before the conditions.
+    """
     owner, slot, condition, count = comorbidities.owner, comorbidities.slot, comorbidities.condition, len(template)
     family_of, family = plan.comorbidity.conditions.family_of_pdx, plan.comorbidity.conditions.family[condition]
     of_template = plan.templates.sdx[template]
@@ -216,7 +219,7 @@ def _combine_conditions(
 def _list_sdx(
     owner: Int64Array, condition: Int64Array, template: Int64Array, plan: GenerationPlan
 ) -> tuple[Int32Array, Int64Array, Int64Array]:
-    """Return the secondary codes (n, most), then owner and condition of the comorbidities that fit.
+    """Return the secondary codes (n, most), and owner and condition of those that fit.
 
     The codes of the template come first.
     """
@@ -260,7 +263,7 @@ def _add_ancillary(attempt: Attempt, template: Int64Array, level: Int64Array) ->
 
 
 def _draw_los_days(attempt: Attempt, score: FloatArray, least: Int32Array) -> Int32Array:
-    """Draw whole days of at least 1; draw again where procedures such as long ventilation need more."""
+    """Draw whole days of at least 1; draw again where procedures need a longer stay."""
     plan, ids = attempt.plan, attempt.ids
     correlation = plan.population.los_burden_correlation.value
     los = np.zeros(len(ids), np.int32)
@@ -332,7 +335,7 @@ def _draw_statuses(
 
 
 def _draw_poa(attempt: Attempt, sdx: Int32Array) -> ByteArray:
-    """Draw POA letters, as places in POA_LETTERS; hospital-acquired conditions are not present on admission."""
+    """Draw POA letters, as places in POA_LETTERS, by how often a condition arises in hospital."""
     row, place = np.nonzero(sdx)
     number = sdx[row, place]
     onset = _onset_shares(attempt.plan)[number]

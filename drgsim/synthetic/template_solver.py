@@ -136,7 +136,7 @@ class TemplateSolver:
                 self._procedure_weight[cluster] = common
 
     def _load_diagnosis_weights(self) -> None:
-        """Load how common each diagnosis is as PDX and as comorbidity, and which codes go with a PDX."""
+        """Load how common each diagnosis is, and which codes accompany a PDX."""
         folder, book = self.tables.folder, load_codebooks(self.tables)[0]
         principal = read_facts("principal", folder)
         principal = principal.with_columns(pl.Series("number", book.numbers(principal["code"])))
@@ -191,7 +191,7 @@ class TemplateSolver:
         return templates
 
     def _list_routes(self, drg: int) -> Iterator[tuple[int, Requirement]]:
-        """Yield every route to the DRG: the MDC of the PDX, and what the rows on the route require together."""
+        """Yield every route to the DRG: the MDC of the PDX, and what the rows require together."""
         for mdc, formula in self._formulas[drg]:
             for requirement in list_requirements(formula):
                 if mdc == 0:
@@ -209,7 +209,7 @@ class TemplateSolver:
                     yield mdc, requirement
 
     def _find_pdx_candidates(self, mdc: int, sex: int, requirement: Requirement) -> Int64Array:
-        """Return the codes that satisfy a requirement as PDX; those that may not be one only if there are no others."""
+        """Return the codes that satisfy a requirement as PDX, legal ones if there are any."""
         numbers = self._by_mdc.get((mdc, sex), np.zeros(0, np.int64)).astype(np.int64)
         keep = np.ones(len(numbers), np.bool_)
         for name in requirement.pdx:
@@ -238,7 +238,7 @@ class TemplateSolver:
         return weights
 
     def _estimate_ease(self, requirement: Requirement) -> float:
-        """Return how likely the codes of a requirement are, coarsely; 0 where no code can satisfy it."""
+        """Return a coarse likelihood of a requirement; 0 where no code can satisfy it."""
         ease = 1.0
         for name in requirement.sdx:
             ease *= 0.1 if self._find_sdx(name) else 0.0
@@ -306,7 +306,7 @@ class TemplateSolver:
     def _limit_patient(
         self, drg: int, pdx: int, sdx: tuple[int, ...], procedures: tuple[int, ...], status: int, sex: int
     ) -> Template | None:
-        """Return the template with the sex and ages that its codes allow, or None where they allow nobody."""
+        """Return the template with the sex and ages that its codes allow, or None for no one."""
         limits = self.code_limits
         dx = (pdx, *sdx)
         sexes = {sex, *(int(limits.dx_sex[n]) for n in dx), *(int(limits.procedure_sex[n]) for n in procedures)}
@@ -342,7 +342,7 @@ class TemplateSolver:
         return self._resolve_clusters(chosen, spare)
 
     def _resolve_clusters(self, chosen: Sequence[int], spare: Iterator[float]) -> tuple[int, ...]:
-        """Return the codes of procedures and clusters; of a cluster's alternatives, one of the most common."""
+        """Return the codes of procedures and clusters; a cluster gives its most common codes."""
         codes: list[int] = []
         for number in chosen:
             for choice in self._cluster_choices.get(number, [[number]]):
@@ -352,7 +352,7 @@ class TemplateSolver:
         return tuple(dict.fromkeys(codes))
 
     def _find_procedures(self, required: tuple[ProcedureOperands, ...], refused: frozenset[str]) -> _Carriers | None:
-        """Return the procedures and clusters that carry the operands of the first required procedure.
+        """Return procedures and clusters that carry the operands of the first required procedure.
 
         Those that also carry the operands of others weigh more; none carries a refused operand.
         """

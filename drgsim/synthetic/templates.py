@@ -11,7 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError
-from drgsim.grouping.encoding import Encoded
 from drgsim.grouping.grouper import group_encoded
 from drgsim.numerics.arrays import ByteArray, Int32Array, Int64Array, UInt16Array
 from drgsim.synthetic.drg_requirements import AGAINST_ADVICE, ALIVE, ANY_STATUS, DIED, TRANSFERRED
@@ -19,6 +18,7 @@ from drgsim.synthetic.population import Population
 from drgsim.synthetic.template_solver import Template, TemplateSolver
 from drgsim.tables.code_limits import FEMALE, MALE, CodeLimits, load_code_limits
 from drgsim.tables.codebook import load_codebooks
+from drgsim.tables.encoding import Encoded
 from drgsim.tables.table_set import TableSet
 
 SEVERITIES = ("NONE", "CC", "MCC")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from drgsim.editing.code_editor import edit
 from drgsim.grouping.grouper import group
 from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
@@ -84,6 +85,7 @@ def validity(
         *_compare_case_mix(frame, mix, chosen),
         *_compare_patients(frame, chosen),
         *_compare_stays(frame, mix, chosen),
+        *_describe_claim_edits(frame, tables),
         *_describe_secondary_codes(frame, tables),
         *_describe_elixhauser(frame, tables),
         *(_compare_hospitals(frame, hospitals, chosen) if hospitals is not None else ()),
@@ -150,6 +152,13 @@ def _compare_stays(frame: pl.DataFrame, mix: pl.DataFrame, population: Populatio
     yield "stays", f"of the {_LARGEST} largest DRGs, largest deviation from AMLOS", _number(off.max()), 0.0, _TABLE5
     charges = population.mean_covered_charges_usd
     yield "stays", "mean covered charges [USD]", _mean(frame["covered_charges_usd"]), charges.value, charges.source
+
+
+def _describe_claim_edits(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:
+    """Describe how many claims CMS's editor would pass; it needs the discharge dates."""
+    if "discharge_date" in frame.columns:
+        edited = edit(frame, folder=tables.folder)
+        yield "claim edits", "without any claim edit", _share(edited, pl.col("edits").list.len() == 0), None, _NONE
 
 
 def _describe_secondary_codes(frame: pl.DataFrame, tables: TableSet) -> Iterator[Row]:

@@ -2,14 +2,17 @@
 
 Its modules:
 
-    manifest        the table folder, whose files are read only if their checksum agrees
-    table_set       TableSet, versions(), version_for()
-    formula         the DRG formula language
-    drg_families    which DRG families split by CC or MCC
-    titles          with_titles(): titles beside numbers and codes
-    codebook        code strings to integers
-    code_limits     the sex, age, principal and POA limits of each code
-    national_facts  tables that populations and coding errors share
+    manifest         the table folder, whose files are read only if their checksum agrees
+    table_set        TableSet, versions(), version_for()
+    formula          the DRG formula language
+    drg_families     which DRG families split by CC or MCC
+    titles           with_titles(): titles beside numbers and codes
+    codebook         code strings to integers
+    encoding         admissions as integers
+    code_limits      the sex, age, principal and POA limits of each code
+    national_facts   tables that populations and coding errors share
+    edit_tables      valid codes, flags and limits of claim edits, all dates
+    code_conversion  convert_codes(): codes of another version
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.tables.code_conversion import convert_codes as convert_codes
     from drgsim.tables.drg_families import list_families as list_families
     from drgsim.tables.manifest import read_manifest as read_manifest
     from drgsim.tables.manifest import seal as seal
@@ -32,6 +36,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "TableSet": "tables.table_set",
+        "convert_codes": "tables.code_conversion",
         "list_families": "tables.drg_families",
         "read_manifest": "tables.manifest",
         "seal": "tables.manifest",

@@ -131,6 +131,8 @@ class TableSet:
     fiscal_year: int
     effective_from: dt.date
     effective_to: dt.date
+    provenance: str
+    """How the tables are known: "CMS's release", "specification", or "derived from the Definitions Manual"."""
     reporting: frozenset[str] = field(repr=False)
     folder: Path = field(repr=False)
     diagnoses: pl.DataFrame = field(repr=False)
@@ -167,7 +169,7 @@ class TableSet:
 
         >>> TableSet.load("43.1")
         TableSet(version='43.1', fiscal_year=2026, effective_from=datetime.date(2026, 4, 1), \
-effective_to=datetime.date(2026, 9, 30))
+effective_to=datetime.date(2026, 9, 30), provenance="CMS's release")
         """
         root = table_folder(folder)
         return _load(root, _check_version(str(version), root), _read_write_times(root))
@@ -186,9 +188,19 @@ def versions(*, folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]
     """Return the grouper versions that a table folder has, oldest first.
 
     >>> versions()
-    ('40.0', '40.1', '41.0', '41.1', '42.0', '42.1', '43.0', '43.1', '44.0')
+    ('36.0', '37.1', '38.1', '39.1', '40.0', '40.1', '41.0', '41.1', '42.0', '42.1', '43.0', '43.1', '44.0')
     """
     return tuple(read_manifest(table_folder(folder))["versions"])
+
+
+def describe_version(version: str, *, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return a version with how its tables are known, as results print it.
+
+    >>> describe_version("36.0")
+    '36.0 (derived from the Definitions Manual)'
+    """
+    entry = read_manifest(table_folder(folder))["versions"].get(version, {})
+    return f"{version} ({entry.get('provenance', 'provenance not stated')})"
 
 
 def version_for(date: dt.date, *, folder: str | os.PathLike[str] | None = None) -> str:
@@ -267,6 +279,7 @@ def _load(root: Path, version: str, write_times: tuple[int, ...]) -> TableSet:
         fiscal_year=entry["fiscal_year"],
         effective_from=entry["effective_from"],
         effective_to=entry["effective_to"],
+        provenance=entry.get("provenance", "provenance not stated"),
         reporting=frozenset(entry.get("reporting", ())),
         folder=root,
         all_diagnoses=everything["diagnoses"]["code"].unique().sort(),

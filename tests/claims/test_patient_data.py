@@ -101,12 +101,12 @@ VERBS: dict[str, Callable[[pl.DataFrame], object]] = {
     "group by date": group,
     "group by a column of versions": lambda frame: group(frame, version="pdx"),
     "group by a column of statuses": lambda frame: group(frame, version="43.1", hospital_status="pdx"),
-    "pay": lambda frame: price(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
-    "pay over years": lambda frame: price(
+    "price": lambda frame: price(_grouped(admissions()).with_columns(frame), HOSPITALS, Rates.load(2026)),
+    "price over years": lambda frame: price(
         _grouped(admissions()).with_columns(frame), HOSPITALS, [Rates.load(2025), Rates.load(2026)]
     ),
     "with_weights": lambda frame: with_weights(frame.rename({"age": "drg"}), Rates.load(2026)),
-    "Cases": lambda frame: (
+    "Baseline": lambda frame: (
         Baseline.of(frame, tables=TableSet.load("43.1"), hospitals=HOSPITALS, rates=Rates.load(2026)).ids
     ),
     "simulate": lambda frame: simulate(

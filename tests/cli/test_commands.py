@@ -81,6 +81,17 @@ def test_a_column_of_versions_may_look_like_numbers(tmp_path: Path):
     assert pl.read_parquet(out)["drg"].to_list() == [247, 321]
 
 
+def test_simulate_returns_bills_with_edits_where_asked(made: Path):
+    where = [str(made / "claims.parquet"), str(made / "returned"), "--hospitals", str(made / "hospitals.csv")]
+    assert (
+        main(["simulate", *where, "--scenario", "illustration", "--replicates", "3", "--edits", "returned", "-q"]) == 0
+    )
+    hospitals, admissions = generate(400, seed=5, tables=TABLES)
+    how = {"tables": TABLES, "hospitals": hospitals, "rates": RATES, "replicates": 3, "seed": 1, "edits": "returned"}
+    result = simulate(admissions, Scenario.load("illustration"), **how)
+    assert_frame_equal(load_simulation(made / "returned").summary(), result.summary(), check_exact=True)
+
+
 def test_simulate_is_simulate_and_comes_back(made: Path):
     hospitals, admissions = generate(400, seed=5, tables=TABLES)
     result = simulate(
@@ -219,7 +230,7 @@ def test_the_module_runs_and_its_code_is_the_process_code(made: Path):
         (["tables", "show", "43.2"], "Did you mean '43.1'?"),
         (["tables", "show", "43.1", "formula"], "no table 'formula'. Did you mean 'formulas'?"),
         (["tables", "verify", "--folder", "nowhere"], "Is it a drgsim table folder?"),
-        (["tables", "import", "absent.zip", "new"], "absent.zip: no such file."),
+        (["tables", "import", "absent.zip", "new"], "absent.zip: there is no such file"),
         (["tables", "import", "absent.zip", "new", "--effective", "45.0", "soon", "later"], "'soon' is no date"),
         (["scenarios", "show", "absent.toml"], "absent.toml: cannot be read"),
     ],
@@ -386,4 +397,4 @@ def test_version_says_what_is_installed(capfd: pytest.CaptureFixture[str]):
         main(["--version"])
     assert ended.value.code == 0
     assert capfd.readouterr().out.strip() == describe_installation()
-    assert "MS-DRG 40.0 to 44.0" in describe_installation()
+    assert "MS-DRG 36.0 to 44.0" in describe_installation()

@@ -17,7 +17,7 @@ from scipy import stats
 
 from drgsim.compliance.audits import audit, coverage, simulate_audits
 from drgsim.compliance.deterrence import consequences
-from drgsim.compliance.extrapolation import ESTIMATORS, Moments, estimate_share, extrapolate
+from drgsim.compliance.extrapolation import ESTIMATORS, Moments, estimate_share, estimate_total
 from drgsim.compliance.reviewers import Reviewers
 from drgsim.compliance.sample_sizes import sample_size
 from drgsim.compliance.sampling import ProbeThenFull, SimpleRandom, Stratified, allocate_sample, find_boundaries, sample
@@ -51,7 +51,7 @@ def test_malnutrition_extrapolation(shared: Path):
     overpaid, frame = float(value["MAL-06"]), int(value["MAL-01"])
     # 164 of 200 claims were overpaid; how the dollars spread over them does not move the point estimate.
     d = np.array([overpaid / 164] * 164 + [0.0] * 36)
-    found = extrapolate(moments(np.full(200, 15_000.0), d, frame))
+    found = estimate_total(moments(np.full(200, 15_000.0), d, frame))
     assert f"{float(found.point) / 1e9:.4f} billion" == value["MAL-08"].split("; ")[1]
     assert float(found.point) / frame == pytest.approx(float(value["MAL-08"].split(";")[0]), abs=0.005)
 
@@ -66,7 +66,7 @@ def test_cochran_petition_sheets():
     """Cochran (1977), 2.8: 50 of 676 sheets hold 1,471 signatures; 19,888 in all, 80 % limits 18,107 and 21,669."""
     d = np.repeat(np.array([*PETITIONS], np.float64), [*PETITIONS.values()])
     assert (len(d), d.sum()) == (50, 1471)
-    found = extrapolate(moments(d, d, 676), level=0.80)
+    found = estimate_total(moments(d, d, 676), level=0.80)
     assert float(found.point) == pytest.approx(19_888, abs=0.5)
     assert d.var(ddof=1) == pytest.approx(229.0, abs=0.05)
     # The book takes the normal 1.28; Student's t of 49 degrees is a little wider.
@@ -83,7 +83,7 @@ def test_cochran_cities_allocation():
     assert allocate_sample(24, sizes, np.ones(2)).tolist() == [6, 18]
     for take, published in (([12, 12], 1_090_827), ([6, 18], 1_882_293)):
         zero = np.zeros(2)
-        found = extrapolate(
+        found = estimate_total(
             Moments(sizes.astype(float), np.array(take, float), 0.0, zero, zero, zero, variance, zero), "difference"
         )
         assert float(found.standard_error) ** 2 == pytest.approx(published, rel=2e-5)
@@ -105,7 +105,7 @@ def test_cochran_ratio_of_cities():
     x *= 5054 / x.sum()
     y = x * rng.uniform(1, 1.5, 49)
     y *= 6262 / y.sum()
-    found = extrapolate(moments(x, x - y, 196, 22_919.0), "ratio")
+    found = estimate_total(moments(x, x - y, 196, 22_919.0), "ratio")
     assert 22_919 - float(found.point) == pytest.approx(28_397, abs=0.5)
 
 
@@ -125,7 +125,7 @@ def test_simple_sample_by_hand(estimator: str):
         "ratio": (total * ratio, d - ratio * x),
     }[estimator]
     error = claims * math.sqrt((1 - 60 / claims) / 60 * ((left - left.mean()) ** 2).sum() / 59)
-    found = extrapolate(moments(x, d, claims, total), estimator, level=0.95)
+    found = estimate_total(moments(x, d, claims, total), estimator, level=0.95)
     half = stats.t.ppf(0.975, 59) * error
     expected = [point, error, point - half, point + half, 59]
     got = [found.point, found.standard_error, found.lower, found.upper, found.degrees]
@@ -134,7 +134,7 @@ def test_simple_sample_by_hand(estimator: str):
 
 def test_mean_agrees_with_scipy():
     d = np.random.default_rng(2).gamma(2.0, 500.0, 40)
-    found = extrapolate(moments(d, d, 10**12), level=0.90)
+    found = estimate_total(moments(d, d, 10**12), level=0.90)
     interval = stats.ttest_1samp(d, 0.0).confidence_interval(0.90)
     assert [float(found.lower) / 1e12, float(found.upper) / 1e12] == pytest.approx([*interval], rel=1e-9)
 
@@ -143,7 +143,7 @@ def test_stratified_sample_by_hand():
     rng = np.random.default_rng(6)
     sizes, takes = [400, 90], [20, 15]
     strata = [(rng.uniform(5e3, 9e3, n), rng.uniform(0, 2e3, n)) for n in takes]
-    found = extrapolate(Moments.of(strata, sizes, 3e6), "difference")
+    found = estimate_total(Moments.of(strata, sizes, 3e6), "difference")
     g = [size * (size - n) / n * d.var(ddof=1) for size, n, (_, d) in zip(sizes, takes, strata, strict=True)]
     degrees = sum(g) ** 2 / sum(v**2 / (n - 1) for v, n in zip(g, takes, strict=True))
     point = sum(size * d.mean() for size, (_, d) in zip(sizes, strata, strict=True))
@@ -160,7 +160,7 @@ def test_combined_ratio_by_hand():
     overpaid, billed = (sum(N * s[k].mean() for N, s in zip(sizes, strata, strict=True)) for k in (1, 0))
     left = [d - overpaid / billed * x for x, d in strata]
     variance = sum(N * (N - len(e)) / len(e) * e.var(ddof=1) for N, e in zip(sizes, left, strict=True))
-    found = extrapolate(Moments.of(strata, sizes, 3e6), "ratio")
+    found = estimate_total(Moments.of(strata, sizes, 3e6), "ratio")
     assert [float(found.point), float(found.standard_error)] == pytest.approx(
         [3e6 * overpaid / billed, math.sqrt(variance)], rel=1e-9
     )
@@ -304,7 +304,7 @@ def test_one_stratum_is_a_simple_sample():
     one = audit(CLAIMS, Stratified(80, boundaries_usd=()), seed=2)
     # The two kinds of design draw different claims; the same claims give the same limits.
     x, d = one.reviewed["billed_usd"].to_numpy(), one.reviewed["found_usd"].to_numpy()
-    expected = extrapolate(moments(x, d, 500))
+    expected = estimate_total(moments(x, d, 500))
     net = one.estimates.row(0, named=True)
     assert [net["point"], net["lower"], net["upper"]] == pytest.approx(
         [float(expected.point), float(expected.lower), float(expected.upper)], rel=1e-12

@@ -210,7 +210,7 @@ def test_unusable_arguments_raise():
             rates=RATES,
             seed=1,
         )
-    with pytest.raises(InputError, match="detection must lie"):
+    with pytest.raises(InputError, match="expected 0 to 1"):
         sweep_detection(
             cholecystectomies(5), UPCODING, tables=TABLES, hospitals=HOSPITALS, rates=RATES, detection=[1.1]
         )

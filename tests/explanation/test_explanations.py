@@ -14,9 +14,9 @@ from drgsim import InputError, Rates, SchemaError, TableSet, generate, group, pr
 from drgsim.explanation.explanations import Explanation, describe_pay_code, explain
 from drgsim.explanation.grouping_path import GroupingPath
 from drgsim.grouping.code_attributes import compile_attributes
-from drgsim.grouping.encoding import check_admissions, encode_span
 from drgsim.grouping.grouper import run_steps
 from drgsim.pricing.pricer import COMPONENTS
+from drgsim.tables.encoding import check_admissions, encode_span
 from drgsim.tables.table_set import CLAIM_WORDS
 
 TABLES = TableSet.load("43.1")

@@ -180,7 +180,7 @@ def test_whatever_polars_raises_is_a_refusal(
 
 def test_a_release_whose_diagnoses_have_no_version_is_refused():
     """Was: polars.exceptions.SchemaError."""
-    with pytest.raises(TableError, match="diagnoses are of no version"):
+    with pytest.raises(TableError, match="no diagnosis of the release has a version"):
         read_release_facts(release().replace(packed(6, VERSIONS), packed(15, VERSIONS)), ignore_unknown_fields=True)
 
 

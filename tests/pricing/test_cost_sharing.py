@@ -48,8 +48,8 @@ def test_beneficiary_share(rates, columns: dict, expected: tuple[float, float]) 
 
 
 def test_a_deductible_that_is_not_known(rates) -> None:
-    with pytest.raises(MissingRateError, match="calendar year 2020"):
-        share(rates, discharge_date=datetime.date(2020, 5, 1))
+    with pytest.raises(MissingRateError, match="calendar year 2014"):
+        share(rates, discharge_date=datetime.date(2014, 5, 1))
     with pytest.raises(MissingRateError, match=r"beneficiary\.deductible.*2027"):
         share(Rates.load(2027))
     assert share(Rates.load(2027).reformed({"beneficiary.deductible": 1800})) == (1800.0, 0.0)

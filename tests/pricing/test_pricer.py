@@ -2,6 +2,7 @@
 
 import datetime
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -268,13 +269,12 @@ def test_several_rates_need_dates_and_different_years(rates, hospitals) -> None:
 def test_a_year_without_table5_or_threshold_says_so(hospitals) -> None:
     coming = Rates.load(2027)
     with pytest.raises(MissingRateError, match=r"Table 5.*2027.*with_table5"):
-        price(grouped(), hospitals, coming)
+        price(grouped(), hospitals, replace(coming, table5=None))
     with pytest.raises(MissingRateError, match="Table 5"):
-        with_weights(grouped(), coming)
-    weighted = coming.with_table5(Rates.load(2026).weights)
-    with pytest.raises(MissingRateError, match=r"outlier\.fixed_loss.*2027"):
-        price(grouped(), hospitals, weighted)
-    complete = weighted.reformed({"outlier.fixed_loss": 51704})
+        with_weights(grouped(), replace(coming, table5=None))
+    with pytest.raises(MissingRateError, match=r"outlier\.fixed_loss.*2027 .*proposed rule has 51,704.*reformed"):
+        price(grouped(), hospitals, coming)
+    complete = coming.reformed({"outlier.fixed_loss": 51704})
     assert price(grouped(), hospitals, complete)["total_usd"].item() > 0
 
 

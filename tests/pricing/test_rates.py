@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import InputError, MissingRateError, TableError
-from drgsim.pricing.parameter_limits import find_limit
+from drgsim.pricing.parameters import find_limit
 from drgsim.pricing.rates import Rates, fiscal_year_of
 from drgsim.pricing.table5 import read_table5
 from drgsim.tables.manifest import seal, table_folder
@@ -23,17 +23,33 @@ def own_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("year", [2021, 2024, 2025, 2026, 2027])
+PUBLISHED = {
+    2016: 5467.39,
+    2017: 5516.14,
+    2018: 5572.53,
+    2019: 5646.08,
+    2020: 5796.63,
+    2021: 5961.31,
+    2022: 6121.65,
+    2023: 6375.74,
+    2024: 6497.77,
+    2025: 6624.39,
+    2026: 6752.61,
+    2027: 6848.00,
+}
+"""Standardized amounts with quality data and EHR use, labor and nonlabor together."""
+
+
+@pytest.mark.parametrize("year", PUBLISHED)
 def test_every_known_year_loads(year: int) -> None:
     rates = Rates.load(year)
     total = rates.number("operating.labor.above_1.full") + rates.number("operating.nonlabor.above_1.full")
-    published = {2021: 5961.31, 2024: 6497.77, 2025: 6624.39, 2026: 6752.61, 2027: 6848.00}
-    assert total == pytest.approx(published[year], abs=0.001)
-    assert (rates.table5 is None) == (year == 2027)
+    assert total == pytest.approx(PUBLISHED[year], abs=0.001)
+    assert rates.table5 is not None
 
 
 def test_full_amounts_are_the_same_by_either_labor_share() -> None:
-    for year in (2021, 2024, 2025, 2026, 2027):
+    for year in range(2019, 2028):
         rates = Rates.load(year)
         for name in ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction"):
             totals = {
@@ -59,20 +75,31 @@ def test_constants_are_those_of_the_reference(shared: Path) -> None:
         "drg018_no_cost_factor": "case.no_cost_factor",
         "islet_addon_one": "case.islet_one",
         "islet_addon_two": "case.islet_more",
+        "hsp_update_puerto_rico_ehr_reduced": "hospital_specific.update.puerto_rico_ehr_reduction",
+        "ehr_full_ratio_quality": "information.ehr_restoring_ratio",
+        "ehr_full_ratio_noquality": "information.ehr_restoring_ratio_no_quality_data",
+        "ehr_full_ratio_puerto_rico": "information.ehr_restoring_ratio_puerto_rico",
+        "low_wage_quartile_limit": "adjustments.wage_index_quartile",
+        "covid_factor": "case.covid_factor",
+        "nctap_share": "case.nctap_share",
     }
-    table = pl.read_csv(shared / "payment" / "ipps_constants.csv", infer_schema=False)
+    folder = shared / "payment"
+    paths = [folder / "ipps_constants.csv", *sorted((folder / "years").glob("ipps_constants*.csv"))]
+    table = pl.concat(pl.read_csv(path, infer_schema=False) for path in paths)
     parameters = Rates.load(2026).parameters
     compared = 0
     for year, name, value in table.select("fiscal_year", "name", "value").iter_rows():
-        if name in names and year.isdigit() and int(year) >= 2021:
+        if name in names and year.isdigit() and int(year) >= 2016:
             assert parameters[names[name]].at(int(year)) == float(value), (year, name)
             compared += 1
-    assert compared > 40
+    assert compared > 120
 
 
 def test_weights_are_those_of_the_reference(shared: Path) -> None:
-    for year in (2021, 2024, 2025, 2026):
-        path = shared / "payment" / f"msdrg_table5_fy{year}.csv"
+    for year in PUBLISHED:
+        folder = shared / "payment"
+        folder = folder if year in (2021, 2024, 2025, 2026) else folder / "years"
+        path = folder / f"msdrg_table5_fy{year}.csv"
         table = pl.read_csv(path, infer_schema_length=None).sort("drg")
         own = Rates.load(year).weights
         assert own["drg"].to_list() == table["drg"].to_list()
@@ -88,9 +115,9 @@ def test_a_date_is_in_its_fiscal_year() -> None:
     assert fiscal_year_of(datetime.date(2026, 12, 31)) == 2027
 
 
-@pytest.mark.parametrize("year", [2019, 2022, 2023, 2030])
+@pytest.mark.parametrize("year", [2015, 2030])
 def test_unknown_years_name_the_known_ones(year: int) -> None:
-    with pytest.raises(MissingRateError, match=f"{year}. Known: 2021, 2024, 2025, 2026, 2027"):
+    with pytest.raises(MissingRateError, match=f"{year}. Known: 2016, 2017, .*, 2026, 2027"):
         Rates.load(year)
 
 
@@ -110,7 +137,7 @@ def test_a_year_is_a_number_and_a_date_a_date() -> None:
 
 
 def test_a_missing_value_says_what_is_known() -> None:
-    with pytest.raises(MissingRateError, match=r"outlier\.fixed_loss .*2027; known for .*2026.*reformed"):
+    with pytest.raises(MissingRateError, match=r"outlier\.fixed_loss .*2027 .*; known for .*2026.*reformed"):
         Rates.load(2027)["outlier.fixed_loss"]
     with pytest.raises(InputError, match=r"Did you mean 'outlier\.fixed_loss'"):
         Rates.load(2026)["outlier.fixed_los"]

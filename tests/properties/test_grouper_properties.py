@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drgsim import TableSet, group
-from drgsim.grouping.encoding import encode
 from drgsim.grouping.grouper import group_encoded
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import find_distinct_rows, or_into
 from drgsim.schema import GROUPED, normalise_codes
 from drgsim.tables.codebook import Codebook
+from drgsim.tables.encoding import encode
 
 TABLES = TableSet.load("43.1")
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from drgsim.numerics import fixed_point as exact
-from drgsim.pricing.parameter_limits import find_limit
+from drgsim.pricing.parameters import find_limit
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price_stays
 from drgsim.pricing.rates import Rates
 

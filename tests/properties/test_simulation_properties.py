@@ -10,7 +10,6 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drgsim.grouping.encoding import encode
 from drgsim.miscoding.claim_field_errors import Demographics, DischargeStatus
 from drgsim.miscoding.diagnosis_errors import (
     InvalidCode,
@@ -45,6 +44,7 @@ from drgsim.rebilling.code_changes import (
 )
 from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.simulator import simulate
+from drgsim.tables.encoding import encode
 from tests.support.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays
 
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

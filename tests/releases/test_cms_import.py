@@ -167,7 +167,7 @@ def test_the_manifest_names_the_source_of_the_facts(rebuilt: Path, shared: Path)
 
 
 # The last cut decodes nearly everything first; `test_no_part_of_a_damaged_release_is_taken` cuts a tiny release there.
-@pytest.mark.parametrize("share", [0.001, 0.3, pytest.param(0.999999, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [0.001, 0.3, pytest.param(0.999999, marks=pytest.mark.long)])
 def test_a_release_cut_short_is_refused_with_its_offset(shared: Path, tmp_path: Path, share: float) -> None:
     content = (shared / "cms/release/msdrg_combined.bin").read_bytes()
     (tmp_path / "cut.bin").write_bytes(content[: int(len(content) * share)])

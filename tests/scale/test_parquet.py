@@ -181,6 +181,16 @@ def test_a_simulation_in_parts_is_that_of_the_whole(data, files: Path, tmp_path:
     assert_frame_equal(ledger.sort(order), in_memory.ledger.sort(order))
 
 
+def test_bills_returned_for_edits_in_parts_are_those_of_the_whole(data, files: Path, tmp_path: Path):
+    whole = simulate(data[1], scenario(), hospitals=data[0], edits="returned", **HOW)
+    given = {"hospitals": data[0], "by": BY, "batch": BATCH, **HOW}
+    result = simulate_parquet(files, tmp_path / "run", scenario(), edits="returned", **given)
+    assert whole.totals["returned_for_edits"].sum() > 0
+    assert_same_tables(result, whole, BY)
+    with pytest.raises(InputError, match="edits"):
+        simulate_parquet(files, tmp_path / "run", scenario(), **given)
+
+
 def test_a_merged_result_is_saved_and_refuses_columns_not_named(data, files: Path, tmp_path: Path):
     result = simulate_parquet(files, tmp_path / "run", scenario(), hospitals=None, by=[("mdc", "severity")], **HOW)
     with pytest.raises(InputError, match=r"not grouped by hospital_id, but by mdc and severity\. Name it in `by`"):
@@ -212,6 +222,7 @@ def test_no_admissions_no_change(data, tmp_path: Path):
         ({"by": ["ward"]}, InputError, "no column 'ward'"),
         ({"batch": 0}, InputError, "batch is 0, expected a number of rows from 1"),
         ({"replicates": 0}, InputError, "replicates is 0"),
+        ({"edits": "return"}, InputError, "Did you mean 'returned'"),
         ({"tables": "43.1"}, InputError, "expected a TableSet"),
     ],
 )

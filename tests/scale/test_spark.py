@@ -130,6 +130,13 @@ def test_simulated_as_in_memory_whatever_the_partitions(frame, data, partitions:
     assert_same_tables(result, truth, BY)
 
 
+def test_bills_returned_for_edits_as_in_memory(frame, data):
+    truth = simulate(data[1], ERRORS, hospitals=data[0], edits="returned", **HOW)
+    assert truth.totals["returned_for_edits"].sum() > 0
+    result = spark.simulate(frame.repartition(3), ERRORS, hospitals=data[0], by=BY, edits="returned", **HOW)
+    assert_same_tables(result, truth, BY)
+
+
 def test_partitions_without_a_row(frame, data):
     few = frame.filter("admission_id <= 2").repartition(8)
     assert local(spark.group(few, TABLES)).height == 2
@@ -165,7 +172,7 @@ def test_ids_of_several_partitions_are_held_apart(frame, data):
 
 
 def test_a_worker_with_other_tables_refuses(frame, data, monkeypatch):
-    monkeypatch.setattr(spark, "_manifest_sha256", lambda _folder: "0" * 64)
+    monkeypatch.setattr(spark, "_hash_manifest", lambda _folder: "0" * 64)
     grouped = spark.group(frame.limit(5), TABLES)
     with pytest.raises(Exception, match="are not the driver's tables; install the same drgsim"):
         grouped.collect()
@@ -190,14 +197,14 @@ def test_tables_are_loaded_once_a_worker(frame):
     def counted(batches):
         import os as system
 
-        from drgsim.scale.spark_worker import _opened
+        from drgsim.scale.spark_worker import _open_pickle
         from drgsim.tables import table_set as tables
 
         list(batches)
         before = tables._load.cache_info().misses
         tables.TableSet.load("42.1")
         loaded = tables._load.cache_info().misses - before
-        row = [system.getpid(), _opened.cache_info().misses, loaded]
+        row = [system.getpid(), _open_pickle.cache_info().misses, loaded]
         columns = [pa.array([value], pa.int64()) for value in row]
         yield pa.RecordBatch.from_arrays(columns, names=["worker", "opened", "loaded"])
 

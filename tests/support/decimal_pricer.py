@@ -5,7 +5,7 @@ It comes from the author of the pricer and from the same statement of the rule. 
 only the rates. Columns are those of STAYS and HOSPITALS; every value is a Decimal, str, int, bool or None.
 """
 
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
 
 D = Decimal
 PLACES = {n: Decimal(1).scaleb(-n) for n in range(12)}
@@ -74,7 +74,9 @@ def _price_one(row, rates):
         weighted = rnd(fraction * weight, 4)
     if short and half:
         fraction = rnd(D(".5") + D(".5") * days / gmlos, 4)
-        weighted = rnd((D(".5") + D(".5") * days / gmlos) * weight, 4)
+        # The program cuts the quotient off: an exact half of the product falls below it.
+        cut = (D(".5") * days / gmlos).quantize(PLACES[9], ROUND_DOWN)
+        weighted = rnd((D(".5") + cut) * weight, 4)
     paid = D(1) if exempt else fraction
 
     # capital
@@ -144,8 +146,10 @@ def _price_one(row, rates):
         return {"pay_code": 67, "total_usd": D(0)}
 
     # quality programs, hospital-specific rate, roll-up
-    hrr = rnd(row["hrr_factor"] * obdp - obdp, 2) if row["hrr_factor"] is not None else D(0)
-    vbp = rnd(row["vbp_factor"] * obdp - obdp, 2) if row["vbp_factor"] is not None else D(0)
+    in_hrr = row.get("hrr_participant", "1") == "1" and row["hrr_factor"] is not None
+    in_vbp = row.get("vbp_participant", "Y") == "Y" and row["vbp_factor"] is not None
+    hrr = rnd(row["hrr_factor"] * obdp - obdp, 2) if in_hrr else D(0)
+    vbp = rnd(row["vbp_factor"] * obdp - obdp, 2) if in_vbp else D(0)
     hsp = D(0)
     if kind in ("14", "15", "16", "17", "21", "22"):
         update = rates.hospital_specific_update(own)
@@ -156,7 +160,8 @@ def _price_one(row, rates):
     p_out, c_fsp = rnd(opart, 2), D(0) if new else rnd(cfsp, 2)
     c_dsh, c_ime, c_out = rnd(c_fsp * cdsh, 2), rnd(c_fsp * cime, 2), rnd(cpart, 2)
     capital = c_fsp + c_dsh + c_ime + c_out
-    low = rnd((hsp + p_fsp + p_ime + p_dsh + p_out + capital + ucp + ntap) * row["low_volume_factor"], 2)
+    volume = row["low_volume_factor"] if row.get("low_volume_indicator", "Y") == "Y" else D(0)
+    low = rnd((hsp + p_fsp + p_ime + p_dsh + p_out + capital + ucp + ntap) * volume, 2)
     through = D(0)
     if row["medicare_advantage"]:
         p_ime = D(0)

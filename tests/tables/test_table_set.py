@@ -26,13 +26,43 @@ def edit(own: Path, name: str, old: str, new: str, *, count: int = 1, sealed: bo
         seal(own)
 
 
-def test_nine_versions():
-    assert versions() == ("40.0", "40.1", "41.0", "41.1", "42.0", "42.1", "43.0", "43.1", "44.0")
+DERIVED = ("36.0", "37.1", "38.1", "39.1")
+RELEASED = ("40.0", "40.1", "41.0", "41.1", "42.0", "42.1", "43.0", "43.1")
+
+
+def test_thirteen_versions():
+    assert versions() == (*DERIVED, *RELEASED, "44.0")
+
+
+def test_each_version_says_how_it_is_known():
+    known = {version: TableSet.load(version).provenance for version in versions()}
+    assert {known[version] for version in DERIVED} == {"derived from the Definitions Manual"}
+    assert {known[version] for version in RELEASED} == {"CMS's release"}
+    assert known["44.0"] == "specification"
+
+
+@pytest.mark.parametrize(
+    ("version", "diagnoses", "procedures"),
+    [("36.0", 71_932, 78_881), ("37.1", 72_186, 77_571), ("38.1", 72_622, 78_136), ("39.1", 72_751, 78_229)],
+)
+def test_derived_versions_have_the_codes_of_the_code_editor(shared: Path, version, diagnoses: int, procedures: int):
+    """The valid codes of each fiscal year, by CMS's code editor: none more, none less."""
+    tables = TableSet.load(version)
+    for kind, count in (("diagnoses", diagnoses), ("procedures", procedures)):
+        rows = pl.read_csv(shared / "cms" / "mce" / f"{kind}.csv", infer_schema=False)
+        last = pl.col("last_date").fill_null("9999")
+        in_force = (pl.col("first_date") <= str(tables.effective_to)) & (last >= str(tables.effective_from))
+        assert getattr(tables, kind)["code"].sort().equals(rows.filter(in_force)["code"].unique().sort())
+        assert getattr(tables, kind).height == count
 
 
 @pytest.mark.parametrize(
     ("day", "version"),
     [
+        ("2018-10-01", "36.0"),
+        ("2019-10-01", "37.1"),
+        ("2020-12-31", "38.1"),
+        ("2022-09-30", "39.1"),
         ("2022-10-01", "40.0"),
         ("2024-03-31", "41.0"),
         ("2024-04-01", "41.1"),
@@ -45,8 +75,8 @@ def test_version_for_the_day_of_discharge(day: str, version: str):
 
 
 def test_a_day_without_version_says_what_there_is():
-    with pytest.raises(UnknownVersionError, match="tables run from 2022-10-01 to 2027-03-31"):
-        version_for(dt.date(2021, 1, 1))
+    with pytest.raises(UnknownVersionError, match="tables run from 2018-10-01 to 2027-03-31"):
+        version_for(dt.date(2018, 9, 30))
 
 
 def test_an_unknown_version_names_the_nearest():
@@ -70,7 +100,7 @@ def test_tables_equal_the_published_facts(shared: Path):
     facts = pl.read_csv(shared / "cms/diagnoses.csv", infer_schema=False)
     schemes = pl.read_csv(shared / "cms/diagnosis_schemes.csv", infer_schema=False)
     facts = facts.join(schemes, on="scheme", how="left")
-    for version in versions():
+    for version in (*RELEASED, "44.0"):
         number = int(version.replace(".", ""))
         expected = facts.filter(
             pl.col("first_version").cast(pl.Int32) <= number, pl.col("last_version").cast(pl.Int32) >= number
@@ -93,7 +123,7 @@ def test_every_file_is_listed_with_source_and_licence():
 
 
 def test_an_altered_table_raises(own: Path):
-    edit(own, "msdrg/diagnoses.csv", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,6,MCC", sealed=False)
+    edit(own, "msdrg/diagnoses.csv", "A000,36.0,44.0,6,CC", "A000,36.0,44.0,6,MCC", sealed=False)
     with pytest.raises(TableError, match=r"diagnoses\.csv: altered.*seal"):
         TableSet.load("43.1", folder=own)
 
@@ -107,11 +137,11 @@ def test_a_missing_table_raises(own: Path):
 @pytest.mark.parametrize(
     ("name", "old", "new", "reason"),
     [
-        ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,x,CC", r"row 2: mdc is 'x'"),
-        ("diagnoses", "A001,40.0,44.0,6", "A001,40.0,,6", r"row 3: last_version is empty"),
-        ("diagnoses", "A001,40.0,44.0", "A001,40.0,45.0", r"row 3: last_version is not a version"),
-        ("diagnoses", "A001,40.0", "A000,40.0", r"A000 is listed twice"),
-        ("diagnoses", "A000,40.0,44.0,6,CC", "A000,40.0,44.0,6,BIG", r"severity 'BIG' is not known"),
+        ("diagnoses", "A000,36.0,44.0,6,CC", "A000,36.0,44.0,x,CC", r"row 2: mdc is 'x'"),
+        ("diagnoses", "A001,36.0,44.0,6", "A001,36.0,,6", r"row 3: last_version is empty"),
+        ("diagnoses", "A001,36.0,44.0", "A001,36.0,45.0", r"row 3: last_version is not a version"),
+        ("diagnoses", "A001,36.0", "A000,36.0", r"A000 is listed twice"),
+        ("diagnoses", "A000,36.0,44.0,6,CC", "A000,36.0,44.0,6,BIG", r"severity 'BIG' is not known"),
         ("diagnoses", "code,first", "codes,first", r"columns are codes"),
         ("formulas", "ONLY:incident", "ONLY:incident &", r"an operand is missing"),
         ("formulas", "PDX:strauma & MULTST", "PDX:starfish & MULTST", r"no code carries 'PDX:starfish'"),

@@ -34,6 +34,12 @@ class Encoded:
     `pdx` (n,), `sdx` and `procedures` are codebook numbers, 0 for an unknown code; `sdx_row` and
     `procedure_row` are the admission of each; `sex` is 1 M, 2 F, 0 other; `poa` is 1 present, 2 not present,
     0 not recognised, and None where the admissions have no POA; `discharge_status` is -1 where null.
+
+    >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
+    ...          "sdx": [["J96.01", "no code"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]}
+    >>> encoded = encode(pl.DataFrame(claim), TableSet.load("43.1"))
+    >>> encoded.sdx_start.tolist(), (encoded.sdx > 0).tolist()
+    ([0, 2], [True, False])
     """
 
     pdx: Int32Array
