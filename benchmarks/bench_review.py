@@ -43,7 +43,7 @@ def test_compare_codings(benchmark: BenchmarkFixture, n: int) -> None:
     benchmark.extra_info.update(
         pairs=n, per_second=n / benchmark.stats.stats.median, differences=int(found.found.first.sum()), same_usd=same
     )
-    assert found.shares[:, 2].sum() == found.change.sum()
+    assert found.contributions[:, 2].sum() == found.change.sum()
 
 
 @pytest.mark.parametrize("n", SIZES)

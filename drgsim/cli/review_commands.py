@@ -149,5 +149,5 @@ def _read_hospitals(options: Options) -> pl.DataFrame | None:
 
 
 def _join_texts(frame: pl.DataFrame, name: str, separator: str) -> pl.DataFrame:
-    """Return a frame whose lists of words are texts, because words may have a separator of lists."""
+    """Return a frame with a list of words as text; words may have a list's separator."""
     return frame.with_columns(pl.col(name).list.join(separator))

@@ -34,7 +34,7 @@ class Units:
         return cls(of.astype(np.int64), int(of.max(initial=-1)) + 1)
 
     def add_up(self, values: FloatArray, rows: Int64Array | None = None) -> FloatArray:
-        """Return the sum of values by unit; `rows` are the stays of the values, by default all in order."""
+        """Return the sum of values by unit; `rows` are their stays, by default all."""
         of = self.of if rows is None else self.of[rows]
         return np.bincount(of, values, minlength=self.count).astype(np.float64)
 
@@ -84,7 +84,9 @@ def estimate_sum(values: FloatArray, level: float = LEVEL) -> Estimate:
 
 
 def estimate_kappa(one: Int64Array, other: Int64Array, units: Units, level: float = LEVEL) -> Estimate:
-    """Return Cohen's kappa of two classifications of the same stays, (n,) each, and its interval.
+    """Return Cohen's kappa of two classifications of the same stays, and its interval.
+
+    `one` and `other` are the classes, (n,) each, whole numbers from 0.
 
     None where all stays are of one class on both sides, because there is no agreement beyond chance to find.
 

@@ -135,7 +135,7 @@ def explain_change(
 
 
 def describe_operand(operand: str, tables: TableSet) -> str:
-    """Return an operand of a formula in words: by its meaning, else by the codes that make it true.
+    """Return an operand in words: its meaning, else the codes that make it true.
 
     Args:
         operand: such as `MCC`, `PDX:dx_name` or `d493`.

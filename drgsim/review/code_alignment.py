@@ -1,4 +1,4 @@
-"""The codes of two codings of the same stays, aligned: which agree, and what each difference is.
+"""Codes of two codings of the same stays, aligned, and what each difference is.
 
 A code that both sides have agrees, wherever it is in its list. Of the others, two codes of one category (diagnoses)
 or codes that differ in one axis (procedures) are one replaced by the other; the longer their common beginning, the
@@ -304,7 +304,7 @@ def _find_prefixes(texts: pl.Series, length: int) -> np.ndarray:
 
 
 def _mask_axis(texts: pl.Series, numbers: Int32Array, axis: int) -> np.ndarray:
-    """Return a number for each procedure without one of its axes, (m,); 0 where it is not among `numbers`."""
+    """Return a number for each procedure without one of its axes, (m,); 0 for all others."""
     own = texts.gather(numbers)
     masked = own.str.slice(0, axis - 1) + "_" + own.str.slice(axis)
     ranks = masked.rank("dense").cast(pl.Int32).set(own.str.len_chars() != _AXES, 0)

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of codes: how many codes both sides have, one misses, the other adds."""
+"""Precision, recall and F1 of codes: how many both sides have, one misses, one adds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Occurrences = tuple[NDArray[np.integer], NDArray[np.integer]]
 
 @dataclass(frozen=True, eq=False)
 class CodeCounts:
-    """Occurrences of codes in the reference, of those the other side misses, and of those it adds.
+    """Occurrences of codes in the reference, of those missed, and of those added.
 
     Attributes:
         reference, missed, added: for diagnoses, then procedures.

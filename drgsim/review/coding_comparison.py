@@ -90,7 +90,7 @@ def compare_codings(
         grouping=grouping,
         change=change,
         found=differences,
-        shares=_attribute(differences, change, baseline),
+        contributions=_attribute(differences, change, baseline),
         sides=sides,
         texts=texts,
         only_in_reference=pair.only_in_reference,
@@ -105,7 +105,7 @@ def compare_codings(
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Both sides of the stays that are in both, in order of their ids, and the ids of the others."""
+    """Both sides of the matched stays, in order of ids, and the ids of the others."""
 
     reference: pl.DataFrame
     other: pl.DataFrame
@@ -151,7 +151,7 @@ def _take_rows(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 
 def _refuse_other_stays(left: pl.DataFrame, right: pl.DataFrame) -> None:
-    """Raise InputError where the stays themselves differ: then dollars would differ for another reason."""
+    """Raise InputError where the stays differ: dollars would differ for another reason."""
     a, b = check_frame(left, ADMISSIONS), check_frame(right, ADMISSIONS)
     for name in _STAY:
         if name in a.columns and name in b.columns:

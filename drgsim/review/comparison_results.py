@@ -1,4 +1,4 @@
-"""The result of comparing two codings: agreement, code metrics, dollars by kind, and rates for a scenario."""
+"""The result of comparing two codings: agreement, codes, dollars, rates for a scenario."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CodingComparison:
         grouping: the grouper's answer for the other coding.
         change: (n,) payment change [cents].
         found: every difference.
-        shares: (k, 3) row, kind and cents: payment changes attributed to kinds.
+        contributions: (k, 3) row, kind and cents: payment changes attributed to kinds.
         only_in_reference, only_in_other: ids without a counterpart.
         coder: the column of coders, or None.
         priced: whether there are dollars.
@@ -68,7 +68,7 @@ class CodingComparison:
     grouping: Grouping = field(repr=False)
     change: Int64Array = field(repr=False)
     found: Differences = field(repr=False)
-    shares: Int64Array = field(repr=False)
+    contributions: Int64Array = field(repr=False)
     sides: tuple[Coding, Coding] = field(repr=False)
     texts: tuple[pl.Series, pl.Series] = field(repr=False)
     only_in_reference: pl.Series = field(repr=False)
@@ -110,7 +110,7 @@ class CodingComparison:
         return frame.hstack(carry_columns(self.other, frame.columns))
 
     def differences(self) -> pl.DataFrame:
-        """Return one row a difference, in order of ids: what differs, of which kind, and the effect on the stay.
+        """Return one row a difference: what differs, of which kind, the effect on the stay.
 
         Returns:
             `admission_id`; `kind`, as the error models are called; `field`; `code_before` in the reference and
@@ -135,7 +135,11 @@ class CodingComparison:
         if not self.priced:
             return frame
         shares = dict(
-            zip((self.shares[:, 0] * len(KINDS) + self.shares[:, 1]).tolist(), self.shares[:, 2].tolist(), strict=True)
+            zip(
+                (self.contributions[:, 0] * len(KINDS) + self.contributions[:, 1]).tolist(),
+                self.contributions[:, 2].tolist(),
+                strict=True,
+            )
         )
         own = [shares.get(key, 0) / 100 for key in (row * len(KINDS) + kind).tolist()]
         return frame.with_columns(
@@ -221,7 +225,7 @@ class CodingComparison:
             row = self.found.changes.row[own]
             line: list[object] = [name, len(row), len(np.unique(row))]
             if self.priced:
-                part = self.shares if name == "total" else self.shares[self.shares[:, 1] == place]
+                part = self.contributions if name == "total" else self.contributions[self.contributions[:, 1] == place]
                 sums = self.units.add_up(part[:, 2].astype(np.float64), part[:, 0])
                 value, low, high = estimate_sum(sums, level)
                 line += [_to_usd(value), _to_usd(low), _to_usd(high)]

@@ -155,7 +155,7 @@ class _SeenDifferences:
         return f"Left out, because no error model makes them: {', '.join(parts)}." if parts else ""
 
     def _count_replaced(self) -> list[tuple[str, tuple[tuple[str, ...], int]]]:
-        """Return each category with the codes that replaced one of it at the same severity, most first."""
+        """Return by category the codes that replaced one at the same severity, most first."""
         which = np.flatnonzero(self.of("sdx_substitute"))
         pairs = pl.DataFrame(
             {

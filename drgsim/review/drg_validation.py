@@ -90,7 +90,7 @@ class DrgValidation:
         return table.with_columns(share=share).select("agreement", "accounts", "share", pl.col("^.*_usd$"))
 
     def reasons(self) -> pl.DataFrame:
-        """Return how often each reason is given: `reason`, without its codes, `accounts`, `usd_difference`."""
+        """Return how often each reason is given: `reason`, `accounts`, `usd_difference`."""
         each = self.accounts.explode("reasons", empty_as_null=True, keep_nulls=True).drop_nulls("reasons")
         usd = [_sum_usd(pl.col("usd_difference").fill_null(0.0)).alias("usd_difference")] if self.priced else []
         reason = pl.col("reasons").str.split(":").list.first().alias("reason")
@@ -282,7 +282,7 @@ def _describe_without_version(n: int, asked: pl.Series) -> pl.DataFrame:
 def _add_dollars(
     table: pl.DataFrame, claims: pl.DataFrame, hospitals: pl.DataFrame | None, rates: PriceTerms
 ) -> pl.DataFrame:
-    """Return the accounts with weight and dollars of both DRGs; null where there is no billed DRG."""
+    """Return the accounts with weight and dollars of both DRGs; null without a billed DRG."""
     sides = {}
     for side in ("billed", "computed"):
         drg = table[f"{side}_drg"].fill_null(0).alias("drg")

@@ -72,7 +72,7 @@ def number_codings(
 
 @dataclass(frozen=True, eq=False)
 class AlignedLists:
-    """Positions in both lists of the codes that are the same, and positions that are left on each side."""
+    """Positions of equal codes in both lists, and positions that are left on each side."""
 
     same: tuple[Int64Array, Int64Array]
     left: tuple[Int64Array, Int64Array]
@@ -100,7 +100,7 @@ def align_lists(a: Int32Array, a_start: Int64Array, b: Int32Array, b_start: Int6
 def match_keys(
     row_a: Int64Array, key_a: Int32Array, row_b: Int64Array, key_b: Int32Array
 ) -> tuple[Int64Array, Int64Array]:
-    """Return which places of two lists have the same row and key, one with one; key 0 matches nothing.
+    """Return which places of two lists have the same row and key; key 0 matches nothing.
 
     Of equal keys of a row the first match each other, then the second, and so on.
 

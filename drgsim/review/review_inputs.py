@@ -32,7 +32,7 @@ def choose_status(admissions: pl.DataFrame, hospital_status: str | None) -> str:
 
 
 def split_by_version(admissions: pl.DataFrame, tables: TableSet | None) -> Iterator[tuple[TableSet, Int64Array]]:
-    """Yield each grouper version with the rows to which it applies; rows without one are in none.
+    """Yield each grouper version with its rows; rows without one are in none.
 
     Args:
         admissions: (n,) rows; with `discharge_date` unless tables are given.
@@ -64,7 +64,7 @@ def split_by_version(admissions: pl.DataFrame, tables: TableSet | None) -> Itera
 def price_drgs(
     grouped: pl.DataFrame, hospitals: pl.DataFrame | None, rates: PriceTerms
 ) -> tuple[pl.Series, Int64Array]:
-    """Return weight and payment [cents] of grouped admissions, (n,) each, as `price` computes them.
+    """Return weight and payment [cents] of grouped admissions as `price` computes them.
 
     Args:
         grouped: (n,) `drg`, and with hospitals what `price` needs.

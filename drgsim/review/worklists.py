@@ -79,7 +79,7 @@ def worklist(
     ...                     "sdx": [["J9601", "I10"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> found = worklist(one, rates=Rates.load(2026), tables=TableSet.load("43.1"))
     >>> found.select("direction", "look_at", "drg", "drg_then", "usd_change", "rule").row(0)
-    ('at risk', 'J9601', 417, 419, -7426.66, 'single_mcc')
+    ('at risk', 'J9601', 417, 419, -7426.66, 'often_questioned')
     """
     require_rates(hospitals, rates)
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
@@ -98,7 +98,7 @@ def worklist(
 
 
 def worklist_rules(tables: TableSet) -> pl.DataFrame:
-    """Return the rules of a worklist, with the probability that a second look changes the coding.
+    """Return the rules of a worklist, and how likely a second look changes the coding.
 
     Returns:
         `rule`, `probability` [1], `has`, `lacks` (prefixes of codes), `look_for` (the code that may be missing),
@@ -299,7 +299,7 @@ def _suggest_specific_codes(cases: Baseline, rule: int) -> _Suggestions:
 def _suggest_missing_code(
     cases: Baseline, rule: int, has: Sequence[str], lacks: Sequence[str], look_for: str
 ) -> _Suggestions:
-    """Suggest a diagnosis where the codes hint at it and none of its kind is coded; look at the code that hints."""
+    """Suggest a diagnosis at which codes hint where none of its kind is coded."""
     encoded, (dx, procedures) = cases.encoded, list_code_texts(cases.tables)
 
     def find(texts: pl.Series, prefixes: Sequence[str]) -> BoolArray:

@@ -3,7 +3,7 @@
 Its modules:
 
     simulator       simulate()
-    error_combination the errors of a claim put together
+    error_combination  the errors of a claim put together
     tallies         a block of replicates as tables of whole numbers
     exposures       exposure(): every single error, without sampling
     results         Simulation: the result, saved and loaded

@@ -16,7 +16,7 @@ _MISTYPED = "?"
 
 
 def bill_from_ledger(admissions: pl.DataFrame, simulation: Simulation, replicate: int = 0) -> pl.DataFrame:
-    """Return admissions as billed in one replicate: as correctly coded, with the errors of the ledger.
+    """Return admissions as billed in one replicate: with the errors of its ledger.
 
     A second coding with known errors, for `review.compare_codings`, or to write a file of claims with errors.
 

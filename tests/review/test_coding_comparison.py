@@ -101,7 +101,7 @@ def test_dollars_are_those_of_price_on_both_sides(simulated: tuple[pl.DataFrame,
 
 def test_contributions_of_a_stay_add_up_to_its_change(compared: CodingComparison):
     sums = np.zeros(len(compared), np.int64)
-    np.add.at(sums, compared.shares[:, 0], compared.shares[:, 2])
+    np.add.at(sums, compared.contributions[:, 0], compared.contributions[:, 2])
     assert sums.tolist() == compared.change.tolist()
     kinds = compared.kinds()
     assert round(100 * kinds["net_usd"].head(-1).sum()) == round(100 * kinds["net_usd"].tail(1).item())
@@ -196,7 +196,7 @@ def test_a_code_missed():
 def test_each_difference_has_its_kind(changed: dict[str, object], kinds: list[str]):
     found = compare_case(**changed)
     assert found.differences()["kind"].to_list() == kinds
-    assert found.shares[:, 2].sum() == found.change.sum()
+    assert found.contributions[:, 2].sum() == found.change.sum()
 
 
 def test_resequencing_misses_no_code():
