@@ -106,7 +106,9 @@ class _FoundChanges:
         engine: tuple[np.ndarray, np.ndarray] | None = None,
         first: bool = True,
     ) -> None:
-        """Add changes of one kind; `codes` are the numbers before and after, `engine` those the grouper reads."""
+        """Add changes of one kind.
+
+        `codes` are the numbers before and after, `engine` those that the grouper reads."""
         k = len(rows)
         if not k:
             return

@@ -49,7 +49,7 @@ class CodeCounts:
 
 
 def count_codes(sides: tuple[Coding, Coding], found: Differences) -> CodeCounts:
-    """Return the occurrences of codes on both sides; a code that only changed its place is on both."""
+    """Return the occurrences of codes on both sides, wherever a code is in its list."""
     reference, other = sides
     changes, kind = found.changes, found.changes.kind
     pdx = np.flatnonzero(reference.pdx > 0)

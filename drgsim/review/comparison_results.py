@@ -290,7 +290,7 @@ class CodingComparison:
         return build_scenario(self.found, self.baseline, self.texts, title)
 
     def summary(self, level: float = LEVEL) -> pl.DataFrame:
-        """Return the headline: codes, agreement and dollars as `measure`, `unit`, `value`, `low`, `high`."""
+        """Return the headline as `measure`, `unit`, `value`, `low`, `high`."""
         codes = self.codes(level).filter(pl.col("scope").is_in(["all", "diagnoses", "principal", "procedures"]))
         rows = [
             (f"{measure}_{scope}", "1", *values)

@@ -132,7 +132,7 @@ def match_in_steps(
     rows: tuple[Int32Array, Int32Array],
     keys: Sequence[Int32Array],
 ) -> tuple[Int64Array, Int64Array, tuple[Int64Array, Int64Array]]:
-    """Match codes that are left by each key in turn; return what stays on each side, and the pairs."""
+    """Match codes by each key in turn; return what stays on each side, and the pairs."""
     one, other = left
     order = np.argsort(codes[0][one], kind="stable"), np.argsort(codes[1][other], kind="stable")
     one, other = one[order[0]], other[order[1]]  # so that the order of a list does not matter

@@ -79,7 +79,7 @@ def price_drgs(
 
 
 def carry_columns(admissions: pl.DataFrame, but: Sequence[str] = ()) -> pl.DataFrame:
-    """Return the columns that a result carries through: account, patient, hospital, dates and the like."""
+    """Return the columns that a result carries through, such as account and patient."""
     return admissions.select(name for name in admissions.columns if name not in _NOT_CARRIED and name not in but)
 
 
