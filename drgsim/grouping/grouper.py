@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,9 +20,11 @@ from drgsim.grouping.operand_bits import Observed, observe
 from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, or_into
-from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalise_codes
+from drgsim.schema import ADMISSIONS, TEXTS, DrgType, Frame, ReturnCode, Severity, check_frame, normalise_codes
 from drgsim.tables.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet, version_for, versions
+
+_DATED = Frame("admissions", (ADMISSIONS["discharge_date"],))
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,6 +280,36 @@ def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str
     parts.append(Grouping.without_version(len(place)).frame())
     order = np.argsort(np.concatenate([*places, place]))
     return pl.concat(parts, how="diagonal")[order]
+
+
+def split_by_version(admissions: pl.DataFrame, tables: TableSet | None) -> Iterator[tuple[TableSet, Int64Array]]:
+    """Yield each grouper version with its rows; rows without one are in none.
+
+    Args:
+        admissions: (n,) rows; with `discharge_date` unless tables are given.
+        tables: the version of all rows; None chooses by `discharge_date`.
+
+    Raises:
+        InputError: `tables` is no TableSet, or there is no `discharge_date` to choose by.
+
+    >>> import datetime as dt
+    >>> stays = pl.DataFrame({"discharge_date": [dt.date(2026, 4, 1), dt.date(2024, 1, 5)]})
+    >>> [(tables.version, rows.tolist()) for tables, rows in split_by_version(stays, None)]
+    [('41.0', [1]), ('43.1', [0])]
+    """
+    if tables is not None:
+        if not isinstance(tables, TableSet):
+            raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
+        yield tables, np.arange(len(admissions))
+        return
+    if "discharge_date" not in admissions.columns:
+        raise InputError(
+            "without tables the grouper version is chosen by discharge_date, a column that is missing. "
+            "Add it, or pass tables=TableSet.load('43.1')."
+        )
+    named = find_versions(check_frame(admissions, _DATED)["discharge_date"])
+    for version in sorted(named.drop_nulls().unique()):
+        yield TableSet.load(version), np.flatnonzero((named == version).fill_null(value=False).to_numpy())
 
 
 def find_versions(column: pl.Series) -> pl.Series:

@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 
 from drgsim.display import Section, render_html, render_text
+from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import Explanation, explain
+from drgsim.grouping.grouper import split_by_version
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.coding_comparison import compare_codings
 from drgsim.review.review_inputs import choose_status
@@ -85,7 +87,7 @@ class ChangeExplanation:
 def explain_change(
     before: pl.DataFrame | Mapping[str, Any],
     after: pl.DataFrame | Mapping[str, Any],
-    tables: TableSet,
+    tables: TableSet | None = None,
     rates: PriceTerms | None = None,
     hospital: pl.DataFrame | None = None,
     *,
@@ -95,7 +97,7 @@ def explain_change(
 
     Args:
         before, after: (1,) row of `schema.ADMISSIONS` each, or mappings of the same names to one stay's values.
-        tables: the grouper version.
+        tables: the grouper version; None chooses it by `discharge_date`.
         rates: for weights, and with a hospital for dollars; as `price` takes them.
         hospital: (1,) row of `schema.HOSPITALS`.
         hospital_status: as in `group`; None means NON_EXEMPT if there is POA, else EXEMPT.
@@ -116,19 +118,20 @@ def explain_change(
     """
     sides = [_to_frame(side) for side in (before, after)]
     status = choose_status(sides[0], hospital_status)
-    one, other = (
-        explain(side, tables, rates, hospital, hospital_status=status, nearest=_EVERY_FORMULA) for side in sides
-    )
-    compared = compare_codings(sides[0], sides[1], tables=tables, hospital_status=status)
-    changes = _describe(compared.differences(), tables)
-    operands = _compare_operands(one, other, tables)
+    own = next((version for version, _ in split_by_version(sides[0], tables)), None)
+    if own is None:
+        raise InputError("no grouper version is in force on the discharge_date. Pass tables.")
+    one, other = (explain(side, own, rates, hospital, hospital_status=status, nearest=_EVERY_FORMULA) for side in sides)
+    compared = compare_codings(sides[0], sides[1], tables=own, hospital_status=status)
+    changes = _describe(compared.differences(), own)
+    operands = _compare_operands(one, other, own)
     usd = None
     if hospital is not None:
         usd = (round(100 * other["total_usd"]) - round(100 * one["total_usd"])) / 100
     lines = (
         " ".join(_write_changes(changes)) or "No code differs.",
         *_write_severity(one, other),
-        *_write_formulas(one, other, tables),
+        *_write_formulas(one, other, own),
         " ".join(_write_result(one, other, usd)),
     )
     return ChangeExplanation(one, other, lines, changes, operands, usd)

@@ -108,7 +108,8 @@ class _FoundChanges:
     ) -> None:
         """Add changes of one kind.
 
-        `codes` are the numbers before and after, `engine` those that the grouper reads."""
+        `codes` are the numbers before and after, `engine` those that the grouper reads.
+        """
         k = len(rows)
         if not k:
             return

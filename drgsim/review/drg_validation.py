@@ -14,7 +14,7 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import SchemaError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import REASONS
-from drgsim.grouping.grouper import group
+from drgsim.grouping.grouper import group, split_by_version
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.review_inputs import (
     carry_columns,
@@ -22,7 +22,6 @@ from drgsim.review.review_inputs import (
     price_drgs,
     require_columns,
     require_rates,
-    split_by_version,
 )
 from drgsim.schema import ADMISSIONS, INTEGERS, check_frame, normalise_codes
 from drgsim.tables.encoding import flatten_lists

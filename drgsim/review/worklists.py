@@ -10,6 +10,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import list_removals
+from drgsim.grouping.grouper import split_by_version
 from drgsim.miscoding.diagnosis_errors import PdxResequence, SeverityUpgrade
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
@@ -18,7 +19,7 @@ from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline, Rebilled
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, list_code_texts
 from drgsim.review.code_alignment import find_unspecified
-from drgsim.review.review_inputs import carry_columns, choose_status, require_rates, split_by_version
+from drgsim.review.review_inputs import carry_columns, choose_status, require_rates
 from drgsim.tables.code_limits import load_code_limits
 from drgsim.tables.encoding import POA_NOT_PRESENT, POA_NOT_RECOGNISED, POA_PRESENT
 from drgsim.tables.manifest import read_table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 import pytest
 
@@ -74,3 +76,10 @@ def test_operands_have_phrases_instead_of_keys():
 def test_two_stays_are_refused():
     with pytest.raises(InputError, match="no admission_id is in both"):
         explain_change(CASE, {**CASE, "admission_id": 2}, TABLES)
+
+
+def test_the_version_follows_the_discharge_date():
+    case = {**CASE, "discharge_date": dt.date(2024, 1, 5)}
+    assert explain_change(case, {**case, "procedures": []}).before.version == "41.0"
+    with pytest.raises(InputError, match="no grouper version is in force"):
+        explain_change({**case, "discharge_date": dt.date(1999, 1, 5)}, {**case, "discharge_date": dt.date(1999, 1, 5)})
