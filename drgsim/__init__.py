@@ -13,13 +13,16 @@ A package depends only on rows below its own. Each package lists its modules in 
      6   review        billed against computed, two codings, worklists
      5   miscoding     coding errors and scenarios
      5   explanation   why this DRG, and what each code is worth
+     4   claims        claim files to admissions
+     4   provider_files  CMS's files of hospitals
      4   rebilling     a claim changed, grouped and priced again
      4   synthetic     synthetic hospitals and admissions
      3   grouping      codes to MS-DRG
+     3   claim_fields  what the fields of a claim mean, in every layout
      3   pricing       MS-DRG to IPPS dollars
+     3   frame_writer  frames to Parquet, CSV and Excel files
      3   editing       claims held against the Medicare Code Editor
      2   tables        grouper versions, codes, manifest
-     2   claims        claim files to admissions
      1   schema        columns, types and units of every frame
      1   files         files read within bounds, written whole or not at all
      0   exceptions    every exception, as one tree
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from drgsim.exceptions import UnknownVersionError as UnknownVersionError
     from drgsim.explanation.code_values import code_value as code_value
     from drgsim.explanation.explanations import explain as explain
+    from drgsim.frame_writer import write as write
     from drgsim.grouping.grouper import group as group
     from drgsim.miscoding.scenarios import Scenario as Scenario
     from drgsim.plots.html_report import report as report
@@ -102,5 +106,6 @@ __getattr__, __dir__, __all__ = attach(
         "version_for": "tables.table_set",
         "versions": "tables.table_set",
         "with_weights": "pricing.pricer_input",
+        "write": "frame_writer",
     },
 )

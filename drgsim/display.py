@@ -10,6 +10,7 @@ from textwrap import wrap
 WIDTH = 118
 _NARROWEST = 30
 """Least width of the last column of a table, however wide the other columns are."""
+_LONGEST_NUMBER = 10**1000
 _VOID = {"img", "meta"}
 """Elements without an end tag."""
 
@@ -18,6 +19,23 @@ _STYLE = (
     ".drgsim h4{margin:10px 0 2px}.drgsim p{margin:1px 0}"
     ".drgsim .numbers td+td,.drgsim .numbers th+th{text-align:right}"
 )
+
+
+def show_value(value: object, most: int = 80) -> str:
+    """Return an argument as messages quote it, shortened.
+
+    A number too long for Python to write gives its size.
+
+    >>> show_value("4.5"), show_value(10**5000)
+    ("'4.5'", 'a whole number of more than 1,000 digits')
+    """
+    if isinstance(value, int) and abs(value) >= _LONGEST_NUMBER:
+        return "a whole number of more than 1,000 digits"
+    try:
+        text = repr(value)
+    except ValueError:  # it holds such a number
+        text = f"a {type(value).__name__} of a number too long to show"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 @dataclass(frozen=True)

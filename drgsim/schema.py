@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from drgsim.exceptions import SchemaError, did_you_mean
@@ -17,13 +18,18 @@ TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a contract: its name, type, unit and whether it is required."""
+    """One column of a contract: its name, type, unit and whether it is required.
+
+    `has_default`: null means a default of the column, so that a number which the type lacks is refused. In the other
+    columns of whole numbers it becomes null, which is not valid, and the row says so by its code.
+    """
 
     name: str
     dtype: pl.DataType
     unit: str
     about: str
     required: bool = True
+    has_default: bool = False
 
     def accepts(self, found: pl.DataType) -> bool:
         """Return whether a column of type `found` can be cast to this column without loss."""
@@ -34,7 +40,9 @@ class Column:
         if self.dtype == pl.String:
             return isinstance(found, TEXTS)
         if self.dtype.is_integer():
-            return isinstance(found, INTEGERS)
+            # A Decimal without places is how Spark holds large numbers; pandas has floats where one is missing, and
+            # `check_frame` refuses fractions.
+            return isinstance(found, NUMBERS) or (isinstance(found, pl.Decimal) and found.scale == 0)
         if self.dtype.is_float():
             return isinstance(found, NUMBERS)
         return False
@@ -94,18 +102,45 @@ def check_frame(frame: pl.DataFrame, contract: Frame, *, needs: Sequence[str] = 
         for column in wanted
         if not column.accepts(frame.schema[column.name])
     ]
+    wrong += _find_fractions(frame, wanted)
     if wrong:
         raise SchemaError(
             f"{contract.name} have {len(wrong)} column{'s' if len(wrong) > 1 else ''} of the wrong type: "
             f"{'; '.join(wrong)}. Cast first; see drgsim.schema.{contract.name.upper()}."
         )
-    return frame.select(
+    cast = frame.select(
         pl.col(column.name)
         if frame.schema[column.name] == column.dtype
         # A status or age too large for its type becomes null, which is not valid either.
         else pl.col(column.name).cast(column.dtype, strict=False)
         for column in wanted
     )
+    for column in wanted:
+        if column.has_default and cast.schema[column.name] != frame.schema[column.name]:
+            _refuse_lost_numbers(frame[column.name], cast[column.name], contract, column)
+    return cast
+
+
+def _refuse_lost_numbers(given: pl.Series, cast: pl.Series, contract: Frame, column: Column) -> None:
+    """Refuse whole numbers that a type lacks; as null they would become the column's default.
+
+    Raises:
+        SchemaError: there is one; the message has the first row and no value.
+    """
+    lost = cast.is_null() & given.is_not_null()
+    if lost.any():
+        limits = np.iinfo(str(column.dtype).lower())
+        raise SchemaError(
+            f"{contract.name}, row {int(lost.arg_max() or 0)}: {column.name} is outside {limits.min} to {limits.max} "
+            f"({lost.sum()} such rows). See drgsim.schema.{contract.name.upper()}."
+        )
+
+
+def _find_fractions(frame: pl.DataFrame, wanted: Sequence[Column]) -> list[str]:
+    """Return a message for each column of whole numbers that holds fractions."""
+    floats = [c.name for c in wanted if c.dtype.is_integer() and frame.schema[c.name].is_float()]
+    whole = frame.select((pl.col(name) == pl.col(name).floor()).all() for name in floats)
+    return [f"{name} has fractions, expected whole numbers" for name in floats if not whole[name].item()]
 
 
 Codes = TypeVar("Codes", pl.Series, pl.Expr)
@@ -245,7 +280,7 @@ HOSPITALS = Frame(
         Column("wage_index", pl.Float64(), "1", "wage index as paid; null is that of `cbsa`", required=False),
         Column("cbsa", pl.String(), "", "labor market area, two digits if rural", required=False),
         Column("reclassified", pl.Boolean(), "", "reclassified into the area, default false", required=False),
-        Column("beds", pl.Int32(), "beds", "available beds; default 0", required=False),
+        Column("beds", pl.Int32(), "beds", "available beds; default 0", required=False, has_default=True),
         Column("resident_to_bed_ratio", pl.Float64(), "1", "residents to beds (IRB), default 0", required=False),
         Column("capital_ime_ratio", pl.Float64(), "1", "residents to census, default IRB", required=False),
         Column("capital_ccr", pl.Float64(), "1", "capital cost-to-charge ratio, default 0", required=False),
@@ -291,12 +326,14 @@ STAYS = Frame(
         Column("los_days", pl.Int32(), "days", "length of stay"),
         Column("covered_charges_usd", pl.Float64(), "USD", "covered charges"),
         Column("review_code", pl.UInt8(), "", "end of the stay, CMS's code: 0, 3, 6, 7, 9, 11"),
-        Column("covered_days", pl.Int32(), "days", "covered days, default los_days", required=False),
-        Column("reserve_days", pl.Int32(), "days", "lifetime reserve days, default 0", required=False),
+        Column("covered_days", pl.Int32(), "days", "covered days, default los_days", required=False, has_default=True),
+        Column(
+            "reserve_days", pl.Int32(), "days", "lifetime reserve days, default 0", required=False, has_default=True
+        ),
         Column("medicare_advantage", pl.Boolean(), "", "paid by a plan, default false", required=False),
         Column("covid", pl.Boolean(), "", "COVID-19 weight factor applies, default false", required=False),
         Column("no_cost_product", pl.Boolean(), "", "immunotherapy at no cost, default false", required=False),
-        Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False),
+        Column("islet_isolations", pl.UInt8(), "", "islet isolations, default 0", required=False, has_default=True),
         Column("ntap_max_usd", pl.List(pl.Float64()), "USD", "highest add-on by technology", required=False),
         Column("ntap_share", pl.List(pl.Float64()), "1", "cost share by technology", required=False),
         Column("covid_treatment", pl.Boolean(), "", "COVID-19 treatment add-on, default false", required=False),

@@ -42,6 +42,7 @@ FRONT_DOOR = [
     "version_for",
     "versions",
     "with_weights",
+    "write",
 ]
 
 

@@ -14,9 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, build_claims
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import parse_dates, read_documents, to_text, years_between
+from drgsim.claim_fields.assembly import build_claims
+from drgsim.claim_fields.bill_rules import NOT_INPATIENT, flag_bills
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import CODES
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import read_documents, to_text
 
 _REVISIONS = {
     # last part of a coding's system, or its object identifier: revision of ICD
@@ -42,10 +45,14 @@ _STAY = {
     "hospital_id": pl.String,
     "discharge_status": pl.String,
     "ms_drg_recorded": pl.String,
-    "admitted": pl.String,
-    "discharged": pl.String,
-    "charges": pl.Float64,
-    "not_covered": pl.Float64,
+    "admission_date": pl.String,
+    "discharge_date": pl.String,
+    "covered_charges_usd": pl.Float64,
+    "noncovered_charges_usd": pl.Float64,
+    "birth_date": pl.String,
+    "sex": pl.String,
+    "status": pl.String,
+    "use": pl.String,
 }
 
 
@@ -76,39 +83,41 @@ def read_fhir(path: Path) -> Claims:
     codes: list[tuple[Any, ...]] = []
     patients: dict[str, tuple[str | None, str | None]] = {}
     unmapped: Counter[str] = Counter()
-    for resource in _iterate_resources(read_documents(path)):
+    for url, resource in _iterate_resources(read_documents(path)):
         if resource is not None and resource.get("resourceType") == "Patient":
-            patients[f"Patient/{to_text(resource.get('id'))}"] = (
-                to_text(resource.get("birthDate")),
-                _SEXES.get(str(resource.get("gender"))),
-            )
+            facts = _parse_patient(resource)
+            patients[f"Patient/{to_text(resource.get('id'))}"] = facts
+            patients.setdefault(url or "", facts)
             continue
         row = len(stays)
         if resource is None or resource.get("resourceType") != "ExplanationOfBenefit":
             problems.flag_row("resourceType", "no ExplanationOfBenefit", row)
             resource = {}
         elif not _INPATIENT & {*_list_codes(resource.get("type")), *_list_codes(resource.get("subType"))}:
-            problems.flag_row("type", "no inpatient claim", row)
+            problems.flag_row("type", NOT_INPATIENT, row)
         unmapped.update(resource.keys() - _MAPPED - _ADMINISTRATIVE)
-        stays.append(_parse_stay(resource))
+        stays.append(_parse_stay(resource) | _find_contained_patient(resource))
         codes += ((row, *code) for code in _parse_codes(resource, row, problems))
     for name, count in sorted(unmapped.items()):
         problems.report_file(to_text(name) or "", "not mapped, left out", count)
-    table = _cast_stays(pl.DataFrame(stays, schema=_STAY), patients)
-    return build_claims("fhir", table, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
+    table = _join_patients(stays, patients, problems)
+    flag_bills(table.select("status", "use"), {"status": "status", "use": "use"}, problems)
+    return build_claims("fhir", table.drop("status", "use"), pl.DataFrame(codes, schema=CODES, orient="row"), problems)
 
 
 # ---------------------------------------------------------------------------------------------- elements
 
 
-def _iterate_resources(objects: Iterable[dict[str, Any] | None]) -> Iterator[dict[str, Any] | None]:
-    """Yield every resource; those of a Bundle one by one."""
+def _iterate_resources(
+    objects: Iterable[dict[str, Any] | None],
+) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
+    """Yield every resource with its fullUrl; those of a Bundle one by one."""
     for value in objects:
         if value is not None and value.get("resourceType") == "Bundle":
             for entry in _to_objects(value, "entry"):
-                yield _to_object(entry.get("resource")) or None
+                yield to_text(entry.get("fullUrl")), _to_object(entry.get("resource")) or None
         else:
-            yield value
+            yield None, value
 
 
 def _to_object(value: object) -> dict[str, Any]:
@@ -161,14 +170,16 @@ def _parse_stay(resource: Mapping[str, Any]) -> dict[str, Any]:
     package = [code for item in _to_objects(resource, "diagnosis") for code in _list_codes(item.get("packageCode"))]
     return {
         "claim_id": _find_identifier(resource),
+        "status": to_text(resource.get("status")),
+        "use": to_text(resource.get("use")),
         "patient_id": to_text(_to_object(resource.get("patient")).get("reference")),
         "hospital_id": _find_provider(resource),
         "discharge_status": coded.get("discharge-status") or coded.get("ptnt_dschrg_stus_cd"),
         "ms_drg_recorded": coded.get("drg") or coded.get("clm_drg_cd") or next(iter(package), None),
-        "admitted": to_text(period.get("start")),
-        "discharged": to_text(period.get("end")) or to_text(_to_object(resource.get("billablePeriod")).get("end")),
-        "charges": _find_total(resource),
-        "not_covered": _find_not_covered(information, extensions),
+        "admission_date": to_text(period.get("start")),
+        "discharge_date": to_text(period.get("end")) or to_text(_to_object(resource.get("billablePeriod")).get("end")),
+        "covered_charges_usd": _find_total(resource),
+        "noncovered_charges_usd": _find_not_covered(information, extensions),
     }
 
 
@@ -274,25 +285,41 @@ def _parse_sequence(item: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 31 else None
 
 
-def _cast_stays(stays: pl.DataFrame, patients: Mapping[str, tuple[str | None, str | None]]) -> pl.DataFrame:
-    admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
-    los = (discharged - admitted).dt.total_days()
-    typed = stays.select(
-        "claim_id",
-        "patient_id",
-        "hospital_id",
-        "discharge_status",
-        "ms_drg_recorded",
-        discharge_date="discharged",
-        los_days=pl.when(los >= 0).then(los),
-        covered_charges_usd=pl.col("charges") - pl.col("not_covered").fill_null(0.0),
-    )
-    if not patients:
-        return typed
-    known = pl.DataFrame(
-        [(name, *facts) for name, facts in patients.items()],
-        schema={"patient_id": pl.String, "born": pl.String, "sex": pl.String},
-        orient="row",
-    )
-    joined = stays.join(known, on="patient_id", how="left", maintain_order="left")
-    return typed.hstack(joined.select(years_between(parse_dates(pl.col("born")), admitted).alias("age"), "sex"))
+def _parse_patient(resource: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the birth date and sex of a Patient."""
+    return to_text(resource.get("birthDate")), _SEXES.get(str(resource.get("gender")))
+
+
+def _find_contained_patient(resource: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the birth date and sex of the Patient that a resource contains, if any."""
+    reference = str(_to_object(resource.get("patient")).get("reference", ""))
+    for item in _to_objects(resource, "contained"):
+        if reference.startswith("#") and item.get("id") == reference[1:] and item.get("resourceType") == "Patient":
+            return dict(zip(("birth_date", "sex"), _parse_patient(item), strict=True))
+    return {}
+
+
+def _join_patients(
+    stays: list[dict[str, Any]], patients: Mapping[str, tuple[str | None, str | None]], problems: MappingProblems
+) -> pl.DataFrame:
+    """Return stays with birth dates and sexes of the Patient resources that they refer to."""
+    for row, stay in enumerate(stays):
+        reference = stay["patient_id"]
+        if reference is None or not patients or stay.get("birth_date") or stay.get("sex"):
+            continue
+        facts = patients.get(reference) or patients.get(_name_patient(reference))
+        if facts:
+            stay["birth_date"], stay["sex"] = facts
+        else:
+            problems.flag_row("patient", "refers to a Patient that is not in the file", row)
+    return pl.DataFrame(stays, schema=_STAY)
+
+
+def _name_patient(reference: str) -> str:
+    """Return a reference as type and id, without server, version and URN.
+
+    >>> _name_patient("https://fhir.example.org/r4/Patient/p1/_history/2")
+    'Patient/p1'
+    """
+    bare = reference.partition("/_history/")[0].partition("?")[0].rstrip("/")
+    return f"Patient/{bare.rpartition('/')[2].rpartition(':')[2]}"

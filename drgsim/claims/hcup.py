@@ -12,9 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import DX, PR, build_claims, collect_wide_codes, report_unmapped_columns
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import read_text_table
+from drgsim.claim_fields.assembly import build_claims, report_unmapped_columns
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import collect_wide_codes
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import read_text_table
 from drgsim.exceptions import SchemaError
 
 DISPOSITION: Mapping[str, int] = {"1": 1, "2": 2, "5": 3, "6": 6, "7": 7, "20": 20, "21": 21, "99": 1}
@@ -60,13 +62,26 @@ def read_hcup(path: Path) -> Claims:
     ('F', 20, 'K810', ['I10'], datetime.date(2023, 10, 1))
     """
     problems = MappingProblems()
-    table = read_text_table(path, problems, str.upper)
+    return map_hcup(read_text_table(path, problems, str.upper), problems, path)
+
+
+def map_hcup(table: pl.DataFrame, problems: MappingProblems, where: Path | str) -> Claims:
+    """Return the discharges of texts in HCUP's columns, in upper case: see `read_hcup`.
+
+    Args:
+        table: (n,) texts, null where blank.
+        problems: those found so far.
+        where: the file, named in errors.
+
+    Raises:
+        SchemaError: as `read_hcup`.
+    """
     if "I10_DX1" not in table.columns:
-        raise SchemaError(f"{path}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
+        raise SchemaError(f"{where}: no HCUP file of an ICD-10 year: it lacks I10_DX1.")
     table = _blank_missing(table, problems)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
-    diagnoses = _find_numbered(table, r"I10_DX_?(\d+)", "DXPOA{}")
-    external = _find_numbered(table, r"I10_ECAUSE_?(\d+)", "E_POA{}")
+    diagnoses = _find_numbered(table, r"I10_DX_?(\d+)", r"DXPOA_?(\d+)")
+    external = _find_numbered(table, r"I10_ECAUSE_?(\d+)", r"E_POA_?(\d+)")
     procedures = _find_numbered(table, r"I10_PR_?(\d+)", None)
     codes = pl.concat(
         [
@@ -94,8 +109,13 @@ def _blank_missing(table: pl.DataFrame, problems: MappingProblems) -> pl.DataFra
 
 def _find_numbered(table: pl.DataFrame, code: str, poa: str | None) -> list[tuple[str, str | None, None]]:
     """Return the columns of codes and of their POA indicators, by ascending number."""
-    found = {int(match.group(1)): name for name in table.columns if (match := re.fullmatch(code, name))}
-    return [(found[number], poa and poa.format(number), None) for number in sorted(found)]
+
+    def number_columns(pattern: str | None) -> dict[int, str]:
+        found = {name: re.fullmatch(pattern, name) for name in table.columns} if pattern else {}
+        return {int(match.group(1)): name for name, match in found.items() if match}
+
+    codes, letters = number_columns(code), number_columns(poa)
+    return [(codes[number], letters.get(number), None) for number in sorted(codes)]
 
 
 def _build_stays(table: pl.DataFrame, named: dict[str, str | None], problems: MappingProblems) -> pl.DataFrame:

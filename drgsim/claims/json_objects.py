@@ -9,21 +9,25 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, build_claims
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import parse_dates, read_documents, to_text
+from drgsim.claim_fields.assembly import build_claims
+from drgsim.claim_fields.bill_rules import flag_bills
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import CODES
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import read_documents, to_text
 
 _SCALARS = {
     "claim_id": "claimid",
     "discharge_status": "patient_status",
-    "discharged": "thru_date",
-    "admitted": "admit_date",
+    "discharge_date": "thru_date",
+    "admission_date": "admit_date",
     "los_days": "los",
     "covered_charges_usd": "total_charges",
     "hospital_id": "provider_id",
 }
 _CODES = {"principal_dx": (DX, True), "secondary_dxs": (DX, False), "inpatient_pxs": (PR, False)}
 _LEFT_OUT = ("admit_dx", "from_date")
+_BILLS = {"bill_type": "bill_type", "frequency": "frequency_code", "claim_type": "claim_type"}
 _OF_PATIENT = ("age", "sex")
 
 
@@ -52,6 +56,7 @@ def read_json(path: Path) -> Claims:
     problems = MappingProblems()
     stays: list[dict[str, str | None]] = []
     codes: list[tuple[Any, ...]] = []
+    bills: list[dict[str, str | None]] = []
     unmapped: Counter[str] = Counter()
     for row, claim in enumerate(read_documents(path)):
         if claim is None:
@@ -59,23 +64,20 @@ def read_json(path: Path) -> Claims:
             claim = {}
         value = claim.get("patient")
         patient = value if isinstance(value, dict) else {}
-        unmapped.update(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient"})
+        unmapped.update(claim.keys() - {*_SCALARS.values(), *_CODES, *_LEFT_OUT, "patient", *_BILLS.values()})
+        bills.append({ours: _to_scalar_text(claim.get(theirs)) for ours, theirs in _BILLS.items()})
         stay = {ours: _to_scalar_text(claim.get(theirs)) for ours, theirs in _SCALARS.items()}
         stays.append({**stay, **{name: _to_scalar_text(patient.get(name)) for name in _OF_PATIENT}})
         codes += ((row, *code) for name in _CODES for code in _parse_codes(claim, name, row, problems))
     for name, count in sorted(unmapped.items()):
         problems.report_file(to_text(name) or "", "not mapped, left out", count)
     table = pl.DataFrame(stays, schema=dict.fromkeys([*_SCALARS, *_OF_PATIENT], pl.String))
-    admitted, discharged = parse_dates(pl.col("admitted")), parse_dates(pl.col("discharged"))
-    days = (discharged - admitted).dt.total_days()
     others = [name for name in ("covered_charges_usd", "hospital_id") if table[name].count()]
-    typed = table.select(
-        *("claim_id", "age", "discharge_status", *others),
-        pl.col("sex").str.to_uppercase().str.head(1),
-        discharge_date="discharged",
-        los_days=pl.coalesce("los_days", pl.when(days >= 0).then(days).cast(pl.String)),
+    table = table.select(
+        "claim_id", *_OF_PATIENT, "discharge_status", "los_days", "discharge_date", "admission_date", *others
     )
-    return build_claims("json", typed, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
+    flag_bills(pl.DataFrame(bills, schema=dict.fromkeys(_BILLS, pl.String)), _BILLS, problems)
+    return build_claims("json", table, pl.DataFrame(codes, schema=CODES, orient="row"), problems)
 
 
 # ---------------------------------------------------------------------------------------------- helpers

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, build_claims, parse_revision, report_unmapped_columns
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import drop_row_column, read_text_table
+from drgsim.claim_fields.assembly import SOURCES, build_claims, report_unmapped_columns
+from drgsim.claim_fields.bill_rules import find_bill_columns, flag_bills
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import CODES
+from drgsim.claim_fields.field_values import parse_identifiers, parse_revisions, parse_whole_numbers
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import drop_row_column, read_text_table
 from drgsim.exceptions import SchemaError
 from drgsim.schema import ADMISSIONS
 
@@ -28,10 +32,13 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("pr", "p", "px", "procedure", "proc", "icd10pcs", "icd-10-pcs", "pcs"), PR),
 }
 """Values of a row's type, in any case: the principal diagnosis, a diagnosis, or a procedure."""
-_SCALARS = tuple(
-    column.name
-    for column in ADMISSIONS.columns
-    if column.name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(column.dtype, pl.List)
+_SCALARS = (
+    tuple(
+        column.name
+        for column in ADMISSIONS.columns
+        if column.name not in ("admission_id", "pdx", "pdx_poa") and not isinstance(column.dtype, pl.List)
+    )
+    + SOURCES
 )
 
 
@@ -61,20 +68,39 @@ def read_long(path: Path) -> Claims:
     ('K810', ['I10'], ['0FT44ZZ'])
     """
     problems, lines = MappingProblems(), MappingProblems()
-    table = drop_row_column(read_text_table(path, lines, str.lower), problems)
+    table = read_text_table(path, lines, str.lower)
     problems.report_counts(lines)
+    return map_long(table, problems, path)
+
+
+def map_long(table: pl.DataFrame, problems: MappingProblems, where: Path | str) -> Claims:
+    """Return the admissions of texts with one row a code: see `read_long`.
+
+    Args:
+        table: (n,) texts, null where blank; columns in lower case.
+        problems: those found so far.
+        where: the file, named in errors.
+
+    Raises:
+        SchemaError: a needed column is missing.
+    """
+    table = drop_row_column(table, problems)
     named = {ours: next((name for name in names if name in table.columns), None) for ours, names in _ALIASES.items()}
     lacking = [name for name in _NEEDED if not named[name]]
     if lacking:
-        raise SchemaError(f"{path}: no {lacking[0]} column: expected one of {', '.join(_ALIASES[lacking[0]])}.")
+        raise SchemaError(f"{where}: no {lacking[0]} column: expected one of {', '.join(_ALIASES[lacking[0]])}.")
     key, scalars = str(named["claim_id"]), [name for name in _SCALARS if name in table.columns]
+    table = table.with_columns(parse_identifiers(table[key]))
     unidentified = table[key].null_count()
     problems.report_file(key, "codes without an admission, left out", unidentified)
     table = table.filter(pl.col(key).is_not_null())
     rows = table.select(key).unique(maintain_order=True).with_row_index("row")
     table = table.join(rows, on=key, how="left", maintain_order="left")
-    stays = rows.select(claim_id=key).hstack(_take_first_values(table, scalars, problems))
-    mapped = [*filter(None, named.values()), *scalars, "row"]
+    bills = find_bill_columns(name for name in table.columns if name not in {*named.values()})
+    firsts = _take_first_values(table, [*scalars, *bills.values()], problems)
+    flag_bills(firsts.select(**bills), bills, problems)
+    stays = rows.select(claim_id=key).hstack(firsts)
+    mapped = [*filter(None, named.values()), *scalars, *bills.values(), "row"]
     for name in report_unmapped_columns(table, mapped, MappingProblems()).columns:
         problems.report_file(name, "not mapped, left out", table[name].count())
     return build_claims("long", stays, _build_codes(table, named, problems), problems)
@@ -91,8 +117,7 @@ def _take_first_values(table: pl.DataFrame, scalars: list[str], problems: Mappin
         problems.flag_rows(
             name, "rows of the admission disagree, the first taken", several.filter(pl.col(name) > 1)["row"]
         )
-    first = by_admission.agg(pl.col(scalars).drop_nulls().first()).drop("row")
-    return first.with_columns(pl.col("sex").str.to_uppercase().str.head(1)) if "sex" in scalars else first
+    return by_admission.agg(pl.col(scalars).drop_nulls().first()).drop("row")
 
 
 def _build_codes(table: pl.DataFrame, named: Mapping[str, str | None], problems: MappingProblems) -> pl.DataFrame:
@@ -100,12 +125,15 @@ def _build_codes(table: pl.DataFrame, named: Mapping[str, str | None], problems:
     codes = table.select(
         "row",
         stated=column["type"].str.to_lowercase().replace_strict(TYPES, default=None, return_dtype=pl.String),
-        sequence=column["sequence"].cast(pl.Int64, strict=False),
-        is_unreadable=column["sequence"].is_not_null() & column["sequence"].cast(pl.Int64, strict=False).is_null(),
+        text=column["sequence"],
         code=column["code"],
         poa=column["poa"],
-        icd=parse_revision(column["icd"]),
+        version=column["icd"],
     )
+    codes = codes.with_columns(sequence=parse_whole_numbers(codes["text"]), icd=parse_revisions(codes["version"]))
+    codes = codes.with_columns(is_unreadable=pl.col("text").is_not_null() & pl.col("sequence").is_null())
+    unread = codes.filter(pl.col("version").is_not_null() & pl.col("icd").is_null())["row"].unique()
+    problems.flag_rows("icd_version", "no revision of ICD, taken as not stated", unread)
     problems.flag_rows(
         "type", "neither diagnosis nor procedure, left out", codes.filter(pl.col("stated").is_null())["row"]
     )

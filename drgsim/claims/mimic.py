@@ -7,9 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, build_claims, parse_revision, report_unmapped_columns
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import drop_row_column, parse_dates, read_text_table
+from drgsim.claim_fields.assembly import build_claims, report_unmapped_columns
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import CODES
+from drgsim.claim_fields.field_values import parse_dates, parse_identifiers, parse_revisions, parse_whole_numbers
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
+from drgsim.claim_fields.source_files import drop_row_column, read_text_table
 from drgsim.exceptions import InputError, SchemaError
 
 MIMIC_DISCHARGE_STATUS: Mapping[str, int] = {
@@ -122,21 +125,24 @@ def _read_table(path: Path, name: str, problems: MappingProblems) -> pl.DataFram
     lacking = [column for column in _TABLES[name] if column not in table.columns]
     if lacking:
         raise SchemaError(f"{path}: lacks {lacking[0]}; is it MIMIC-IV's table {name}?")
-    return table
+    return table.with_columns(
+        parse_identifiers(table[key]) for key in ("subject_id", "hadm_id") if key in table.columns
+    )
 
 
 def _build_stays(joined: pl.DataFrame) -> pl.DataFrame:
-    admitted, discharged = parse_dates(pl.col("admittime")), parse_dates(pl.col("dischtime"))
+    admitted, discharged = (parse_dates(joined[name]).dates for name in ("admittime", "dischtime"))
+    anchor_age, anchor_year = (parse_whole_numbers(joined[name]) for name in ("anchor_age", "anchor_year"))
     # A patient is anchor_age years old in the year anchor_year; MIMIC-IV has no birth dates.
-    since = admitted.dt.year() - pl.col("anchor_year").cast(pl.Int32, strict=False)
+    age = anchor_age + admitted.dt.year() - anchor_year
     los = (discharged - admitted).dt.total_days()
     return joined.select(
         claim_id="hadm_id",
         patient_id="subject_id",
-        age=pl.col("anchor_age").cast(pl.Int32, strict=False) + since,
-        sex=pl.col("gender").str.to_uppercase(),
+        age=age,
+        sex="gender",
         discharge_status=map_discharge_status(pl.col("discharge_location")),
-        los_days=pl.when(los >= 0).then(los),
+        los_days=los.set(los < 0, None),
         ms_drg_recorded="drg_code",
     )
 
@@ -156,13 +162,13 @@ def _find_recorded_drgs(tables: Mapping[str, pl.DataFrame], problems: MappingPro
 def _build_codes(table: pl.DataFrame, kind: str, rows: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
     known = table.join(rows, on="hadm_id", how="inner", maintain_order="left")
     problems.report_file(kind, "codes of admissions that are not in admissions, left out", table.height - known.height)
-    sequence = pl.col("seq_num").cast(pl.Int64, strict=False)
+    sequence = parse_whole_numbers(known["seq_num"])
     return known.select(
         "row",
         kind=pl.lit(kind),
-        principal=(sequence == 1) & (kind == DX),
+        principal=(sequence == 1) & (kind == DX) if len(sequence) else pl.lit(value=False),
         sequence=sequence,
         code="icd_code",
         poa=pl.lit(None, pl.String),
-        icd=parse_revision(pl.col("icd_version")),
+        icd=parse_revisions(known["icd_version"]),
     ).cast(CODES)  # type: ignore[arg-type]  # Mapping is invariant in its keys

@@ -13,15 +13,17 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.claims.assembly import CODES, DX, PR, build_claims
-from drgsim.claims.mapping_report import Claims, MappingProblems
-from drgsim.claims.source_files import parse_dates, years_between
+from drgsim.claim_fields.assembly import build_claims
+from drgsim.claim_fields.bill_rules import NOT_INPATIENT, flag_bills
+from drgsim.claim_fields.code_cells import DX, PR
+from drgsim.claim_fields.code_lists import CODES
+from drgsim.claim_fields.mapping_report import Claims, MappingProblems
 from drgsim.exceptions import InputError
 from drgsim.files.text_tables import DAMAGED, open_bytes
 
-_ISA_LENGTH = 106
-_INPATIENT = ("11", "18", "41")
-_VOID = {"7": "replacement of an earlier claim", "8": "void of an earlier claim"}
+_ISA_LENGTH, _ISA_ELEMENTS = 106, 16
+_OTHER_KINDS = {"X222": "professional", "X224": "dental"}
+"""Implementation guides of 837 that are not institutional, by part of their name."""
 _QUALIFIERS = {
     # qualifier of HI: kind of code, whether it is the principal diagnosis, revision of ICD
     "ABK": (DX, True, 10),
@@ -41,14 +43,15 @@ _STAY = {
     "claim_id": pl.String,
     "hospital_id": pl.String,
     "patient_id": pl.String,
-    "born": pl.String,
+    "birth_date": pl.String,
     "sex": pl.String,
     "discharge_status": pl.String,
     "ms_drg_recorded": pl.String,
-    "admitted": pl.String,
-    "through": pl.String,
-    "charges": pl.String,
-    "not_covered": pl.Float64,
+    "admission_date": pl.String,
+    "discharge_date": pl.String,
+    "covered_charges_usd": pl.String,
+    "noncovered_charges_usd": pl.Float64,
+    "bill_type": pl.String,
 }
 
 
@@ -95,9 +98,10 @@ def read_837(path: Path) -> Claims:
         _process_segment(path, number, elements, component, state)
     for name, (count, _) in sorted(state.unread.items()):
         state.problems.report_file(name, "segment not read", count)
-    return build_claims(
-        "837i", _cast_stays(state), pl.DataFrame(state.codes, schema=CODES, orient="row"), state.problems
-    )
+    stays = pl.DataFrame(state.stays, schema=_STAY)
+    flag_bills(stays.select("bill_type"), {"bill_type": "CLM05"}, state.problems)
+    codes = pl.DataFrame(state.codes, schema=CODES, orient="row")
+    return build_claims("837i", stays.drop("bill_type"), codes, state.problems)
 
 
 # ---------------------------------------------------------------------------------------------- segments
@@ -108,9 +112,13 @@ def _iterate_segments(path: Path) -> Iterator[tuple[int, list[str], str]]:
     text, at, number = _read_text(path), 0, 0
     transaction: dict[str, int] = {}
     while (at := _skip_blanks(text, at)) < len(text):
-        if len(text) < at + _ISA_LENGTH or not text.startswith("ISA", at):
+        marks = _find_marks(text, at)
+        if marks is None:
             raise InputError(f"{path}: segment {number + 1}: expected ISA with its 105 characters.")
-        separator, component, terminator = text[at + 3], text[at + 104], text[at + 105]
+        separator, component, terminator = marks
+        if terminator not in "\r\n" and ("\n" in text or "\r" in text):
+            # Line ends are no characters of X12: files wrapped at 80 columns have them within elements.
+            text = text[:at] + text[at:].replace("\r", "").replace("\n", "")
         if len({separator, component, terminator}) < 3 or any(mark.isalnum() for mark in (separator, component)):
             raise InputError(f"{path}: segment {number + 1}: ISA names no three different separators.")
         while True:
@@ -134,13 +142,44 @@ def _check_envelope(path: Path, number: int, elements: list[str], transaction: d
     if name == "ST":
         if "ST" in transaction or elements[1:2] != ["837"]:
             raise InputError(f"{path}: segment {number}: expected a transaction 837 after the end of the one before.")
+        _refuse_other_kinds(path, number, elements[3:4])
         transaction["ST"] = number
+    elif name == "GS":
+        _refuse_other_kinds(path, number, elements[8:9])
     elif name in ("GE", "IEA") and "ST" in transaction:
         raise InputError(f"{path}: segment {number}: {name} within a transaction; SE is missing.")
     elif name == "SE":
         start = transaction.pop("ST", 0)
         if not start or elements[1:2] != [str(number - start + 1)]:
             raise InputError(f"{path}: segment {number}: SE counts other segments than the transaction has.")
+
+
+def _refuse_other_kinds(path: Path, number: int, guide: list[str]) -> None:
+    """Refuse professional and dental claims, which have no stay, by their implementation guide."""
+    kind = next((kind for part, kind in _OTHER_KINDS.items() if guide and part in guide[0].upper()), None)
+    if kind:
+        raise InputError(
+            f"{path}: segment {number}: {kind} claims; drgsim reads institutional ones (837I, 005010X223) alone."
+        )
+
+
+def _find_marks(text: str, at: int) -> tuple[str, str, str] | None:
+    """Return the separators of elements and components and the end of segments.
+
+    ISA names them. It has 105 characters and the end of a segment; some senders do not fill its elements with blanks,
+    so that only its 16 separators find them.
+    """
+    if not text.startswith("ISA", at) or len(text) < at + 20:
+        return None
+    if len(text) >= at + _ISA_LENGTH and text[at : at + 105].count(text[at + 3]) == _ISA_ELEMENTS:
+        separator, component, terminator = text[at + 3], text[at + 104], text[at + 105]
+        if text[at + 103] == separator and "\n" not in text[at : at + 104]:
+            return separator, component, terminator
+    begin = text[at : at + 2 * _ISA_LENGTH].replace("\r", "").replace("\n", "")
+    parts = begin.split(begin[3], _ISA_ELEMENTS)
+    if len(parts) <= _ISA_ELEMENTS or len(parts[-1]) < 2:  # component separator and end
+        return None
+    return begin[3], parts[-1][0], parts[-1][1]
 
 
 def _read_text(path: Path) -> str:
@@ -178,7 +217,7 @@ def _process_segment(path: Path, number: int, elements: list[str], component: st
             state.subscriber["id"] = value.get(9) or None
     elif name == "DMG" and not state.within_claim:
         person = state.patient or state.subscriber
-        person["born"], person["sex"] = value.get(2) or None, value.get(3) or None
+        person["birth_date"], person["sex"] = value.get(2) or None, value.get(3) or None
     elif name == "CLM":
         _begin_claim(value, component, state)
     elif state.within_claim:
@@ -191,20 +230,20 @@ def _begin_claim(value: dict[int, str], component: str, state: _ReaderState) -> 
     """Begin a claim from CLM."""
     row, person = len(state.stays), state.patient or state.subscriber
     state.within_claim, state.places = True, {DX: 0, PR: 0}
-    kind, _, frequency = (*value.get(5, "").split(component), "", "")[:3]
-    if kind not in _INPATIENT:
-        state.problems.flag_row("CLM05", "no inpatient claim", row)
-    if frequency in _VOID:
-        state.problems.flag_row("CLM05", _VOID[frequency], row)
+    kind, qualifier, frequency = (*value.get(5, "").split(component), "", "")[:3]
+    # Qualifier B: a place of service, as professional and dental claims have it, not a type of bill.
+    if qualifier == "B" or not kind:
+        state.problems.flag_row("CLM05", NOT_INPATIENT, row)
     state.stays.append(
         {
             "claim_id": value.get(1) or None,
-            "charges": value.get(2) or None,
+            "covered_charges_usd": value.get(2) or None,
             "hospital_id": state.provider,
             "patient_id": state.subscriber.get("id"),
-            "born": person.get("born"),
+            "birth_date": person.get("birth_date"),
             "sex": person.get("sex"),
-            "not_covered": 0.0,
+            "noncovered_charges_usd": 0.0,
+            "bill_type": kind + frequency if qualifier != "B" and kind else None,
         }
     )
 
@@ -213,9 +252,9 @@ def _process_claim_segment(value: dict[int, str], component: str, state: _Reader
     """Update the current claim from one of its segments."""
     name, row, stay = value[0], len(state.stays) - 1, state.stays[-1]
     if name == "DTP" and value.get(1) == "435":
-        stay["admitted"] = value.get(3, "")[:8]
+        stay["admission_date"] = value.get(3, "")[:8]
     elif name == "DTP" and value.get(1) == "434":
-        stay["through"] = value.get(3, "").rpartition("-")[2]
+        stay["discharge_date"] = value.get(3, "").rpartition("-")[2]
     elif name == "CL1":
         stay["discharge_status"] = value.get(3) or None
     elif name == "HI":
@@ -223,7 +262,7 @@ def _process_claim_segment(value: dict[int, str], component: str, state: _Reader
             _process_code(value[place].split(component), row, stay, state)
     elif name == "SV2" and value.get(7):
         try:
-            stay["not_covered"] += float(value[7])
+            stay["noncovered_charges_usd"] += float(value[7])
         except ValueError:
             state.problems.flag_row("SV207", "no number, left out", row)
     elif name not in _ENVELOPE and state.unread.get(name, (0, -1))[1] != row:
@@ -242,22 +281,3 @@ def _process_code(parts: list[str], row: int, stay: dict[str, Any], state: _Read
         state.codes.append((row, kind, principal, state.places[kind], code, poa, icd))
     elif qualifier and qualifier not in _NOT_OF_THE_STAY:
         state.problems.flag_row(f"HI {qualifier}", "codes of another kind, left out", row)
-
-
-def _cast_stays(state: _ReaderState) -> pl.DataFrame:
-    stays = pl.DataFrame(state.stays, schema=_STAY)
-    admitted, through = parse_dates(pl.col("admitted")), parse_dates(pl.col("through"))
-    los = (through - admitted).dt.total_days()
-    charges = pl.col("charges").cast(pl.Float64, strict=False)
-    return stays.select(
-        "claim_id",
-        "patient_id",
-        "hospital_id",
-        "discharge_status",
-        "sex",
-        "ms_drg_recorded",
-        age=years_between(parse_dates(pl.col("born")), admitted),
-        discharge_date="through",
-        los_days=pl.when(los >= 0).then(los),
-        covered_charges_usd=charges - pl.col("not_covered"),
-    )

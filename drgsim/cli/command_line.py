@@ -2,10 +2,14 @@
 
 Exit codes: 0 done; 1 a selftest or a verification found something wrong; 2 the command or its input cannot be used;
 3 a defect of drgsim; 130 interrupted. An error is one line on standard error.
+
+The modules of the commands declare arguments only; what a command needs (Polars, NumPy, tables) is imported when it
+runs, so that help costs nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
@@ -13,20 +17,21 @@ import traceback
 from collections.abc import Sequence
 
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
-from drgsim.cli.editing_commands import add_edit_command
 from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
-from drgsim.cli.finance_commands import add_audit_commands
-from drgsim.cli.grouping_commands import add_generate_command, add_group_command, add_price_command
+from drgsim.cli.finance_commands import add_audit_commands, add_bridge_command
+from drgsim.cli.grouping_commands import add_edit_command, add_generate_command, add_group_command, add_price_command
 from drgsim.cli.review_commands import add_compare_command, add_validate_command, add_worklist_command
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
+from drgsim.cli.shared_arguments import list_versions
 from drgsim.cli.simulation_commands import add_demo_command, add_report_command, add_simulate_command
-from drgsim.cli.table_commands import add_tables_commands
+from drgsim.cli.table_commands import add_claims_commands, add_tables_commands
 from drgsim.exceptions import DrgsimError
-from drgsim.tables.table_set import versions
-from drgsim.version import __version__
 
 TRACEBACK = "DRGSIM_TRACEBACK"
 """Environment variable that shows where a defect is; the traceback may hold cells of the input."""
+
+_EXEMPT = ('hospital_status="EXEMPT"', "--hospital-status EXEMPT")
+"""What messages of the library call an option, and its name here."""
 
 COMMANDS = (
     add_generate_command,
@@ -40,8 +45,10 @@ COMMANDS = (
     add_compare_command,
     add_worklist_command,
     add_audit_commands,
+    add_bridge_command,
     add_report_command,
     add_demo_command,
+    add_claims_commands,
     add_tables_commands,
     add_scenarios_commands,
     add_selftest_command,
@@ -68,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except DrgsimError as error:
-        return _print_error(str(error), UNUSABLE)
+        return _print_error(str(error).replace(*_EXEMPT), UNUSABLE)
     except BrokenPipeError:  # the reader of the output needs no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -91,7 +98,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="drgsim", description="MS-DRG grouping, pricing and coding-error simulation.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=describe_installation())
+    parser.add_argument("--version", action=_PrintVersion)
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND", parser_class=Parser)
     for add in COMMANDS:
         add(commands)
@@ -104,11 +111,27 @@ def describe_installation() -> str:
     >>> describe_installation().startswith("drgsim ")
     True
     """
-    known = versions()
+    from drgsim.version import __version__
+
+    known = list_versions()
     return f"drgsim {__version__}; MS-DRG {known[0]} to {known[-1]}; Python {platform.python_version()}"
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+class _PrintVersion(argparse.Action):
+    """Print what is installed and end; it is found only when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print what is installed")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            print(describe_installation())
+        except DrgsimError as error:
+            parser.exit(_print_error(str(error), UNUSABLE))
+        parser.exit()
 
 
 def _print_error(message: str, code: int) -> int:

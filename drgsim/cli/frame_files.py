@@ -10,49 +10,148 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
 
-from drgsim.exceptions import DrgsimError, InputError, SchemaError
-from drgsim.files.atomic import check_place, replace_whole
+from drgsim.claim_fields.hospital_files import read_hospitals
+from drgsim.claim_fields.mapping_report import Claims
+from drgsim.claims.layouts import map_claims
+from drgsim.cli.console import Options, report_progress
+from drgsim.cli.shared_arguments import STREAM
+from drgsim.exceptions import DrgsimError, InputError, SchemaError, StorageError
+from drgsim.files.atomic import check_place
 from drgsim.files.text_tables import read_typed_table
-from drgsim.schema import Column, Frame
+from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
+from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS, Column, Frame
+from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
-STREAM = "-"
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "y": True, "n": False}
-_SEPARATORS = r"[;|]"
-_CLAIM_LISTS = (("sdx", "sdx_poa"), ("procedures",))
-"""Lists that `read_claims` reads; those of one group have the same length."""
+
+
+_MOST_LINES = 16
+"""Most lines on what was read and what could not be mapped."""
+_FRAMES = (GROUPED, DETAIL, STAYS, PAID)
+_WRITTEN = {name for frame in _FRAMES for name in frame.names} - {*ADMISSIONS.names}
+
+
+class _UncountedClaims(Claims):
+    """Claims whose codes another step counts, or has counted."""
+
+    def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:  # noqa: ARG002
+        """Return no count."""
+        return pl.DataFrame(schema=UNKNOWN_CODES)
+
+
+def read_admissions(options: Options, notes: list[str] | None = None, *, count_codes: bool = True) -> pl.DataFrame:
+    """Return the claims of the options; columns that drgsim wrote have their types again.
+
+    What was read, changed, left out and flagged, and codes that are none, is written to standard error in a few lines.
+
+    Args:
+        options: with the attributes claims, layout, quiet and perhaps columns.
+        notes: takes the same lines, for a command that prints them.
+        count_codes: whether to count codes that are none of any version.
+    """
+    with open_input(options.claims) as file:
+        claims = map_claims(file, options.layout, columns=getattr(options, "columns", None))
+        admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
+    if options.quiet and notes is None:
+        return admissions
+    report = claims.report.filter(~pl.col("field").is_in(_WRITTEN))
+    described = (Claims if count_codes else _UncountedClaims)(claims.layout, admissions, report, claims.flags)
+    lines = str(described).splitlines()
+    if len(lines) > _MOST_LINES:
+        rest = len(lines) - _MOST_LINES + 1
+        lines = [*lines[:-rest], f"  {rest} more lines in read_claims(..., report=True).report"]
+    for line in lines:
+        report_progress(options, line)
+    if notes is not None:
+        notes += lines
+    return admissions
 
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a file to read: `path` itself, or for "-" a temporary copy of standard input.
+    """Give a file to read: `path` itself, or for "-" all of standard input, held in memory.
 
-    Errors raised meanwhile name the file as the user did, and show no cell of it.
+    Errors raised meanwhile name the file as the user did, and show no cell of it. Where the system has no files in
+    memory (outside Linux), standard input is copied to a temporary file, which is removed when the block ends or a
+    signal ends the process.
 
     Raises:
         InputError: there is no such file.
+        StorageError: standard input cannot be held.
     """
     if os.fspath(path) != STREAM:
         with _redact_errors(os.fspath(path), os.fspath(path)):
             yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="drgsim-") as folder:
-        first = sys.stdin.buffer.read(len(_PARQUET))
-        copy = Path(folder) / ("input.parquet" if first == _PARQUET else "input.csv")
-        with copy.open("wb") as file:
-            file.write(first)
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        with _redact_errors(str(copy), "standard input"):
-            yield copy
+    with ExitStack() as stack:
+        try:
+            file = _hold_input(stack)
+        except OSError as error:
+            raise StorageError(f"standard input cannot be held ({error.strerror}).") from error
+        with _redact_errors(str(file), "standard input"):
+            yield file
+
+
+def _hold_input(stack: ExitStack) -> Path:
+    """Return a file with the content of standard input; `stack` removes it.
+
+    Readers know a format by its suffix, so a file in memory gets a name by a link in a temporary folder.
+    """
+    first = sys.stdin.buffer.read(len(_PARQUET))
+    name = "input.parquet" if first == _PARQUET else "input.csv"
+    in_memory = None
+    if hasattr(os, "memfd_create"):
+        in_memory = stack.enter_context(os.fdopen(os.memfd_create(name), "w+b"))
+        in_memory.write(first)
+        shutil.copyfileobj(sys.stdin.buffer, in_memory)
+        in_memory.flush()
+    folder = Path(tempfile.mkdtemp(prefix="drgsim-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.enter_context(_removed_by_signals(folder))
+    file = folder / name
+    if in_memory is not None:
+        file.symlink_to(f"/proc/self/fd/{in_memory.fileno()}")
+        return file
+    with file.open("wb") as copy:
+        copy.write(first)
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+    return file
+
+
+@contextmanager
+def _removed_by_signals(folder: Path) -> Iterator[None]:
+    """Remove a folder when a signal ends the process, which then ends as it would have."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
+
+    def remove_and_end(number: int, _frame: object) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in ending}
+    handled = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, remove_and_end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
@@ -75,6 +174,16 @@ def read_frame(path: str | os.PathLike[str], contract: Frame) -> pl.DataFrame:
     """
     with open_input(path) as file:
         return cast_columns(_read_table(file, contract), [contract], where=str(file))
+
+
+def read_hospital_file(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Return what `drgsim.pricing.read_hospitals` does; "-" is standard input.
+
+    Raises:
+        InputError, SchemaError: as `read_hospitals`; no cell is shown.
+    """
+    with open_input(path) as file:
+        return read_hospitals(file)
 
 
 def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str) -> pl.DataFrame:
@@ -102,14 +211,15 @@ def cast_columns(table: pl.DataFrame, contracts: Iterable[Frame], *, where: str)
 
 
 def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame in the format of the suffix; "-" is CSV on standard output.
+    """Write a frame as `drgsim.write` does; "-" is CSV on standard output.
 
     Args:
         frame: (n,) rows.
-        path: a `.parquet` or `.csv` file, or "-".
+        path: a `.parquet`, `.csv` or `.xlsx` file, or "-".
 
     Raises:
         InputError: another suffix, no such folder, or a value of a list contains `;` or `|`, which CSV separates by.
+        StorageError: it cannot be written; an earlier file is unchanged.
 
     >>> path = Path(tempfile.mkdtemp()) / "codes.csv"
     >>> write_frame(pl.DataFrame({"admission_id": [1], "sdx": [["I10", "J96.01"]]}), path)
@@ -118,20 +228,12 @@ def write_frame(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     if name == STREAM:
-        text = to_csv(frame)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        _write_to_output(to_csv(frame))
         return
-    check_writable(name)
-    with replace_whole(name) as unfinished:
-        if unfinished.suffix.lower() == ".parquet":
-            frame.write_parquet(unfinished)
-        else:
-            _join_lists(frame).write_csv(unfinished)
+    write(frame, name)
 
 
-def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFIXES) -> None:
+def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = WRITABLE) -> None:
     """Check that a file can be written, by its suffix and folder, before any work is done.
 
     Raises:
@@ -140,11 +242,24 @@ def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str] = SUFFI
     known, name = tuple(suffixes), os.fspath(path)
     if name == STREAM:
         return
-    if not name.lower().endswith(known):
-        raise InputError(
-            f"{name}: cannot write {Path(name).suffix or 'a file without suffix'}; use {', '.join(known)}."
-        )
+    check_suffix(name, known)
     check_place(name, Path(name).resolve())
+
+
+def _write_to_output(text: str) -> None:
+    """Write text to standard output; a reader that leaves ends the command quietly.
+
+    Raises:
+        StorageError: the disk behind it is full, say.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
 def to_csv(frame: pl.DataFrame) -> str:
@@ -153,7 +268,7 @@ def to_csv(frame: pl.DataFrame) -> str:
     >>> to_csv(pl.DataFrame({"sdx": [["I10", "E119"]]}))
     'sdx\nI10;E119\n'
     """
-    return _join_lists(frame).write_csv()
+    return join_lists(frame).write_csv()
 
 
 @contextmanager
@@ -193,7 +308,7 @@ def _cast(found: pl.DataType, column: Column) -> pl.Expr:
     text = value.str.strip_chars()
     if isinstance(dtype, pl.List):
         parts = pl.when(value == "").then(pl.lit([], pl.List(pl.String))).otherwise(value.str.split(";"))
-        # A last `;` separates nothing (`_join_list`); an empty list has no last value.
+        # A last `;` separates nothing (`drgsim.frame_writer`); an empty list has no last value.
         extra = (parts.list.last() == "").fill_null(value=False).cast(pl.UInt32)
         parts = parts.list.head(parts.list.len() - extra)
         if dtype.inner == pl.Boolean:
@@ -215,34 +330,3 @@ def _is_blank(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         return pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
     return (values.str.strip_chars() == "").fill_null(value=False)
-
-
-def _join_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame with each list as text, its values separated by `;`, a null value blank."""
-    names = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
-    texts = frame.select(pl.col(name).cast(pl.List(pl.String)).list.eval(pl.element().fill_null("")) for name in names)
-    for name in names:
-        has_separator = texts.select(
-            pl.col(name).list.eval(pl.element().str.contains(_SEPARATORS)).list.any()
-        ).to_series()
-        if has_separator.any():
-            row = int(has_separator.arg_max() or 0) + 1
-            raise InputError(
-                f"row {row}, column {name}: a value contains ; or |, which separate values of a list in CSV "
-                f"({has_separator.sum()} such rows). Write .parquet."
-            )
-    return frame.with_columns(_join_list(texts, name) for name in names)
-
-
-def _join_list(texts: pl.DataFrame, name: str) -> pl.Series:
-    """Return lists as text.
-
-    `read_claims` splits codes at blanks where there is no `;`, and drops blank codes. Where a code or its POA indicator
-    contains a blank, a last `;` says that blanks separate nothing. In other lists a last `;` keeps a last blank value.
-    """
-    group = next((group for group in _CLAIM_LISTS if name in group), ())
-    blank = pl.element().str.contains(r"\s")
-    spaced = [pl.col(other).list.eval(blank).list.any() for other in group if other in texts.columns]
-    closed = pl.any_horizontal(spaced) if group else pl.col(name).list.last() == ""
-    text = pl.col(name).list.join(";")
-    return texts.select(pl.when(closed).then(text + ";").otherwise(text).alias(name)).to_series()

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from drgsim.cli.console import DONE, Commands, Options, Parser, add_command, report_progress, whole_number_from
-from drgsim.cli.frame_files import check_writable, read_frame, write_frame
 from drgsim.cli.shared_arguments import (
     add_claims,
     add_fiscal_years,
     add_hospital_status,
+    add_hospitals,
     add_output,
     add_version,
-    load_rates,
-    read_admissions,
 )
-from drgsim.files.atomic import replace_whole
-from drgsim.review.coding_comparison import compare_codings
-from drgsim.review.drg_validation import validate_drgs
-from drgsim.review.worklists import worklist
-from drgsim.schema import HOSPITALS
-from drgsim.tables.table_set import TableSet
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def add_validate_command(commands: Commands) -> None:
@@ -41,13 +36,15 @@ def add_validate_command(commands: Commands) -> None:
 
 
 def _run_validate(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.review.drg_validation import validate_drgs
+
     check_writable(options.out)
+    claims = read_admissions(options)
     found = validate_drgs(
-        read_admissions(options),
+        claims,
         options.billed,
-        tables=TableSet.load(options.version),
-        hospitals=_read_hospitals(options),
-        rates=load_rates(options),
+        **_load_terms(options, claims),
         hospital_status=options.hospital_status,
     )
     accounts = found.differing() if options.differing else found.accounts
@@ -76,26 +73,27 @@ def add_compare_command(commands: Commands) -> None:
 
 
 def _run_compare(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.files.atomic import write_text_whole
+    from drgsim.review.coding_comparison import compare_codings
+
     if options.out:
         check_writable(options.out)
     if options.scenario:
         check_writable(options.scenario, (".toml",))
-    reference = read_admissions(options)
+    claims = read_admissions(options)
     options.claims = options.other
     found = compare_codings(
-        reference,
+        claims,
         read_admissions(options),
-        tables=TableSet.load(options.version),
-        hospitals=_read_hospitals(options),
-        rates=load_rates(options),
+        **_load_terms(options, claims),
         coder=options.coder,
         hospital_status=options.hospital_status,
     )
     if options.out:
         write_frame(found.differences(), options.out)
     if options.scenario:
-        with replace_whole(options.scenario) as unfinished:
-            unfinished.write_text(found.to_scenario().dumps(), "utf-8")
+        write_text_whole(options.scenario, found.to_scenario().dumps())
     print(found)
     return DONE
 
@@ -118,12 +116,14 @@ def add_worklist_command(commands: Commands) -> None:
 
 
 def _run_worklist(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, read_admissions, write_frame
+    from drgsim.review.worklists import worklist
+
     check_writable(options.out)
+    claims = read_admissions(options)
     found = worklist(
-        read_admissions(options),
-        tables=TableSet.load(options.version),
-        hospitals=_read_hospitals(options),
-        rates=load_rates(options),
+        claims,
+        **_load_terms(options, claims),
         most=options.most,
         principal=options.principal,
         hospital_status=options.hospital_status,
@@ -140,14 +140,25 @@ def _add_money(parser: Parser) -> None:
     """Declare version, rates, hospitals and POA reporting."""
     add_version(parser)
     add_fiscal_years(parser)
-    parser.add_argument("--hospitals", metavar="FILE", help="hospitals (default: weight times a base rate)")
+    add_hospitals(parser, otherwise=" (default: weight times a base rate)")
     add_hospital_status(parser, None)
 
 
-def _read_hospitals(options: Options) -> pl.DataFrame | None:
-    return read_frame(options.hospitals, HOSPITALS) if options.hospitals else None
+def _load_terms(options: Options, claims: pl.DataFrame) -> dict[str, Any]:
+    """Return grouper version, hospitals and rates, and report which rates apply."""
+    from drgsim.cli.assumptions import choose_rates, count_fiscal_years
+    from drgsim.cli.frame_files import read_hospital_file
+    from drgsim.tables.table_set import TableSet
+
+    rates, lines = choose_rates(count_fiscal_years(claims), options.fiscal_years, lambda rates: rates.weights)
+    for line in lines:
+        report_progress(options, line)
+    hospitals = read_hospital_file(options.hospitals) if options.hospitals else None
+    return {"tables": TableSet.load(options.version), "hospitals": hospitals, "rates": rates}
 
 
 def _join_texts(frame: pl.DataFrame, name: str, separator: str) -> pl.DataFrame:
     """Return a frame with a list of words as text; words may have a list's separator."""
+    import polars as pl
+
     return frame.with_columns(pl.col(name).list.join(separator))

@@ -1,22 +1,16 @@
-"""Arguments that several commands take, and how they read claims and rates."""
+"""Arguments that several commands take; what they need is loaded when a command runs."""
 
 from __future__ import annotations
 
-import polars as pl
+from drgsim.cli.console import Parser, known_word
+from drgsim.tables.manifest import read_manifest, table_folder
 
-from drgsim.claims.layouts import LAYOUTS, map_claims
-from drgsim.cli.console import Options, Parser, report_progress
-from drgsim.cli.frame_files import STREAM, cast_columns, open_input
-from drgsim.pricing.contracts import Contract, PriceTerms
-from drgsim.pricing.rates import Rates, rate_years
-from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS
-from drgsim.tables.table_set import versions
-
+STREAM = "-"
 VERSION, FISCAL_YEAR = "43.1", 2026
 GROUPED_CLAIMS = "grouped admissions, as `drgsim group` writes them"
 PAGE = (".html",)
 """Suffixes of a page."""
-_FRAMES = (GROUPED, DETAIL, STAYS, PAID)
+PARTS = "or a folder, which Parquet fills in parts that continue after an interruption"
 
 
 def add_claims(parser: Parser, what: str = "claims (see drgsim.read_claims)") -> None:
@@ -29,22 +23,49 @@ def add_layout(parser: Parser) -> None:
     """Declare the layout of the claims."""
     parser.add_argument(
         "--layout",
-        choices=[*LAYOUTS],
+        type=known_word(_list_layouts),
         metavar="LAYOUT",
-        help=f"layout of the claims: {', '.join(LAYOUTS)} (default: recognised)",
+        help="layout of the claims, such as wide, long, rif or fhir (default: recognised)",
     )
-
-
-def add_output(parser: Parser) -> None:
-    """Declare the file to write."""
     parser.add_argument(
-        "out", metavar="OUT", nargs="?", default=STREAM, help=".parquet or .csv; - (default) is CSV on standard output"
+        "--columns",
+        metavar="FILE",
+        help="TOML file that says which column holds which field (`drgsim claims suggest` proposes one)",
     )
 
 
-def add_version(parser: Parser) -> None:
-    """Declare the grouper version."""
-    parser.add_argument("--version", default=VERSION, choices=versions(), help=f"grouper version (default {VERSION})")
+def add_output(parser: Parser, *, in_parts: bool = False) -> None:
+    """Declare the file to write, and whether it may be a folder of parts."""
+    also = f", {PARTS}" if in_parts else ""
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        nargs="?",
+        default=STREAM,
+        help=f".parquet or .csv{also}; - (default) is CSV on standard output",
+    )
+
+
+def add_version(parser: Parser, *, by_date: bool = False) -> None:
+    """Declare the grouper version: one by default, or that of the latest discharge date."""
+    default = f"in force on the latest discharge_date, else {VERSION}" if by_date else VERSION
+    parser.add_argument(
+        "--version",
+        default=None if by_date else VERSION,
+        type=known_word(list_versions),
+        metavar="VERSION",
+        help=f"grouper version (default {default})",
+    )
+
+
+def add_hospitals(parser: Parser, *, required: bool = False, otherwise: str = "") -> None:
+    """Declare the file of hospitals."""
+    parser.add_argument(
+        "--hospitals",
+        required=required,
+        metavar="FILE",
+        help=f"provider inputs (.parquet, .csv); one row without hospital_id applies to all{otherwise}",
+    )
 
 
 def add_fiscal_years(parser: Parser) -> None:
@@ -52,12 +73,11 @@ def add_fiscal_years(parser: Parser) -> None:
     parser.add_argument(
         "--fiscal-year",
         dest="fiscal_years",
-        type=int,
+        type=fiscal_year,
         nargs="+",
-        choices=rate_years(),
-        default=[FISCAL_YEAR],
         metavar="YEAR",
-        help=f"year of weights and rates (default {FISCAL_YEAR}); of several, discharge_date chooses one",
+        help="year of weights and rates for every admission, or several, by discharge_date "
+        "(default: the year of each discharge_date)",
     )
 
 
@@ -88,20 +108,63 @@ def add_hospital_status(parser: Parser, default: str | None = "NON_EXEMPT") -> N
     )
 
 
-def read_admissions(options: Options) -> pl.DataFrame:
-    """Return the claims; columns that drgsim wrote earlier have their types again."""
-    with open_input(options.claims) as file:
-        claims = map_claims(file, options.layout)
-        admissions = cast_columns(claims.admissions, _FRAMES, where=str(file))
-    report_progress(options, f"{admissions.height:,} admissions read, layout {claims.layout}")
-    for field, problem, count in claims.report.rows():
-        if field not in admissions.columns or field in ADMISSIONS.names:
-            report_progress(options, f"{field}: {problem} ({count:,} of {admissions.height:,} rows)")
-    return admissions
+def add_plugins(parser: Parser) -> None:
+    """Declare that code of others may be run for its error models."""
+    parser.add_argument(
+        "--plugins",
+        action="store_true",
+        help="run the code of installed error models and of the plugins that the scenario names; only if you trust it",
+    )
 
 
-def load_rates(options: Options) -> PriceTerms:
-    """Return the rates of the fiscal years asked for, and the contracts."""
-    rates = [Rates.load(year) for year in options.fiscal_years]
-    contracts = [Contract.load(path) for path in getattr(options, "contracts", ())]
-    return [*rates, *contracts] if contracts or len(rates) > 1 else rates[0]
+def add_edits(parser: Parser) -> None:
+    """Declare what becomes of bills with claim edits."""
+    parser.add_argument(
+        "--edits",
+        type=known_word(_list_edits),
+        default="ignored",
+        metavar="WHAT",
+        help="what becomes of bills with claim edits: ignored (default) or returned",
+    )
+
+
+def list_versions() -> tuple[str, ...]:
+    """Return the grouper versions of the table folder.
+
+    >>> "43.1" in list_versions()
+    True
+    """
+    return tuple(read_manifest(table_folder())["versions"])
+
+
+def fiscal_year(text: str) -> int:
+    """Return a fiscal year of which there are weights.
+
+    Raises:
+        ArgumentTypeError: it is none.
+
+    >>> fiscal_year("2026")
+    2026
+    """
+    return int(known_word(_list_years)(text))
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _list_years() -> list[str]:
+    from drgsim.pricing.rates import rate_years
+
+    return [str(year) for year in rate_years()]
+
+
+def _list_edits() -> list[str]:
+    from drgsim.rebilling.bill_edits import EDITS
+
+    return list(EDITS)
+
+
+def _list_layouts() -> list[str]:
+    from drgsim.claims.layouts import LAYOUTS
+
+    return list(LAYOUTS)

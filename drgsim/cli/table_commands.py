@@ -1,11 +1,9 @@
-"""Commands on grouper versions and table folders: tables list, show, verify, diff, import."""
+"""Commands on grouper versions and columns of claims: tables list, …; claims suggest, check."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-
-import polars as pl
 
 from drgsim.cli.console import (
     DONE,
@@ -18,13 +16,9 @@ from drgsim.cli.console import (
     align_columns,
     report_progress,
 )
-from drgsim.cli.frame_files import STREAM, check_writable, write_frame
+from drgsim.cli.shared_arguments import STREAM
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.releases.cms_import import import_release
-from drgsim.releases.verification import verify
-from drgsim.releases.version_diff import table_diff
 from drgsim.tables.manifest import table_folder
-from drgsim.tables.table_set import TableSet, versions
 
 _OUT = ".parquet or .csv; - (default) is CSV on standard output"
 
@@ -49,6 +43,8 @@ def _add_list(group: Commands) -> None:
 
 
 def _run_list(options: Options) -> int:
+    from drgsim.tables.table_set import TableSet, versions
+
     loaded = [TableSet.load(version, folder=options.folder) for version in versions(folder=options.folder)]
     rows = [
         (one.version, str(one.fiscal_year), one.effective_from, one.effective_to, one.drg_titles.height, one.provenance)
@@ -76,6 +72,11 @@ def _add_show(group: Commands) -> None:
 
 
 def _run_show(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.cli.frame_files import check_writable, write_frame
+    from drgsim.tables.table_set import TableSet
+
     check_writable(options.out)
     tables = TableSet.load(options.version, folder=options.folder)
     frames = {name: frame for name in vars(tables) if isinstance(frame := getattr(tables, name), pl.DataFrame)}
@@ -106,6 +107,10 @@ def _add_verify(group: Commands) -> None:
 
 
 def _run_verify(options: Options) -> int:
+    import polars as pl
+
+    from drgsim.releases.verification import verify
+
     checks = verify(options.folder)
     wrong = checks.filter(~pl.col("is_ok"))
     for subject, problem in wrong.select("subject", "problem").rows():
@@ -133,6 +138,10 @@ def _add_diff(group: Commands) -> None:
 
 
 def _run_diff(options: Options) -> int:
+    from drgsim.cli.frame_files import check_writable, write_frame
+    from drgsim.releases.version_diff import table_diff
+    from drgsim.tables.table_set import TableSet
+
     check_writable(options.out)
     old = TableSet.load(options.old, folder=options.folder)
     new = TableSet.load(options.new, folder=options.new_folder or options.folder)
@@ -173,6 +182,8 @@ def _add_import(group: Commands) -> None:
 
 
 def _run_import(options: Options) -> int:
+    from drgsim.releases.cms_import import import_release
+
     dates = {version: (_parse_day(first), _parse_day(last)) for version, first, last in options.effective}
     imported = import_release(Path(options.release), options.folder, base=options.base, effective=dates)
     print(f"{options.folder}: {', '.join(imported)}")
@@ -184,3 +195,70 @@ def _parse_day(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"--effective: {text!r} is no date such as 2027-10-01.") from error
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def add_claims_commands(commands: Commands) -> None:
+    """Declare `drgsim claims` and its commands."""
+    group = add_command_group(commands, "claims", does="say which column of a file holds which field")
+    _add_suggest(group)
+    _add_check(group)
+
+
+def _add_suggest(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "suggest",
+        _run_suggest,
+        does="propose which column of a file holds which field",
+        example="drgsim claims suggest export.csv columns.toml",
+        about="Writes a TOML file for --columns. Its comments say what to look at; they show patterns, no cells.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a table with one row a claim (.csv, .txt, .parquet, .xlsx)")
+    parser.add_argument(
+        "out", metavar="OUT", nargs="?", default=STREAM, help=".toml; - (default) writes to standard output"
+    )
+
+
+def _run_suggest(options: Options) -> int:
+    from drgsim.claims.column_suggestions import suggest_columns
+
+    suggestions = suggest_columns(options.file)
+    if options.out == STREAM:
+        print(suggestions, end="")
+    else:
+        suggestions.save(options.out)
+    fields, notes = len(suggestions.columns), len(suggestions.notes)
+    report_progress(options, f"{fields} fields proposed, {notes} to look at")
+    return DONE
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _add_check(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "check",
+        _run_check,
+        does="list every problem of a file under a mapping of columns",
+        example="drgsim claims check export.csv --columns columns.toml",
+        about="Each line has column, problem, count, pattern and remedy; no cell of the file is shown. "
+        "Exit code 1 where there is a problem that has a remedy.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a table with one row a claim (.csv, .txt, .parquet, .xlsx)")
+    parser.add_argument("--columns", metavar="FILE", required=True, help="TOML file, as `drgsim claims suggest` writes")
+
+
+def _run_check(options: Options) -> int:
+    from drgsim.claims.own_columns import check_claim_columns
+
+    problems = check_claim_columns(options.file, options.columns)
+    rows = [tuple("" if cell is None else cell for cell in row) for row in problems.rows()]
+    if rows:
+        print(align_columns(rows, problems.columns))
+    has_remedy = int((problems["remedy"] != "").sum())
+    report_progress(options, f"{has_remedy} of {problems.height} lines to mend")
+    return WRONG if has_remedy else DONE

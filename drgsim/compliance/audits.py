@@ -41,11 +41,13 @@ from drgsim.compliance.sampling import (
     split_replicates,
 )
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array, UInt64Array
 
 PERFECT = Reviewers()
 
 
+@accept_frames
 def audit(
     claims: pl.DataFrame,
     design: Design,
@@ -106,6 +108,7 @@ def audit(
     )
 
 
+@accept_frames
 def simulate_audits(
     claims: pl.DataFrame,
     design: Design,
@@ -146,6 +149,7 @@ def simulate_audits(
     )
 
 
+@accept_frames
 def coverage(
     claims: pl.DataFrame,
     design: Design,

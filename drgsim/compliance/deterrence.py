@@ -15,6 +15,7 @@ from drgsim.compliance.audits import PERFECT, coverage
 from drgsim.compliance.reviewers import Reviewers
 from drgsim.compliance.sampling import Design, ProbeThenFull, SimpleRandom, lay_out_claims
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class Consequences:
     by_stratum: pl.DataFrame = field(repr=False)
 
 
+@accept_frames
 def consequences(
     claims: pl.DataFrame,
     design: Design,

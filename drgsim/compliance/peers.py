@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 
 Outlier = pl.Enum(["LOW", "NONE", "HIGH"])
 NUMBERS = (
@@ -25,6 +26,7 @@ NUMBERS = (
 """Columns of a profile other than its keys."""
 
 
+@accept_frames
 def compare_with_peers(
     values: pl.DataFrame, within: Sequence[str], *, low: float, high: float, fewest: int, two_sided: pl.Expr
 ) -> pl.DataFrame:
@@ -72,6 +74,7 @@ def flag_outliers(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
     )
 
 
+@accept_frames
 def find_new_outliers(
     before: pl.DataFrame, after: pl.DataFrame, *, thresholds: Literal["before", "after"] = "before"
 ) -> pl.DataFrame:
@@ -121,6 +124,7 @@ def find_new_outliers(
     )
 
 
+@accept_frames
 def find_rates_until_outlier(
     profiles: Mapping[float, pl.DataFrame] | Callable[[float], pl.DataFrame],
     scales: Sequence[float] | None = None,

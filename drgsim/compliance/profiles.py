@@ -10,6 +10,7 @@ from drgsim.compliance.peers import NUMBERS, compare_with_peers
 from drgsim.compliance.severity_support import count_supporting_severity
 from drgsim.compliance.target_areas import Measure, Measures, name_diagnosis_column
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.pricing.pricer_input import with_weights
 from drgsim.schema import ADMISSIONS, GROUPED, Frame, Severity, check_frame
@@ -27,6 +28,7 @@ _CASE_MIX = "case mix"
 _ONE_SIDED = "necessity"
 
 
+@accept_frames
 def profile(
     grouped: pl.DataFrame,
     tables: TableSet,

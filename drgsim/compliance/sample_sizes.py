@@ -11,6 +11,7 @@ import polars as pl
 from drgsim.compliance.extrapolation import Moments, estimate_total
 from drgsim.compliance.sampling import FEWEST, ClaimLayout, SimpleRandom, Stratified, lay_out_claims
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class SampleSize:
     target_usd: float
 
 
+@accept_frames
 def sample_size(
     claims: pl.DataFrame,
     *,

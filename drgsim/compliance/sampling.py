@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.schema import CLAIMS, check_frame
@@ -118,6 +119,7 @@ class ClaimLayout:
         ]
 
 
+@accept_frames
 def sample(claims: pl.DataFrame, design: SimpleRandom | Stratified, *, seed: int) -> pl.DataFrame:
     """Draw an audit sample.
 

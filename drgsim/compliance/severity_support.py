@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, compile_attributes
 from drgsim.grouping.grouper import run_steps
 from drgsim.grouping.grouping_steps import Steps
@@ -17,6 +18,7 @@ from drgsim.tables.encoding import Encoded, check_admissions, encode_span
 from drgsim.tables.table_set import TableSet
 
 
+@accept_frames
 def count_supporting_severity(
     admissions: pl.DataFrame,
     tables: TableSet,

@@ -14,6 +14,7 @@ import polars as pl
 
 from drgsim.compliance.deterrence import Consequences
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
@@ -36,7 +37,7 @@ class Equilibrium:
             `overpaid_usd`; and the resulting `met_risk` and `payback_usd` (recoupment and penalty), null where nothing
             is upcoded.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
@@ -54,6 +55,7 @@ class Equilibrium:
     response: pl.DataFrame = field(repr=False)
 
 
+@accept_frames
 def equilibrium(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,
@@ -85,7 +87,7 @@ def equilibrium(
     Raises:
         InputError: nothing is upcoded even without an audit, `tolerance` is not above 0, or `audited` raises it.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.compliance import SimpleRandom, consequences
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)

@@ -16,6 +16,7 @@ from drgsim.editing.edit_names import Edit
 from drgsim.editing.edit_reports import FoundEdits, report_claims, report_each_code
 from drgsim.editing.edit_rules import AGE_GROUPS, SEX_NUMBERS, CodeFlags, EditRules, compile_edit_rules
 from drgsim.editing.encoded_claims import EncodedClaims, encode_claims
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, ByteArray, Int64Array, UInt32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import is_among, or_into
@@ -39,6 +40,7 @@ _OF_PDX = {
 }
 
 
+@accept_frames
 def edit(
     admissions: pl.DataFrame,
     *,

@@ -84,10 +84,18 @@ def report_claims(found: FoundEdits, counts_for_payment: int) -> pl.DataFrame:
     kind[found.is_dated] = _NONE
     kind[prepayment] = _PREPAYMENT
     edit_type = pl.Series("edit_type", EditType.categories, dtype=EditType).gather(kind)
-    start = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-    edits = {"edits": _NAMES.gather(edit), "edit_counts": pl.Series(number, dtype=pl.Int32)}
-    return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(edits), start)])
+    start = np.append(0, np.cumsum(np.bincount(row, minlength=n)))
+    lengths, same = np.diff(start), np.arange(n, dtype=np.int32)
+    same[lengths == 0] = np.argmin(lengths) if n else 0
+    # One edit of one code is what most claims have that have any: these share one list an edit.
+    once = np.flatnonzero(lengths == 1)
+    once = once[number[start[once]] == 1]
+    of_edit = np.zeros(len(Edit), np.int32)
+    of_edit[edit[start[once]]] = once
+    same[once] = of_edit[edit[start[once]]]
+    position, first, place = _take_distinct(same, start)
+    pairs = {"edits": _NAMES.gather(edit[position]), "edit_counts": pl.Series(number[position], dtype=pl.Int32)}
+    return pl.DataFrame([edit_type, *to_lists(pl.DataFrame(pairs), first)[place]])
 
 
 def find_prepayment(found: FoundEdits, counts_for_payment: int) -> BoolArray:
@@ -154,9 +162,8 @@ class _CodeLists:
         is_plain[row[np.flatnonzero(marks)]] = False
         of_length = np.zeros(int(lengths.max(initial=0)) + 1, np.int32)
         of_length[lengths[is_plain]] = rows[is_plain]
-        chosen, place = rank_distinct(np.where(is_plain, of_length[lengths], rows))
-        position, _ = expand_rows(start, chosen.astype(np.int64))
-        return cls(marks[position], np.append(0, np.cumsum(lengths[chosen])), place)
+        position, first, place = _take_distinct(np.where(is_plain, of_length[lengths], rows), start)
+        return cls(marks[position], first, place)
 
     def write(self, name: Callable[[NDArray[np.unsignedinteger]], pl.Series]) -> pl.Series:
         """Return one list a row, each mark with its name."""
@@ -175,6 +182,18 @@ def name_edits(words: NDArray[np.unsignedinteger]) -> pl.Series:
     place = np.zeros(len(words), np.uint32)
     place[some] = which + 1
     return pl.Series(lists, dtype=pl.List(pl.String)).gather(place)
+
+
+def _take_distinct(equal_to: Int32Array, start: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return the positions of distinct lists end to end, where each begins, and which of them each row has, (n,).
+
+    Args:
+        equal_to: (n,) a row that has the same list; a row equal to itself is one of the distinct.
+        start: (n + 1,) row i has positions start[i] to start[i + 1].
+    """
+    chosen, place = rank_distinct(equal_to)
+    position, _ = expand_rows(start, chosen.astype(np.int64))
+    return position, np.append(0, np.cumsum(np.diff(start)[chosen])), place
 
 
 def to_lists(values: pl.DataFrame, start: Int64Array) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import polars as pl
@@ -87,8 +87,18 @@ class EditRules:
     counts_for_payment: int
 
     def find_ranges(self, days: pl.Series) -> Int64Array:
-        """Return the range of dates of each day, (n,)."""
-        return find_range(self.first_days, days) + 1
+        """Return the range of dates of each day, (n,); 0 for null."""
+        given = days.to_physical().fill_null(np.iinfo(np.int32).min).to_numpy()
+        first = int(self.first_days.to_physical()[0]) - 1
+        places = np.clip(given, first, first + len(self._range_of_day) - 1) - first
+        ranges: Int64Array = self._range_of_day.take(places)
+        return ranges
+
+    @cached_property
+    def _range_of_day(self) -> Int64Array:
+        """The range of each day, from the day before the first range to the first day of the last one."""
+        first, last = int(self.first_days.to_physical()[0]) - 1, int(self.first_days.to_physical()[-1])
+        return find_range(self.first_days, pl.Series(np.arange(first, last + 1, dtype=np.int32)).cast(pl.Date)) + 1
 
     def is_outside(self, flag: str, ranges: Int64Array, values: Int32Array) -> BoolArray:
         """Return whether ages or stays are outside what a flag allows, (k,)."""

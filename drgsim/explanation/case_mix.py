@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.schema import GROUPED, Column, Frame, check_frame
 
 _INPUT = Frame("admissions", (GROUPED["drg"], GROUPED["base_drg"], Column("weight", pl.Float64(), "1", "")))
 
 
+@accept_frames
 def cmi_change(before: pl.DataFrame, after: pl.DataFrame, *, by: str | Sequence[str] | None = None) -> pl.DataFrame:
     """Split the change of a case-mix index into mix and severity, exactly.
 

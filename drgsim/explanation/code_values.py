@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
-from drgsim.grouping.grouper import group, split_by_version
+from drgsim.grouping.grouper import group
+from drgsim.grouping.version_rows import split_by_version
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
@@ -28,6 +30,7 @@ CodeKind = pl.Enum(["sdx", "procedure"])
 """The list of an admission that a code is in."""
 
 
+@accept_frames
 def code_value(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,
@@ -64,6 +67,7 @@ def code_value(
         InputError: hospitals without rates, or as `group` and `price`.
         SchemaError, MissingRateError: as `group` and `price`.
 
+    >>> from drgsim import Rates
     >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...                     "sdx": [["I10", "J96.01"]], "sdx_poa": [["Y", "Y"]], "procedures": [["0FT44ZZ"]]})
     >>> values = code_value(one, TableSet.load("43.1"), rates=Rates.load(2026))
@@ -99,6 +103,7 @@ def code_value(
     return values
 
 
+@accept_frames
 def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     """Return how much money depends on a single CC or MCC, by the severity of the DRG.
 
@@ -147,6 +152,7 @@ def single_severity(values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@accept_frames
 def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
     """Return the codes whose loss costs most, over all admissions: what an audit looks at first.
 
@@ -186,7 +192,7 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
 
 
 def _value_by_version(admissions: pl.DataFrame, given: Mapping[str, Any]) -> pl.DataFrame:
-    """Return `code_value` of admissions under the versions in force on their dates, in order of admissions."""
+    """Return `code_value` of admissions under the versions in force on their dates."""
     numbered = admissions.with_columns(pl.int_range(pl.len(), dtype=pl.UInt64).alias("admission_id"))
     parts = [code_value(numbered[rows], own, **given) for own, rows in split_by_version(numbered, None)]
     if not parts:

@@ -12,6 +12,7 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import compile_attributes
 from drgsim.grouping.grouper import grouping_of, run_steps
 from drgsim.pricing.contracts import PriceTerms, has_contracts
@@ -228,6 +229,7 @@ class Explanation:
         return Section("Payment", lines, ("", "         USD", "") if rows else (), rows)
 
 
+@accept_frames
 def explain(
     admission: pl.DataFrame | Mapping[str, Any],
     tables: TableSet,
@@ -364,11 +366,8 @@ def _price_one(
         lines.append(("transfer", None, f"pays {values['transfer_fraction']:.2%} of the full payment"))
     if values.get("contract_rule"):
         lines.append(("contract rule", None, values["contract_rule"]))
-    lines += [
-        (_write_component(name), values[name], about[name])
-        for name in (*COMPONENTS, *CONTRACT_COMPONENTS)
-        if values.get(name)
-    ]
+    names = [name for name in (*COMPONENTS, *CONTRACT_COMPONENTS) if values.get(name)]
+    lines += [(_write_component(name), values[name], about[name]) for name in names]
     lines.append(("total", values["total_usd"], about["total_usd"]))
     return paid, pl.DataFrame(lines, schema=_PAYMENT, orient="row")
 

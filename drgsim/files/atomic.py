@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +18,11 @@ import polars as pl
 from drgsim.exceptions import DrgsimError, InputError, StorageError
 
 _UNFINISHED = ".begun"
+_A_DAY = 86_400.0
 
 
 @contextmanager
-def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_whole(path: str | os.PathLike[str], *, sweep: bool = True) -> Iterator[Path]:
     """Give a temporary file to write; rename it to `path` once it is complete and on disk.
 
     When the block raises, `path` keeps what it had and the temporary file is removed. A link is followed, and an
@@ -26,6 +30,8 @@ def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the file to write, in a folder that exists.
+        sweep: whether to remove what killed writers of this file left; a caller that writes many files into one folder
+            does it once for all.
 
     Raises:
         InputError: there is no such folder, or `path` is no ordinary file.
@@ -40,12 +46,11 @@ def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     check_place(os.fspath(path), target)
     unfinished: Path | None = None
+    lock: int | None = None
     try:
-        number, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.stem}.", suffix=f"{_UNFINISHED}{target.suffix}"
-        )
-        os.close(number)
-        unfinished = Path(name)
+        if sweep:
+            remove_leftovers(target)
+        unfinished, lock = _begin(lambda: _make_file(target))
         unfinished.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_read_umask())
         yield unfinished
         sync_to_disk(unfinished)
@@ -53,15 +58,68 @@ def replace_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         sync_to_disk(target.parent)
     except DrgsimError:
         raise
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise StorageError(f"{os.fspath(path)}: cannot be written ({_describe_reason(error)}).") from error
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise StorageError(f"{os.fspath(path)}: cannot be written ({describe_reason(error)}).") from error
     finally:
         if unfinished is not None:
             _remove(unfinished)
+        if lock is not None:
+            os.close(lock)
+
+
+def write_text_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all, as `replace_whole` does.
+
+    Raises:
+        InputError, StorageError: as `replace_whole`.
+
+    >>> note = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> write_text_whole(note, "all of it")
+    >>> note.read_text("utf-8")
+    'all of it'
+    """
+    with replace_whole(path) as unfinished:
+        unfinished.write_text(text, "utf-8")
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder, with its parents, and return it; one that exists stays as it is.
+
+    Raises:
+        StorageError: the system cannot make it.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{os.fspath(folder)}: cannot be made ({describe_reason(error)}).") from error
+    return Path(folder)
+
+
+@contextmanager
+def begin_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `target`; it is removed when the block ends.
+
+    Like the temporary file of `replace_whole`, it is locked: `remove_leftovers` of another writer leaves it alone.
+
+    >>> with begin_folder(Path(tempfile.mkdtemp()) / "result") as begun:
+    ...     begun.is_dir()
+    True
+    >>> begun.exists()
+    False
+    """
+    begun, lock = _begin(lambda: tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=_UNFINISHED))
+    try:
+        yield begun
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove temporary files that killed writers left: those of a file, or all in a folder.
+
+    A file that a living writer has locked stays. Where there are no locks, a file stays for a day.
 
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / ".note.x1.begun.txt").touch()
@@ -77,7 +135,32 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
         folder, pattern = target, re.compile(rf"\..+\.\w+{_UNFINISHED}(\.\w+)?")
     for left in folder.iterdir() if folder.is_dir() else ():
         if pattern.fullmatch(left.name) and left.is_file():
-            _remove(left)
+            with hold_abandoned(left) as is_abandoned:
+                if is_abandoned:
+                    _remove(left)
+
+
+def list_leftover_folders(target: Path) -> list[Path]:
+    """Return the temporary folders of a target, of killed and of living writers, oldest first."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.\w+{_UNFINISHED}")
+    found = target.parent.iterdir() if target.parent.is_dir() else ()
+    left = [(path.stat().st_mtime_ns, path) for path in found if pattern.fullmatch(path.name) and path.is_dir()]
+    return [path for _, path in sorted(left)]
+
+
+@contextmanager
+def hold_abandoned(path: Path) -> Iterator[bool]:
+    """Give whether no living writer works on a temporary file or folder, and keep it so."""
+    try:
+        lock = _lock(path)
+        is_abandoned = lock is not None or time.time() - path.stat().st_mtime > _A_DAY
+    except OSError:  # locked by its writer, or gone
+        lock, is_abandoned = None, False
+    try:
+        yield is_abandoned
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def sha256_of(path: Path) -> str:
@@ -90,7 +173,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({_describe_reason(error)}).") from error
+        raise StorageError(f"{path}: cannot be read ({describe_reason(error)}).") from error
 
 
 def sync_to_disk(path: Path) -> None:
@@ -121,7 +204,57 @@ def check_place(path: str, target: Path) -> None:
         raise InputError(f"{path}: not an ordinary file, so it cannot be replaced. Name another.")
 
 
+def describe_reason(error: BaseException) -> str:
+    """Return the reason the system gives; Polars has it at the end of a longer message."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(reason).partition(" (os error")[0].rpartition(": ")[2]
+
+
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _begin(make: Callable[[], str]) -> tuple[Path, int | None]:
+    """Return a new temporary file or folder, and its lock."""
+    while True:
+        name = make()
+        try:
+            lock = _lock(Path(name))
+        except (FileNotFoundError, BlockingIOError):  # another writer removes it before it is locked
+            continue
+        if lock is None or Path(name).exists():
+            return Path(name), lock
+        os.close(lock)
+
+
+def _make_file(target: Path) -> str:
+    """Make an empty temporary file in the folder of a target."""
+    suffix = f"{_UNFINISHED}{target.suffix}"
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=suffix)
+    os.close(number)
+    return name
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a file or folder until the number is closed or the process ends; None where there are no locks.
+
+    Raises:
+        BlockingIOError: another has the lock.
+        OSError: it cannot be opened.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        raise
+    except OSError:  # some network file systems have no locks
+        os.close(number)
+        return None
+    return number
 
 
 def _remove(unfinished: Path) -> None:
@@ -129,12 +262,6 @@ def _remove(unfinished: Path) -> None:
         unfinished.unlink(missing_ok=True)
     except OSError:
         return  # the folder is gone or read-only; the error that says so is already raised
-
-
-def _describe_reason(error: OSError | pl.exceptions.PolarsError) -> str:
-    """Return the reason the system gives; Polars has it at the end of a longer message."""
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return str(reason).partition(" (os error")[0].rpartition(": ")[2]
 
 
 def _read_umask() -> int:

@@ -13,7 +13,7 @@ import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MOST_TABLE = 1 << 28
 """Most bytes of a table; the largest shipped one has 6.4 million."""
@@ -29,7 +29,7 @@ MOST_GROWTH = 100
 """Most times its size that a compressed file may grow to, above `SMALL` bytes; tables of claims grow 5 to 30 times."""
 SMALL = 1 << 26
 _STEP = 1 << 20
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _OTHER_COMPRESSION = {b"\x28\xb5\x2f\xfd": "Zstandard", b"\x78\x01": "zlib", b"\x78\x5e": "zlib", b"\x78\x9c": "zlib"}
 _OTHER_COMPRESSION |= {b"\x78\xda": "zlib", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
 
@@ -57,12 +57,28 @@ def read_whole(path: Path, most: int, refusal: Refusal) -> bytes:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise refusal(f"{path}: cannot be read (not a regular file).")
-            found = file.read(most + 1)
+            found = read_at_most(file, most + 1)
     except OSError as error:
         raise refusal(f"{path}: cannot be read ({error.strerror}).") from error
     if len(found) > most:
         raise refusal(f"{path}: more than {most:,} bytes, which no such file has.")
     return found
+
+
+def read_at_most(file: IO[bytes], most: int) -> bytes:
+    """Return up to `most` bytes of an open file.
+
+    In steps: `file.read(most)` reserves `most` bytes of address space at once, whatever the file has.
+
+    >>> import io
+    >>> read_at_most(io.BytesIO(b"drgsim"), 3)
+    b'drg'
+    """
+    steps, size = [], 0
+    while size < most and (step := file.read(min(_STEP, most - size))):
+        steps.append(step)
+        size += len(step)
+    return b"".join(steps)
 
 
 def parse_toml(text: bytes | str, where: object, refusal: Refusal) -> dict[str, Any]:
@@ -123,7 +139,7 @@ def check_unpacked_size(path: Path, refusal: Refusal) -> None:
     other = next((name for mark, name in _OTHER_COMPRESSION.items() if begin.startswith(mark)), None)
     if other:
         raise refusal(f"{path}: compressed by {other}; unpack it, or compress it by gzip.")
-    if not begin.startswith(_GZIP):
+    if not begin.startswith(GZIP):
         return
     most, grown = max(SMALL, MOST_GROWTH * path.stat().st_size), 0
     with gzip.open(path) as file:

@@ -12,9 +12,10 @@ from typing import IO
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.files.bounded import check_unpacked_size
+from drgsim.files.bounded import GZIP, check_unpacked_size
+from drgsim.files.delimited_text import decode_text, split_header
+from drgsim.files.spreadsheets import is_spreadsheet, read_spreadsheet
 
-_SEPARATORS = "|,\t;"
 _LONGEST_HEADER = 1 << 20
 MOST_CELLS, CELLS_A_BYTE = 1 << 24, 32
 """Most cells of any Parquet file, and most for each of its bytes; files of claims have up to 10 a byte."""
@@ -26,7 +27,7 @@ DAMAGED = (
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the column names of a Parquet or delimited text file, as written.
+    """Return the column names of a Parquet, delimited text or Excel file, as written.
 
     Raises:
         InputError: it cannot be read.
@@ -34,10 +35,11 @@ def read_header(path: Path) -> list[str]:
     try:
         if path.suffix.lower() == ".parquet":
             return list(pl.read_parquet_schema(path))
-        line = read_first_line(path)
+        if is_spreadsheet(path):
+            return read_spreadsheet(path)[0].columns
+        return [name.strip() for name in split_header(path, _read_beginning(path))[0]]
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
-    return [name.strip().strip('"') for name in line.lstrip("\ufeff").split(find_separator(line))]
 
 
 def read_first_line(path: Path) -> str:
@@ -47,13 +49,20 @@ def read_first_line(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        with open_bytes(path) as file:
-            for line in iter(lambda: file.readline(_LONGEST_HEADER), b""):
-                if line.strip():
-                    return line.decode("utf-8", "replace").strip("\r\n")
+        beginning = _read_beginning(path)
     except DAMAGED as error:
         raise describe_unreadable(path, error) from None
-    return ""
+    return next((line.decode("utf-8", "replace") for line in beginning.split(b"\n") if line.strip()), "")
+
+
+def _read_beginning(path: Path) -> bytes:
+    """Return the beginning of a text file as UTF-8, to the end of a line where it has one."""
+    with open_bytes(path) as file:
+        content = file.read(_LONGEST_HEADER)
+        if len(content) == _LONGEST_HEADER:
+            cut = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
+            content = content[: cut - cut % 2] if cut else content
+    return decode_text(path, content)
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -63,7 +72,10 @@ def open_bytes(path: Path) -> IO[bytes]:
         InputError: it grows out of proportion when unpacked.
     """
     check_unpacked_size(path, InputError)
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads bytes like any binary file
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == GZIP
+    named = path.suffix.lower() == ".gz"
+    return gzip.open(path) if is_gzip or named else path.open("rb")  # type: ignore[return-value]  # GzipFile reads bytes like any binary file
 
 
 def refuse_repeated_columns(path: Path, table: pl.DataFrame) -> None:
@@ -77,29 +89,6 @@ def refuse_repeated_columns(path: Path, table: pl.DataFrame) -> None:
         first, mark, _ = name.rpartition("_duplicated_")
         if mark and first in names and first:
             raise SchemaError(f"{path}: columns {names.index(first) + 1} and {place} have one name; keep one of them.")
-
-
-def refuse_equal_names(path: Path, names: list[str]) -> None:
-    """Refuse two columns of one name.
-
-    The message gives their positions: in a file without a header the names are a patient's values.
-
-    Raises:
-        SchemaError: there are two.
-    """
-    first = {name: place for place, name in reversed([*enumerate(names, 1)])}
-    again = next((place for place, name in enumerate(names, 1) if first[name] != place), None)
-    if again:
-        raise SchemaError(f"{path}: columns {first[names[again - 1]]} and {again} have one name; keep one of them.")
-
-
-def find_separator(line: str) -> str:
-    """Return the separator that a line has most of.
-
-    >>> find_separator("a|b|c,d")
-    '|'
-    """
-    return max(_SEPARATORS, key=line.count)
 
 
 def describe_unreadable(path: Path, error: Exception) -> InputError:

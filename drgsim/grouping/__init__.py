@@ -2,6 +2,7 @@
 
 Its modules:
 
+    version_rows        admissions by the version in force on their dates
     grouper             group(): the steps in their order
     bit_layout          which bit stands for which operand
     code_attributes     codes to operand bits, exclusions and severity
@@ -12,6 +13,7 @@ Its modules:
     hac                 hospital-acquired conditions and present on admission
     grouping_steps      what each step decided, and what took severity away
     operand_carriers    which codes of an admission carry an operand
+    unknown_codes       codes that are none of the version, counted
     code_reports        what the grouper reports of each code
 """
 
@@ -23,7 +25,9 @@ from drgsim._lazy import attach
 
 if TYPE_CHECKING:
     from drgsim.grouping.grouper import Grouping as Grouping
+    from drgsim.grouping.grouper import count_unknown_codes as count_unknown_codes
     from drgsim.grouping.grouper import group as group
+    from drgsim.grouping.grouper import group_and_count_codes as group_and_count_codes
     from drgsim.grouping.grouper import group_encoded as group_encoded
     from drgsim.tables.encoding import Encoded as Encoded
     from drgsim.tables.encoding import encode as encode
@@ -33,8 +37,10 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Encoded": "tables.encoding",
         "Grouping": "grouping.grouper",
+        "count_unknown_codes": "grouping.grouper",
         "encode": "tables.encoding",
         "group": "grouping.grouper",
+        "group_and_count_codes": "grouping.grouper",
         "group_encoded": "grouping.grouper",
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,20 +11,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError, UnknownVersionError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import Attributes, compile_attributes
 from drgsim.grouping.code_reports import report_codes
 from drgsim.grouping.grouping_steps import RETURN_CODE_OK, Steps
 from drgsim.grouping.hac import HacResult, assess_hacs
 from drgsim.grouping.mdc_search import UNGROUPABLE_MDC, Decision, search_mdcs
 from drgsim.grouping.operand_bits import Observed, observe
+from drgsim.grouping.unknown_codes import CodeCounter
 from drgsim.numerics.arrays import Int64Array, UInt64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, or_into
-from drgsim.schema import ADMISSIONS, TEXTS, DrgType, Frame, ReturnCode, Severity, check_frame, normalise_codes
+from drgsim.schema import TEXTS, DrgType, ReturnCode, Severity, normalise_codes
 from drgsim.tables.encoding import Encoded, check_admissions, encode_span, flatten_lists
 from drgsim.tables.table_set import TableSet, version_for, versions
-
-_DATED = Frame("admissions", (ADMISSIONS["discharge_date"],))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Grouping:
 
     `drg_type`, `severity` and `return_code` are places in the categories of their Enum.
 
-    >>> from drgsim.grouping.encoding import encode
+    >>> from drgsim.tables.encoding import encode
     >>> tables = TableSet.load("43.1")
     >>> claim = {"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1], "pdx": ["K81.0"],
     ...          "sdx": [["J96.01"]], "sdx_poa": [["Y"]], "procedures": [["0FT44ZZ"]]}
@@ -87,6 +87,7 @@ class Grouping:
         return pl.DataFrame(columns)
 
 
+@accept_frames
 def group(
     admissions: pl.DataFrame,
     tables: TableSet | None = None,
@@ -122,6 +123,70 @@ def group(
     >>> group(one, version="43.1").select("drg", "mdc", "drg_type", "severity", "return_code").row(0)
     (419, 7, 'SURGICAL', 'NONE', 'OK')
     """
+    return _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=None)
+
+
+@accept_frames
+def count_unknown_codes(
+    admissions: pl.DataFrame,
+    tables: TableSet | None = None,
+    *,
+    version: str | None = None,
+    hospital_status: str = "EXEMPT",
+) -> pl.DataFrame:
+    """Count the codes that are none of the version that groups them, by what they look like.
+
+    Arguments and errors are those of `group`. To have both, call `group_and_count_codes`.
+
+    Returns:
+        `field` (pdx, sdx, procedures), `looks_like` (`ICD-9`, `code of another version`, …), `count` and `codes`, the
+        number of all codes of the field. A field whose codes are all known has no row.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["401.9", "I10"]], "procedures": [["0FT44ZZ"]]})
+    >>> count_unknown_codes(one, version="43.1").rows()
+    [('sdx', 'ICD-9', 1, 2)]
+    """
+    return group_and_count_codes(admissions, tables, version=version, hospital_status=hospital_status)[1]
+
+
+@accept_frames
+def group_and_count_codes(
+    admissions: pl.DataFrame,
+    tables: TableSet | None = None,
+    *,
+    version: str | None = None,
+    hospital_status: str = "NON_EXEMPT",
+    detail: bool = False,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Group admissions, and count the codes that are none of the version that groups them.
+
+    Arguments and errors are those of `group`.
+
+    Returns:
+        The frame of `group`, and that of `count_unknown_codes`.
+
+    >>> one = pl.DataFrame({"admission_id": [1], "age": [54], "sex": ["F"], "discharge_status": [1],
+    ...                     "pdx": ["K81.0"], "sdx": [["J9601X"]], "procedures": [["0FT44ZZ"]]})
+    >>> grouped, unknown = group_and_count_codes(one, version="43.1", hospital_status="EXEMPT")
+    >>> grouped["drg"].to_list(), unknown.rows()
+    ([419], [('sdx', 'code with characters added', 1, 1)])
+    """
+    counter = CodeCounter()
+    grouped = _group_admissions(admissions, tables, version, hospital_status, detail=detail, counter=counter)
+    return grouped, counter.table(tables or TableSet.load(versions()[-1]))
+
+
+def _group_admissions(
+    admissions: pl.DataFrame,
+    tables: TableSet | None,
+    version: str | None,
+    hospital_status: str,
+    *,
+    detail: bool,
+    counter: CodeCounter | None,
+) -> pl.DataFrame:
+    """Return what `group` does, and let the counter count codes."""
     if tables is not None and version is not None:
         raise InputError("give either tables or version, not both.")
     if tables is not None and not isinstance(tables, TableSet):
@@ -130,9 +195,9 @@ def group(
     if tables is None and str(version) in versions():
         tables = TableSet.load(str(version))
     if tables is not None:
-        return admissions.with_columns(_group_frame(frame, tables, detail=detail))
+        return admissions.with_columns(_group_frame(frame, tables, counter, detail=detail))
     column = "discharge_date" if version is None else str(version)
-    return admissions.with_columns(_group_by_version(admissions, frame, column, detail=detail))
+    return admissions.with_columns(_group_by_version(admissions, frame, column, counter, detail=detail))
 
 
 def group_encoded(encoded: Encoded, tables: TableSet) -> Grouping:
@@ -243,16 +308,22 @@ def rerun_steps(
 # ------------------------------------------------------------------------------------------- rows and versions
 
 
-def _group_frame(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.DataFrame:
+def _group_frame(frame: pl.DataFrame, tables: TableSet, counter: CodeCounter | None, *, detail: bool) -> pl.DataFrame:
     """Group checked rows under one version."""
     rules = compile_attributes(tables)
 
+    def run_span(rows: pl.DataFrame) -> Steps:
+        steps = run_steps(encode_span(rows, tables), rules)
+        if counter is not None:
+            counter.count(steps, rows)
+        return steps
+
     def group_span(start: int, stop: int) -> Grouping:
-        return grouping_of(run_steps(encode_span(frame[start:stop], tables), rules))
+        return grouping_of(run_span(frame[start:stop]))
 
     def report_span(start: int, stop: int) -> pl.DataFrame:
         rows = frame[start:stop]
-        steps = run_steps(encode_span(rows, tables), rules)
+        steps = run_span(rows)
         sdx, procedures = (normalise_codes(flatten_lists(rows[name])).to_list() for name in ("sdx", "procedures"))
         return grouping_of(steps).frame().hstack(report_codes(steps, sdx, procedures))
 
@@ -261,7 +332,9 @@ def _group_frame(frame: pl.DataFrame, tables: TableSet, *, detail: bool) -> pl.D
     return Grouping.join(run_over_spans(len(frame), group_span)).frame()
 
 
-def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str, *, detail: bool) -> pl.DataFrame:
+def _group_by_version(
+    admissions: pl.DataFrame, frame: pl.DataFrame, column: str, counter: CodeCounter | None, *, detail: bool
+) -> pl.DataFrame:
     """Group each row under the version that a column names, or that is in force on its date."""
     if column not in admissions.columns:
         known = ", ".join(versions())
@@ -274,42 +347,12 @@ def _group_by_version(admissions: pl.DataFrame, frame: pl.DataFrame, column: str
     parts, places = [], []
     for version in present or [versions()[-1]]:
         place = (named == version).fill_null(value=False).to_numpy().nonzero()[0]
-        parts.append(_group_frame(frame[place], TableSet.load(version), detail=detail))
+        parts.append(_group_frame(frame[place], TableSet.load(version), counter, detail=detail))
         places.append(place)
     place = named.is_null().to_numpy().nonzero()[0]
     parts.append(Grouping.without_version(len(place)).frame())
     order = np.argsort(np.concatenate([*places, place]))
     return pl.concat(parts, how="diagonal")[order]
-
-
-def split_by_version(admissions: pl.DataFrame, tables: TableSet | None) -> Iterator[tuple[TableSet, Int64Array]]:
-    """Yield each grouper version with its rows; rows without one are in none.
-
-    Args:
-        admissions: (n,) rows; with `discharge_date` unless tables are given.
-        tables: the version of all rows; None chooses by `discharge_date`.
-
-    Raises:
-        InputError: `tables` is no TableSet, or there is no `discharge_date` to choose by.
-
-    >>> import datetime as dt
-    >>> stays = pl.DataFrame({"discharge_date": [dt.date(2026, 4, 1), dt.date(2024, 1, 5)]})
-    >>> [(tables.version, rows.tolist()) for tables, rows in split_by_version(stays, None)]
-    [('41.0', [1]), ('43.1', [0])]
-    """
-    if tables is not None:
-        if not isinstance(tables, TableSet):
-            raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
-        yield tables, np.arange(len(admissions))
-        return
-    if "discharge_date" not in admissions.columns:
-        raise InputError(
-            "without tables the grouper version is chosen by discharge_date, a column that is missing. "
-            "Add it, or pass tables=TableSet.load('43.1')."
-        )
-    named = find_versions(check_frame(admissions, _DATED)["discharge_date"])
-    for version in sorted(named.drop_nulls().unique()):
-        yield TableSet.load(version), np.flatnonzero((named == version).fill_null(value=False).to_numpy())
 
 
 def find_versions(column: pl.Series) -> pl.Series:

@@ -20,9 +20,11 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.error_sites import Sites
 from drgsim.numerics.arrays import BoolArray
+from drgsim.numerics.fixed_point import is_finite_number
 from drgsim.rebilling.baseline import Baseline
 from drgsim.schema import normalise_codes
 from drgsim.tables.table_set import TableSet
@@ -182,8 +184,8 @@ def shift_logit(rate: float, shift: float) -> float:
     >>> round(shift_logit(0.5, 1.0), 4), shift_logit(0.0, 1.0)
     (0.7311, 0.0)
     """
-    if not math.isfinite(shift):
-        raise InputError(f"the shift is {shift!r}, expected a finite number.")
+    if not is_finite_number(shift):
+        raise InputError(f"the shift is {show_value(shift)}, expected a finite number.")
     if rate in (0.0, 1.0):
         return rate
     logit = math.log(rate) - math.log1p(-rate) + shift

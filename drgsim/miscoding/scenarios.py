@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,9 +29,11 @@ import drgsim.miscoding.claim_field_errors
 import drgsim.miscoding.diagnosis_errors
 import drgsim.miscoding.procedure_errors
 import drgsim.miscoding.strategic_upcoding  # noqa: F401  (the four modules declare the kinds of error)
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.bounded import MOST_SETTINGS, parse_toml, read_whole
 from drgsim.miscoding.error_models import ErrorModel, Evidence, find_problems
+from drgsim.numerics.fixed_point import is_finite_number
 from drgsim.tables.manifest import read_manifest, read_verified, table_folder
 from drgsim.tables.table_set import TableSet
 
@@ -68,7 +69,8 @@ class Scenario(BaseModel):
 
     `errors` are error models with different names. If two errors would change the same code of a claim, the one that
     is earlier in `errors` is made, and the other is counted as refused. `population`, `period` and `source` say what
-    the scenario describes, `findings` what was published about it.
+    the scenario describes, `findings` what was published about it. `plugins` names the Python modules or files that
+    define your own kinds of error; nothing here runs them: import them first (or `--plugins` on the command line).
 
     >>> from drgsim.miscoding.diagnosis_errors import SdxOmit
     >>> Scenario(title="Missed MCCs", errors=(SdxOmit(mcc=0.04),)).scaled(0.5).errors[0].mcc
@@ -84,6 +86,7 @@ class Scenario(BaseModel):
     source: str = ""
     evidence: tuple[Evidence, ...] = ()
     findings: tuple[Finding, ...] = ()
+    plugins: tuple[str, ...] = ()
     errors: tuple[SerializeAsAny[ErrorModel], ...] = ()
     _file: str = PrivateAttr(default="scenario")
 
@@ -167,8 +170,8 @@ class Scenario(BaseModel):
         Raises:
             InputError: the factor is negative or not finite, or a rate would be above 1.
         """
-        if not math.isfinite(factor) or factor < 0:
-            raise InputError(f"the factor is {factor!r}, expected 0 or more.")
+        if not is_finite_number(factor) or factor < 0:
+            raise InputError(f"the factor is {show_value(factor)}, expected 0 or more.")
 
         def multiply(rate: float) -> float:
             if rate * factor > 1:
@@ -230,7 +233,7 @@ class Scenario(BaseModel):
 
     def resolved(self) -> dict[str, Any]:
         """Return all settings, defaults included, as plain values."""
-        whole = self.model_dump(mode="json", exclude={"errors"})
+        whole = self.model_dump(mode="json", exclude={"errors", *(() if self.plugins else ("plugins",))})
         return {**whole, "errors": {error.label: error.model_dump(mode="json") for error in self.errors}}
 
     def dumps(self) -> str:
@@ -309,6 +312,8 @@ def _find_file_problems(values: Mapping[str, Any]) -> list[Problem]:
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in kinds():
             hint = did_you_mean(str(kind), kinds()) or f" Known: {', '.join(kinds())}."
+            if values.get("plugins"):
+                hint = " The file's plugins do not define it, or are not loaded (--plugins, or import them)."
             found.append(((*place, "kind"), kind, f"no such kind of error.{hint}".rstrip(".")))
         else:
             found += _find_invalid(kinds()[kind], {"name": name, **table}, place)

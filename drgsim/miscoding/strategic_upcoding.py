@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.confusable_codes import MDCS, list_plausible
 from drgsim.miscoding.error_models import ErrorModel, Rate
 from drgsim.miscoding.error_sites import Options, Sites
@@ -113,6 +114,7 @@ class StrategicUpcode(ErrorModel):
         return np.array([own + [0] * (width - len(own)) for own in ranked], np.int32).T
 
 
+@accept_frames
 def sweep_detection(
     admissions: pl.DataFrame,
     upcoding: StrategicUpcode,
@@ -141,7 +143,7 @@ def sweep_detection(
     Raises:
         InputError: a detection is outside 0 to 1, or a penalty is negative.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> table = sweep_detection(admissions, StrategicUpcode(ceiling=0.2, penalty=3.0), tables=tables,

@@ -9,6 +9,8 @@ a half to be certain, it is computed again with `decimal`.
 
 from __future__ import annotations
 
+import math
+import numbers
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
@@ -36,6 +38,20 @@ def to_fixed_point(values: npt.ArrayLike, digits: int) -> Int64Array:
     """
     wide = np.asarray(values, dtype=np.float64) * float(10**digits)
     return np.rint(wide).astype(np.int64)
+
+
+def is_finite_number(value: object) -> bool:
+    """Return whether a value is a real number, no Boolean, that a float holds.
+
+    >>> is_finite_number(2), is_finite_number(10**400), is_finite_number(float("nan")), is_finite_number("2")
+    (True, False, False, False)
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number or a fraction beyond every float
+        return False
 
 
 def round_digits(values: Int64Array, drop: int) -> Int64Array:

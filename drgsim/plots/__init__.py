@@ -10,7 +10,7 @@ Its modules:
     style        what every figure shares: colours, Axes, units of money
     simulation   figures of a simulation
     transitions  figures of DRG transitions
-    studies      figures of doses, detection, peers and codes
+    studies      figures of doses, detection, peers, codes and a new fiscal year
     review       figures of two codings
     evidence     figures of audit coverage and validity
     html_report  report(): a simulation as one HTML file
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from drgsim.plots.simulation import plot_replicates as plot_replicates
     from drgsim.plots.simulation import plot_severity as plot_severity
     from drgsim.plots.simulation import plot_shift as plot_shift
+    from drgsim.plots.studies import plot_bridge as plot_bridge
     from drgsim.plots.studies import plot_code_value as plot_code_value
     from drgsim.plots.studies import plot_deterrence as plot_deterrence
     from drgsim.plots.studies import plot_dose as plot_dose
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "plot_bridge": "plots.studies",
         "plot_code_value": "plots.studies",
         "plot_comparison": "plots.review",
         "plot_coverage": "plots.evidence",

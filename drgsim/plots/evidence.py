@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.plots.style import (
     INK,
     OVERPAID,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@accept_frames
 def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float = 0.90) -> Axes:
     """Draw how often the limits of an audit contain the truth, against their confidence level.
 
@@ -66,6 +68,7 @@ def plot_coverage(table: pl.DataFrame, ax: Axes | None = None, *, level: float =
     return tidy(ax, title=f"Coverage of audit limits\n(dashed: nominal, {format_level(level)}; triangles: below it)")
 
 
+@accept_frames
 def plot_validity(*tables: pl.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw how far generated populations are from published figures, by measure.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drgsim.display import Html, element
-from drgsim.exceptions import InputError, StorageError
-from drgsim.files.atomic import replace_whole
+from drgsim.exceptions import InputError
+from drgsim.files.atomic import make_folder, write_text_whole
 from drgsim.plots.style import render_png
 
 if TYPE_CHECKING:
@@ -157,10 +157,6 @@ def write_page(path: str | os.PathLike[str], text: str) -> Path:
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target} is a folder; name the file to write, such as {target / 'report.html'}.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{target}: its folder cannot be made ({error.strerror}).") from error
-    with replace_whole(target) as begun:
-        begun.write_text(text, "utf-8")
+    make_folder(target.parent)
+    write_text_whole(target, text)
     return target

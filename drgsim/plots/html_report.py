@@ -11,6 +11,7 @@ import polars as pl
 
 from drgsim.display import Html, element
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.plots.evidence import plot_validity
 from drgsim.plots.html_page import Cell, Number, make_cards, make_page, make_picture, make_table, write_page
 from drgsim.plots.simulation import plot_replicates, plot_severity, plot_shift
@@ -49,6 +50,7 @@ _LIMITS = (
 )
 
 
+@accept_frames
 def report(
     result: Simulation,
     path: str | os.PathLike[str],

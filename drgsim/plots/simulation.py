@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_NO_REPLICATE = "no replicate was finished"
+
+
 def plot_shift(result: Simulation, ax: Axes | None = None, *, level: float = LEVEL) -> Axes:
     """Draw the payment shift by error as a waterfall that ends in the total.
 
@@ -114,6 +117,8 @@ def plot_replicates(result: Simulation, ax: Axes | None = None, *, measure: str 
         raise InputError(f"no amount is called {measure!r}.{did_you_mean(measure, values)}")
     ax = ax or make_axes(7, 3.6)
     usd = values[measure]
+    if not len(usd):
+        return tidy(ax, title=_NO_REPLICATE)
     unit, scale = choose_money_unit(usd.tolist())
     usd = usd / scale
     colour = {"overpaid": OVERPAID, "underpaid": UNDERPAID}.get(measure, NEUTRAL)
@@ -166,6 +171,8 @@ def plot_severity(result: Simulation, ax: Axes | None = None, *, level: float = 
     ['truth', 'billed']
     """
     ax = ax or make_axes(6, 3.8)
+    if not result.replicates:
+        return tidy(ax, title=_NO_REPLICATE)
     n = max(result.admissions.height, 1)
     change = {name: result.totals[name.lower()].to_numpy() / n for name in ("MCC", "CC")}
     change["NONE"] = -(change["MCC"] + change["CC"])

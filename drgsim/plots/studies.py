@@ -1,4 +1,4 @@
-"""Figures of studies: dose and response, gain against detection, peers, codes."""
+"""Figures of studies: dose and response, gain against detection, peers, codes, a new fiscal year."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from drgsim.compliance.peers import NUMBERS
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import exposed_codes
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.plots.style import (
     DASHES,
     INK,
@@ -29,9 +30,12 @@ from drgsim.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from drgsim.studies.fiscal_year_bridge import PaymentBridge
+
 _PROFILE = "drgsim.profile"
 
 
+@accept_frames
 def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the payment shift as error rates rise, and a straight line through the last dose.
 
@@ -69,6 +73,7 @@ def plot_dose(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     return tidy(ax, title="Dose and response")
 
 
+@accept_frames
 def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the gain of a hospital from upcoding as detection rises, a line for each penalty.
 
@@ -111,6 +116,7 @@ def plot_deterrence(table: pl.DataFrame, ax: Axes | None = None) -> Axes:
     return tidy(ax, title="Gain against detection (expected values: no sampling error)")
 
 
+@accept_frames
 def plot_peers(
     table: pl.DataFrame, ax: Axes | None = None, *, measure: str = "mcc_capture", highlight: object = None
 ) -> Axes:
@@ -168,6 +174,7 @@ def plot_peers(
     return tidy(ax, title=f"{spell_name(measure)} of {len(shown)} hospitals ({hidden} suppressed)")
 
 
+@accept_frames
 def plot_code_value(values: pl.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
     """Draw the codes on which most dollars depend: the loss of an admission without the code.
 
@@ -244,3 +251,49 @@ def _label_hospital(ax: Axes, row: pl.DataFrame, name: object) -> None:
         fontweight="bold",
         arrowprops={"arrowstyle": "-", "color": INK},
     )
+
+
+def plot_bridge(bridge: PaymentBridge, ax: Axes | None = None, *, split: str = "path") -> Axes:
+    """Draw the change of payment of a new fiscal year, cause by cause, as a waterfall.
+
+    Args:
+        bridge: of `payment_bridge`.
+        ax: where to draw; by default a new figure.
+        split: "path" or "shapley".
+
+    Raises:
+        InputError: `split` is neither.
+
+    >>> from drgsim import TableSet, generate
+    >>> from drgsim.studies import payment_bridge
+    >>> hospitals, claims = generate(60, seed=1, tables=TableSet.load("42.1"))
+    >>> plot_bridge(payment_bridge(claims, ("42.1", 2025), ("43.0", 2026), hospitals=hospitals)).get_xlabel()
+    'change of payment, thousand USD'
+    """
+    if split not in ("path", "shapley"):
+        raise InputError(f"split is {split!r}; expected path or shapley.{did_you_mean(split, ('path', 'shapley'))}")
+    ax = ax or make_axes(7.0, 3.6)
+    usd = bridge.steps[f"{split}_usd"].to_numpy()
+    begins = np.concatenate([[0.0], np.cumsum(usd)[:-1], [0.0]])
+    amounts = np.append(usd, usd.sum())
+    unit, scale = choose_money_unit(np.append(begins, amounts))
+    for row, (begin, amount) in enumerate(zip(begins, amounts, strict=True)):
+        is_more = amount > 0
+        ax.barh(
+            row,
+            amount / scale,
+            left=begin / scale,
+            color=OVERPAID if is_more else UNDERPAID,
+            hatch="///" if is_more else None,
+            edgecolor="white",
+        )
+        end = max(begin, begin + amount) / scale
+        ax.annotate(
+            f"{amount / scale:+,.2f}", (end, row), (3, 0), textcoords="offset points", va="center", fontsize=SMALL
+        )
+    label_rows(ax, [*bridge.steps["title"], "Total"])
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.margins(x=0.15)
+    ax.set_xlabel(f"change of payment, {unit}")
+    before, after = (f"{version} of FY{year}" for version, year in (bridge.before, bridge.after))
+    return tidy(ax, title=f"{bridge.stays.height:,} stays from {before} to {after}: {split}")

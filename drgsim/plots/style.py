@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from drgsim.exceptions import SchemaError
+from drgsim.files.atomic import make_folder, replace_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,7 +169,7 @@ def save_figures(path: Path, draws: Sequence[Callable[[Axes], object]], *, heigh
 
     Raises:
         ValueError: there is not one height for each drawing.
-        OSError: the file cannot be written.
+        StorageError: the file cannot be written; an earlier one is unchanged.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -182,6 +183,7 @@ def save_figures(path: Path, draws: Sequence[Callable[[Axes], object]], *, heigh
     axes = figure.subplots(len(draws), 1, squeeze=False, height_ratios=inches)
     for draw, ax in zip(draws, axes[:, 0], strict=True):
         draw(ax)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    make_folder(path.parent)
+    with replace_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=120)
     return path

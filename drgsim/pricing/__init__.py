@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING
 from drgsim._lazy import attach
 
 if TYPE_CHECKING:
+    from drgsim.claim_fields.hospital_files import assign_hospital as assign_hospital
+    from drgsim.claim_fields.hospital_files import read_hospitals as read_hospitals
     from drgsim.pricing.contracts import Contract as Contract
     from drgsim.pricing.contracts import DayBand as DayBand
     from drgsim.pricing.contracts import LesserOfTerms as LesserOfTerms
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from drgsim.pricing.rates import fiscal_year_of as fiscal_year_of
     from drgsim.pricing.rates import rate_years as rate_years
     from drgsim.pricing.table5 import read_table5 as read_table5
+    from drgsim.provider_files import read_impact_file as read_impact_file
+    from drgsim.provider_files import read_provider_file as read_provider_file
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -65,6 +69,8 @@ __getattr__, __dir__, __all__ = attach(
         "PAY_CODES": "pricing.pricer",
         "Parameter": "pricing.parameters",
         "Rates": "pricing.rates",
+        "assign_hospital": "claim_fields.hospital_files",
+        "read_hospitals": "claim_fields.hospital_files",
         "list_add_ons": "pricing.new_technology",
         "complete_hospitals": "pricing.hospitals",
         "derive_review_codes": "pricing.pricer_input",
@@ -73,6 +79,8 @@ __getattr__, __dir__, __all__ = attach(
         "price": "pricing.pricer",
         "price_stays": "pricing.pricer",
         "rate_years": "pricing.rates",
+        "read_impact_file": "provider_files",
+        "read_provider_file": "provider_files",
         "read_table5": "pricing.table5",
         "settled_steps": "pricing.cost_sharing",
         "with_beneficiary_share": "pricing.cost_sharing",

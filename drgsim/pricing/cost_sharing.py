@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import MissingRateError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
 from drgsim.pricing.rates import Rates
@@ -27,17 +28,18 @@ _NEEDED = Frame(
     "paid",
     (
         PAID["total_usd"],
-        Column("los_days", pl.Int32(), "days", "length of stay"),
+        Column("los_days", pl.Int32(), "days", "length of stay, null is 0", has_default=True),
         STAYS["covered_days"],
         STAYS["reserve_days"],
         STAYS["medicare_advantage"],
         ADMISSIONS["discharge_date"],
         Column("deductible_met", pl.Boolean(), "", "paid earlier in the benefit period", required=False),
-        Column("benefit_days_before", pl.Int32(), "days", "used in the benefit period", required=False),
+        Column("benefit_days_before", pl.Int32(), "days", "used before, default 0", required=False, has_default=True),
     ),
 )
 
 
+@accept_frames
 def settled_steps(frame: pl.DataFrame) -> tuple[str, ...]:
     """Return the steps that were applied to a frame, by its columns.
 
@@ -47,6 +49,7 @@ def settled_steps(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(step for column, step in _STEPS.items() if column in frame.columns)
 
 
+@accept_frames
 def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return paid admissions with the Part A deductible and coinsurance.
 
@@ -90,6 +93,7 @@ def with_beneficiary_share(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     return paid.with_columns(pl.Series("deductible_usd", first2 / 100.0), pl.Series("coinsurance_usd", days2 / 100.0))
 
 
+@accept_frames
 def with_sequestration(paid: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return paid admissions with sequestration and the final Medicare payment.
 

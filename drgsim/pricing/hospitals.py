@@ -12,8 +12,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, MissingRateError, SchemaError
-from drgsim.numerics.fixed_point import round_digits, to_fixed_point
+from drgsim.files.foreign_frames import accept_frames
+from drgsim.numerics.fixed_point import is_finite_number, round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
 from drgsim.pricing.rates import Rates
 from drgsim.schema import HOSPITALS, check_frame
@@ -77,6 +79,8 @@ _INDIAN_HEALTH_AREAS = ("98", "99")
 """Areas of the Indian Health Service: Alaska, and the other states."""
 _ALASKA = "02"
 
+_HIGHEST_WAGE_INDEX = 10
+
 _IMPACT_FILE = (
     "hospital_id",
     "wage_index",
@@ -111,6 +115,7 @@ def example_hospitals(folder: str | os.PathLike[str] | None = None) -> pl.DataFr
     return read_table(table_folder(folder), "examples/hospitals_fy2027.csv", columns)
 
 
+@accept_frames
 def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return hospitals with every column of HOSPITALS: defaults filled in, values checked.
 
@@ -211,13 +216,14 @@ def limit_wage_index_fall(wage_index: float, prior: float, rates: Rates) -> floa
         rates: of this year.
 
     Raises:
-        InputError: a wage index is not positive.
+        InputError: a wage index is not a number above 0 and below 10.
 
     >>> limit_wage_index_fall(0.80, 0.90, Rates.load(2026))
     0.855
     """
-    if prior <= 0 or wage_index <= 0:
-        raise InputError(f"wage indexes must be positive, found {wage_index} and {prior}.")
+    if not all(is_finite_number(value) and 0 < value < _HIGHEST_WAGE_INDEX for value in (prior, wage_index)):
+        found = f"{show_value(wage_index)} and {show_value(prior)}"
+        raise InputError(f"wage indexes must be positive and below {_HIGHEST_WAGE_INDEX}, found {found}.")
     share = to_fixed_point([rates.number("adjustments.wage_index_lowest_drop")], 4)
     lowest = round_digits(to_fixed_point([prior], 4) * share, 4)
     return max(round(wage_index, 4), int(lowest[0]) / 10**4)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.numerics.segments import expand_stretches
@@ -85,6 +86,7 @@ def find_add_ons(stays: pl.DataFrame, rates: Rates) -> AddOns:
     )
 
 
+@accept_frames
 def list_add_ons(admissions: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Return the add-ons that the codes of admissions qualify for, by row.
 

@@ -8,7 +8,6 @@ their own ranges (see `drgsim.numerics.fixed_point`).
 
 from __future__ import annotations
 
-import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,10 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
+from drgsim.display import show_value
 from drgsim.exceptions import TableError
 from drgsim.files.bounded import parse_toml
+from drgsim.numerics.fixed_point import is_finite_number
 from drgsim.pricing.table5 import TABLE5
 from drgsim.tables.manifest import read_manifest, read_table, read_verified
 
@@ -122,7 +123,7 @@ def find_problem(name: str, unit: str, value: Value) -> str:
     low, high = _CODES.get(unit, (0, 2**31))
     for item in value:
         if isinstance(item, int) and not low <= item <= high:
-            return f"holds {item}, outside {low} to {high}"
+            return f"holds {show_value(item)}, outside {low} to {high}"
         if unit == "day" and not (len(value) == 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", str(item))):
             return f"holds {item!r}, expected a first and a last day such as 2020-04-01"
         if isinstance(item, str) and unit in _TWO_DIGITS and not re.fullmatch(r"[0-9]{2}", item):
@@ -139,9 +140,7 @@ def convert_like(example: Value, value: object) -> Value | None:
         return bool(value) if isinstance(value, bool | np.bool_) else None
     if isinstance(example, tuple):
         return _to_tuple(type(example[0]), value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if isinstance(value, numbers.Real) and is_finite_number(value) else None
 
 
 _Value = StrictBool | StrictInt | StrictFloat | tuple[StrictInt, ...] | tuple[str, ...]

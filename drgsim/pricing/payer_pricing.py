@@ -22,13 +22,13 @@ from drgsim.pricing.contracts import (
     StopLossTerms,
     TransferTerms,
 )
+from drgsim.pricing.new_technology import DRGS
 from drgsim.pricing.rates import Rates
 from drgsim.schema import ADMISSIONS, CONTRACT_PAID, HOSPITALS, Frame, check_frame, normalise_codes
 
 CONTRACT_COMPONENTS = tuple(name for name in CONTRACT_PAID.names if name.endswith("_usd"))
 """Dollar columns of a contract whose sum is `total_usd`."""
 
-DRGS = 1000
 _MOST_CHARGES2 = 9_999_999_999
 _MOST_STATUS = 255
 _MOST_DAYS = 99_999
@@ -85,7 +85,7 @@ def split_by_payer(frame: pl.DataFrame, terms: PriceTerms) -> PayerSplit:
 def _split_by_date(
     frame: pl.DataFrame, contracts: Sequence[Contract], rows: Int64Array
 ) -> tuple[tuple[Contract, Int64Array], ...]:
-    """Return the rows of each contract of one payer, by discharge date where the frame has it."""
+    """Return the rows of each contract of one payer, by discharge date where there is one."""
     ordered = sorted(contracts, key=lambda one: one.effective_from)
     for one, after in pairwise(ordered):
         if after.effective_from <= one.effective_to:
@@ -156,11 +156,7 @@ class ContractStays:
 
     @classmethod
     def of(cls, stays: pl.DataFrame, hospitals: pl.DataFrame | None, contract: Contract) -> ContractStays:
-        """Return stays prepared for a contract.
-
-        Raises:
-            SchemaError: a column that the contract needs is missing.
-        """
+        """Return stays prepared for a contract."""
         frame = check_frame(stays, Frame("admissions", contract.columns()))
         table = contract.weights.select("drg", "weight", "gmlos_days")
         weight4, gmlos1 = np.zeros(DRGS, np.int64), np.zeros(DRGS, np.int64)

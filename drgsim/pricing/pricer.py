@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.pricing.contracts import PriceTerms, has_contracts
@@ -34,11 +35,10 @@ from drgsim.pricing.pricer_input import (
     YearParameters,
     fill_missing,
     refuse_overflow,
-    split_by_fiscal_year,
     to_pricer_input,
     to_stays,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.rates import Rates, split_by_fiscal_year
 from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")
@@ -77,6 +77,7 @@ CHUNK = 16_384
 """Most rows of a span: their columns fit in the cache, and a thread has enough work."""
 
 
+@accept_frames
 def price(
     grouped: pl.DataFrame,
     hospitals: pl.DataFrame | None,
@@ -135,6 +136,7 @@ def price(
     return table.append_to(grouped)
 
 
+@accept_frames
 def price_stays(
     frame: pl.DataFrame, rates: Rates, *, informational: bool = False, threads: int | None = None
 ) -> pl.DataFrame:

@@ -6,7 +6,7 @@ Three steps: `to_stays` gives the columns of STAYS, `fill_missing` turns them in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, FloatArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.contracts import Contract, PriceTerms, has_contracts
@@ -28,7 +28,7 @@ from drgsim.pricing.new_technology import (
     mark_drgs,
 )
 from drgsim.pricing.payer_pricing import split_by_payer
-from drgsim.pricing.rates import Rates
+from drgsim.pricing.rates import Rates, split_by_fiscal_year
 from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
 
 FULL = 0
@@ -156,34 +156,7 @@ def index_weights_by_drg(rates: Rates | Contract) -> dict[str, FloatArray]:
     return found
 
 
-def split_by_fiscal_year(
-    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
-) -> Iterator[tuple[Rates, Int64Array | slice]]:
-    """Yield each `Rates` with the rows to which it applies.
-
-    One `Rates` applies to every row, whatever its date, so that policy can be held constant. Several apply by
-    fiscal year of `discharge_date`; rows of other years, or with a null date, are in none.
-
-    Raises:
-        InputError: no rates, two of one year, or no `discharge_date` to choose by.
-    """
-    if isinstance(rates, Rates):
-        yield rates, slice(None)
-        return
-    if isinstance(rates, str) or not isinstance(rates, Sequence) or not all(isinstance(one, Rates) for one in rates):
-        raise InputError(f"rates must be one Rates or a list of them, found {rates!r:.60}. Such as Rates.load(2026).")
-    years = [one.fiscal_year for one in rates]
-    if not years or len(set(years)) != len(years):
-        raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
-    if "discharge_date" not in frame.columns:
-        raise InputError("rates of several fiscal years are chosen by discharge_date, a column that is missing.")
-    frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
-    date = pl.col("discharge_date")
-    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
-    for one in rates:
-        yield one, np.flatnonzero(found == one.fiscal_year)
-
-
+@accept_frames
 def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     """Return the admissions with the weight and mean lengths of stay of their DRG.
 

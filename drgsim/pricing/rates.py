@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
+from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.pricing.parameters import (
     YEAR_TABLES,
@@ -31,6 +33,7 @@ from drgsim.pricing.parameters import (
     read_parameters,
 )
 from drgsim.pricing.table5 import check_table5, read_table5
+from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.manifest import read_manifest, table_folder
 
 QUALITY = ("full", "no_quality_data", "ehr_reduction", "no_quality_data_and_ehr_reduction")
@@ -100,7 +103,7 @@ class Rates:
         if (fiscal_year is None) == (on is None):
             raise InputError("Rates.load takes either a fiscal year or on=<discharge date>, one of the two.")
         if fiscal_year is not None and (isinstance(fiscal_year, bool) or not isinstance(fiscal_year, int | np.integer)):
-            raise InputError(f"the fiscal year is {fiscal_year!r}, expected a whole number such as 2026.")
+            raise InputError(f"the fiscal year is {show_value(fiscal_year)}, expected a whole number such as 2026.")
         if on is not None and not isinstance(on, datetime.date):
             raise InputError(f"on is {on!r}, expected a date such as datetime.date(2026, 1, 1).")
         year = fiscal_year if fiscal_year is not None else fiscal_year_of(on)  # type: ignore[arg-type]  # one of the two is given
@@ -110,7 +113,7 @@ class Rates:
         known = sorted(parameters["operating.labor.above_1.full"].values)
         if year not in known:
             raise MissingRateError(
-                f"no rates of fiscal year {year}. Known: {', '.join(map(str, known))}. "
+                f"no rates of fiscal year {show_value(year)}. Known: {', '.join(map(str, known))}. "
                 "Add its values to rates/*.toml in a table folder of your own."
             )
         values = {name: value for name, p in parameters.items() if (value := p.at(year)) is not None}
@@ -250,9 +253,9 @@ class Rates:
             example = next(iter(self.parameters[name].values.values()))
             converted = convert_like(example, value)
             if converted is None:
-                problems.append(f"{name} is {value!r}, expected a value like {example!r} [{unit}]")
+                problems.append(f"{name} is {show_value(value)}, expected a value like {example!r} [{unit}]")
             elif problem := find_problem(name, unit, converted):
-                problems.append(f"{name} is {value!r} and {problem} [{unit}]")
+                problems.append(f"{name} is {show_value(value)} and {problem} [{unit}]")
             else:
                 accepted[name] = converted
         if problems:
@@ -306,6 +309,34 @@ def _unpickle(state: dict[str, Any]) -> Rates:
 
 
 _WEIGHTS = "weights/fy"
+
+
+def split_by_fiscal_year(
+    frame: pl.DataFrame, rates: Rates | Sequence[Rates]
+) -> Iterator[tuple[Rates, Int64Array | slice]]:
+    """Yield each `Rates` with the rows to which it applies.
+
+    One `Rates` applies to every row, whatever its date, so that policy can be held constant. Several apply by
+    fiscal year of `discharge_date`; rows of other years, or with a null date, are in none.
+
+    Raises:
+        InputError: no rates, two of one year, or no `discharge_date` to choose by.
+    """
+    if isinstance(rates, Rates):
+        yield rates, slice(None)
+        return
+    if isinstance(rates, str) or not isinstance(rates, Sequence) or not all(isinstance(one, Rates) for one in rates):
+        raise InputError(f"rates must be one Rates or a list of them, found {rates!r:.60}. Such as Rates.load(2026).")
+    years = [one.fiscal_year for one in rates]
+    if not years or len(set(years)) != len(years):
+        raise InputError(f"rates must be one Rates, or several of different fiscal years; found {years}.")
+    if "discharge_date" not in frame.columns:
+        raise InputError("rates of several fiscal years are chosen by discharge_date, a column that is missing.")
+    frame = check_frame(frame, Frame("admissions", (ADMISSIONS["discharge_date"],)))
+    date = pl.col("discharge_date")
+    found = frame.select((date.dt.year() + (date.dt.month() >= 10)).fill_null(0).alias("year"))["year"].to_numpy()
+    for one in rates:
+        yield one, np.flatnonzero(found == one.fiscal_year)
 
 
 def rate_years(folder: str | os.PathLike[str] | None = None) -> tuple[int, ...]:

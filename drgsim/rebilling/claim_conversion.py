@@ -13,6 +13,7 @@ import polars as pl
 
 from drgsim.editing.edit_reports import to_lists
 from drgsim.exceptions import InputError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
@@ -28,6 +29,7 @@ _FIELDS = {"pdx": "diagnosis", "sdx": "diagnosis", "procedures": "procedure"}
 _STREAM = "converted code"
 
 
+@accept_frames
 def convert_admissions(
     admissions: pl.DataFrame,
     from_version: str,

@@ -49,8 +49,7 @@ def find_listed(texts: pl.Series, kind: str, years: Sequence[Rates], contract_co
     A listed code that ends in * is a prefix.
     """
     found = texts.is_in(list(contract_codes)).fill_null(value=False)
-    tables = [table for rates in years for table in (rates.technology_codes, rates.covid_treatments)]
-    for codes in tables:
+    for codes in (table for rates in years for table in (rates.technology_codes, rates.covid_treatments)):
         if codes is not None:
             listed = codes.filter(pl.col("code_kind") == kind)["code"]
             found |= texts.is_in(listed.implode()).fill_null(value=False)

@@ -278,6 +278,23 @@ def base_rate_usd(rates: Rates) -> float:
     return float(sum(rates.number(name) for name in BASE_RATE_PARAMETERS))
 
 
+def price_by_weight(grouped: pl.DataFrame, rates: PriceTerms) -> Int64Array:
+    """Return the weight times the base rate of each admission's fiscal year, (n,) [cents].
+
+    Args:
+        grouped: (n,) with `drg`, and `discharge_date` where there are rates of several years.
+        rates: one `Rates`, or several, chosen by discharge date.
+
+    >>> price_by_weight(pl.DataFrame({"drg": [470, 999]}), Rates.load(2026)).tolist()
+    [1403614, 0]
+    """
+    weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
+    cents = np.zeros(len(grouped), np.int64)
+    for one, rows in split_medicare(grouped, rates):
+        cents[rows] = _apply_base_rate(weight4[rows], one)
+    return cents
+
+
 # ---------------------------------------------------------------------------------------------------------
 
 
@@ -291,10 +308,10 @@ def price_grouped(
         by = "IPPS components and contracts" if has_contracts(terms) else "IPPS components"
         return to_fixed_point(price(grouped, hospitals, terms)["total_usd"].to_numpy(), 2), by
     if not has_contracts(terms):
-        return _price_by_weight(grouped, terms), "weight times a base rate"
+        return price_by_weight(grouped, terms), "weight times a base rate"
     split, cents = split_by_payer(grouped, terms), np.zeros(len(grouped), np.int64)
     if split.rates is not None:
-        cents[split.medicare] = _price_by_weight(grouped[split.medicare], split.rates)
+        cents[split.medicare] = price_by_weight(grouped[split.medicare], split.rates)
     for contract, rows in split.contracts:
         cents[rows] = to_fixed_point(price(grouped[rows], None, contract)["total_usd"].to_numpy(), 2)
     return cents, "contracts" if split.rates is None else "weight times a base rate, and contracts"
@@ -350,14 +367,6 @@ def _price_part(
     hospital = part.hospital[place]
     own = part.hospitals.take(hospital, informational=False)
     return price_in_cents(columns, own, part.add_ons.take(place), hospital < 0, part.policy)
-
-
-def _price_by_weight(grouped: pl.DataFrame, rates: PriceTerms) -> Int64Array:
-    weight4 = to_fixed_point(with_weights(grouped, rates)["weight"].fill_null(0.0).to_numpy(), 4)
-    cents = np.zeros(len(grouped), np.int64)
-    for one, rows in split_medicare(grouped, rates):
-        cents[rows] = _apply_base_rate(weight4[rows], one)
-    return cents
 
 
 def _apply_base_rate(weight4: Int64Array, rates: Rates) -> Int64Array:

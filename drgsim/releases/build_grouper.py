@@ -19,13 +19,14 @@ from types import MappingProxyType
 import polars as pl
 
 from drgsim.exceptions import TableError
+from drgsim.files.atomic import make_folder, replace_whole, write_text_whole
 from drgsim.tables.manifest import MANIFEST
 
 Versions = Mapping[str, tuple[int, str, str]]
 
 VERSIONS: Versions = {
     # version: fiscal year, first and last day of discharge it groups (Federal Register, IPPS final rules).
-    # 37.0, 38.0 and 39.0 are not told from 37.1, 38.1 and 39.1, which here group the whole fiscal year.
+    # 37.1, 38.1 and 39.1 group the whole fiscal year here: what differs in 37.0, 38.0 and 39.0 is not known.
     "36.0": (2019, "2018-10-01", "2019-09-30"),
     "37.1": (2020, "2019-10-01", "2020-09-30"),
     "38.1": (2021, "2020-10-01", "2021-09-30"),
@@ -128,8 +129,9 @@ def write_tables(
     entries = []
     for name, table in tables.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_csv(path)
+        make_folder(path.parent)
+        with replace_whole(path) as unfinished:
+            table.write_csv(unfinished)
         entries.append((name, len(table), hashlib.sha256(path.read_bytes()).hexdigest(), sources[name]))
     _write_manifest(folder / MANIFEST, entries, versions, provenance)
 
@@ -252,7 +254,7 @@ def _confine_to_valid(rows: pl.DataFrame, source: Path, name: str) -> pl.DataFra
 def _find_facts(
     missing: pl.DataFrame, rows: pl.DataFrame, own: pl.DataFrame, facts: Sequence[str], place: int
 ) -> pl.DataFrame:
-    """Return diagnoses with the facts of the nearest version, else those usual for their first letter."""
+    """Return diagnoses with the facts of the nearest version, else of their first letter."""
     nearest = (
         rows.join(missing, on="code", how="semi")
         .sort((pl.col("place").cast(pl.Int64) - place).abs(), "place")
@@ -364,7 +366,7 @@ def _write_manifest(
         out.append(f'[files."{name}"]\nsha256 = "{digest}"\nrows = {rows}\n')
         out.append(f'source = "{source}"\nlicence = "{PUBLIC_DOMAIN}"\n\n')
     others = [s.strip() + "\n\n" for s in others if s.strip() not in ("[versions]", "[files]")]
-    path.write_text("".join([*out, *others]).rstrip() + "\n", "utf-8")
+    write_text_whole(path, "".join([*out, *others]).rstrip() + "\n")
 
 
 if __name__ == "__main__":

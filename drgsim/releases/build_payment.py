@@ -19,6 +19,8 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import TableError
+from drgsim.files.atomic import make_folder, replace_whole, write_text_whole
+from drgsim.provider_files import read_impact_file
 from drgsim.tables.manifest import MANIFEST, seal, table_folder
 
 HEADING = "# Payment: rates, weights, wage index, new technologies. Written by drgsim.releases.build_payment."
@@ -103,6 +105,12 @@ _ALTERNATIVES: Mapping[str, tuple[Mapping[str, bool], ...]] = {
 
 # Technologies that count by any one kind of code of their group: by drug code or by procedure.
 _BY_ANY_KIND = ("VABOMERE",)
+
+
+_EXAMPLE_NUMBERS = (
+    *("resident_to_bed_ratio", "capital_ime_ratio", "medicaid_ratio", "operating_ccr", "capital_ccr", "cola"),
+    *("uncompensated_care_usd", "vbp_factor", "hrr_factor", "hospital_specific_rate_usd", "low_volume_factor"),
+)
 
 
 def build_payment_tables(published: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> None:
@@ -267,28 +275,10 @@ def read_impact_hospitals(path: Path) -> pl.DataFrame:
 
     The file gives only the sum of SSI ratio and Medicaid ratio; it becomes the Medicaid ratio.
     """
-    table = _read(path, ("Provider Number", "DSHPCT", "Operating CCR", "URSPA", "URGEO"))
-    number = {
-        "Resident to Bed Ratio": "resident_to_bed_ratio",
-        "RDAY": "capital_ime_ratio",
-        "DSHPCT": "medicaid_ratio",
-        "Operating CCR": "operating_ccr",
-        "Capital CCR": "capital_ccr",
-        "Cost of Living Adjustment": "cola",
-        "UCP Per Claim Amount": "uncompensated_care_usd",
-        "Proxy Value Based Purchasing Adjustment Factor": "vbp_factor",
-        "Proxy Readmission Adjustment Factor": "hrr_factor",
-        "HSP Rate": "hospital_specific_rate_usd",
-    }
-    return table.select(
-        pl.col("Provider Number").alias("hospital_id"),
-        pl.col("FY 2027 Wage Index").cast(pl.Float64).alias("wage_index"),
-        pl.col("Beds").cast(pl.Int32).alias("beds"),
-        pl.col("URSPA").replace_strict({"LURBAN": "L", "OURBAN": "O", "RURAL": "R"}).alias("cbsa_size"),
-        (pl.col("URGEO") != "RURAL").alias("geographic_urban"),
-        pl.col("Provider Type").str.zfill(2).alias("provider_type"),
-        *(pl.col(name).cast(pl.Float64).fill_null(0.0).alias(own) for name, own in number.items()),
-        (pl.col("Low Volume Hospital Adjustment").cast(pl.Float64) - 1.0).alias("low_volume_factor"),
+    hospitals = read_impact_file(path)
+    return hospitals.select(
+        *("hospital_id", "wage_index", "beds", "cbsa_size", "geographic_urban", "provider_type"),
+        *(pl.col(name).fill_null(0.0) for name in _EXAMPLE_NUMBERS),
     )
 
 
@@ -308,7 +298,7 @@ def list_in_manifest(root: Path) -> None:
                 + (f"rows = {rows}\n" if rows else "")
                 + f'source = "{source}"\nlicence = "{LICENCE}"\n'
             )
-    path.write_text(before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries), "utf-8")
+    write_text_whole(path, before.rstrip() + "\n\n" + "".join(others) + "\n".join(entries))
     seal(root)
 
 
@@ -344,8 +334,9 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _write(root: Path, name: str, table: pl.DataFrame) -> None:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(root / name)
+    make_folder((root / name).parent)
+    with replace_whole(root / name) as unfinished:
+        table.write_csv(unfinished)
 
 
 if __name__ == "__main__":

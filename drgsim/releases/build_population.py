@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import TableError
+from drgsim.files.atomic import replace_whole, write_text_whole
 from drgsim.synthetic.population import Population
 from drgsim.synthetic.template_solver import TemplateSolver
 from drgsim.synthetic.templates import find_destinations
@@ -72,12 +73,14 @@ def build_population_tables(stats: Path, weights: Path, elixhauser: Path, folder
         TableError: a source is missing or lacks a column.
     """
     home = folder / "population"
-    build_drgs(stats, weights, folder).write_csv(home / "drgs.csv", float_precision=4)
-    _read(elixhauser).rename({"icd10cm": "code", "elixhauser": "groups"}).sort("code").write_csv(
-        home / "elixhauser.csv"
-    )
+    with replace_whole(home / "drgs.csv") as unfinished:
+        build_drgs(stats, weights, folder).write_csv(unfinished, float_precision=4)
+    groups = _read(elixhauser).rename({"icd10cm": "code", "elixhauser": "groups"}).sort("code")
+    with replace_whole(home / "elixhauser.csv") as unfinished:
+        groups.write_csv(unfinished)
     seal_population(folder)
-    find_bridges(folder).write_csv(home / "bridges.csv", float_precision=5)
+    with replace_whole(home / "bridges.csv") as unfinished:
+        find_bridges(folder).write_csv(unfinished, float_precision=5)
     seal_population(folder)
 
 
@@ -174,7 +177,7 @@ def seal_population(folder: Path) -> None:
     text = manifest.read_text("utf-8")
     first = _ENTRY.search(text)
     head, tail = (text[: first.start()], text[first.start() :]) if first else (text.rstrip("\n") + "\n\n", "")
-    manifest.write_text(head + "\n".join(lines) + "\n" + _ENTRY.sub("", tail), "utf-8")
+    write_text_whole(manifest, head + "\n".join(lines) + "\n" + _ENTRY.sub("", tail))
 
 
 def _read(path: Path) -> pl.DataFrame:

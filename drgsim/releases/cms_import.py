@@ -15,7 +15,9 @@ from typing import IO
 
 import polars as pl
 
-from drgsim.exceptions import InputError, TableError
+from drgsim.exceptions import DrgsimError, InputError, StorageError, TableError
+from drgsim.files.atomic import begin_folder, describe_reason, make_folder
+from drgsim.files.bounded import read_at_most
 from drgsim.releases.build_grouper import (
     VERSIONS,
     Versions,
@@ -71,6 +73,7 @@ def import_release(
         InputError: there is no such file, the folder exists, or a version's dates are missing or wrong.
         TableError: the archive or its data are damaged or too large, have unknown fields, or give tables that
             contradict each other.
+        StorageError: the folder cannot be written; nothing of it is left.
 
     >>> import_release("absent.jar", "my_tables")
     Traceback (most recent call last):
@@ -87,16 +90,19 @@ def import_release(
     versions = _find_dates(facts.versions, effective or {})
     tables = _make_tables(facts)
     origin = f"CMS MS-DRG grouper release, data file with sha256 {sha256(content).hexdigest()}"
-    unfinished = target.with_name(f".{target.name}.begun")
-    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        shutil.copytree(root, unfinished, symlinks=True)
-        write_tables(unfinished, tables, versions, dict.fromkeys(tables, origin))
-        for version in versions:
-            TableSet.load(version, folder=unfinished)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        make_folder(target.parent)
+        with begin_folder(target.resolve()) as begun:
+            unfinished = begun / "tables"
+            shutil.copytree(root, unfinished, symlinks=True)
+            write_tables(unfinished, tables, versions, dict.fromkeys(tables, origin))
+            for version in versions:
+                TableSet.load(version, folder=unfinished)
+            unfinished.rename(target)
+    except DrgsimError:
+        raise
+    except OSError as error:  # copytree gives a list of what it could not copy
+        raise StorageError(f"{target}: the tables cannot be written ({describe_reason(error)}).") from error
     return facts.versions
 
 
@@ -128,7 +134,7 @@ def read_release_content(path: str | os.PathLike[str]) -> bytes:
 
 
 def _read_bounded(file: IO[bytes], where: str) -> bytes:
-    content = file.read(LARGEST + 1)
+    content = read_at_most(file, LARGEST + 1)
     if len(content) > LARGEST:
         raise TableError(f"{where}: has more than {LARGEST} bytes, which no grouper release has.")
     return content

@@ -11,7 +11,7 @@ import polars as pl
 from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import Explanation, explain
-from drgsim.grouping.grouper import split_by_version
+from drgsim.grouping.version_rows import split_by_version
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.coding_comparison import compare_codings
 from drgsim.review.review_inputs import choose_status

@@ -107,7 +107,7 @@ def _drop_empty(row: NDArray[np.integer], code: NDArray[np.integer]) -> Occurren
 def _list_scopes(
     baseline: Baseline, texts: tuple[pl.Series, pl.Series]
 ) -> Iterator[tuple[str, tuple[int, ...], np.ndarray | None]]:
-    """Yield each scope with its lists (0 diagnoses, 1 procedures) and which code numbers are in it."""
+    """Yield each scope, its lists (0 diagnoses, 1 procedures), and its code numbers."""
     diagnoses = baseline.rules.diagnoses
     level = np.zeros(len(texts[0]), np.uint8)
     known = diagnoses.scheme_severity[diagnoses.scheme]

@@ -14,7 +14,8 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import SchemaError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import REASONS
-from drgsim.grouping.grouper import group, split_by_version
+from drgsim.grouping.grouper import group
+from drgsim.grouping.version_rows import split_by_version
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.review_inputs import (
     carry_columns,

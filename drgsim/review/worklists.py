@@ -10,7 +10,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import list_removals
-from drgsim.grouping.grouper import split_by_version
+from drgsim.grouping.version_rows import split_by_version
 from drgsim.miscoding.diagnosis_errors import PdxResequence, SeverityUpgrade
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.parallel import run_over_spans

@@ -8,7 +8,7 @@ or not at all; any other target is a folder of parts, and a killed run continues
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
-from drgsim.files.atomic import remove_leftovers, replace_whole
+from drgsim.files.atomic import replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.contracts import PriceTerms
@@ -46,6 +46,7 @@ def group_parquet(
     detail: bool = False,
     keep: Sequence[str] | None = None,
     batch: int = BATCH,
+    mix_releases: bool = False,
 ) -> Path:
     """Group the admissions of Parquet files as `group` does, and write them as Parquet.
 
@@ -55,6 +56,7 @@ def group_parquet(
         tables, version, hospital_status, detail: as in `group`.
         keep: input columns to write, besides the grouper's; by default all.
         batch: rows of a part, or of a row group of a single file.
+        mix_releases: whether a folder that another release of drgsim, Polars or NumPy began may be continued.
 
     Returns:
         The target. Its rows are those of the source, in order; a folder is read by
@@ -62,8 +64,10 @@ def group_parquet(
 
     Raises:
         SchemaError, UnknownVersionError: as `group`.
-        InputError: also where a file of the source is damaged, or the folder holds another run.
-        StorageError: the target cannot be written; an earlier file, or the finished parts, are kept.
+        InputError: also where a file of the source is damaged, or the folder holds another run, or one that other
+            releases made.
+        StorageError: the target cannot be written, or a file of the source was replaced or changed meanwhile; an
+            earlier file, or the finished parts, are kept.
 
     >>> from tempfile import TemporaryDirectory
     >>> from drgsim import generate
@@ -78,7 +82,11 @@ def group_parquet(
     arguments = {"verb": "group", "tables": tables, "version": version, "hospital_status": hospital_status}
     work = partial(group, tables=tables, version=version, hospital_status=hospital_status, detail=detail)
     answers = (*GROUPED.names, *(DETAIL.names if detail else ()))
-    return _run_batches(source, target, work, answers, {**arguments, "detail": detail}, keep, batch)
+    rows = ParquetSource.open(source)
+    inputs = {"source": rows, "keep": keep, **arguments, "detail": detail}
+    return _run_batches(
+        rows, target, _select_columns(work, answers, rows, keep), inputs, batch=batch, mix_releases=mix_releases
+    )
 
 
 def price_parquet(
@@ -92,6 +100,7 @@ def price_parquet(
     hospital_status: str = "NON_EXEMPT",
     keep: Sequence[str] | None = None,
     batch: int = BATCH,
+    mix_releases: bool = False,
 ) -> Path:
     """Price the admissions of Parquet files as `price` does, and write them as Parquet.
 
@@ -104,7 +113,7 @@ def price_parquet(
         tables, version, hospital_status: as in `group`; with tables or version the admissions are grouped first,
             without both they need a column `drg`.
         keep: input columns to write, besides those of grouper and pricer; by default all.
-        batch: as in `group_parquet`.
+        batch, mix_releases: as in `group_parquet`.
 
     Returns:
         The target, as in `group_parquet`.
@@ -114,7 +123,7 @@ def price_parquet(
         InputError, StorageError: as `group_parquet`.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> with TemporaryDirectory() as folder:
@@ -134,7 +143,11 @@ def price_parquet(
     answers = PAID.names if grouped is None else (*GROUPED.names, *PAID.names)
     arguments = {"verb": "price", "hospitals": hospitals, "rates": rates}
     arguments |= {"tables": tables, "version": version, "hospital_status": hospital_status}
-    return _run_batches(source, target, work, answers, arguments, keep, batch)
+    rows = ParquetSource.open(source)
+    inputs = {"source": rows, "keep": keep, **arguments}
+    return _run_batches(
+        rows, target, _select_columns(work, answers, rows, keep), inputs, batch=batch, mix_releases=mix_releases
+    )
 
 
 def simulate_parquet(
@@ -153,6 +166,7 @@ def simulate_parquet(
     hospital_status: str | None = None,
     edits: str = "ignored",
     batch: int = BATCH,
+    mix_releases: bool = False,
 ) -> Simulation:
     """Bill the admissions of Parquet files with coding errors, as `simulate` does, part by part.
 
@@ -164,17 +178,19 @@ def simulate_parquet(
         ledger: whether to write every error made, in the parts `ledger-*.parquet`.
         progress: as in `simulate`, counted in parts.
         batch: admissions of a part.
+        mix_releases: as in `group_parquet`.
 
     Returns:
         A `Simulation` without single claims; its tables equal those of `simulate`, number by number.
 
     Raises:
         SchemaError, InputError: as `simulate`; also where a file is damaged, an id is repeated, or the folder holds
-            another run: of other admissions, scenario, tables, rates, hospitals or seed.
-        StorageError: the folder cannot be written; finished parts are kept.
+            another run: of other admissions, scenario, tables, rates, hospitals or seed, or of other releases.
+        StorageError: the folder cannot be written, or a file of the source was replaced or changed meanwhile;
+            finished parts are kept.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> from drgsim.simulation.simulator import simulate
     >>> tables, rates, scenario = TableSet.load("43.1"), Rates.load(2026), Scenario.load("illustration")
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
@@ -212,12 +228,13 @@ def simulate_parquet(
     arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
     arguments |= {"edits": edits}
     inputs = {"verb": "simulate", "source": rows, **arguments}
-    with PartedRun.open(folder, inputs, height=rows.height, batch=batch) as run:
+    with PartedRun.open(folder, inputs, height=rows.height, batch=batch, mix_releases=mix_releases) as run:
         done = run.parts - len(run.list_missing())
         with progress_bar(run.parts, "part", wanted=progress, done=done) as bar:
             for part, frame in run.iterate_unfinished(rows):
                 run.finish(part, _run_batch(tally_part, rows.name, frame, part * batch))
                 bar.update()
+        run.check_source(rows)
         return merge_tallies(run.all_tables(), columns, scenario, version=tables.version, seed=seed)
 
 
@@ -225,26 +242,21 @@ def simulate_parquet(
 
 
 def _run_batches(
-    source: StrPath | Sequence[StrPath],
-    target: StrPath,
-    work: Work,
-    answers: Sequence[str],
-    arguments: dict[str, object],
-    keep: Sequence[str] | None,
-    batch: int,
+    rows: ParquetSource, target: StrPath, work: Work, inputs: Mapping[str, object], *, batch: int, mix_releases: bool
 ) -> Path:
     """Write the answers of `work` for all rows to the target: one file or a folder of parts."""
-    rows, path = ParquetSource.open(source), Path(target)
+    path = Path(target)
     if path.resolve() in [file.resolve() for file in rows.files]:
         raise InputError(f"{path}: is of the source; choose another target.")
     check_batch_size(batch)
-    work_at = partial(_run_batch, _select_columns(work, answers, rows, keep), rows.name)
+    work_at = partial(_run_batch, work, rows.name)
     schema = work_at(rows.empty(), 0).schema  # wrong columns or arguments raise here, before any row is read
     if path.suffix == ".parquet":
         return _write_file(rows, path, work_at, schema, batch)
-    with PartedRun.open(path, {"source": rows, "keep": keep, **arguments}, height=rows.height, batch=batch) as run:
+    with PartedRun.open(path, inputs, height=rows.height, batch=batch, mix_releases=mix_releases) as run:
         for part, frame in run.iterate_unfinished(rows):
             run.finish(part, {ROWS: work_at(frame, part * batch)})
+        run.check_source(rows)
     return path
 
 
@@ -282,7 +294,6 @@ def _write_file(
             errors.append(error)
             raise
 
-    remove_leftovers(path)
     with replace_whole(path) as unfinished:
         try:
             # One batch at a time: `map_batches` runs several at once, in twice the memory and no less time.

@@ -11,16 +11,20 @@ from pathlib import Path
 
 import polars as pl
 
-from drgsim.exceptions import InputError, SchemaError
+from drgsim.display import show_value
+from drgsim.exceptions import InputError, SchemaError, StorageError
 from drgsim.files.atomic import sha256_of
 from drgsim.files.text_tables import check_claimed_size
 
 BATCH = 131_072
 """Rows of a batch: enough work for a thread, little memory."""
+_REPEAT = "Repeat the call when nothing writes to the source."
 _MOST_IDS = 1 << 22
 """Ids in memory at a time, where they are compared with each other."""
 
 StrPath = str | os.PathLike[str]
+FileState = tuple[int, ...]
+"""What changes when a file is replaced or written to: device, inode, size, times of the last write and change."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,13 @@ class ParquetSource:
         files: the files, in order.
         schema: their columns.
         height: number of rows.
+        states: of each file when it was opened; `check_unchanged` compares.
     """
 
     files: tuple[Path, ...]
     schema: pl.Schema = field(repr=False)
     height: int
+    states: tuple[FileState, ...] = field(repr=False)
 
     @classmethod
     def open(cls, source: StrPath | Sequence[StrPath]) -> ParquetSource:
@@ -58,9 +64,10 @@ class ParquetSource:
         files = [file for place in places for file in _find_files(Path(place))]
         if not files:
             raise InputError("no Parquet file was named: pass a file, a folder or a list of them.")
-        schemas, height = [], 0
+        schemas, states, height = [], [], 0
         for file in files:
             with check_readable(file):
+                states.append(_read_state(file))
                 scan = _scan_files([file])
                 schemas.append(scan.collect_schema())
                 rows = int(scan.select(pl.len()).collect().item())
@@ -68,7 +75,7 @@ class ParquetSource:
             height += rows
             if schemas[-1] != schemas[0]:
                 raise SchemaError(f"{file}: {_describe_difference(schemas[0], schemas[-1])} than in {files[0].name}.")
-        return cls(tuple(files), schemas[0], height)
+        return cls(tuple(files), schemas[0], height, tuple(states))
 
     @property
     def name(self) -> str:
@@ -89,18 +96,21 @@ class ParquetSource:
 
         Raises:
             InputError: a file is damaged.
+            StorageError: a file was replaced or changed since it was opened; no row of it was given.
         """
         waiting: list[pl.DataFrame] = []
         found, expected = 0, max(self.height - start, 0)
-        with check_readable(self.name):
+        with self._readable():
             for frame in self.scan().slice(start).collect_batches(chunk_size=size, maintain_order=True, lazy=True):
                 waiting.append(frame)
                 found += len(frame)
                 if sum(map(len, waiting)) >= size:
+                    self.check_unchanged()
                     joined = pl.concat(waiting)
                     full = len(joined) // size * size
                     yield from (joined[at : at + size] for at in range(0, full, size))
                     waiting = [joined[full:]]
+        self.check_unchanged()
         if found != expected:  # some releases of Polars end early at a damaged page, without an error
             raise InputError(f"{self.name}: not readable as Parquet: {found:,} rows read where {expected:,} should be.")
         rest = pl.concat(waiting) if waiting else self.empty()
@@ -108,19 +118,50 @@ class ParquetSource:
             yield rest
 
     def fingerprint(self) -> str:
-        """Return the sha256 of the files' contents, in order; names and folders do not count."""
-        return hashlib.sha256("".join(map(sha256_of, self.files)).encode()).hexdigest()
+        """Return the sha256 of the files' contents, in order; names and folders do not count.
+
+        Raises:
+            StorageError: a file was replaced or changed since it was opened, or cannot be read.
+        """
+        found = hashlib.sha256("".join(map(sha256_of, self.files)).encode()).hexdigest()
+        self.check_unchanged()
+        return found
+
+    def check_unchanged(self) -> None:
+        """Check that no file was replaced, removed or written to since it was opened.
+
+        Raises:
+            StorageError: one was; the message names it.
+        """
+        for file, state in zip(self.files, self.states, strict=True):
+            try:
+                found = _read_state(file)
+            except OSError as error:
+                raise StorageError(f"{file}: cannot be read any more ({error.strerror}). {_REPEAT}") from error
+            if found != state:
+                raise StorageError(f"{file}: was replaced or changed while it was read. {_REPEAT}")
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Raise as `check_readable`; but where a file was changed meanwhile, that is the error."""
+        try:
+            with check_readable(self.name):
+                yield
+        except InputError:
+            self.check_unchanged()
+            raise
 
     def refuse_repeated(self, column: str) -> None:
         """Check that the values of a column are distinct, in parts, so that memory stays bounded.
 
         Raises:
             InputError: a value is missing or repeated.
+            StorageError: a file was replaced or changed since it was opened.
         """
         parts = -(-self.height // _MOST_IDS)
         for part in range(parts):
             in_part = pl.col(column).hash() % parts == part
-            with check_readable(self.name):
+            with self._readable():
                 values = self.scan().select(column).filter(in_part).collect(engine="streaming")[column]
             if values.null_count() or values.n_unique() < len(values):
                 problem = "is missing" if values.null_count() else "comes more than once"
@@ -128,6 +169,7 @@ class ParquetSource:
                     f"{self.name}: an {column} {problem}; draws are keyed by it. Number the admissions: "
                     f"scan.with_row_index({column!r}).sink_parquet(...)."
                 )
+        self.check_unchanged()
 
 
 def check_batch_size(batch: int) -> None:
@@ -137,7 +179,7 @@ def check_batch_size(batch: int) -> None:
         InputError: it is not a whole number from 1.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise InputError(f"batch is {batch!r}, expected a number of rows from 1, such as {BATCH}.")
+        raise InputError(f"batch is {show_value(batch)}, expected a number of rows from 1, such as {BATCH}.")
 
 
 @contextmanager
@@ -162,6 +204,11 @@ def check_readable(name: StrPath) -> Iterator[None]:
 
 def _scan_files(files: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
+
+
+def _read_state(file: Path) -> FileState:
+    found = file.stat()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _find_files(place: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Long runs in parts; repeating the call continues a killed run.
 
 A run's folder holds a manifest and the tables of each finished part (`NAME-00000.parquet`). The manifest lists the
-fingerprints of the run's inputs and the sha256 of every finished file. Files and manifest are written whole or not at
+fingerprints of the run's inputs, the releases of drgsim, Polars and NumPy that made it, and the sha256 of every
+finished file. Files and manifest are written whole or not at
 all, and a part's files before the manifest lists them: a run killed at any moment loses only its unfinished part. One
 process at a time works on a run; its lock ends with the process.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, StorageError
@@ -25,6 +27,7 @@ from drgsim.pricing.contracts import Contract
 from drgsim.pricing.rates import Rates
 from drgsim.scale.parquet_source import ParquetSource, check_batch_size
 from drgsim.tables.table_set import TableSet
+from drgsim.version import __version__
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -42,6 +45,7 @@ class PartedRun:
         parts: number of parts.
         batch: rows of a part.
         finished: sha256 of each file of each finished part, by the name of its table.
+        releases: the releases that worked on the run, in order: one, unless others were allowed.
     """
 
     folder: Path
@@ -49,11 +53,19 @@ class PartedRun:
     parts: int
     batch: int
     finished: dict[int, dict[str, str]]
+    releases: list[dict[str, str]] = field(default_factory=lambda: [list_releases()])
+    _written: list[int] = field(default_factory=list, repr=False)
     _lock: int | None = field(default=None, repr=False)
 
     @classmethod
     def open(
-        cls, folder: str | os.PathLike[str], inputs: Mapping[str, object], *, height: int, batch: int
+        cls,
+        folder: str | os.PathLike[str],
+        inputs: Mapping[str, object],
+        *,
+        height: int,
+        batch: int,
+        mix_releases: bool = False,
     ) -> PartedRun:
         """Begin a run in a new or empty folder, or continue the run in it.
 
@@ -62,9 +74,11 @@ class PartedRun:
             inputs: everything that decides the results.
             height: rows of the source.
             batch: rows of a part.
+            mix_releases: whether a run of another release of drgsim, Polars or NumPy may be continued.
 
         Raises:
-            InputError: the folder holds another run (the message says how it differs) or something else.
+            InputError: the folder holds another run (the message says how it differs), a run of other releases, or
+                something else.
             StorageError: the folder cannot be read or written; a finished part was altered; another process works
                 on the run.
 
@@ -89,7 +103,7 @@ class PartedRun:
             raise StorageError(f"{root}: no folder for a run can be there ({error.strerror}).") from error
         try:
             if MANIFEST in others:
-                run._resume()
+                run._resume(mix_releases=mix_releases)
             elif others:
                 raise InputError(f"{root}: holds {others[0]} and no {MANIFEST}; choose a new or an empty folder.")
             else:
@@ -141,11 +155,29 @@ class PartedRun:
         """
         written = {}
         for name, table in tables.items():
-            with replace_whole(self.file(part, name)) as unfinished:
+            with replace_whole(self.file(part, name), sweep=False) as unfinished:
                 table.write_parquet(unfinished)
                 written[name] = sha256_of(unfinished)
         self.finished[part] = written
+        self._written.append(part)
         self._write_manifest()
+
+    def check_source(self, rows: ParquetSource) -> None:
+        """Check, after the last part, that the source has the content that the manifest promises.
+
+        Raises:
+            StorageError: it has another content; the parts that this process made count as unfinished.
+        """
+        if not self._written or rows.fingerprint() == self.inputs["source"]:
+            return
+        for part in self._written:
+            del self.finished[part]
+        self._written.clear()
+        self._write_manifest()
+        raise StorageError(
+            f"{rows.name}: was changed while it was read; the parts made of it are dropped. "
+            "Repeat the call when nothing writes to the source."
+        )
 
     def file(self, part: int, name: str) -> Path:
         """Return the file of a table of a part."""
@@ -169,7 +201,7 @@ class PartedRun:
                     ) from error
             yield tables
 
-    def _resume(self) -> None:
+    def _resume(self, *, mix_releases: bool) -> None:
         known = _read_manifest(self.folder / MANIFEST)
         names = dict.fromkeys((*known["inputs"], *self.inputs))
         differ = [name for name in names if known["inputs"].get(name) != self.inputs.get(name)]
@@ -179,6 +211,14 @@ class PartedRun:
                 f"{self.folder}: holds a run of another {', '.join(differ)} ({differ[0]} was {before:.60}, now "
                 f"{now:.60}). Choose another folder, or remove this one."
             )
+        now = self.releases[0]
+        others = [made for made in known["releases"] or [{}] if made != now]
+        if others and not mix_releases:
+            raise InputError(
+                f"{self.folder}: was made by {_name_releases(others[0])}, now {_name_releases(now)}. "
+                "Choose another folder, remove this one, or pass mix_releases=True to continue it."
+            )
+        self.releases = [*known["releases"], *([] if now in known["releases"] else [now])]
         for part, files in known["finished"].items():
             if self._is_intact(part, files):
                 self.finished[part] = files
@@ -200,11 +240,21 @@ class PartedRun:
             "format": _FORMAT,
             "run_id": hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()[:20],
             "inputs": self.inputs,
+            "releases": self.releases,
             "parts": self.parts,
             "finished": {str(part): self.finished[part] for part in sorted(self.finished)},
         }
-        with replace_whole(self.folder / MANIFEST) as unfinished:
+        with replace_whole(self.folder / MANIFEST, sweep=False) as unfinished:
             unfinished.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+def list_releases() -> dict[str, str]:
+    """Return the releases of what decides a run's answers, by package.
+
+    >>> list(list_releases())
+    ['drgsim', 'polars', 'numpy']
+    """
+    return {"drgsim": __version__, "polars": pl.__version__, "numpy": np.__version__}
 
 
 def fingerprint(value: object) -> str:
@@ -259,6 +309,10 @@ def _lock_folder(root: Path) -> int | None:
     return folder
 
 
+def _name_releases(releases: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}"[:40] for name, version in releases.items()) or "unknown releases"
+
+
 def _fingerprint_inputs(inputs: Mapping[str, object]) -> dict[str, str]:
     return {name: fingerprint(value) for name, value in inputs.items()}
 
@@ -293,10 +347,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             raise ValueError(f"its format is {known['format']!r:.20}")
         inputs = {str(name): str(value) for name, value in known["inputs"].items()}
         finished = {int(part): dict(files) for part, files in known["finished"].items()}
+        releases = [{str(name): str(version) for name, version in one.items()} for one in known.get("releases", [])]
         names = {name for files in finished.values() for name in files}
         if not all(isinstance(name, str) and name.isidentifier() for name in names):
             raise ValueError("it names a table that cannot be")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise StorageError(f"{path}: no manifest of a run ({reason:.80}). Remove the folder to begin again.") from error
-    return {"inputs": inputs, "finished": finished}
+    return {"inputs": inputs, "releases": releases, "finished": finished}

@@ -101,6 +101,7 @@ def price(
     Raises:
         SchemaError, MissingRateError: as `drgsim.price`, at once.
 
+    >>> from drgsim import Rates
     >>> price(pl.DataFrame(), pl.DataFrame(), Rates.load(2026))
     Traceback (most recent call last):
     drgsim.exceptions.SchemaError: admissions must be a Spark DataFrame, found DataFrame of polars.
@@ -142,6 +143,7 @@ def simulate(
     Raises:
         SchemaError, InputError: as `simulate`; for columns and arguments at once, for values when Spark runs.
 
+    >>> from drgsim import Rates
     >>> simulate(pl.DataFrame(), Scenario.load("empty"), tables=TableSet.load("43.1"), hospitals=None,
     ...          rates=Rates.load(2026), seed=1)
     Traceback (most recent call last):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import FloatArray
 
 LEVEL = 0.95
@@ -33,6 +34,7 @@ def estimate_measures(values: Mapping[str, tuple[str, FloatArray]], level: float
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+@accept_frames
 def apply_control(totals: pl.DataFrame) -> FloatArray:
     """Return the net change of each replicate without what the control explains, (r,) [USD].
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.error_draws import allows_excluded, confine_sites, draw_outcomes, key_sites
 from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.error_sites import Sites
@@ -44,7 +45,7 @@ class Exposure:
         returned: (k,) claims that cannot be grouped; they count as 0 cents.
         rates: for each error, the probability at each of its sites.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)
@@ -208,6 +209,7 @@ class Exposure:
         return effects
 
 
+@accept_frames
 def exposure(
     admissions: pl.DataFrame,
     scenario: Scenario,
@@ -234,7 +236,7 @@ def exposure(
     Raises:
         SchemaError, InputError: as `simulate`.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(300, seed=1, tables=tables)
     >>> found = exposure(admissions, Scenario.load("illustration"), tables=tables, hospitals=hospitals, rates=rates)

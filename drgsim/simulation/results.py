@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from drgsim.numerics.keyed_random import uniform
 from drgsim.simulation.estimates import LEVEL, apply_control, estimate_measures, t_quantile
 from drgsim.simulation.headline import build_headline
 from drgsim.simulation.result_tables import ERROR, MEASURES, BaselineTotals, ClaimTables, MergedTables
-from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_table, save_folder
+from drgsim.simulation.storage import RUN, SCENARIO, read_run, read_stored_scenario, read_stored_table, save_folder
 from drgsim.tables.table_set import describe_version
 
 _RUN_FIELDS = ("run_id", "version", "seed", "replicates", "asked", "interrupted", "priced_by")
@@ -327,22 +326,22 @@ class Simulation:
             run["by"] = self.tables.columns
         tables = {"totals": self.totals, "error_counts": self.error_counts, **self.tables.stored}
         tables |= {name: getattr(self, name)() for name in _DERIVED}
-        return save_folder(folder, tables, {SCENARIO: self.scenario.dumps(), RUN: json.dumps(run, indent=1)})
+        return save_folder(folder, tables, run, self.scenario.dumps())
 
 
 def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
     """Return the result that `Simulation.save` saved in a folder.
 
     Raises:
-        InputError: the folder holds no result, or a file of it is missing or damaged.
+        InputError: the folder holds no result, or a file of it is missing, damaged or of another result.
 
     >>> load_simulation("absent")
     Traceback (most recent call last):
     drgsim.exceptions.InputError: absent: no result of a simulation there (no run.json).
     """
     run = read_run(folder, _RUN_FIELDS)
-    scenario = Scenario.load(Path(folder) / SCENARIO)
-    stored = {name: read_stored_table(folder, name) for name in run["tables"]}
+    scenario = Scenario.loads(read_stored_scenario(folder, run), file=f"{folder}/{SCENARIO}")
+    stored = {name: read_stored_table(folder, name, run) for name in run["tables"]}
     tables: ClaimTables | MergedTables
     try:
         if "by" in run:
@@ -353,8 +352,8 @@ def load_simulation(folder: str | os.PathLike[str]) -> Simulation:
         raise InputError(f"{folder}: {RUN} is damaged; its tables are not those of a result.") from error
     return Simulation(
         scenario=scenario,
-        totals=read_stored_table(folder, "totals"),
-        error_counts=read_stored_table(folder, "error_counts"),
+        totals=read_stored_table(folder, "totals", run),
+        error_counts=read_stored_table(folder, "error_counts", run),
         tables=tables,
         **{name: run[name] for name in _RUN_FIELDS},
     )

@@ -10,11 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 import polars as pl
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
+from drgsim.files.memory import check_memory, find_available_memory
 from drgsim.miscoding.error_draws import DrawnErrors, confine_sites, draw_errors, key_sites
 from drgsim.miscoding.error_sites import Sites
 from drgsim.miscoding.scenarios import Scenario
@@ -38,8 +42,14 @@ BLOCK = TOGETHER
 """Replicates are drawn in blocks of sixteen, or a multiple of that."""
 _CLAIMS = 1 << 20
 """About how many billed claims a block has."""
+_ADMISSION_BYTES = 1_400
+"""Least memory that an admission takes, as encoded, grouped and priced; measured with an empty scenario."""
+_ERROR_BYTES = 180
+"""Memory that an error of the block under way takes, on the average; measured."""
+_ADVICE = "Simulate part by part with drgsim.scale.simulate_parquet, or fewer admissions or replicates."
 
 
+@accept_frames
 def simulate(
     admissions: pl.DataFrame,
     scenario: Scenario,
@@ -83,10 +93,10 @@ def simulate(
 
     Raises:
         SchemaError: as `group` and `price`.
-        InputError: ids are not distinct, an argument is out of range, or the scenario names something that the version
-            or the admissions do not have.
+        InputError: ids are not distinct, an argument is out of range, the scenario names something that the version
+            or the admissions do not have, or there is not enough memory.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(500, seed=1, tables=tables)
     >>> nothing = simulate(admissions, Scenario.load("empty"), tables=tables, hospitals=hospitals, rates=rates,
@@ -94,8 +104,8 @@ def simulate(
     >>> nothing.mean("net_usd"), nothing.mean("drg_change_rate")
     (0.0, 0.0)
     """
-    if target_se is not None and not target_se > 0:
-        raise InputError(f"target_se is {target_se!r}, expected USD above 0.")
+    if target_se is not None and not (isinstance(target_se, Real) and target_se > 0):
+        raise InputError(f"target_se is {show_value(target_se)}, expected USD above 0.")
     run = start_run(
         admissions,
         scenario,
@@ -129,12 +139,13 @@ def start_run(
 ) -> SimulationRun:
     """Return a run ready for its first replicate; arguments and errors as in `simulate`."""
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
-        raise InputError(f"replicates is {replicates!r}, expected a whole number from 1.")
+        raise InputError(f"replicates is {show_value(replicates)}, expected a whole number from 1.")
     if not isinstance(scenario, Scenario):
         raise InputError(f"scenario is {scenario!r:.60}, expected a Scenario: Scenario.load(name or path).")
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     scenario.check(tables)
+    check_memory(len(admissions) * _ADMISSION_BYTES, f"a simulation of {len(admissions):,} admissions", _ADVICE)
     baseline = Baseline.of(admissions, tables=tables, hospitals=hospitals, rates=rates, hospital_status=hospital_status)
     if is_returning(edits):
         baseline = baseline.with_editor()
@@ -210,18 +221,51 @@ class SimulationRun:
 
     def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw replicates up to the number asked, or until the standard error meets the target."""
-        expected = sum(float(sites.rate.sum()) for sites in self.sites)
-        block = BLOCK if target_se else BLOCK * max(1, round(_CLAIMS / max(expected, 1) / BLOCK))
+        largest = self._choose_block(replicates) if target_se is None else BLOCK
+        block = min(BLOCK, largest)  # a short first block: an interrupt after seconds keeps it
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
             try:
                 while self.replicates < replicates:
                     asked = range(self.replicates, min(self.replicates + block, replicates))
                     self.blocks.append(self._draw_block(asked))
                     bar.update(len(asked))
+                    if block == asked.stop:
+                        self._check_result_size(replicates)
+                    block = min(2 * block, largest)
                     if target_se and self._standard_error() <= target_se:
                         break
             except KeyboardInterrupt:
                 self.interrupted = True
+
+    def _choose_block(self, replicates: int) -> int:
+        """Return the number of replicates of a block, so that its errors fit in memory.
+
+        Raises:
+            InputError: those of one replicate do not fit.
+        """
+        expected = max(sum(float(sites.rate.sum()) for sites in self.sites), 1)
+        what = f"a replicate of {len(self.baseline):,} admissions with {expected:,.0f} errors"
+        check_memory(expected * _ERROR_BYTES, what, _ADVICE)
+        available, block = find_available_memory(), BLOCK * max(1, round(_CLAIMS / expected / BLOCK))
+        # Fewer than sixteen are drawn at the price of sixteen, so only where sixteen would fill a third of the memory.
+        while available is not None and block > 1 and min(block, replicates) * expected * _ERROR_BYTES > available / 3:
+            block //= 2
+        return block
+
+    def _check_result_size(self, replicates: int) -> None:
+        """Refuse replicates whose tables would not fit in memory, judged by the first block.
+
+        Raises:
+            InputError: as `check_memory`.
+        """
+        size = sum(
+            table.estimated_size()
+            for block in self.blocks
+            for table in (block.changed_claims, block.attribution, block.ledger)
+            if table is not None
+        )
+        need = size / self.replicates * (replicates - self.replicates)
+        check_memory(need, f"the result of {replicates:,} replicates of {len(self.baseline):,} admissions", _ADVICE)
 
     def _draw_block(self, replicates: range) -> ReplicateBlock:
         """Draw the errors of some replicates, bill the claims, and attribute their payment changes."""

@@ -39,9 +39,11 @@ STEP_TITLES = MappingProxyType(
 
 _AMOUNTS = ("operating.labor.", "operating.nonlabor.", "capital.federal_rate", "hospital_specific.")
 _OUTLIER = ("outlier.",)
-_UNPAID = ("beneficiary.", "information.")
-"""Parameters on which no payment of `price` depends."""
-_TECHNOLOGY = ("technologies", "technology_codes", "technology_rules")
+_HOSPITALS = ("adjustments.wage_index",)
+_TABLES = {
+    "hospitals": ("wage_index", "outmigration"),
+    "policy": ("technologies", "technology_codes", "technology_rules", "covid_treatments"),
+}
 _GROUPS = ("drg", "mdc", "service_line")
 
 
@@ -61,6 +63,12 @@ class PaymentBridge:
         moves: DRGs whose stays change their DRG: `drg_before`, `title_before`, `drg_after`, `title_after`, `stays`,
             `before_usd`, `after_usd`, most stays first.
         codes: the codes that ended, as `convert_admissions` reports them.
+
+    >>> from drgsim import generate
+    >>> hospitals, claims = generate(60, seed=1, tables=TableSet.load("42.1"))
+    >>> bridge = payment_bridge(claims, ("42.1", 2025), ("43.0", 2026), hospitals=hospitals)
+    >>> bridge.after, bridge.by("mdc")["stays"].sum()
+    (('43.0', 2026), 60)
     """
 
     before: tuple[str, int]
@@ -143,7 +151,6 @@ def payment_bridge(
     old, new = _load(before), _load(after)
     new = (new[0], new[1].reformed(changes) if changes else new[1])
     later_hospitals = hospitals if hospitals_after is None else hospitals_after
-    _check_rates(old[1], new[1], later_hospitals)
     converted, codes = convert_admissions(
         claims, old[0].version, new[0].version, choose=choose, hospital_status=hospital_status
     )
@@ -153,6 +160,7 @@ def payment_bridge(
         group(converted, new[0], hospital_status=hospital_status),
     )
     own = (_select_hospitals(hospitals, claims), _select_hospitals(later_hospitals, claims))
+    _check_rates(old[1], new[1], frames[1], own[1])
     work = _Work(frames, is_converted, old[1], new[1], own)
     path, shares, ends = work.split(tuple(order))
     stays = _list_stays(claims, frames, is_converted, ends, path, tuple(order))
@@ -220,7 +228,11 @@ class _Work:
         # DRGs of one year with weights of the other: a DRG that is not among them keeps its own.
         extra = second.weights.join(first.weights.select("drg"), on="drg", how="anti")
         extra = extra.head(0) if is_later == ("weights" in chosen) else extra
-        technology = self.new if "policy" in chosen else self.old
+        tables = {
+            name: getattr(self.new if step in chosen else self.old, name)
+            for step, names in _TABLES.items()
+            for name in names
+        }
         return replace(
             self.old,
             # The updates of hospital-specific rates since FY2019 follow from the year.
@@ -228,8 +240,7 @@ class _Work:
             parameters=self.new.parameters,
             values=MappingProxyType(values),
             table5=pl.concat([first.weights, extra.select(first.weights.columns)]).sort("drg"),
-            wage_index=(self.new if "hospitals" in chosen else self.old).wage_index,
-            **{name: getattr(technology, name) for name in _TECHNOLOGY},
+            **tables,
         )
 
 
@@ -247,6 +258,8 @@ def _step_of(name: str) -> str:
     """Return the step to which a parameter belongs."""
     if name.startswith(_AMOUNTS):
         return "amounts"
+    if name.startswith(_HOSPITALS):
+        return "hospitals"
     return "outlier" if name.startswith(_OUTLIER) else "policy"
 
 
@@ -260,23 +273,32 @@ def _load(year: tuple[str | TableSet, int | Rates]) -> tuple[TableSet, Rates]:
     )
 
 
-def _check_rates(old: Rates, new: Rates, hospitals: pl.DataFrame) -> None:
+def _check_rates(old: Rates, new: Rates, later: pl.DataFrame, hospitals: pl.DataFrame) -> None:
     """Raise MissingRateError for everything that the later year lacks and its payments need."""
-    own_rate = "hospital_specific_rate_usd"
-    has_own_rate = own_rate in hospitals.columns and bool((hospitals[own_rate].fill_null(0.0) > 0).any())
-    ignored = _UNPAID if has_own_rate else (*_UNPAID, "hospital_specific.")
-    lacking = sorted(name for name in old.values if name not in new.values and not name.startswith(ignored))
-    if lacking:
-        values = ", ".join(f"{name!r}: ..." for name in lacking)
-        raise MissingRateError(
-            f"fiscal year {new.fiscal_year} lacks {', '.join(lacking)}. Give them: changes={{{values}}}, such as "
-            f"those of {old.fiscal_year}."
-        )
     if new.table5 is None or old.table5 is None:
         year = (new if new.table5 is None else old).fiscal_year
         raise MissingRateError(
             f"fiscal year {year} lacks Table 5. Give its rates with one: after=(version, "
             f"Rates.load({year}).with_table5(path))."
+        )
+    unknown = [name for name in old.values if name not in new.values]
+    lacking: list[str] = []
+    while True:
+        filled = {**new.values, **{name: old.values[name] for name in lacking}}
+        try:
+            price(later, hospitals, replace(new, values=MappingProxyType(filled)))
+            break
+        except MissingRateError as error:
+            # A year has parameters that no payment needs; only the pricer knows which these are.
+            name = next((name for name in unknown if name not in lacking and f"{name} " in str(error)), None)
+            if name is None:
+                raise
+            lacking.append(name)
+    if lacking:
+        values = ", ".join(f"{name!r}: ..." for name in sorted(lacking))
+        raise MissingRateError(
+            f"fiscal year {new.fiscal_year} lacks {', '.join(sorted(lacking))}. Give them: changes={{{values}}}, such "
+            f"as those of {old.fiscal_year}."
         )
 
 

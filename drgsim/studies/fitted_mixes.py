@@ -27,6 +27,7 @@ from pathlib import Path
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.atomic import write_text_whole
 from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.arrays import Int64Array
@@ -109,7 +110,7 @@ def write_scenarios(names: Sequence[str], sample: FittingAdmissions, folder: Pat
         mix = Scenario.loads(text, file=f"{_MIXES}{name}.toml")
         mix.check(sample.tables)
         fitted = round_rates(fit_mix(mix, sample))
-        (folder / _SCENARIOS / f"{name}.toml").write_text(replace_rates(text, mix, fitted), "utf-8")
+        write_text_whole(folder / _SCENARIOS / f"{name}.toml", replace_rates(text, mix, fitted))
         _list_in_manifest(folder, f"{_SCENARIOS}{name}.toml", mix.source)
         seal(folder)
         compared[name] = compare_baseline_with_findings(fitted, sample.baseline, seed=SEED)
@@ -195,7 +196,7 @@ def _list_in_manifest(folder: Path, name: str, source: str) -> None:
     others = [at for at, section in enumerate(sections) if section.startswith(f'[files."{_SCENARIOS}')]
     entry = f'[files."{name}"]\nsha256 = ""\nrows = 0\nsource = "{source}"\nlicence = "{_LICENCE}"\n\n'
     sections.insert(min(others), entry)
-    path.write_text("".join(sections), "utf-8")
+    write_text_whole(path, "".join(sections))
 
 
 def _find_mixes(folder: Path) -> list[str]:

@@ -34,6 +34,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.miscoding.error_draws import confine_sites
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.arrays import FloatArray, Int64Array
@@ -50,6 +51,7 @@ _ENOUGH_ERRORS = 200_000
 _FEWEST_REPLICATES, _MOST_REPLICATES = 16, 1_000
 
 
+@accept_frames
 def compare_with_findings(
     scenario: Scenario,
     admissions: pl.DataFrame,
@@ -75,7 +77,7 @@ def compare_with_findings(
     Raises:
         InputError: as `simulate`; a finding names an unknown figure; or no error can happen on any admission.
 
-    >>> from drgsim import generate
+    >>> from drgsim import Rates, generate
     >>> tables, rates = TableSet.load("43.1"), Rates.load(2026)
     >>> hospitals, admissions = generate(2_000, seed=1, tables=tables)
     >>> noise = Scenario.load("poa_noise")

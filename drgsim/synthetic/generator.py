@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from drgsim.display import show_value
 from drgsim.exceptions import InputError
 from drgsim.numerics.arrays import FloatArray, Int64Array, UInt64Array
 from drgsim.numerics.keyed_random import to_normal, uniform
@@ -28,6 +29,8 @@ from drgsim.tables.table_set import TableSet
 
 FIRST_ID = 1
 BATCH = 250_000
+_MOST = 1 << 40
+"""Most admissions of one call; ids and draws are keyed by 64 bits."""
 _REACH_POWER = 0.5
 """CMS withholds small cells, so more hospitals treat a DRG than report it: the share is raised to this power."""
 _CHUNK = 32_000
@@ -106,8 +109,8 @@ def _prepare(
     drgs: Sequence[int] | None,
 ) -> tuple[GenerationPlan, pl.DataFrame]:
     """Check the arguments of `generate`; return the plan and the hospitals."""
-    if not isinstance(n, Integral) or n < 0:
-        raise InputError(f"n is {n!r}; expected a whole number, 0 or more.")
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 0 <= n <= _MOST:
+        raise InputError(f"n is {show_value(n)}; expected a whole number from 0 to {_MOST:,}.")
     if not isinstance(tables, TableSet):
         raise InputError(f"tables is {tables!r}, expected a TableSet: TableSet.load({str(tables)!r}).")
     if drgs is not None and not len(drgs):

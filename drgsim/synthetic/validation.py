@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from drgsim.editing.code_editor import edit
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.pricing.pricer import price
 from drgsim.pricing.rates import Rates
@@ -47,6 +48,7 @@ _SHORTEST, _LONGEST = 3, 7
 Row = tuple[str, str, float | None, float | None, str]
 
 
+@accept_frames
 def validity(
     admissions: pl.DataFrame,
     tables: TableSet,

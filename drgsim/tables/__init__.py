@@ -9,6 +9,7 @@ Its modules:
     titles           with_titles(): titles beside numbers and codes
     codebook         code strings to integers
     encoding         admissions as integers
+    unknown_codes    codes that are none of a version, by what they look like
     code_limits      the sex, age, principal and POA limits of each code
     national_facts   tables that populations and coding errors share
     edit_tables      valid codes, flags and limits of claim edits, all dates

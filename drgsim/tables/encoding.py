@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import ByteArray, Int32Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_rows
@@ -108,6 +109,7 @@ def compute_starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return start
 
 
+@accept_frames
 def encode(admissions: pl.DataFrame, tables: TableSet, *, hospital_status: str = "NON_EXEMPT") -> Encoded:
     """Encode admissions as integers, for any number of groupings under any version.
 

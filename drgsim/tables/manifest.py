@@ -14,12 +14,14 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from drgsim.exceptions import TableError, did_you_mean
+from drgsim.files.atomic import write_text_whole
 from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
+
+if TYPE_CHECKING:  # the command line reads the manifest without loading Polars
+    import polars as pl
 
 _VERSION_ENTRY = {"fiscal_year": int, "effective_from": dt.date, "effective_to": dt.date}
 
@@ -120,6 +122,8 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
         TableError: as `read_verified`, or a column, a value or a null is not as expected; the message names
             file and row.
     """
+    import polars as pl
+
     content = read_verified(folder, name)
     header = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")
     if header != list(columns):
@@ -138,6 +142,8 @@ def read_table(folder: Path, name: str, columns: Mapping[str, Any], *, nullable:
 
 def _describe_bad_row(content: bytes, columns: Mapping[str, Any]) -> str:
     """Return the first row and column whose value has the wrong type, or an empty text."""
+    import polars as pl
+
     texts = pl.read_csv(content, schema=dict.fromkeys(columns, pl.String), truncate_ragged_lines=True)
     for column, dtype in columns.items():
         bad = texts[column].is_not_null() & texts[column].cast(dtype, strict=False).is_null()
@@ -152,6 +158,7 @@ def seal(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         TableError: a listed file is missing.
+        StorageError: the manifest cannot be written; it is unchanged.
 
     >>> import shutil, tempfile
     >>> own = shutil.copytree(table_folder(), Path(tempfile.mkdtemp()) / "tables")
@@ -173,4 +180,4 @@ def seal(folder: str | os.PathLike[str]) -> None:
         text, count = entry.subn(rf"\g<1>{digest}\g<2>", text)
         if count != 1:
             raise TableError(f'{root / MANIFEST}: [files."{name}"] has no sha256 line.')
-    (root / MANIFEST).write_text(text, "utf-8")
+    write_text_whole(root / MANIFEST, text)

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from drgsim.claim_fields.mapping_report import hash_admission_ids
 from drgsim.claims.layouts import MIMIC_DISCHARGE_STATUS, map_claims, read_claims
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.schema import ADMISSIONS
@@ -155,7 +156,7 @@ def test_dates_and_numbers_get_their_types(tmp_path: Path) -> None:
     for name in claims.columns[:-1]:
         assert claims.schema[name] == ADMISSIONS[name].dtype
     assert claims["discharge_date"].dt.month().to_list() == [4]
-    assert claims["note"].to_list() == [7]
+    assert claims["note"].to_list() == ["7"]
 
 
 def test_an_empty_file_of_the_right_columns_is_an_empty_frame(tmp_path: Path) -> None:
@@ -173,7 +174,6 @@ def test_an_empty_file_of_the_right_columns_is_an_empty_frame(tmp_path: Path) ->
         (HEAD + "dx2,dx3\n1,5,F,1,K810,K810\n", "no principal diagnosis: found dx2, dx3"),
         (HEAD + "pdx,dx1\n1,5,F,1,K810,K810\n", "both pdx and dx1; keep one"),
         (HEAD + "dx1,pr1,procedures\n1,5,F,1,K810,0FT44ZZ,0FT44ZZ\n", "both procedures and pr1; keep one"),
-        (HEAD + "dx1\nx7,5,F,1,K810\n", "admission_id is no UInt64 in 1 of 1 values, first in row 1"),
         (HEAD + "dx1\n1,5,F,HOME,K810\n", "discharge_status is no Int32 in 1 of 1 values, first in row 1"),
         (
             HEAD + "pdx,sdx,sdx_poa,procedures\n1,5,F,1,K810,I10;I11,Y,\n",
@@ -280,3 +280,11 @@ def test_flat_tables_report_too(tmp_path: Path) -> None:
         ("poa", "unknown POA indicator, kept"): [0],
     }
     assert ("site", "not mapped, kept as it is", 1) in claims.report.rows()
+
+
+def test_text_identifiers_are_kept_and_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "claims.csv"
+    path.write_text(HEAD + "dx1\nx7,5,F,1,K810\n000123,5,F,1,K810\n-7,5,F,1,K810\n")
+    claims = read_claims(path)
+    assert claims["claim_id"].to_list() == ["x7", "000123", "-7"]
+    assert claims["admission_id"].equals(hash_admission_ids(claims["claim_id"]))

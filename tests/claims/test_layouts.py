@@ -81,7 +81,7 @@ def test_tables_may_be_parquet(tmp_path: Path, layout: str) -> None:
         ("a.csv", "a,b\n1,2\n", "hcupp", r"no layout 'hcupp'. Did you mean 'hcup'\? Known: admissions"),
         ("a.csv", "admission_id,age,sex,discharge_status,dx1\n1,5,F,1,K810\n", "admissions", "are those of wide"),
         ("a.txt", "a|b\n1|2\n", None, "no layout recognised by its columns; pass layout="),
-        ("a.txt", "a|b\n1|2\n", "wide", r"cannot read \.txt; use \.parquet"),
+        ("a.txt", "a|b\n1|2\n", "wide", r"no diagnosis columns: no known name at all"),
         ("a.json", "[1, 2]", None, "no FHIR resource and no claim among its first objects"),
         ("a.csv", "A, A\n1,2\n", "hcup", "columns 1 and 2 have one name"),
         ("a.txt", "A|A\n1|2\n", "rif", "columns 1 and 2 have one name"),

@@ -66,7 +66,7 @@ CODE_ROWS = st.lists(
 
 
 def by_hand(rows: list[tuple[str, ...]]) -> tuple[list[tuple[object, ...]], dict[tuple[str, str], list[int]]]:
-    """Apply the rules of `claims.assembly` and `claims.long` to one admission after another, in plain Python."""
+    """Apply the rules of `claim_fields.assembly` and `claims.long` to one admission after another, in plain Python."""
     found, flags = [], {}
 
     def flag(row: int, field: str, reason: str, *, true: bool) -> None:
@@ -100,6 +100,9 @@ def by_hand(rows: list[tuple[str, ...]]) -> tuple[list[tuple[object, ...]], dict
         flag(row, "pdx", "more than one principal diagnosis, the first taken", true=len(principals) > 1)
         flag(row, "pdx", "no principal diagnosis", true=not principals)
         pdx = diagnoses.pop(principals[0])[1] if principals else None
+        again = "principal diagnosis again among the others, left out there"
+        flag(row, "sdx", again, true=any(one[1] == pdx for one in diagnoses))
+        diagnoses = [one for one in diagnoses if one[1] != pdx]
         poa = [one[2].upper() for one in diagnoses]
         found.append((claim, pdx, [one[1] for one in diagnoses], poa, [one[1] for one in procedures]))
     return found, flags

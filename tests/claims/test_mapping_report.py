@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drgsim.claims.mapping_report import hash_admission_ids
+from drgsim.claim_fields.mapping_report import hash_admission_ids
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def test_a_defect_is_one_line_without_what_it_met(
     def breaks(*_args: object, **_kwargs: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("drgsim.cli.grouping_commands.group", breaks)
+    monkeypatch.setattr("drgsim.grouping.grouper.group_and_count_codes", breaks)
     monkeypatch.delenv("DRGSIM_TRACEBACK", raising=False)
     err = reported(["group", str(made / "claims.parquet")], 3, capfd)
     assert err == "drgsim: a defect of drgsim (KeyError); DRGSIM_TRACEBACK=1 shows where\n"
@@ -359,7 +359,7 @@ def test_an_interrupt_keeps_what_is_finished(
         about_it = {"interrupted": True, "replicates": finished, "totals": result.totals.head(finished)}
         return Simulation(**{**vars(result), **about_it})
 
-    monkeypatch.setattr("drgsim.cli.simulation_commands.simulate", interrupted)
+    monkeypatch.setattr("drgsim.simulation.simulator.simulate", interrupted)
     out = tmp_path / "result"
     assert main(["simulate", str(made / "claims.parquet"), str(out), "--scenario", "illustration", "-q"]) == 130
     assert out.exists() == bool(finished)

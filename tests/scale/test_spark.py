@@ -262,3 +262,27 @@ def test_a_million_admissions(cluster: SparkSession, tmp_path: Path):
     in_spark = spark.simulate(read, ERRORS, hospitals=hospitals, by=BY, **HOW)
     for result in (in_parts, in_spark):
         assert_same_tables(result, truth, BY)
+
+
+def test_ids_of_64_bits_are_decimals_in_spark(cluster: SparkSession, data, tmp_path: Path):
+    """`generate` makes UInt64 ids, which Spark reads from Parquet as Decimal(20, 0): taken, and given back."""
+    admissions = data[1].with_columns(admission_id=pl.col("admission_id").cast(pl.UInt64) + 2**63).drop("note")
+    admissions.write_parquet(tmp_path / "in.parquet")
+    read = cluster.read.parquet(str(tmp_path / "in.parquet"))
+    assert read.schema["admission_id"].dataType.simpleString() == "decimal(20,0)"
+    grouped = spark.group(read, TABLES)
+    grouped.write.parquet(str(tmp_path / "out"))
+    found = pl.read_parquet(tmp_path / "out" / "*.parquet")
+    assert found.schema["admission_id"] == pl.Decimal(20, 0)
+    truth = group(admissions, TABLES)
+    ids = found.with_columns(pl.col("admission_id").cast(pl.UInt64)).sort("admission_id")
+    assert ids.select("admission_id", pl.col("drg").cast(pl.UInt16)).equals(
+        truth.select("admission_id", "drg").sort("admission_id")
+    )
+    how = {**HOW, "hospitals": data[0]}
+    result = spark.simulate(read, ERRORS, by=["mdc"], **how)
+    in_memory = simulate(admissions, ERRORS, **how)
+    assert result.run_id == in_memory.run_id
+    assert_frame_equal(result.by("mdc"), in_memory.by("mdc"), check_exact=True)
+    again = group(found.drop("drg"), TABLES)  # what Spark wrote is read by the engine, too
+    assert again.select("drg").equals(found.select(pl.col("drg").cast(pl.UInt16)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from drgsim.claims.mapping_report import Claims
+from drgsim.claim_fields.mapping_report import Claims
 
 # The same three stays in every layout: identifier, age, sex, status, principal with POA, others with POA, procedures.
 STAYS = [

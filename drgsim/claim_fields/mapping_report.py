@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
+from drgsim.schema import ADMISSIONS
+from drgsim.tables.table_set import TableSet, versions
+from drgsim.tables.unknown_codes import count_unknown_texts, describe_unknown_codes
+
+ABSENT, KEPT = "not in the file", "kept as it is"
+KINDS = ("changed", "left blank", "left out", "flagged")
+"""What was done with a part of a file."""
+_WORDS = {
+    "left blank": re.compile("left blank|not given"),
+    "left out": re.compile("left out|not read"),
+    "changed": re.compile(r"\bread\b|\btaken\b|days before months|read without"),
+}
+_MOST_NAMES = 12
 REPORT = {"field": pl.String, "reason": pl.String, "count": pl.UInt32}
 FLAGS = {"row": pl.UInt32, "field": pl.String, "reason": pl.String}
 
@@ -18,7 +32,7 @@ class Claims:
 
     * `layout`: how the file was read: a name of `drgsim.claims.layouts.LAYOUTS`.
     * `admissions`: one row an admission, ADMISSIONS columns first.
-    * `report`: `field`, `reason`, `count`: what could not be mapped, why, and in how many rows.
+    * `report`: `field`, `reason`, `count`: what was changed, left out or could not be mapped, and in how many rows.
     * `flags`: `row`, `field`, `reason`: the rows of `admissions` (from 0) that a count of the report counts, where the
       reason concerns single rows and not the whole file.
 
@@ -36,6 +50,74 @@ class Claims:
     admissions: pl.DataFrame = field(repr=False)
     report: pl.DataFrame = field(repr=False)
     flags: pl.DataFrame = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return the report in a few lines, with codes that are none of any version: `describe()`."""
+        return self.describe()
+
+    def describe(self, version: str | None = None) -> str:
+        """Return in a few lines what was read, changed, left out and flagged, and unknown codes.
+
+        Args:
+            version: the grouper version whose codes count; None counts those of any version.
+
+        >>> codes = {"pdx": ["K810"], "sdx": [["4019"]], "procedures": [[]], "age": [54]}
+        >>> report = pl.DataFrame([("los_days", "not in the file", 1), ("dx", "gap in sequence numbers", 1)], REPORT,
+        ...                       orient="row")
+        >>> print(Claims("wide", pl.DataFrame(codes), report, pl.DataFrame(schema=FLAGS)).describe("43.1"))
+        wide: 1 row read
+          read: age, pdx, sdx, procedures
+          not in the file: los_days
+          flagged: dx: gap in sequence numbers (1)
+          not codes: 1 of 1 secondary diagnoses are not codes of 43.1: 1 ICD-9
+        """
+        rows = self.admissions.height
+        lines = [f"{self.layout}: {rows:,} row{'' if rows == 1 else 's'} read"]
+        found = [name for name in ADMISSIONS.names if name in self.admissions.columns]
+        lines.append(f"  read: {', '.join(name for name in found if self.admissions[name].count())}")
+        by_kind: dict[str, list[str]] = {}
+        for name, reason, count in self.report.iter_rows():
+            kind = classify_reason(reason)
+            shown = name if kind in (ABSENT, KEPT) else f"{name}: {reason} ({count:,})"
+            by_kind.setdefault(kind, []).append(shown)
+        for kind in (ABSENT, KEPT):
+            names = by_kind.pop(kind, [])
+            more = f", … ({len(names)} columns)" if len(names) > _MOST_NAMES else ""
+            lines += [f"  {kind}: {', '.join(names[:_MOST_NAMES])}{more}"] if names else []
+        lines += [f"  {kind}: {one}" for kind in KINDS for one in by_kind.get(kind, [])]
+        words = "any version" if version is None else version
+        lines += [f"  not codes: {line}" for line in describe_unknown_codes(self.count_unknown_codes(version), words)]
+        return "\n".join(lines)
+
+    def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:
+        """Return the codes that are none of a version, by field and by what they look like.
+
+        Args:
+            version: the grouper version; None counts codes that are none of any version.
+
+        Raises:
+            UnknownVersionError: there is no such version.
+
+        >>> codes = pl.DataFrame({"pdx": ["K810"], "sdx": [["4019"]], "procedures": [["0FT44ZZ"]]})
+        >>> none = pl.DataFrame(schema=REPORT)
+        >>> Claims("wide", codes, none, none).count_unknown_codes().rows()
+        [('sdx', 'ICD-9', 1, 1)]
+        """
+        texts: dict[str, pl.Series] = {"pdx": self.admissions["pdx"]}
+        for name in ("sdx", "procedures"):
+            texts[name] = self.admissions[name].cast(pl.List(pl.String)).explode(empty_as_null=False, keep_nulls=False)
+        return count_unknown_texts(texts, TableSet.load(version or versions()[-1]), any_version=version is None)
+
+
+def classify_reason(reason: str) -> str:
+    """Return what a reason says was done: one of `KINDS`, `ABSENT` or `KEPT`.
+
+    >>> classify_reason("unreadable, left blank"), classify_reason("ICD-9 codes, left out")
+    ('left blank', 'left out')
+    """
+    if reason in (ABSENT, f"not mapped, {KEPT}"):
+        return ABSENT if reason == ABSENT else KEPT
+    return next((kind for kind, pattern in _WORDS.items() if pattern.search(reason)), "flagged")
 
 
 class MappingProblems:
@@ -73,6 +155,12 @@ class MappingProblems:
         """Flag rows by number."""
         if len(rows):
             self._of_rows.setdefault((field, reason), []).append(rows.cast(pl.UInt32).rename("row"))
+
+    def add_rows(self, part: MappingProblems, start: int) -> None:
+        """Add the problems of a part of the rows, which begins at row `start`."""
+        self._of_file += part._of_file
+        for (name, reason), rows in part._iterate_flagged():
+            self.flag_rows(name, reason, rows + start)
 
     def report_counts(self, lines: MappingProblems) -> None:
         """Report problems of lines that are not admissions themselves: counts, without rows."""
