@@ -134,7 +134,7 @@ def _estimate(both: FloatArray, missed: FloatArray, added: FloatArray, level: fl
 
 
 def _average_f1(codes: list[Int64Array], most: int) -> float | None:
-    """Return the mean F1 of the codes that either side has; `codes` are in the reference, missed, added."""
+    """Return the mean F1 of the codes of either side; `codes`: reference, missed, added."""
     reference, missed, added = (np.bincount(part, minlength=most) for part in codes)
     both = reference - missed
     below = 2 * both + missed + added
