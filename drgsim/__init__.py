@@ -10,6 +10,7 @@ A package depends only on rows below its own. Each package lists its modules in 
      6   simulation    claims billed with errors, many times
      6   compliance    audits, compliance profiles, deterrence
      6   releases      CMS releases to table folders
+     6   review        billed against computed, two codings, worklists
      5   miscoding     coding errors and scenarios
      5   explanation   why this DRG, and what each code is worth
      4   claims        claim files to admissions

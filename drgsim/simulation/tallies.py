@@ -18,9 +18,9 @@ from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import argsort_keys
 from drgsim.rebilling.baseline import Baseline, Rebilled
+from drgsim.rebilling.billed_claims import BilledClaims, find_changed
 from drgsim.rebilling.code_changes import describe_changes
-from drgsim.simulation.billed_claims import BilledClaims, find_changed
-from drgsim.simulation.shapley import attribute_changes
+from drgsim.rebilling.shapley import attribute_changes
 
 LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
 
