@@ -17,7 +17,7 @@ from drgsim.exceptions import InputError, MissingRateError, SchemaError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.fixed_point import is_finite_number, round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import HOSPITALS, check_frame
 from drgsim.tables.manifest import read_table, table_folder
 

@@ -23,7 +23,7 @@ from drgsim.pricing.contracts import (
     TransferTerms,
 )
 from drgsim.pricing.new_technology import DRGS
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, CONTRACT_PAID, HOSPITALS, Frame, check_frame, normalise_codes
 
 CONTRACT_COMPONENTS = tuple(name for name in CONTRACT_PAID.names if name.endswith("_usd"))

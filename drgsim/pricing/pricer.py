@@ -38,7 +38,7 @@ from drgsim.pricing.pricer_input import (
     to_pricer_input,
     to_stays,
 )
-from drgsim.pricing.rates import Rates, split_by_fiscal_year
+from drgsim.rates.payment_rates import Rates, split_by_fiscal_year
 from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")

@@ -32,7 +32,7 @@ from drgsim.pricing.pricer_input import (
     to_stays,
     with_weights,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admissions, list_code_texts
 from drgsim.rebilling.contract_bills import ContractPart, prepare_contracts
 from drgsim.rebilling.price_texts import find_deciding_diagnoses, find_listed, number_price_texts

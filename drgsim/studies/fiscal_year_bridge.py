@@ -16,9 +16,9 @@ from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
-from drgsim.pricing.parameters import Value
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
+from drgsim.rates.parameters import Value
+from drgsim.rates.payment_rates import Rates
 from drgsim.rebilling.claim_conversion import convert_admissions
 from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.table_set import TableSet

@@ -13,8 +13,8 @@ from drgsim.pricing.cost_sharing import with_beneficiary_share
 from drgsim.pricing.new_technology import AddOns
 from drgsim.pricing.pricer import price, price_stays
 from drgsim.pricing.pricer_input import YearParameters, fill_missing, to_pricer_input
-from drgsim.pricing.rates import Rates
 from drgsim.pricing.transfers import compute_transfers
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import HOSPITALS
 from tests.pricing.test_pricer import assert_equal, with_capital_total
 
