@@ -1,9 +1,9 @@
 """Parameters of the table folder: rate files, tables of a fiscal year, and limits.
 
 A parameter has a title, a unit, a source and values by fiscal year. `Rates` in `drgsim.rates.payment_rates` combines
-those of one fiscal year. Each parameter has a range, and a number of decimals that the pricer uses: up to the upper limits
-64-bit integers stay exact, even where weight, wage index, cost of living, residents and charges are at the ends of
-their own ranges (see `drgsim.numerics.fixed_point`).
+those of one fiscal year. Each parameter has a range, and a number of decimals that the pricer uses: up to the upper
+limits 64-bit integers stay exact, even where weight, wage index, cost of living, residents and charges are at the ends
+of their own ranges (see `drgsim.numerics.fixed_point`).
 """
 
 from __future__ import annotations
