@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from drgsim.pricing.pricer import price, price_stays
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 
 ROWS = int(os.environ.get("DRGSIM_BENCH_ROWS", 1_000_000))
 PEER_ROWS = 500

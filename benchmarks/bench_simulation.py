@@ -24,7 +24,7 @@ from drgsim.miscoding.error_draws import draw_errors
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import apply_changes, decode_admissions, list_code_texts
-from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.simulator import SimulationRun, simulate
 from drgsim.tables.encoding import Encoded
 

@@ -2,32 +2,34 @@
 
 A package depends only on rows below its own. Each package lists its modules in its own docstring.
 
-    row  package       what it is about
-     8   cli           commands; each is one public function
-     7   studies       questions asked of simulations
-     7   scale         data larger than memory, and Spark
-     7   plots         figures, and the HTML report
-     6   simulation    claims billed with errors, many times
-     6   compliance    audits, compliance profiles, deterrence
-     6   releases      CMS releases to table folders
-     5   miscoding     coding errors and scenarios
-     5   explanation   why this DRG, and what each code is worth
-     4   claims        claim files to admissions
-     4   provider_files  CMS's files of hospitals
-     4   rebilling     a claim changed, grouped and priced again
-     4   synthetic     synthetic hospitals and admissions
-     3   grouping      codes to MS-DRG
-     3   claim_fields  what the fields of a claim mean, in every layout
-     3   pricing       MS-DRG to IPPS dollars
-     3   frame_writer  frames to Parquet, CSV and Excel files
-     3   editing       claims held against the Medicare Code Editor
-     2   tables        grouper versions, codes, manifest
-     1   schema        columns, types and units of every frame
-     1   files         files read within bounds, written whole or not at all
-     0   exceptions    every exception, as one tree
-     0   display       results as text and as HTML
-     0   numerics      arithmetic over whole columns
-     0   version       the installed release
+    row  package        what it is about
+     9   cli            commands; each is one public function
+     8   studies        questions asked of simulations
+     8   scale          data larger than memory, and Spark
+     8   plots          figures, and the HTML report
+     7   simulation     claims billed with errors, many times
+     7   compliance     audits, compliance profiles, deterrence
+     7   releases       CMS releases to table folders
+     7   review         billed against computed, two codings, worklists
+     6   miscoding      coding errors and scenarios
+     6   explanation    why this DRG, and what each code is worth
+     5   claims         claim files to admissions
+     5   provider_files CMS's files of hospitals
+     5   rebilling      a claim changed, grouped and priced again
+     5   synthetic      synthetic hospitals and admissions
+     4   grouping       codes to MS-DRG
+     4   claim_fields   what the fields of a claim mean, in every layout
+     4   pricing        MS-DRG to IPPS dollars
+     4   frame_writer   frames to Parquet, CSV and Excel files
+     4   editing        claims held against the Medicare Code Editor
+     3   rates          payment parameters by fiscal year
+     2   tables         grouper versions, codes, manifest
+     1   schema         columns, types and units of every frame
+     1   files          files read within bounds, written whole or not at all
+     0   exceptions     every exception, as one tree
+     0   display        results as text and as HTML
+     0   numerics       arithmetic over whole columns
+     0   version        the installed release
 
 The main line reads upwards: `claims` or `synthetic`, then `grouping`, `pricing`, `miscoding`, `simulation`, and from
 there `compliance`, `explanation` and `plots`.
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from drgsim.plots.html_report import report as report
     from drgsim.pricing.pricer import price as price
     from drgsim.pricing.pricer_input import with_weights as with_weights
-    from drgsim.pricing.rates import Rates as Rates
+    from drgsim.rates.payment_rates import Rates as Rates
     from drgsim.rebilling.claim_conversion import convert_admissions as convert_admissions
     from drgsim.simulation.exposures import exposure as exposure
     from drgsim.simulation.simulator import simulate as simulate
@@ -78,7 +80,7 @@ __getattr__, __dir__, __all__ = attach(
         "DrgsimError": "exceptions",
         "InputError": "exceptions",
         "MissingRateError": "exceptions",
-        "Rates": "pricing.rates",
+        "Rates": "rates.payment_rates",
         "Scenario": "miscoding.scenarios",
         "SchemaError": "exceptions",
         "StorageError": "exceptions",

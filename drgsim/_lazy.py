@@ -9,7 +9,7 @@ from typing import Any
 
 
 def attach(package: str, home: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return `__getattr__`, `__dir__` and `__all__` of a package; `__all__` without `__version__`.
+    """Return `__getattr__`, `__dir__` and `__all__` of a package, the last without version.
 
     Args:
         package: the name of the package.

@@ -69,7 +69,7 @@ def test_a_package_lists_its_modules(folder: Path):
     docstring = ast.get_docstring(tree_of(folder / "__init__.py")) or ""
     listed = re.findall(r"(?m)^ *(\w+) {2,}\S", docstring)
     assert sorted(listed) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-    assert 3 <= len(listed) <= 15  # 13 for pricing, and two more for contracts of payers
+    assert 3 <= len(listed) <= 13
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, PACKAGE], ids=lambda folder: folder.name)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import MissingRateError
-from drgsim.pricing.rates import QUALITY, Rates, rate_years
+from drgsim.rates.payment_rates import QUALITY, Rates, rate_years
 from drgsim.tables.table_set import TableSet, versions
 from tests.pricing.test_hand_worked import GOLDEN
 

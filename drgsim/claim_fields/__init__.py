@@ -1,4 +1,4 @@
-"""What the fields of a claim mean, however a file writes them: one set of rules for all layouts.
+"""What the fields of a claim mean: one set of rules for all layouts.
 
 Its modules:
 

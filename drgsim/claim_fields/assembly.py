@@ -123,7 +123,7 @@ def _read_text(column: pl.Series) -> pl.Series:
 
 
 def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) -> dict[str, pl.Series]:
-    """Return the days of stays and, where the file lacks them, length of stay, age and covered charges."""
+    """Return days, and length of stay, age and covered charges from other fields."""
     days: dict[str, pl.Series] = {}
     for name in ("admission_date", "birth_date", "statement_from", "statement_through", "discharge_date"):
         if name in texts and texts[name].dtype == pl.String and texts[name].count():
@@ -155,7 +155,7 @@ def _derive_fields(texts: Mapping[str, pl.Series], problems: MappingProblems) ->
 def _read_column(
     name: str, texts: pl.Series | None, derived: pl.Series | None, problems: MappingProblems, where: Path | str | None
 ) -> pl.Series:
-    """Return a column in its type, derived where the file has no value; flag where it is blank or unreadable."""
+    """Return a column in its type, derived where blank; flag blank and unreadable values."""
     dtype = ADMISSIONS[name].dtype
     if texts is None or not texts.count():
         read = derived if derived is not None else pl.Series(name, [], dtype)

@@ -61,7 +61,7 @@ class Element(NamedTuple):
 
 
 def read_code_cells(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
-    """Return one row a code from one row a cell, in order, with POA indicators; blank ones are left out.
+    """Return one row a code from one row a cell, in order, with POA indicators.
 
     Args:
         codes: `row`, `kind`, `code`, `poa`, `icd` and others, which are repeated for each code of a cell.
@@ -81,7 +81,7 @@ def read_code_cells(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFr
 
 
 def drop_blank_cells(codes: pl.DataFrame, problems: MappingProblems) -> pl.DataFrame:
-    """Return cells without those that are blank or hold a word for a missing value; flag the latter.
+    """Return cells without blank ones and words for a missing value; flag the latter.
 
     >>> cells = pl.DataFrame({"row": [0, 1, 2], "code": [" I10", "", "NULL"]})
     >>> drop_blank_cells(cells, MappingProblems()).rows()
@@ -115,8 +115,9 @@ def normalise_clean_codes(codes: pl.Series) -> pl.Series:
 
 
 def split_lists(texts: pl.Series) -> pl.Series:
-    r"""Return the values of each list written as text, with blank ones; a text that is no list is one value.
+    r"""Return the values of each list written as text, with blank ones.
 
+    A text that is no list is one value.
     Lists of Python, JSON and databases in brackets, or values separated by `;` or `|`, else by commas, else by blanks,
     where every value then looks like a code.
 
@@ -154,7 +155,7 @@ def split_lists(texts: pl.Series) -> pl.Series:
 
 
 def split_indicators(texts: pl.Series) -> pl.Series:
-    """Return the POA indicators of each text, with blank ones; letters without separators are one indicator each.
+    """Return the POA indicators of each text, with blank ones; `YNU` are three.
 
     >>> split_indicators(pl.Series(["Y;;N", "Y,N", "Y N", "YNU", "['Y', 'N']", ""])).list.join("+").to_list()
     ['Y++N', 'Y+N', 'Y+N', 'Y+N+U', 'Y+N', '']
@@ -251,7 +252,7 @@ def is_known_code(text: str, kind: str) -> bool:
 
 
 def read_element(text: str, kind: str) -> Element:
-    """Return one code without what is written with it; `reason` is None where nothing was changed.
+    """Return one code without what is written with it; `reason` is None if it is the same.
 
     >>> read_element("J9601Y", DX)
     Element(code='J9601', poa='Y', icd=None, reason='POA indicator written with the code, read')

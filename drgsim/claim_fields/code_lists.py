@@ -148,7 +148,7 @@ def _take_texts(table: pl.DataFrame, name: str | None, rows: pl.Series) -> pl.Se
 
 
 def _take_principals(n: int, codes: pl.DataFrame, problems: MappingProblems) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the principal diagnosis of each row with its POA indicator, and the other codes without copies of it."""
+    """Return the principal diagnosis of each row, and the other codes without copies of it."""
     lines = codes["principal"].arg_true()
     marked = codes[lines].select("row", "code", "poa", line=lines)
     first = marked.unique("row", keep="first", maintain_order=True)

@@ -38,7 +38,7 @@ _TIME = r"(?:T|:| +)\d\d?:\d\d.*$"
 
 
 class Dates(NamedTuple):
-    """Dates of a column, and how days and months were told apart."""
+    """Dates of a column, and whether days come before months."""
 
     dates: pl.Series
     day_first: bool
@@ -60,7 +60,7 @@ def blank_words(texts: pl.Series, words: tuple[str, ...] = BLANKS) -> pl.Series:
 
 
 def parse_numbers(texts: pl.Series) -> pl.Series:
-    """Return finite numbers, Float64: `1.0`, `$131,370.09`, `(5.00)` for -5, `1,000`, `1.234,56`.
+    """Return finite numbers, Float64, also of `$131,370.09`, `(5.00)` for -5 and `1.234,56`.
 
     >>> parse_numbers(pl.Series(["1.0", "$131,370.09", "(5.00)", "1.234,56", "1,5", "inf", "x"])).to_list()
     [1.0, 131370.09, -5.0, 1234.56, None, None, None]
@@ -89,10 +89,11 @@ def parse_labelled_numbers(texts: pl.Series) -> pl.Series:
 
 
 def parse_dates(texts: pl.Series) -> Dates:
-    """Return the day of each text, without its time: `DATES`, then numbers with slashes, dots or hyphens.
+    """Return the day of each text, without its time.
 
-    Such numbers are month, day and year, as in the United States, unless a number above 12 in the column shows that
-    days come first. A year of two digits lies between 1969 and 2068.
+    The formats of `DATES` come first, then numbers with slashes, dots or hyphens. Such numbers are month, day and year,
+    as in the United States, unless a number above 12 in the column shows that days come first. A year of two digits
+    lies between 1969 and 2068.
 
     >>> [str(day) for day in parse_dates(pl.Series(["2024-03-01T10:00:00-05:00", "15JAN2026", "10/03/2025"])).dates]
     ['2024-03-01', '2026-01-15', '2025-10-03']
@@ -119,7 +120,7 @@ def parse_dates(texts: pl.Series) -> Dates:
 
 
 def parse_sexes(texts: pl.Series) -> pl.Series:
-    """Return M, F or U for `1`, `2`, `M`, `male`, `Female`, `1 - Male`; any other text in upper case.
+    """Return M, F or U for `1`, `2`, `male`, `1 - Male`; any other text in upper case.
 
     >>> parse_sexes(pl.Series(["1", "2.0", "Male", "f", "x", "2 - Female"])).to_list()
     ['M', 'F', 'M', 'F', 'X', 'F']
@@ -131,7 +132,7 @@ def parse_sexes(texts: pl.Series) -> pl.Series:
 
 
 def parse_poa(texts: pl.Series) -> pl.Series:
-    """Return POA indicators in upper case: `y`, `Yes`, `Y - present`, `1.0`; any other text in upper case.
+    """Return POA indicators in upper case, also of `Yes`, `Y - present` and `1.0`.
 
     >>> parse_poa(pl.Series([" y", "No", "Y - present", "1.0", "Q"])).to_list()
     ['Y', 'N', 'Y', '1', 'Q']
@@ -142,7 +143,7 @@ def parse_poa(texts: pl.Series) -> pl.Series:
 
 
 def parse_revisions(texts: pl.Series) -> pl.Series:
-    """Return the revision of ICD, Int8: 9 or 10 (also written 0), as number or name; null for anything else.
+    """Return the revision of ICD, Int8: 9 or 10 (also written 0), by number or name; else null.
 
     >>> parse_revisions(pl.Series(["9", "09", "9.0", "0", "ICD-9-CM", "icd10", "ICD-10-PCS", "x"])).to_list()
     [9, 9, 9, 10, 9, 10, 10, None]
@@ -153,7 +154,7 @@ def parse_revisions(texts: pl.Series) -> pl.Series:
 
 
 def parse_identifiers(texts: pl.Series) -> pl.Series:
-    """Return identifiers as text; where all end in `.0`, as spreadsheets and data frames write numbers, without it.
+    """Return identifiers as text, without `.0` where all end so, as data frames write them.
 
     >>> parse_identifiers(pl.Series(["7.0", "8.0", None])).to_list()
     ['7', '8', None]
@@ -167,7 +168,7 @@ def parse_identifiers(texts: pl.Series) -> pl.Series:
 
 
 def years_between(birth: pl.Series, day: pl.Series) -> pl.Series:
-    """Return whole years from birth to a day, Int32; null where a date is missing or the birth is after the day.
+    """Return whole years from birth to a day, Int32; null where a date is missing or wrong.
 
     >>> from datetime import date
     >>> years_between(pl.Series([date(1950, 12, 31)]), pl.Series([date(2024, 12, 30)])).to_list()

@@ -94,7 +94,7 @@ def cast_hospitals(table: pl.DataFrame, *, where: Path | str = "hospitals") -> p
 
 @accept_frames
 def assign_hospital(admissions: pl.DataFrame, hospitals: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return admissions and hospitals where one hospital without an id is that of all admissions.
+    """Return admissions and hospitals, one hospital without an id as that of all.
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`, with or without `hospital_id`.

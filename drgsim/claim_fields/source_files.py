@@ -135,7 +135,7 @@ def to_text(value: object) -> str | None:
 
 
 def _clean_names(header: list[str], case: Callable[[str], str]) -> list[str]:
-    """Return column names without surrounding blanks; blank ones, and patterns of Polars, by position."""
+    """Return column names without outer blanks; blank ones and Polars patterns by position."""
     bare = [case(name.strip()) for name in header]
     patterns = re.compile(r"\*?|\^.*\$", re.DOTALL)
     return [f"column_{place}" if patterns.fullmatch(name) else name for place, name in enumerate(bare, 1)]

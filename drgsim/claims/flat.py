@@ -210,7 +210,7 @@ def _to_text(column: pl.Series) -> pl.Series:
 
 
 def _as_given(column: pl.Series) -> pl.Series:
-    """Return a scalar column as text, or in its type where that is a number or date and should be."""
+    """Return a scalar column as text, or as it is where it has a type of its kind."""
     dtype = ADMISSIONS[column.name].dtype if column.name in ADMISSIONS.names else pl.String()
     if dtype.is_numeric() and isinstance(column.dtype, NUMBERS):
         if dtype.is_integer() and column.dtype.is_float():
@@ -224,7 +224,7 @@ def _as_given(column: pl.Series) -> pl.Series:
 def _restore_columns(
     built: Claims, others: pl.DataFrame, given: set[str], has_poa: dict[str, bool], layout: str
 ) -> Claims:
-    """Return claims with the columns of the file alone: its own others, POA indicators if it has them."""
+    """Return claims with the columns of the file alone, POA indicators if it has them."""
     admissions = built.admissions
     # Indicators may also be written with codes.
     letters = {"pdx_poa": pl.col("pdx_poa"), "sdx_poa": pl.col("sdx_poa").list.join("")}

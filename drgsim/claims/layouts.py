@@ -25,7 +25,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import polars as pl
 
@@ -85,18 +85,26 @@ _TEXT = (".txt", ".psv", ".tsv", ".dat", ".edi", ".x12", ".837")
 _MOST_OBJECTS = 100
 
 
-@overload
-def read_claims(
-    path: str | os.PathLike[str],
-    layout: str | None = None,
-    *,
-    columns: Columns | None = None,
-    report: Literal[False] = False,
-) -> pl.DataFrame: ...
-@overload
-def read_claims(
-    path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: Literal[True]
-) -> Claims: ...
+if TYPE_CHECKING:
+
+    @overload
+    def read_claims(
+        path: str | os.PathLike[str],
+        layout: str | None = None,
+        *,
+        columns: Columns | None = None,
+        report: Literal[False] = False,
+    ) -> pl.DataFrame: ...
+    @overload
+    def read_claims(
+        path: str | os.PathLike[str],
+        layout: str | None = None,
+        *,
+        columns: Columns | None = None,
+        report: Literal[True],
+    ) -> Claims: ...
+
+
 def read_claims(
     path: str | os.PathLike[str], layout: str | None = None, *, columns: Columns | None = None, report: bool = False
 ) -> pl.DataFrame | Claims:

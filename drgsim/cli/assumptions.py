@@ -16,7 +16,7 @@ from drgsim.exceptions import InputError, MissingRateError
 from drgsim.pricing.contracts import Contract, PriceTerms
 from drgsim.pricing.pricer import PAY_CODES, price
 from drgsim.pricing.pricer_input import YearParameters
-from drgsim.pricing.rates import Rates, rate_years
+from drgsim.rates.payment_rates import Rates, rate_years
 from drgsim.rebilling.repricer import base_rate_usd
 from drgsim.schema import ADMISSIONS, GROUPED, HOSPITALS
 from drgsim.tables.manifest import read_manifest, table_folder

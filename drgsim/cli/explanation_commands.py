@@ -53,7 +53,7 @@ def _run_explain(options: Options) -> int:
     from drgsim.explanation.explanations import explain
     from drgsim.files.atomic import write_text_whole
     from drgsim.pricing.contracts import Contract, PriceTerms
-    from drgsim.pricing.rates import Rates
+    from drgsim.rates.payment_rates import Rates
     from drgsim.tables.table_set import TableSet
 
     if options.html:

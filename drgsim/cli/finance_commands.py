@@ -166,7 +166,7 @@ def add_bridge_command(commands: Commands) -> None:
 
 def _run_bridge(options: Options) -> int:
     from drgsim.cli.frame_files import check_writable, read_admissions, read_hospital_file, write_frame
-    from drgsim.pricing.rates import Rates
+    from drgsim.rates.payment_rates import Rates
     from drgsim.studies.fiscal_year_bridge import payment_bridge
 
     if options.out:

@@ -18,7 +18,7 @@ from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.keyed_random import random_bits
 from drgsim.pricing.pricer import price, price_stays
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.releases.verification import verify
 from drgsim.schema import HOSPITALS, STAYS
 from drgsim.simulation.simulator import simulate

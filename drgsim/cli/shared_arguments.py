@@ -153,7 +153,7 @@ def fiscal_year(text: str) -> int:
 
 
 def _list_years() -> list[str]:
-    from drgsim.pricing.rates import rate_years
+    from drgsim.rates.payment_rates import rate_years
 
     return [str(year) for year in rate_years()]
 

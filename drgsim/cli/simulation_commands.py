@@ -339,7 +339,7 @@ def _run_demo(options: Options) -> int:
 def _read_demo_inputs(options: Options) -> SimulationInputs:
     """Return the claims of the options, or generated admissions with their hospitals."""
     from drgsim.cli.frame_files import read_admissions
-    from drgsim.pricing.rates import Rates
+    from drgsim.rates.payment_rates import Rates
     from drgsim.synthetic.generator import generate
     from drgsim.tables.table_set import TableSet
 

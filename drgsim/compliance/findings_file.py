@@ -11,11 +11,13 @@ import polars as pl
 from drgsim.compliance.extrapolation import KIND
 from drgsim.compliance.review_findings import AMOUNTS
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.files.text_tables import read_typed_table
 
 _SUFFIXES = (".csv", ".parquet")
 
 
+@accept_frames
 def read_findings(
     path: str | os.PathLike[str],
     sampled: pl.DataFrame,

@@ -25,6 +25,7 @@ from drgsim.compliance.extrapolation import (
 )
 from drgsim.compliance.sampling import FEWEST, SimpleRandom, Stratified, lay_out_claims
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.schema import CLAIMS, Column, Frame, check_frame
 
 AMOUNTS = ("correct_usd", "found_usd")
@@ -44,6 +45,7 @@ _REVIEWED = Frame(
 _CENT = 0.005
 
 
+@accept_frames
 def extrapolate(
     reviewed: pl.DataFrame,
     population: pl.DataFrame | Mapping[str, int] | int,

@@ -155,13 +155,7 @@ class _CodeLists:
 
     @classmethod
     def of(cls, marks: NDArray[np.unsignedinteger], start: Int64Array, row: Int32Array) -> _CodeLists:
-        """Return the lists of marks.
-
-        Args:
-            marks: (k,) a mark for each code.
-            start: (n + 1,) row i has marks start[i] to start[i + 1].
-            row: (k,) the row of each mark.
-        """
+        """Return the lists of marks (k,): row i has those from start[i] to start[i + 1]."""
         lengths = np.diff(start)
         rows = np.arange(len(lengths), dtype=np.int32)
         is_plain = np.ones(len(rows), np.bool_)
@@ -191,7 +185,7 @@ def name_edits(words: NDArray[np.unsignedinteger]) -> pl.Series:
 
 
 def _take_distinct(equal_to: Int32Array, start: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Return the positions of distinct lists, where each begins, and which one each row has.
+    """Return distinct lists end to end, where each begins, and which one each row has, (n,).
 
     Args:
         equal_to: (n,) a row that has the same list; a row equal to itself is one of the distinct.

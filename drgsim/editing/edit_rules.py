@@ -96,7 +96,7 @@ class EditRules:
 
     @cached_property
     def _range_of_day(self) -> Int64Array:
-        """The range of each day, from the day before the first range to the last range."""
+        """The range of each day, from the day before the first range on."""
         first, last = int(self.first_days.to_physical()[0]) - 1, int(self.first_days.to_physical()[-1])
         return find_range(self.first_days, pl.Series(np.arange(first, last + 1, dtype=np.int32)).cast(pl.Date)) + 1
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -9,6 +12,7 @@ from drgsim.exceptions import InputError, SchemaError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.code_attributes import SEVERITIES, Attributes
 from drgsim.grouping.grouper import group
+from drgsim.grouping.version_rows import split_by_version
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.parallel import run_over_spans
 from drgsim.numerics.segments import expand_stretches, find_owners
@@ -20,7 +24,7 @@ from drgsim.rebilling.visible_changes import INVISIBLE
 from drgsim.schema import ADMISSIONS, Severity, check_frame, normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.encoding import Encoded, compute_starts, flatten_lists
-from drgsim.tables.table_set import TableSet
+from drgsim.tables.table_set import TableSet, versions
 
 CodeKind = pl.Enum(["sdx", "procedure"])
 """The list of an admission that a code is in."""
@@ -29,7 +33,7 @@ CodeKind = pl.Enum(["sdx", "procedure"])
 @accept_frames
 def code_value(
     admissions: pl.DataFrame,
-    tables: TableSet,
+    tables: TableSet | None = None,
     hospitals: pl.DataFrame | None = None,
     rates: PriceTerms | None = None,
     *,
@@ -41,7 +45,8 @@ def code_value(
 
     Args:
         admissions: (n,) rows of `schema.ADMISSIONS`; with hospitals, also the columns that `price` needs.
-        tables: the grouper version.
+        tables: the grouper version; None chooses it for each admission by `discharge_date`, and leaves out those on
+            whose date none is in force.
         hospitals: (h,) `schema.HOSPITALS`, for dollars.
         rates: for weights, and with hospitals for dollars; as `price` takes them.
         pairs: also leave out both codes of every pair of an admission that grouper or pricer can see. Any other
@@ -71,6 +76,9 @@ def code_value(
     """
     if hospitals is not None and rates is None:
         raise InputError("hospitals without rates price nothing. Pass rates too, such as Rates.load(2026).")
+    if tables is None:
+        given = {"hospitals": hospitals, "rates": rates, "pairs": pairs, "marking": marking}
+        return _value_by_version(admissions, {**given, "hospital_status": hospital_status})
     is_priced = hospitals is not None or has_contracts(rates)
     cases = Baseline.of(
         admissions,
@@ -181,6 +189,19 @@ def exposed_codes(values: pl.DataFrame) -> pl.DataFrame:
 
 
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _value_by_version(admissions: pl.DataFrame, given: Mapping[str, Any]) -> pl.DataFrame:
+    """Return `code_value` of admissions under the versions in force on their dates."""
+    numbered = admissions.with_columns(pl.int_range(pl.len(), dtype=pl.UInt64).alias("admission_id"))
+    parts = [code_value(numbered[rows], own, **given) for own, rows in split_by_version(numbered, None)]
+    if not parts:
+        parts = [code_value(numbered.clear(), TableSet.load(versions()[-1]), **given)]
+    table = pl.concat(parts)
+    is_pair = [pl.col("with_code").is_not_null()] if given["pairs"] else []
+    table = table.sort(*is_pair, "admission_id", maintain_order=True)
+    ids = check_frame(admissions, ADMISSIONS)["admission_id"]
+    return table.with_columns(admission_id=ids.gather(table["admission_id"]))
 
 
 def list_removals(encoded: Encoded) -> CodeChanges:

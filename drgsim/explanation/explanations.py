@@ -60,13 +60,11 @@ class Explanation:
         codes: (m,) every code: validity, severity, what took it away, impact (`grouping_path.CODES`).
         steps: every MDC searched, by grouping pass, and what ended the search (`grouping_path.STEPS`).
         operands: every operand of the formulas that ended a search, true or false, and the codes behind it.
-        failed: formulas tried before the deciding one that were false, nearest first, with what they lacked
-            (`grouping_path.FAILED`) and, with rates, the `weight` of their DRG.
+        failed: false formulas before the deciding one, nearest first (`grouping_path.FAILED`; with rates, `weight`).
         left_out: how many more false formulas there are.
         hacs: every hospital-acquired condition that a code can be, and its status (`grouping_path.HACS`).
         clusters: procedure clusters present (`grouping_path.CLUSTERS`).
-        edits: the claim edits of CMS's editor and the codes that have them, on the discharge date or, without one, the
-            first day of the version (`edit`, `count`, `codes`).
+        edits: the claim edits on the discharge date, or else the version's first day (`edit`, `count`, `codes`).
         payment: lines of the payment; None where the admission is not priced.
 
     >>> case = {"admission_id": 1, "age": 54, "sex": "F", "discharge_status": 1, "pdx": "K81.0", "sdx": ["J96.01"],

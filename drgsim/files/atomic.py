@@ -235,7 +235,7 @@ def _make_file(target: Path) -> str:
 
 
 def _lock(path: Path) -> int | None:
-    """Lock a file or folder until the number is closed or the process ends; None where there are no locks.
+    """Lock a file or folder until the number is closed; None where there are no locks.
 
     Raises:
         BlockingIOError: another has the lock.

@@ -35,7 +35,7 @@ _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 @dataclass(frozen=True)
 class TextRows:
-    """The rows of a text file: (n,) texts by column, and the rows with few, many or broken fields."""
+    """The rows of a text file, and those with few, many or broken fields."""
 
     table: pl.DataFrame
     few: pl.Series
@@ -216,7 +216,7 @@ def _is_quoted(line: str) -> bool:
 
 
 def _iterate_blocks(content: bytes, start: int, with_quotes: bool) -> Iterator[bytes]:  # noqa: FBT001  # private
-    """Yield blocks of whole lines, without the last line end; one ends where every quote is closed, if any does."""
+    """Yield blocks of whole lines; one ends where every quote is closed, if any does."""
     while start < len(content):
         end = content.find(b"\n", start + _BLOCK)
         while end >= 0 and with_quotes and content.count(b'"', start, end) % 2:
@@ -286,7 +286,7 @@ def _has_outer_blanks(text: bytes, mark: bytes) -> bool:
 
 
 def _split_wide_lines(lines: list[str], mark: str, names: list[str]) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Return what `_split_lines` does; an expression for each of very many columns takes longer than the fields."""
+    """Return what `_split_lines` does, without an expression for each of very many columns."""
     last = len(names)
     rows = [line.split(mark) for line in lines]
     few = [place for place, row in enumerate(rows) if len(row) < last]
@@ -341,7 +341,7 @@ def _mark_blank_texts(text: str, fields: list[str], separator: str) -> list[str]
 
 
 def _join_lines(texts: list[str], separator: str, width: int) -> tuple[list[str] | None, int]:
-    """Return the fields of the first lines as one row, and their number; None where they are none.
+    """Return the fields of the first lines as one row, and the number of lines, or None.
 
     Later lines that have as many separators as a row are rows of their own, which a stray quote would swallow.
     """

@@ -2,6 +2,7 @@
 
 Its modules:
 
+    version_rows        admissions by the version in force on their dates
     grouper             group(): the steps in their order
     bit_layout          which bit stands for which operand
     code_attributes     codes to operand bits, exclusions and severity

@@ -11,6 +11,7 @@ Its modules:
     simulation   figures of a simulation
     transitions  figures of DRG transitions
     studies      figures of doses, detection, peers, codes and a new fiscal year
+    review       figures of two codings
     evidence     figures of audit coverage and validity
     html_report  report(): a simulation as one HTML file
     html_page    parts of an HTML page that needs no other file
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from drgsim.plots.evidence import plot_coverage as plot_coverage
     from drgsim.plots.evidence import plot_validity as plot_validity
     from drgsim.plots.html_report import report as report
+    from drgsim.plots.review import plot_comparison as plot_comparison
     from drgsim.plots.simulation import plot_replicates as plot_replicates
     from drgsim.plots.simulation import plot_severity as plot_severity
     from drgsim.plots.simulation import plot_shift as plot_shift
@@ -43,6 +45,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "plot_bridge": "plots.studies",
         "plot_code_value": "plots.studies",
+        "plot_comparison": "plots.review",
         "plot_coverage": "plots.evidence",
         "plot_deterrence": "plots.studies",
         "plot_dose": "plots.studies",

@@ -1,4 +1,4 @@
-"""Figures of studies: dose and response, gain against detection, peers, codes, a new fiscal year."""
+"""Figures of studies: dose and response, detection, peers, codes, a new fiscal year."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ from drgsim.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from drgsim.studies.fiscal_year_bridge import PaymentBridge
 
 _PROFILE = "drgsim.profile"
 
@@ -253,27 +251,27 @@ def _label_hospital(ax: Axes, row: pl.DataFrame, name: object) -> None:
     )
 
 
-def plot_bridge(bridge: PaymentBridge, ax: Axes | None = None, *, split: str = "path") -> Axes:
+def plot_bridge(steps: pl.DataFrame, ax: Axes | None = None, *, split: str = "path") -> Axes:
     """Draw the change of payment of a new fiscal year, cause by cause, as a waterfall.
 
     Args:
-        bridge: of `payment_bridge`.
+        steps: of a `PaymentBridge`: `title`, `path_usd` and `shapley_usd` of each cause, in order.
         ax: where to draw; by default a new figure.
         split: "path" or "shapley".
 
     Raises:
+        SchemaError: a column is missing.
         InputError: `split` is neither.
 
-    >>> from drgsim import TableSet, generate
-    >>> from drgsim.studies import payment_bridge
-    >>> hospitals, claims = generate(60, seed=1, tables=TableSet.load("42.1"))
-    >>> plot_bridge(payment_bridge(claims, ("42.1", 2025), ("43.0", 2026), hospitals=hospitals)).get_xlabel()
+    >>> steps = pl.DataFrame({"title": ["Weights", "Amounts"], "path_usd": [-900.0, 4e3], "shapley_usd": [-8e2, 3.9e3]})
+    >>> plot_bridge(steps).get_xlabel()
     'change of payment, thousand USD'
     """
     if split not in ("path", "shapley"):
         raise InputError(f"split is {split!r}; expected path or shapley.{did_you_mean(split, ('path', 'shapley'))}")
+    check_columns(steps, ("title", "path_usd", "shapley_usd"), "payment_bridge(...).steps")
     ax = ax or make_axes(7.0, 3.6)
-    usd = bridge.steps[f"{split}_usd"].to_numpy()
+    usd = steps[f"{split}_usd"].to_numpy()
     begins = np.concatenate([[0.0], np.cumsum(usd)[:-1], [0.0]])
     amounts = np.append(usd, usd.sum())
     unit, scale = choose_money_unit(np.append(begins, amounts))
@@ -291,9 +289,8 @@ def plot_bridge(bridge: PaymentBridge, ax: Axes | None = None, *, split: str = "
         ax.annotate(
             f"{amount / scale:+,.2f}", (end, row), (3, 0), textcoords="offset points", va="center", fontsize=SMALL
         )
-    label_rows(ax, [*bridge.steps["title"], "Total"])
+    label_rows(ax, [*steps["title"], "Total"])
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.margins(x=0.15)
     ax.set_xlabel(f"change of payment, {unit}")
-    before, after = (f"{version} of FY{year}" for version, year in (bridge.before, bridge.after))
-    return tidy(ax, title=f"{bridge.stays.height:,} stays from {before} to {after}: {split}")
+    return tidy(ax, title=f"Change of payment by cause ({split})")

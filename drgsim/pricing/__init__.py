@@ -14,9 +14,6 @@ Its modules:
     cost_sharing      deductible, coinsurance and sequestration, after the pricer
     contracts         a payer's contract, from TOML
     payer_pricing     stays priced by a contract; which payer prices which stay
-    rates             payment parameters by fiscal year, and changes to them
-    parameters        rate files, tables of a fiscal year, range and decimals of parameters
-    table5            weights and mean stays as CMS publishes them
 """
 
 from __future__ import annotations
@@ -41,19 +38,19 @@ if TYPE_CHECKING:
     from drgsim.pricing.hospitals import complete_hospitals as complete_hospitals
     from drgsim.pricing.hospitals import example_hospitals as example_hospitals
     from drgsim.pricing.new_technology import list_add_ons as list_add_ons
-    from drgsim.pricing.parameters import Parameter as Parameter
     from drgsim.pricing.pricer import COMPONENTS as COMPONENTS
     from drgsim.pricing.pricer import PAY_CODES as PAY_CODES
     from drgsim.pricing.pricer import price as price
     from drgsim.pricing.pricer import price_stays as price_stays
     from drgsim.pricing.pricer_input import derive_review_codes as derive_review_codes
     from drgsim.pricing.pricer_input import with_weights as with_weights
-    from drgsim.pricing.rates import Rates as Rates
-    from drgsim.pricing.rates import fiscal_year_of as fiscal_year_of
-    from drgsim.pricing.rates import rate_years as rate_years
-    from drgsim.pricing.table5 import read_table5 as read_table5
     from drgsim.provider_files import read_impact_file as read_impact_file
     from drgsim.provider_files import read_provider_file as read_provider_file
+    from drgsim.rates.parameters import Parameter as Parameter
+    from drgsim.rates.payment_rates import Rates as Rates
+    from drgsim.rates.payment_rates import fiscal_year_of as fiscal_year_of
+    from drgsim.rates.payment_rates import rate_years as rate_years
+    from drgsim.rates.table5 import read_table5 as read_table5
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -67,21 +64,21 @@ __getattr__, __dir__, __all__ = attach(
         "TransferTerms": "pricing.contracts",
         "COMPONENTS": "pricing.pricer",
         "PAY_CODES": "pricing.pricer",
-        "Parameter": "pricing.parameters",
-        "Rates": "pricing.rates",
+        "Parameter": "rates.parameters",
+        "Rates": "rates.payment_rates",
         "assign_hospital": "claim_fields.hospital_files",
         "read_hospitals": "claim_fields.hospital_files",
         "list_add_ons": "pricing.new_technology",
         "complete_hospitals": "pricing.hospitals",
         "derive_review_codes": "pricing.pricer_input",
         "example_hospitals": "pricing.hospitals",
-        "fiscal_year_of": "pricing.rates",
+        "fiscal_year_of": "rates.payment_rates",
         "price": "pricing.pricer",
         "price_stays": "pricing.pricer",
-        "rate_years": "pricing.rates",
+        "rate_years": "rates.payment_rates",
         "read_impact_file": "provider_files",
         "read_provider_file": "provider_files",
-        "read_table5": "pricing.table5",
+        "read_table5": "rates.table5",
         "settled_steps": "pricing.cost_sharing",
         "with_beneficiary_share": "pricing.cost_sharing",
         "with_sequestration": "pricing.cost_sharing",

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Valid
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.bounded import parse_toml
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, GROUPED, Column, normalise_codes
 
 MEDICARE = "Medicare"
@@ -126,7 +126,7 @@ class PayRule(_Terms):
 
 
 class TransferTerms(_Terms):
-    """Payment by day of a stay that ends in a transfer: base times paid days by the geometric mean stay.
+    """Payment by day of a transfer: base times paid days by the geometric mean stay.
 
     Attributes:
         statuses: discharge statuses that are transfers.

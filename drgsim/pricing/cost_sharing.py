@@ -13,7 +13,7 @@ from drgsim.exceptions import MissingRateError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import round_digits, to_fixed_point
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, PAID, STAYS, Column, Frame, check_frame
 
 _STEPS = {

@@ -11,7 +11,7 @@ import polars as pl
 
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import exponential, power, quotient, round_digits, to_fixed_point
-from drgsim.pricing.rates import QUALITY, Rates
+from drgsim.rates.payment_rates import QUALITY, Rates
 
 _NEVER = 10**9
 """A day after every other."""

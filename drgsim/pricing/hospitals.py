@@ -17,7 +17,7 @@ from drgsim.exceptions import InputError, MissingRateError, SchemaError
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.fixed_point import is_finite_number, round_digits, to_fixed_point
 from drgsim.pricing.hospital_factors import capital_dsh, operating_dsh
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import HOSPITALS, check_frame
 from drgsim.tables.manifest import read_table, table_folder
 
@@ -139,7 +139,6 @@ def complete_hospitals(hospitals: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     0.7393
     """
     frame = check_frame(hospitals, HOSPITALS)
-    _refuse_overflow(hospitals, frame)
     absent = [c for c in HOSPITALS.columns if c.name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
     frame = fill_wage_index(frame, rates)
@@ -299,13 +298,6 @@ def _apply_boost_and_limit(frame: pl.DataFrame, rates: Rates) -> pl.Series:
         index4 = index4.clip(min=lowest4)
     known = frame["_index"].is_not_null()
     return pl.Series("_index", index4 / 10**4).set(~known, None)
-
-
-def _refuse_overflow(given: pl.DataFrame, checked: pl.DataFrame) -> None:
-    """Refuse an integer outside the type of its column: as null it would take a default."""
-    for name in (column.name for column in HOSPITALS.columns if column.dtype.is_integer() and column.name in checked):
-        wrong = given[name].is_not_null() & checked[name].is_null()
-        _refuse_first(given, name, wrong, f"expected {HOSPITALS[name].dtype} [{HOSPITALS[name].unit}]")
 
 
 def _check_ranges(frame: pl.DataFrame, rates: Rates) -> None:

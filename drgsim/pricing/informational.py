@@ -11,8 +11,8 @@ from drgsim.numerics.fixed_point import product, quotient, round_digits
 from drgsim.pricing.hospital_factors import HospitalFactors
 from drgsim.pricing.outliers import Outlier
 from drgsim.pricing.pricer_input import PricerInput
-from drgsim.pricing.rates import Rates
 from drgsim.pricing.transfers import Transfer
+from drgsim.rates.payment_rates import Rates
 
 COLUMNS = (
     "operating_threshold_usd",

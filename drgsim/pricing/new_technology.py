@@ -18,7 +18,7 @@ from drgsim.files.foreign_frames import accept_frames
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
 from drgsim.numerics.segments import expand_stretches
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import normalise_codes
 
 CODES = ("procedures", "pdx", "sdx", "national_drug_codes")

@@ -23,7 +23,7 @@ from drgsim.pricing.contracts import (
     TransferTerms,
 )
 from drgsim.pricing.new_technology import DRGS
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, CONTRACT_PAID, HOSPITALS, Frame, check_frame, normalise_codes
 
 CONTRACT_COMPONENTS = tuple(name for name in CONTRACT_PAID.names if name.endswith("_usd"))
@@ -383,7 +383,7 @@ def _price_days(rule: PayRule, days: Int64Array) -> Int64Array:
 
 
 def _share_of_excess(excess6: Int64Array, share4: int) -> Int64Array:
-    """Return a share of dollars in 1e-6, rounded to the cent; the product of both would not fit 64 bits."""
+    """Return a share of dollars in 1e-6, rounded to the cent, within 64 bits."""
     whole, rest = np.divmod(excess6, 10_000)
     return whole * share4 // 10_000 + round_digits(whole * share4 % 10_000 * 10_000 + rest * share4, 8)
 

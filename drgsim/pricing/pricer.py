@@ -38,7 +38,7 @@ from drgsim.pricing.pricer_input import (
     to_pricer_input,
     to_stays,
 )
-from drgsim.pricing.rates import Rates, split_by_fiscal_year
+from drgsim.rates.payment_rates import Rates, split_by_fiscal_year
 from drgsim.schema import CONTRACT_PAID, GROUPED, HOSPITALS, PAID, STAYS, Frame, check_frame
 
 COMPONENTS = tuple(name for name in PAID.names if name.endswith("_usd") and name != "total_usd")
@@ -284,7 +284,7 @@ def _price_by_payer(
 def _append_contract_amounts(
     frame: pl.DataFrame, parts: Sequence[tuple[ContractStays, ContractAmounts, Int64Array]]
 ) -> pl.DataFrame:
-    """Return a frame with CONTRACT_PAID, and the columns of PAID at the rows of contracts replaced.
+    """Return a frame with CONTRACT_PAID, and PAID replaced at the rows of contracts.
 
     Args:
         frame: (n,) with the columns of PAID.

@@ -28,7 +28,7 @@ from drgsim.pricing.new_technology import (
     mark_drgs,
 )
 from drgsim.pricing.payer_pricing import split_by_payer
-from drgsim.pricing.rates import Rates, split_by_fiscal_year
+from drgsim.rates.payment_rates import Rates, split_by_fiscal_year
 from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
 
 FULL = 0

@@ -8,6 +8,8 @@ Its modules:
     contract_bills   admissions that contracts of payers price
     repricer         admissions priced once, ready to be priced again
     baseline         admissions as correctly coded; rebill()
+    billed_claims    admissions with the changes that were made
+    shapley          dollars attributed to the changes
     bill_edits       which errors make CMS return a bill
     claim_conversion  admissions in the codes of another version
 """

@@ -269,12 +269,7 @@ class Baseline:
         return returned if self.editor is None else returned | self.editor.find_edited(changes, start)
 
     def find_ungroupable(self, drg: NDArray[np.uint16], rows: Int64Array) -> NDArray[np.bool_]:
-        """Return which bills cannot be grouped as billed, but as correctly coded, (b,).
-
-        Args:
-            drg: (b,) as billed.
-            rows: (b,) the admission of each bill.
-        """
+        """Return which bills cannot be grouped although their admission (`rows`) can, (b,)."""
         found: NDArray[np.bool_] = (drg == self.rules.rulebook.ungroupable) & (self.truth.return_code[rows] == _OK)
         return found
 

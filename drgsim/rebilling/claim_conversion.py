@@ -18,7 +18,7 @@ from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.keyed_random import uniform
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, check_frame, normalise_codes
 from drgsim.tables.code_conversion import convert_codes
 from drgsim.tables.encoding import find_list_owners, find_list_starts, flatten_lists

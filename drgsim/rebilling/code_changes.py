@@ -40,7 +40,7 @@ class ChangeKind(IntEnum):
     SDX = 2
     """The secondary diagnosis at `place` becomes `after`; 0 removes it."""
     ADD_SDX = 3
-    """A secondary diagnosis is added, present on admission."""
+    """A secondary diagnosis is added; `place` is its POA number less that of present, so 0 if it is present."""
     PROCEDURE = 4
     """The procedure at `place` becomes `after`; 0 removes it."""
     ADD_PROCEDURE = 5
@@ -258,10 +258,10 @@ def _change_sdx(
     if len(gone):
         sdx, start, kept = _remove(sdx, start, gone, row[after == 0])
         poa = None if poa is None else poa[kept]
-    row, _, after = added
+    row, place, after = added
     if len(row):
         if poa is not None:
-            poa = np.insert(poa, start[row + 1], POA_PRESENT)
+            poa = np.insert(poa, start[row + 1], (POA_PRESENT + place).astype(poa.dtype))
         sdx, start = _append(sdx, start, row, after)
     return replace(encoded, sdx=sdx, sdx_start=start, sdx_row=find_list_owners(start), poa=poa)
 

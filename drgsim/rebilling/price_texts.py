@@ -1,4 +1,4 @@
-"""Codes whose text decides a price: new technologies, factors of the payment, rules of a contract."""
+"""Codes whose text decides a price: new technologies, factors, rules of a contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.numerics.arrays import BoolArray
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import normalise_codes
 from drgsim.tables.codebook import UNKNOWN_CODE
 from drgsim.tables.encoding import Encoded, flatten_lists

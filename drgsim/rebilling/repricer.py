@@ -32,7 +32,7 @@ from drgsim.pricing.pricer_input import (
     to_stays,
     with_weights,
 )
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.rebilling.code_changes import ChangeKind, CodeChanges, decode_admissions, list_code_texts
 from drgsim.rebilling.contract_bills import ContractPart, prepare_contracts
 from drgsim.rebilling.price_texts import find_deciding_diagnoses, find_listed, number_price_texts
@@ -126,7 +126,7 @@ class Repricer:
             if len(some) or isinstance(rates, Rates):
                 parts.append(_prepare_part(some, place, hospitals, one))
         years = [part.rates for part in parts]
-        cents, by = _price_once(grouped, hospitals, rates)
+        cents, by = price_grouped(grouped, hospitals, rates)
         texts, encoded_texts = list_code_texts(tables), encoded
         if (parts and hospitals is not None) or codes:
             texts, encoded_texts = number_price_texts(check_frame(grouped, _CODES), encoded, texts, years, codes)
@@ -298,7 +298,7 @@ def price_by_weight(grouped: pl.DataFrame, rates: PriceTerms) -> Int64Array:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _price_once(
+def price_grouped(
     grouped: pl.DataFrame, hospitals: pl.DataFrame | None, terms: PriceTerms | None
 ) -> tuple[Int64Array, str]:
     """Return the payment of admissions as correctly coded [cents], and what it is."""

@@ -120,6 +120,7 @@ class Visibility:
             hidden = is_hidden(some.row, some.before) & is_hidden(some.row, some.after)
             level[which[hidden]] = INVISIBLE
         self._classify_sdx(changes, np.flatnonzero(of_sdx & stable), level, severity)
+        level[(changes.kind == ChangeKind.ADD_SDX) & (changes.place != 0)] = VISIBLE  # added, not present on admission
         return level, severity
 
     def _classify_sdx(

@@ -18,10 +18,11 @@ import polars as pl
 
 from drgsim.exceptions import TableError
 from drgsim.files.atomic import replace_whole, write_text_whole
+from drgsim.releases.build_grouper import DERIVED
 from drgsim.synthetic.population import Population
 from drgsim.synthetic.template_solver import TemplateSolver
 from drgsim.synthetic.templates import find_destinations
-from drgsim.tables.manifest import MANIFEST
+from drgsim.tables.manifest import MANIFEST, read_manifest
 from drgsim.tables.national_facts import read_facts
 from drgsim.tables.table_set import TableSet, versions
 
@@ -92,7 +93,7 @@ def find_bridges(folder: Path) -> pl.DataFrame:
     """
     known = read_facts("drgs", folder).filter(pl.col("basis") == "CY2023")["drg"].to_list()
     population = Population.load("medicare_ffs", folder=folder)
-    tables_of = {version: TableSet.load(version, folder=folder) for version in versions(folder=folder)}
+    tables_of = {version: TableSet.load(version, folder=folder) for version in _list_versions(folder)}
     names = list(tables_of)
     reach = {version: set(tables.formulas["drg"]) for version, tables in tables_of.items()}
     solvers: dict[str, TemplateSolver] = {}
@@ -107,6 +108,12 @@ def find_bridges(folder: Path) -> pl.DataFrame:
     schema = {"version": pl.String, "from_drg": pl.UInt16, "to_drg": pl.UInt16, "share": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     return table.with_columns(pl.col("share") / pl.col("share").sum().over("version", "from_drg"))
+
+
+def _list_versions(folder: Path) -> list[str]:
+    """Return the versions with published volumes: none that is derived from the manual."""
+    known = read_manifest(folder)["versions"]
+    return [version for version in versions(folder=folder) if known[version].get("provenance") != DERIVED]
 
 
 def build_drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
@@ -133,7 +140,7 @@ def build_drgs(stats: Path, weights: Path, folder: Path) -> pl.DataFrame:
         .formulas.filter(pl.col("drg") > 0)
         .select("drg", "base_drg", "mdc", "type")
         .unique("drg", keep="first", maintain_order=True)
-        for version in reversed(versions(folder=folder))
+        for version in reversed(_list_versions(folder))
     ).unique("drg", keep="first", maintain_order=True)
     sibling = pl.col("discharges").min().over("base_drg")
     restored = pl.when(sibling.is_null()).then(ALONE).otherwise((0.1 * sibling).clip(FEWEST, MOST))

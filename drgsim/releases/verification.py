@@ -11,7 +11,7 @@ import polars as pl
 
 from drgsim.exceptions import DrgsimError
 from drgsim.miscoding.scenarios import Scenario, presets
-from drgsim.pricing.rates import Rates, rate_years
+from drgsim.rates.payment_rates import Rates, rate_years
 from drgsim.synthetic.population import Population, populations
 from drgsim.tables.manifest import MANIFEST, read_manifest, read_verified, table_folder
 from drgsim.tables.table_set import TableSet, versions

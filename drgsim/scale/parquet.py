@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -203,25 +203,16 @@ def simulate_parquet(
     """
     rows, columns = ParquetSource.open(source), list_breakdowns(by)
     check_batch_size(batch)
-    tally_part = partial(
-        simulate_tally,
-        scenario=scenario,
-        columns=columns,
-        tables=tables,
-        hospitals=hospitals,
-        rates=rates,
-        replicates=replicates,
-        seed=seed,
-        ledger=ledger,
-        hospital_status=hospital_status,
-        edits=edits,
-    )
+    asked: dict[str, Any] = {"replicates": replicates, "seed": seed, "ledger": ledger}
+    asked |= {"hospital_status": hospital_status, "edits": edits}
+    about: dict[str, Any] = {"tables": tables, "hospitals": hospitals, "rates": rates}
+
+    def tally_part(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        return simulate_tally(frame, scenario, columns, **about, **asked)
+
     tally_part(rows.empty())  # wrong columns or arguments raise here, before any row is read
     rows.refuse_repeated("admission_id")
-    arguments: dict[str, object] = {"scenario": scenario.digest, "tables": tables, "hospitals": hospitals}
-    arguments |= {"rates": rates, "by": columns, "edits": edits}
-    arguments |= {"replicates": replicates, "seed": seed, "ledger": ledger, "hospital_status": hospital_status}
-    inputs = {"verb": "simulate", "source": rows, **arguments}
+    inputs = {"verb": "simulate", "source": rows, "scenario": scenario.digest, "by": columns, **about, **asked}
     with PartedRun.open(folder, inputs, height=rows.height, batch=batch, mix_releases=mix_releases) as run:
         done = run.parts - len(run.list_missing())
         with progress_bar(run.parts, "part", wanted=progress, done=done) as bar:

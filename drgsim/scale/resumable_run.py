@@ -24,7 +24,7 @@ import polars as pl
 from drgsim.exceptions import InputError, StorageError
 from drgsim.files.atomic import remove_leftovers, replace_whole, sha256_of
 from drgsim.pricing.contracts import Contract
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.scale.parquet_source import ParquetSource, check_batch_size
 from drgsim.tables.table_set import TableSet
 from drgsim.version import __version__

@@ -29,7 +29,7 @@ from drgsim.numerics.segments import find_run_starts
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.bill_edits import is_returning
-from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.estimates import apply_control
 from drgsim.simulation.exposures import Exposure
 from drgsim.simulation.progress import progress_bar
@@ -222,7 +222,9 @@ class SimulationRun:
     def draw_replicates(self, replicates: int, *, target_se: float | None = None, progress: bool | None = None) -> None:
         """Draw replicates up to the number asked, or until the standard error meets the target."""
         largest = self._choose_block(replicates) if target_se is None else BLOCK
-        block = min(BLOCK, largest)  # a short first block: an interrupt after seconds keeps it
+        # A short first block, so that an interrupt after seconds keeps it; a short run is one block.
+        is_short = replicates * sum(float(sites.rate.sum()) for sites in self.sites) < _CLAIMS / 4
+        block = largest if is_short else min(BLOCK, largest)
         with progress_bar(replicates, "replicate", wanted=progress) as bar:
             try:
                 while self.replicates < replicates:

@@ -18,11 +18,14 @@ from drgsim.miscoding.scrubber import REFUSALS
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import argsort_keys
 from drgsim.rebilling.baseline import Baseline, Rebilled
+from drgsim.rebilling.billed_claims import BilledClaims, find_changed
 from drgsim.rebilling.code_changes import describe_changes
-from drgsim.simulation.billed_claims import BilledClaims, find_changed
-from drgsim.simulation.shapley import attribute_changes
+from drgsim.rebilling.shapley import attribute_changes
 
 LEDGER_ORDER = ("replicate", "admission_id", "field", "place", "error")
+
+_CC, _MCC = 1, 2
+"""Places in `schema.Severity`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +154,7 @@ def _total_replicates(
     drg, severity, true_severity = billed.drg[some], billed.severity[some], truth.severity[row]
 
     def total(values: NDArray[np.generic]) -> Int64Array:
-        sums = np.zeros(r, np.int64)
-        np.add.at(sums, at, values.astype(np.int64))
+        np.add.at(sums := np.zeros(r, np.int64), at, values.astype(np.int64))
         return sums
 
     def total_severity(level: int) -> Int64Array:
@@ -160,27 +162,29 @@ def _total_replicates(
 
     drg_changes = (drg != truth.drg[row]) & ~returned
     weight = baseline.pricer.find_weights4(row, drg) - baseline.pricer.weight4[row]
-    usual = baseline.pricer.cents[row]
-    mcc, cc = 2, 1  # places in `schema.Severity`
-    totals: dict[str, NDArray[np.generic]] = {
-        "replicate": np.array(replicates, np.int32),
-        "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
-        "code_changes": np.bincount(place, minlength=r),
-        "drg_changes": total(drg_changes),
-        "drg_changes_up": total(drg_changes & (change > 0)),
-        "drg_changes_down": total(drg_changes & (change < 0)),
-        "payment_changes": total(change != 0),
-        "net": total(change),
-        "overpaid": total(np.maximum(change, 0)),
-        "underpaid": total(np.maximum(-change, 0)),
-        "weight4": total(np.where(returned, 0, weight)),
-        "mcc": total_severity(mcc),
-        "cc": total_severity(cc),
-        "returned": total(returned),
-        "returned_cents": total(np.where(returned, usual, 0)),
-    }
-    if baseline.editor is not None:
-        edited = returned & ~baseline.find_ungroupable(drg, row)
-        usual = np.where(edited, usual, 0)
-        totals |= {"returned_for_edits": total(edited), "returned_for_edits_cents": total(usual)}
-    return pl.DataFrame(totals)
+    totals = pl.DataFrame(
+        {
+            "replicate": np.array(replicates, np.int32),
+            "errors": np.bincount(place, np.diff(claims.start), r).astype(np.int64),
+            "code_changes": np.bincount(place, minlength=r),
+            "drg_changes": total(drg_changes),
+            "drg_changes_up": total(drg_changes & (change > 0)),
+            "drg_changes_down": total(drg_changes & (change < 0)),
+            "payment_changes": total(change != 0),
+            "net": total(change),
+            "overpaid": total(np.maximum(change, 0)),
+            "underpaid": total(np.maximum(-change, 0)),
+            "weight4": total(np.where(returned, 0, weight)),
+            "mcc": total_severity(_MCC),
+            "cc": total_severity(_CC),
+            "returned": total(returned),
+            "returned_cents": total(np.where(returned, baseline.pricer.cents[row], 0)),
+        }
+    )
+    if baseline.editor is None:
+        return totals
+    for_edits = returned & ~baseline.find_ungroupable(drg, row)
+    money = total(np.where(for_edits, baseline.pricer.cents[row], 0))
+    return totals.with_columns(
+        returned_for_edits=pl.Series(total(for_edits)), returned_for_edits_cents=pl.Series(money)
+    )

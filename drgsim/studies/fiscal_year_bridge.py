@@ -1,4 +1,4 @@
-"""What a new fiscal year does to the same stays: the change of their payment, split exactly by cause."""
+"""What a new fiscal year does to the same stays: the change of payment, split by cause."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
-from drgsim.pricing.parameters import Value
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
+from drgsim.rates.parameters import Value
+from drgsim.rates.payment_rates import Rates
 from drgsim.rebilling.claim_conversion import convert_admissions
 from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.table_set import TableSet
@@ -96,6 +97,7 @@ class PaymentBridge:
         return found.sort(pl.col("change_usd").abs(), key, descending=[True, False])
 
 
+@accept_frames
 def payment_bridge(
     claims: pl.DataFrame,
     before: tuple[str | TableSet, int | Rates],
@@ -108,7 +110,7 @@ def payment_bridge(
     choose: str = "first",
     hospital_status: str = "NON_EXEMPT",
 ) -> PaymentBridge:
-    """Carry stays from one fiscal year to the next, and split the change of their payment by cause.
+    """Carry stays to the next fiscal year, and split the change of their payment by cause.
 
     | step | what becomes that of the later year |
     |---|---|
@@ -189,7 +191,7 @@ class _Work:
     hospitals: tuple[pl.DataFrame, pl.DataFrame]
 
     def split(self, order: tuple[str, ...]) -> tuple[Int64Array, Int64Array, tuple[Int64Array, Int64Array]]:
-        """Return path (7, n) [cents], Shapley shares (7,) [cents / 7!], and payments before and after (n,) [cents]."""
+        """Return path (7, n) [cents], Shapley shares (7,) [cents / 7!], and both payments [cents]."""
         n, m, position = len(self.is_converted), len(order), {step: at for at, step in enumerate(order)}
         on_path = [frozenset(order[:k]) for k in range(m + 1)]
         states: dict[frozenset[str], Int64Array] = {}
@@ -209,7 +211,7 @@ class _Work:
         return path.reshape(m, n), shares, (states[on_path[0]], states[on_path[-1]])
 
     def _price(self, chosen: frozenset[str]) -> tuple[Int64Array, Int64Array]:
-        """Return the payment of each stay under old and new DRG and codes, with these steps of the later year."""
+        """Return the payment of each stay under old and new DRG, with some steps of the later year."""
         hospitals = self.hospitals["hospitals" in chosen]
         was, now = (
             to_fixed_point(price(frame, hospitals, self._mix(chosen, is_later=later))["total_usd"].to_numpy(), 2)
@@ -218,7 +220,7 @@ class _Work:
         return was, now
 
     def _mix(self, chosen: frozenset[str], *, is_later: int) -> Rates:
-        """Return the rates with these steps of the later year, to price DRGs of the earlier or later grouper."""
+        """Return the rates with some steps of the later year, for DRGs of either grouper."""
         values: dict[str, Value] = {}
         for name in {*self.old.values, *self.new.values}:
             source = self.new if _step_of(name) in chosen else self.old
@@ -323,7 +325,7 @@ def _list_steps(path: Int64Array, shares: np.ndarray, order: tuple[str, ...]) ->
 
 
 def _round_shares(shares: Sequence[int], unit: int) -> list[int]:
-    """Return shares as whole cents with the same sum: those with the largest remainder are rounded up."""
+    """Return shares as whole cents with the same sum; the largest remainders are rounded up."""
     floors = [share // unit for share in shares]
     left = sum(shares) // unit - sum(floors)
     upwards = sorted(range(len(shares)), key=lambda at: (-(shares[at] % unit), at))[:left]

@@ -31,7 +31,7 @@ from drgsim.files.atomic import write_text_whole
 from drgsim.miscoding.error_models import ErrorModel
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.arrays import Int64Array
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.rebilling.baseline import Baseline
 from drgsim.simulation.exposures import compute_exposure
 from drgsim.studies.calibration import calibrate

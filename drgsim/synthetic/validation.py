@@ -11,7 +11,7 @@ from drgsim.editing.code_editor import edit
 from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import ADMISSIONS, check_frame
 from drgsim.synthetic.population import Population, volumes
 from drgsim.tables.national_facts import read_facts

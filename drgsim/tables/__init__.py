@@ -6,6 +6,7 @@ Its modules:
     table_set        TableSet, versions(), version_for()
     formula          the DRG formula language
     drg_families     which DRG families split by CC or MCC
+    titles           with_titles(): titles beside numbers and codes
     codebook         code strings to integers
     encoding         admissions as integers
     unknown_codes    codes that are none of a version, by what they look like
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from drgsim.tables.table_set import TableSet as TableSet
     from drgsim.tables.table_set import version_for as version_for
     from drgsim.tables.table_set import versions as versions
+    from drgsim.tables.titles import with_titles as with_titles
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -42,5 +44,6 @@ __getattr__, __dir__, __all__ = attach(
         "table_folder": "tables.manifest",
         "version_for": "tables.table_set",
         "versions": "tables.table_set",
+        "with_titles": "tables.titles",
     },
 )

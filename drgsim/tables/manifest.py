@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drgsim.exceptions import TableError, did_you_mean
-from drgsim.files.atomic import write_text_whole
 from drgsim.files.bounded import MOST_SETTINGS, MOST_TABLE, parse_toml, read_whole
 
 if TYPE_CHECKING:  # the command line reads the manifest without loading Polars
@@ -169,6 +168,8 @@ def seal(folder: str | os.PathLike[str]) -> None:
     >>> TableSet.load("43.1", folder=own).mdc_titles.filter(mdc=7)["title"].item()
     'Diseases and Disorders of the HEPATOBILIARY System and Pancreas'
     """
+    from drgsim.files.atomic import write_text_whole
+
     root = table_folder(folder)
     text = (root / MANIFEST).read_text("utf-8")
     for name in read_manifest(root)["files"]:

@@ -120,7 +120,7 @@ def describe_unknown_codes(counts: pl.DataFrame, version: str) -> list[str]:
 
 
 def _select_codes(field: str, tables: TableSet, *, any_version: bool) -> tuple[str, Codebook, BoolArray]:
-    """Return the kind of a field's codes, their codebook, and by number which of them count as known."""
+    """Return the kind of a field's codes, their codebook, and which numbers are known."""
     kind = "pr" if field == "procedures" else "dx"
     book = load_codebooks(tables)[kind == "pr"]
     valid = np.full(len(book.codes) + 1, any_version)

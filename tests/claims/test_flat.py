@@ -194,9 +194,9 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         read_claims(tmp_path / "absent.csv")
     with pytest.raises(InputError, match=r"a folder without admissions_icd10_wide\.csv"):
         read_claims(tmp_path)
-    (tmp_path / "claims.xlsx").write_text("")
-    with pytest.raises(InputError, match=r"cannot read \.xlsx; use \.parquet, \.csv"):
-        read_claims(tmp_path / "claims.xlsx")
+    (tmp_path / "claims.ods").write_text("")
+    with pytest.raises(InputError, match=r"cannot read \.ods; use \.parquet, \.csv"):
+        read_claims(tmp_path / "claims.ods")
     (tmp_path / "claims.parquet").write_text("not parquet")
     with pytest.raises(InputError, match="not a readable parquet file"):
         read_claims(tmp_path / "claims.parquet")

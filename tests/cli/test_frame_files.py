@@ -19,7 +19,7 @@ from drgsim.exceptions import InputError, SchemaError
 from drgsim.files.atomic import replace_whole
 from drgsim.grouping.grouper import group
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import DETAIL, GROUPED, HOSPITALS, PAID
 from drgsim.synthetic.generator import generate
 from drgsim.tables.table_set import TableSet

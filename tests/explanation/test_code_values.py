@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -379,3 +380,20 @@ def test_fragility_and_exposure_by_hand():
     ]
     assert codes["usd"].to_list() == table["usd"].to_list()
     assert codes["mean_usd"][0] == pytest.approx(table["usd"][0] / 2, abs=0.01)
+
+
+def test_versions_follow_discharge_dates():
+    """Without tables each admission has the values of the version in force, in the order of the admissions."""
+    _, claims = generate(40, seed=2, tables=TABLES)
+    dates = pl.Series("discharge_date", [dt.date(2026, 5, 1), dt.date(2024, 1, 1), dt.date(1999, 1, 1), None] * 10)
+    claims = claims.with_columns(dates)
+    for pairs in (False, True):
+        found = code_value(claims, pairs=pairs)
+        for place, version in ((0, "43.1"), (1, "41.0")):
+            some = claims.gather_every(4, place)
+            expected = code_value(some, TableSet.load(version), pairs=pairs)
+            assert found.filter(pl.col("admission_id").is_in(some["admission_id"].implode())).equals(expected)
+        assert found["admission_id"].n_unique() == 20
+        alone = found.filter(pl.col("with_code").is_null()) if pairs else found
+        order = {key: place for place, key in enumerate(claims["admission_id"])}
+        assert alone["admission_id"].replace_strict(order).is_sorted()

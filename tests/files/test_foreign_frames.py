@@ -14,7 +14,7 @@ import pytest
 import drgsim
 from drgsim import InputError, SchemaError, TableSet, generate, group, price
 from drgsim.files.foreign_frames import accept_frames, to_polars
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")

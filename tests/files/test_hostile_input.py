@@ -27,7 +27,7 @@ from drgsim.exceptions import DrgsimError, InputError, SchemaError, TableError
 from drgsim.explanation.explanations import explain
 from drgsim.files.bounded import MOST_LINE, MOST_SETTINGS, SMALL
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.table5 import read_table5
+from drgsim.rates.table5 import read_table5
 from drgsim.schema import normalise_codes
 from drgsim.synthetic.population import Population
 from drgsim.tables.formula import expand_alternatives, parse_formula

@@ -22,7 +22,7 @@ from drgsim import TableSet, group
 from drgsim.claims.layouts import LAYOUTS, map_claims
 from drgsim.exceptions import DrgsimError, InputError, TableError
 from drgsim.miscoding.scenarios import Scenario
-from drgsim.pricing.table5 import TABLE5, read_table5
+from drgsim.rates.table5 import TABLE5, read_table5
 from drgsim.releases.cms_data_file import read_release_facts
 from drgsim.releases.cms_import import MEMBER, read_release_content
 from drgsim.schema import ADMISSIONS

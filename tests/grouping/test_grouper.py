@@ -186,7 +186,7 @@ def test_the_version_may_be_a_column(cholecystectomy: pl.DataFrame):
 def test_the_version_follows_the_discharge_date(cholecystectomy: pl.DataFrame):
     """A diagnosis new in October 2025 is no principal diagnosis the day before."""
     new = min({*TableSet.load("43.0").diagnoses["code"]} - {*TableSet.load("42.1").diagnoses["code"]})
-    days = [dt.date(2025, 9, 30), dt.date(2025, 10, 1), dt.date(2020, 1, 1), None]
+    days = [dt.date(2025, 9, 30), dt.date(2025, 10, 1), dt.date(2018, 1, 1), None]
     frame = pl.concat([with_codes(cholecystectomy, pdx=new)] * 4).with_columns(
         discharge_date=pl.Series(days, dtype=pl.Date)
     )

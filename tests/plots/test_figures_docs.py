@@ -22,7 +22,7 @@ def test_examples_run_and_draw_what_is_shown(
     shutil.copy(PAGE.parent / "figures" / "benchmark.json", tmp_path / "figures")
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", TEXT, re.DOTALL)
-    assert len(examples) == 15
+    assert len(examples) == 16
     names: dict[str, object] = {}
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -30,7 +30,7 @@ def test_examples_run_and_draw_what_is_shown(
             exec(compile(program, str(PAGE), "exec"), names)
             assert capsys.readouterr().out.strip() == expected.strip()
     shown = re.findall(r"!\[[^\]]+\]\((figures/\w+\.png)\)", TEXT)
-    assert len(shown) == 12
+    assert len(shown) == 13
     for picture in shown:
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
         if os.environ.get("DRGSIM_REDRAW"):

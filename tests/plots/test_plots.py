@@ -446,3 +446,16 @@ def test_money_and_signs():
     assert format_signed(-1234.5, 1.25, digits=1) == "\N{MINUS SIGN}1,234.5 ± 1.2"
     assert format_signed(1.0, float("nan")) == "+1.00"
     assert make_axes().figure.get_layout_engine() is not None
+
+
+def test_the_bars_of_a_bridge_begin_where_the_last_ended():
+    steps = pl.DataFrame(
+        {"title": ["A", "B", "C"], "path_usd": [4_000.0, -1_500.0, 500.0], "shapley_usd": [3_000.0, 0.0, 0.0]}
+    )
+    bars = plots.plot_bridge(steps).patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [(0.0, 4.0), (4.0, -1.5), (2.5, 0.5), (0.0, 3.0)]
+    assert plots.plot_bridge(steps, split="shapley").patches[0].get_width() == 3.0
+    with pytest.raises(InputError, match="Did you mean 'path'"):
+        plots.plot_bridge(steps, split="pth")
+    with pytest.raises(SchemaError, match="title"):
+        plots.plot_bridge(steps.drop("title"))

@@ -7,7 +7,7 @@ import pytest
 
 from drgsim.exceptions import MissingRateError, SchemaError
 from drgsim.pricing.cost_sharing import settled_steps, with_beneficiary_share, with_sequestration
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from drgsim.pricing.pricer import COMPONENTS, price_stays
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from tests.support.hand_pricer import CASE, price_by_hand
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pricer_cases_by_hand.csv"

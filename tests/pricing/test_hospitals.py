@@ -9,7 +9,7 @@ from drgsim.exceptions import InputError, MissingRateError, SchemaError
 from drgsim.pricing.hospital_factors import compute_hospital_factors
 from drgsim.pricing.hospitals import complete_hospitals, derive_impact_factors, example_hospitals, limit_wage_index_fall
 from drgsim.pricing.pricer import price
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import HOSPITALS
 
 

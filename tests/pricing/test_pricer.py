@@ -12,7 +12,7 @@ import drgsim.pricing.pricer
 from drgsim.exceptions import InputError, MissingRateError, SchemaError
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price, price_stays
 from drgsim.pricing.pricer_input import with_weights
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 from drgsim.schema import PAID, STAYS
 
 GOLDEN = Path(__file__).parents[1] / "golden"

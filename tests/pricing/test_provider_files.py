@@ -11,7 +11,7 @@ import pytest
 from drgsim import InputError, SchemaError, price
 from drgsim.pricing import example_hospitals, read_impact_file, read_provider_file
 from drgsim.pricing.hospitals import derive_impact_factors
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 
 IPSF = (
     "provider_ccn,effective_date,termination_date,waiver_indicator,provider_type,cost_of_living_adjustment,"

@@ -5,7 +5,7 @@ import pytest
 
 from drgsim.exceptions import MissingRateError
 from drgsim.pricing.hospitals import complete_hospitals
-from drgsim.pricing.rates import Rates
+from drgsim.rates.payment_rates import Rates
 
 
 def index_of(year: int, **columns: object) -> float | None:

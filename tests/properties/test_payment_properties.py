@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from drgsim.numerics import fixed_point as exact
-from drgsim.pricing.parameters import find_limit
 from drgsim.pricing.pricer import COMPONENTS, PAY_CODES, price_stays
-from drgsim.pricing.rates import Rates
+from drgsim.rates.parameters import find_limit
+from drgsim.rates.payment_rates import Rates
 
 RATES = {year: Rates.load(year) for year in (2021, 2024, 2025, 2026)}
 

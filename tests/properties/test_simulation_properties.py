@@ -42,7 +42,7 @@ from drgsim.rebilling.code_changes import (
     describe_changes,
     list_code_texts,
 )
-from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.simulator import simulate
 from drgsim.tables.encoding import encode
 from tests.support.rebilling import HOSPITALS, SWAP, by_hand, edited, generated, priced, rates, tables, with_stays

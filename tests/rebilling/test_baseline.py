@@ -40,7 +40,7 @@ from drgsim.miscoding.procedure_errors import (
 from drgsim.miscoding.strategic_upcoding import StrategicUpcode
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import ChangeKind, describe_changes
-from drgsim.simulation.billed_claims import combine_errors
+from drgsim.simulation.error_combination import combine_errors
 from tests.support.rebilling import HOSPITALS, by_hand, cycled, generated, priced, rates, tables, with_stays
 
 MODELS: dict[str, ErrorModel] = {

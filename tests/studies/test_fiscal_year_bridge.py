@@ -86,7 +86,7 @@ def state() -> Callable[[frozenset[str]], np.ndarray]:
     grouped = {False: group(CLAIMS, OLD), True: group(converted, NEW)}
 
     @cache
-    def pay(chosen: frozenset[str], later: bool) -> np.ndarray:
+    def price_state(chosen: frozenset[str], later: bool) -> np.ndarray:
         of = {step: R26 if step in chosen else R25 for step in STEPS}
         values = {}
         for name in {*R25.values, *R26.values}:
@@ -109,7 +109,7 @@ def state() -> Callable[[frozenset[str]], np.ndarray]:
     def find(chosen: frozenset[str]) -> np.ndarray:
         rated = chosen - {"codes", "grouper"}
         is_later = np.where(ended, "codes" in chosen, "grouper" in chosen)
-        return np.where(is_later, pay(rated, True), pay(rated, False))
+        return np.where(is_later, price_state(rated, True), price_state(rated, False))
 
     return find
 

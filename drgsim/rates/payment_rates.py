@@ -23,7 +23,7 @@ from drgsim.display import show_value
 from drgsim.exceptions import InputError, MissingRateError, did_you_mean
 from drgsim.numerics.arrays import Int64Array
 from drgsim.numerics.fixed_point import to_fixed_point
-from drgsim.pricing.parameters import (
+from drgsim.rates.parameters import (
     YEAR_TABLES,
     Parameter,
     Value,
@@ -32,7 +32,7 @@ from drgsim.pricing.parameters import (
     read_if_listed,
     read_parameters,
 )
-from drgsim.pricing.table5 import check_table5, read_table5
+from drgsim.rates.table5 import check_table5, read_table5
 from drgsim.schema import ADMISSIONS, Frame, check_frame
 from drgsim.tables.manifest import read_manifest, table_folder
 

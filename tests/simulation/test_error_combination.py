@@ -25,8 +25,8 @@ from drgsim.miscoding.procedure_errors import ProcedureOmit, ProcedureSubstitute
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.rebilling.baseline import Baseline
 from drgsim.rebilling.code_changes import describe_changes
-from drgsim.simulation.billed_claims import combine_errors
-from drgsim.simulation.shapley import attribute_changes
+from drgsim.rebilling.shapley import attribute_changes
+from drgsim.simulation.error_combination import combine_errors
 from drgsim.simulation.simulator import simulate
 from tests.support.rebilling import HOSPITALS, edited, generated, priced, rates, tables, with_stays
 

@@ -1,9 +1,9 @@
 """Parameters of the table folder: rate files, tables of a fiscal year, and limits.
 
-A parameter has a title, a unit, a source and values by fiscal year. `Rates` in `drgsim.pricing.rates` combines those of
-one fiscal year. Each parameter has a range, and a number of decimals that the pricer uses: up to the upper limits
-64-bit integers stay exact, even where weight, wage index, cost of living, residents and charges are at the ends of
-their own ranges (see `drgsim.numerics.fixed_point`).
+A parameter has a title, a unit, a source and values by fiscal year. `Rates` in `drgsim.rates.payment_rates` combines
+those of one fiscal year. Each parameter has a range, and a number of decimals that the pricer uses: up to the upper
+limits 64-bit integers stay exact, even where weight, wage index, cost of living, residents and charges are at the ends
+of their own ranges (see `drgsim.numerics.fixed_point`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from drgsim.display import show_value
 from drgsim.exceptions import TableError
 from drgsim.files.bounded import parse_toml
 from drgsim.numerics.fixed_point import is_finite_number
-from drgsim.pricing.table5 import TABLE5
+from drgsim.rates.table5 import TABLE5
 from drgsim.tables.manifest import read_manifest, read_table, read_verified
 
 Value = bool | int | float | tuple[int, ...] | tuple[str, ...]
@@ -184,7 +184,7 @@ YEAR_TABLES: Mapping[str, tuple[str, Mapping[str, pl.DataType]]] = {
 class Parameter(BaseModel):
     """One payment parameter of the rate files.
 
-    >>> from drgsim.pricing.rates import Rates
+    >>> from drgsim.rates.payment_rates import Rates
     >>> fixed_loss = Rates.load(2026).parameters["outlier.fixed_loss"]
     >>> fixed_loss.unit, fixed_loss.at(2025), fixed_loss.at(2026)
     ('USD', 46217.0, 40397.0)

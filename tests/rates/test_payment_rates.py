@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from drgsim.exceptions import InputError, MissingRateError, TableError
-from drgsim.pricing.parameters import find_limit
-from drgsim.pricing.rates import Rates, fiscal_year_of
-from drgsim.pricing.table5 import read_table5
+from drgsim.rates.parameters import find_limit
+from drgsim.rates.payment_rates import Rates, fiscal_year_of
+from drgsim.rates.table5 import read_table5
 from drgsim.tables.manifest import seal, table_folder
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import find_owners, find_run_starts
 from drgsim.rebilling.baseline import Baseline
-from drgsim.simulation.billed_claims import BilledClaims
+from drgsim.rebilling.billed_claims import BilledClaims
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,9 @@ class Attribution:
     last_in: Int64Array
 
 
-def attribute_changes(claims: BilledClaims, change: Int64Array, returned: BoolArray, baseline: Baseline) -> Attribution:
+def attribute_changes(
+    claims: BilledClaims, change: Int64Array, returned: BoolArray, baseline: Baseline, *, unpaid: bool = False
+) -> Attribution:
     """Attribute the payment change of each claim to its errors by Shapley values.
 
     Every subset of a claim's errors is grouped and priced. The payment of one admission does not depend on another,
@@ -47,6 +49,7 @@ def attribute_changes(claims: BilledClaims, change: Int64Array, returned: BoolAr
         change: (c,) their payment change [cents], 0 where returned.
         returned: (c,) claims that cannot be grouped; no error gets a share, because they are not paid.
         baseline: the admissions as correctly coded.
+        unpaid: whether a claim that cannot be grouped counts as paid nothing, instead of as returned and unchanged.
 
     Source: Shapley, A value for n-person games (1953).
     """
@@ -62,7 +65,7 @@ def attribute_changes(claims: BilledClaims, change: Int64Array, returned: BoolAr
     by_size = [(size, np.flatnonzero(count == size)) for size in np.unique(count[count > 1]).tolist()]
     if by_size:
         rank = find_owners(np.append(first, len(claim))) - first_share[claim]
-        values = _price_subsets(by_size, rank, claims, change, baseline)
+        values = _price_subsets(by_size, rank, claims, change, baseline, unpaid=unpaid)
         for (size, which), value in zip(by_size, values, strict=True):
             _fill_shares(shares, first_share[which], value, size)
     return shares
@@ -74,6 +77,8 @@ def _price_subsets(
     claims: BilledClaims,
     change: Int64Array,
     baseline: Baseline,
+    *,
+    unpaid: bool,
 ) -> list[Int64Array]:
     """Return the payment change of every subset of each claim's errors [cents].
 
@@ -96,8 +101,9 @@ def _price_subsets(
     changes = claims.changes.take(np.concatenate([chosen for chosen, _, _ in subsets]))
     bounds = np.concatenate([*start, before[-1:]])
     billed = baseline.rebill(changes, bounds)
-    returned = baseline.find_returned(billed.drg, changes, bounds)
-    difference = np.where(returned, 0, billed.cents - baseline.pricer.cents[rows])
+    difference = billed.cents - baseline.pricer.cents[rows]
+    if not unpaid:
+        difference[baseline.find_returned(billed.drg, changes, bounds)] = 0
     at = 0
     for value in values:
         for subset in range(1, len(value) - 1):
