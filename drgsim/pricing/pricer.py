@@ -34,7 +34,6 @@ from drgsim.pricing.payer_pricing import CONTRACT_COMPONENTS, ContractAmounts, C
 from drgsim.pricing.pricer_input import (
     YearParameters,
     fill_missing,
-    refuse_overflow,
     to_pricer_input,
     to_stays,
 )
@@ -161,7 +160,7 @@ def price_stays(
     >>> price_stays(pl.DataFrame({**stay, **more, "operating_ccr": [0.25]}), Rates.load(2026))["total_usd"].item()
     15889.92
     """
-    stays = check_frame(refuse_overflow(frame), STAYS)
+    stays = check_frame(frame, STAYS)
     check_thread_count(threads)
     if not isinstance(rates, Rates):
         raise InputError(f"price_stays takes one Rates, found {type(rates).__name__}. Such as Rates.load(2026).")

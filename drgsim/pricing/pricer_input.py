@@ -29,7 +29,7 @@ from drgsim.pricing.new_technology import (
 )
 from drgsim.pricing.payer_pricing import split_by_payer
 from drgsim.rates.payment_rates import Rates, split_by_fiscal_year
-from drgsim.schema import ADMISSIONS, GROUPED, INTEGERS, STAYS, Frame, check_frame
+from drgsim.schema import ADMISSIONS, GROUPED, STAYS, Frame, check_frame
 
 FULL = 0
 """Review codes: how the pricer names the end of a stay. This one is paid in full."""
@@ -175,7 +175,7 @@ def with_weights(grouped: pl.DataFrame, rates: PriceTerms) -> pl.DataFrame:
     [1.9289, None]
     """
     contract = Frame("grouped", (GROUPED["drg"], ADMISSIONS["discharge_date"]))
-    frame = check_frame(refuse_overflow(grouped), contract)
+    frame = check_frame(grouped, contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     found = {name: np.full(len(drg), np.nan) for name in _BY_DRG}
@@ -215,7 +215,7 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     needs = {"drg", "hospital_id", "los_days", "covered_charges_usd"}
     needs.add("review_code" if has_review else "discharge_status")
     contract = Frame("admissions", tuple(replace(c, required=c.name in needs) for c in _CLAIMS.columns))
-    frame = check_frame(refuse_overflow(grouped), contract)
+    frame = check_frame(grouped, contract)
     drg = frame["drg"].fill_null(0).to_numpy()
     drg = np.where(drg < DRGS, drg, 0)
     table = rates.weights
@@ -238,22 +238,6 @@ def to_stays(grouped: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         frame = frame.with_columns(grouped["national_drug_codes"])
     wanted = (*STAYS.names, "hospital_id", *CODES)
     return frame.select(name for name in wanted if name in frame.columns)
-
-
-def refuse_overflow(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return stays whose days and isolations outside their types are values that are not valid.
-
-    Without this they would become null, and null takes a default.
-    """
-    if not isinstance(frame, pl.DataFrame):
-        return frame  # which `check_frame` refuses
-    wrong = {"covered_days": -1, "reserve_days": -1, "islet_isolations": MOST_ISOLATIONS + 1}
-    changes = []
-    for name, value in wrong.items():
-        if name in frame.columns and frame.schema[name] in INTEGERS:
-            fits = pl.col(name).is_between(0, MOST_ISOLATIONS if name == "islet_isolations" else _MOST_DAYS)
-            changes.append(pl.when(fits.fill_null(value=True)).then(name).otherwise(value).cast(pl.Int64).alias(name))
-    return frame.with_columns(changes)
 
 
 def derive_review_codes(discharge_status: pl.Series, rates: Rates) -> pl.Series:
