@@ -48,7 +48,6 @@ _NO_REVIEW = 255
 """In place of a missing review code; none is so high."""
 
 MOST_ISOLATIONS = 254
-_MOST_DAYS = 2**31 - 1
 MOST_CHARGES_USD = 99_999_999.99
 UNKNOWN_DAY = 10**8
 """In place of a missing day of discharge."""
