@@ -13,7 +13,7 @@ import drgsim
 from drgsim.tables.table_set import TableSet
 
 PACKAGE = Path(drgsim.__file__).parent
-ROWS = {name: int(row) for row, name in re.findall(r"(?m)^ +(\d) +(\w+)  ", drgsim.__doc__ or "")}
+ROWS = {name: int(row) for row, name in re.findall(r"(?m)^ +(\d) +(\w+) {1,}\S", drgsim.__doc__ or "")}
 PLUMBING = {"__init__", "__main__", "_lazy"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem not in PLUMBING)
 FOLDERS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))

@@ -6,8 +6,7 @@ Its modules:
     console               how commands are declared, and progress reported
     shared_arguments      arguments that several commands take
     grouping_commands     generate, group, price, edit
-    explanation_commands  explain, profile
-    review_commands       validate, compare, worklist
+    review_commands       explain, profile, validate, compare, worklist
     simulation_commands   simulate, report, demo
     finance_commands      audit sample, audit extrapolate, bridge
     table_commands        tables list, show, verify, diff, import; claims suggest, check

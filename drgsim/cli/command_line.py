@@ -17,10 +17,15 @@ import traceback
 from collections.abc import Sequence
 
 from drgsim.cli.console import DEFECT, DONE, INTERRUPTED, UNUSABLE, Parser
-from drgsim.cli.explanation_commands import add_explain_command, add_profile_command
 from drgsim.cli.finance_commands import add_audit_commands, add_bridge_command
 from drgsim.cli.grouping_commands import add_edit_command, add_generate_command, add_group_command, add_price_command
-from drgsim.cli.review_commands import add_compare_command, add_validate_command, add_worklist_command
+from drgsim.cli.review_commands import (
+    add_compare_command,
+    add_explain_command,
+    add_profile_command,
+    add_validate_command,
+    add_worklist_command,
+)
 from drgsim.cli.scenario_commands import add_scenarios_commands, add_selftest_command
 from drgsim.cli.shared_arguments import list_versions
 from drgsim.cli.simulation_commands import add_demo_command, add_report_command, add_simulate_command
