@@ -29,6 +29,11 @@ NAMESPACES = (
     "studies",
     "explanation",
     "compliance",
+    "review",
+    "plots",
+    "claims",
+    "scale",
+    "tables",
 )
 # A frame of price steps without admissions, between two verbs of drgsim.
 TAKE_POLARS = {"encode"}
