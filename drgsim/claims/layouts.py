@@ -44,6 +44,7 @@ from drgsim.claims.rif import map_rif, read_rif
 from drgsim.claims.tuva import is_tuva, map_tuva, read_tuva
 from drgsim.claims.x12_837 import is_837, read_837
 from drgsim.exceptions import InputError, SchemaError, did_you_mean
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.files.spreadsheets import SPREADSHEETS
 from drgsim.files.text_tables import read_first_line, read_header
 
@@ -168,6 +169,7 @@ def map_claims(path: str | os.PathLike[str], layout: str | None = None, *, colum
     return claims
 
 
+@accept_frames
 def map_table(frame: pl.DataFrame, layout: str | None = None, *, where: Path | str = "the frame") -> Claims:
     """Return the claims of a frame in the layout of a table, and a report: see `Claims`.
 

@@ -58,7 +58,7 @@ def read_spreadsheet(path: Path, sheet: str | None = None) -> tuple[pl.DataFrame
     >>> read_spreadsheet(path)[0].row(0)
     ('007', '54')
     """
-    fastexcel = _import_extra("fastexcel")
+    fastexcel = _import_fastexcel()
     _check_workbook(path)
     try:
         workbook = fastexcel.read_excel(path)
@@ -97,7 +97,7 @@ def write_spreadsheet(frame: pl.DataFrame, path: Path, titles: dict[str, pl.Seri
     >>> import tempfile
     >>> write_spreadsheet(pl.DataFrame({"total_usd": [11450.25]}), Path(tempfile.mkdtemp()) / "paid.xlsx")
     """
-    xlsxwriter = _import_extra("xlsxwriter")
+    xlsxwriter = _import_xlsxwriter()
     columns = _insert_titles(frame, titles or {})
     if frame.height > MOST_ROWS or len(columns) > MOST_COLUMNS:
         raise InputError(
@@ -124,14 +124,25 @@ def write_spreadsheet(frame: pl.DataFrame, path: Path, titles: dict[str, pl.Seri
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def _import_extra(name: str) -> Any:
-    """Import a package of the extra `excel`."""
+def _import_fastexcel() -> Any:
     try:
-        return __import__(name)
+        import fastexcel
     except ImportError:
-        raise InputError(
-            f"Excel workbooks need {name}, which is not installed: pip install 'drgsim[excel]', or save as .csv."
-        ) from None
+        raise InputError(_describe_missing("fastexcel")) from None
+    return fastexcel
+
+
+def _import_xlsxwriter() -> Any:
+    try:
+        import xlsxwriter
+    except ImportError:
+        raise InputError(_describe_missing("xlsxwriter")) from None
+    return xlsxwriter
+
+
+def _describe_missing(name: str) -> str:
+    """Return the message on a package of the extra `excel` that is not installed."""
+    return f"Excel workbooks need {name}, which is not installed: pip install 'drgsim[excel]', or save as .csv."
 
 
 def _check_workbook(path: Path) -> None:

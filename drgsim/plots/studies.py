@@ -251,6 +251,7 @@ def _label_hospital(ax: Axes, row: pl.DataFrame, name: object) -> None:
     )
 
 
+@accept_frames
 def plot_bridge(steps: pl.DataFrame, ax: Axes | None = None, *, split: str = "path") -> Axes:
     """Draw the change of payment of a new fiscal year, cause by cause, as a waterfall.
 

@@ -11,6 +11,7 @@ import polars as pl
 from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import Explanation, explain
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.version_rows import split_by_version
 from drgsim.pricing.contracts import PriceTerms
 from drgsim.review.coding_comparison import compare_codings
@@ -84,6 +85,7 @@ class ChangeExplanation:
         return [Section("Why", self.lines)]
 
 
+@accept_frames
 def explain_change(
     before: pl.DataFrame | Mapping[str, Any],
     after: pl.DataFrame | Mapping[str, Any],

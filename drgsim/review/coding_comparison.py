@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from drgsim.exceptions import InputError, SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group_encoded
 from drgsim.numerics.arrays import BoolArray, Int64Array
 from drgsim.numerics.segments import find_run_starts
@@ -28,6 +29,7 @@ _STAY = ("hospital_id", "discharge_date", "los_days", "covered_charges_usd")
 """Columns that describe the stay, not its coding."""
 
 
+@accept_frames
 def compare_codings(
     reference: pl.DataFrame,
     other: pl.DataFrame,

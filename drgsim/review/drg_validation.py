@@ -14,6 +14,7 @@ from drgsim.display import Section, render_html, render_text
 from drgsim.exceptions import SchemaError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import REASONS
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.grouping.version_rows import split_by_version
 from drgsim.pricing.contracts import PriceTerms
@@ -120,6 +121,7 @@ class DrgValidation:
         return heading, sections
 
 
+@accept_frames
 def validate_drgs(
     claims: pl.DataFrame,
     billed: str = "billed_drg",

@@ -10,6 +10,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.explanation.code_values import list_removals
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.version_rows import split_by_version
 from drgsim.miscoding.diagnosis_errors import PdxResequence, SeverityUpgrade
 from drgsim.numerics.arrays import BoolArray, Int64Array
@@ -37,6 +38,7 @@ _ONLY_LOSSES = ("single_mcc", "single_cc", "often_questioned", "one_procedure")
 _EITHER = ("poa_missing", "other_principal")
 
 
+@accept_frames
 def worklist(
     claims: pl.DataFrame,
     *,

@@ -17,6 +17,7 @@ import polars as pl
 
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.files.atomic import replace_whole
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.grouping.grouper import group
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.pricing.contracts import PriceTerms
@@ -89,6 +90,7 @@ def group_parquet(
     )
 
 
+@accept_frames
 def price_parquet(
     source: StrPath | Sequence[StrPath],
     target: StrPath,
@@ -150,6 +152,7 @@ def price_parquet(
     )
 
 
+@accept_frames
 def simulate_parquet(
     source: StrPath | Sequence[StrPath],
     folder: StrPath,

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from drgsim.exceptions import InputError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.simulation.results import Simulation
 
 _NUMBERS = ("discharge_status", "age")
@@ -15,6 +16,7 @@ _MISTYPED = "?"
 """Takes the place of the last character of a mistyped code, so that the text is no code."""
 
 
+@accept_frames
 def bill_from_ledger(admissions: pl.DataFrame, simulation: Simulation, replicate: int = 0) -> pl.DataFrame:
     """Return admissions as billed in one replicate: with the errors of its ledger.
 

@@ -107,6 +107,7 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
         InputError: there is no parent folder, or the folder holds anything but an earlier result.
         StorageError: an earlier save was killed, and what it left cannot be mended.
 
+    >>> import tempfile
     >>> check_replaceable(Path(tempfile.mkdtemp()) / "absent")
     """
     target = Path(folder).resolve()

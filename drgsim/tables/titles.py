@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from drgsim.exceptions import SchemaError
+from drgsim.files.foreign_frames import accept_frames
 from drgsim.schema import INTEGERS, TEXTS, normalise_codes
 from drgsim.tables.table_set import TableSet
 
@@ -12,6 +13,7 @@ _CODES = ("code", "code_before", "code_after", "code_then", "with_code", "pdx", 
 _SUFFIX = "_title"
 
 
+@accept_frames
 def with_titles(frame: pl.DataFrame, tables: TableSet) -> pl.DataFrame:
     """Return a frame with the title of each DRG, MDC and diagnosis in the column after it.
 

@@ -344,7 +344,7 @@ def test_a_damaged_result_is_told(made: Path, tmp_path: Path, capfd: pytest.Capt
     folder = load_simulation(made / "result").save(tmp_path / "result")
     (folder / "attribution.parquet").write_bytes(b"no Parquet")
     command = ["report", str(folder), str(tmp_path / "a.html")]
-    assert "attribution.parquet: missing or damaged." in reported(command, 2, capfd)
+    assert "attribution.parquet: damaged, or not saved together with run.json. " in reported(command, 2, capfd)
     (folder / "run.json").write_text("{}")
     assert "run.json: damaged" in reported(command, 2, capfd)
 

@@ -15,6 +15,7 @@ import drgsim
 from drgsim import InputError, SchemaError, TableSet, generate, group, price
 from drgsim.files.foreign_frames import accept_frames, to_polars
 from drgsim.rates.payment_rates import Rates
+from drgsim.review import compare_codings, worklist
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
@@ -29,6 +30,11 @@ NAMESPACES = (
     "studies",
     "explanation",
     "compliance",
+    "review",
+    "plots",
+    "claims",
+    "scale",
+    "tables",
 )
 # A frame of price steps without admissions, between two verbs of drgsim.
 TAKE_POLARS = {"encode"}
@@ -106,6 +112,18 @@ def test_the_kind_of_the_first_frame_decides(made):
     grouped = group(admissions, version="43.1")
     assert isinstance(price(grouped, as_pandas(hospitals), Rates.load(2026)), pl.DataFrame)
     assert isinstance(price(as_pandas(grouped), hospitals, Rates.load(2026)), pd.DataFrame)
+
+
+def test_review_takes_pandas(made):
+    hospitals, admissions = made
+    tables, rates = TableSet.load("43.1"), Rates.load(2026)
+    given = {"tables": tables, "hospitals": hospitals, "rates": rates}
+    other = admissions.with_columns(sdx=pl.col("sdx").list.head(1), sdx_poa=pl.col("sdx_poa").list.head(1))
+    compared = compare_codings(as_pandas(admissions), as_pandas(other), **given | {"hospitals": as_pandas(hospitals)})
+    assert compared.summary().equals(compare_codings(admissions, other, **given).summary())
+    found = worklist(as_pandas(admissions), **given)
+    assert isinstance(found, pd.DataFrame)
+    assert found["expected_usd"].to_list() == worklist(admissions, **given)["expected_usd"].to_list()
 
 
 def test_missing_numbers_stay_whole_in_pandas():

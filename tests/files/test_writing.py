@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -101,13 +102,14 @@ os._exit(0)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits and users of POSIX")
 @pytest.mark.parametrize("how", ["full", "read-only"])
-def test_every_writer_on_a_full_disk_and_in_a_read_only_folder(tmp_path: Path, how: str):
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)  # so that an unprivileged user can read what is there
-    done = subprocess.run([sys.executable, "-c", WRITERS, str(tmp_path), how], capture_output=True, text=True,
-                          cwd=ROOT, check=False)  # fmt: skip
-    (tmp_path / "out").chmod(0o755)
+def test_every_writer_on_a_full_disk_and_in_a_read_only_folder(how: str):
+    # pytest makes its own folders private again whenever another run begins; an unprivileged user must read this one.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        done = subprocess.run([sys.executable, "-c", WRITERS, folder, how], capture_output=True, text=True,
+                              cwd=ROOT, check=False)  # fmt: skip
+        for name in ("out", "tables"):
+            (Path(folder) / name).chmod(0o755)
     assert done.stdout.strip() == "all refused", done.stderr[-2000:]
 
 
@@ -224,11 +226,11 @@ def test_a_folder_under_way_stays(tmp_path: Path, result):
 
 LISTENING = """
 import sys, time
-def slow(path, is_text):
+def wait_with(path, *_, **__):
     print(path, flush=True)
     time.sleep(60)
-from drgsim.cli import shared_arguments
-shared_arguments.map_claims = slow
+from drgsim.cli import frame_files
+frame_files.map_claims = wait_with
 from drgsim.cli.command_line import main
 sys.exit(main(["group", "-", "--version", "43.1"]))
 """
