@@ -17,7 +17,7 @@ def attach(package: str, home: dict[str, str]) -> tuple[Callable[[str], Any], Ca
 
     >>> load, names, _ = attach("drgsim.tables", {"versions": "tables.table_set"})
     >>> names(), load("versions")()[0]
-    (['versions'], '40.0')
+    (['versions'], '36.0')
     """
 
     def load(name: str) -> Any:

@@ -53,10 +53,10 @@ class UnknownVersionError(InputError):
     >>> from datetime import date
     >>> from drgsim import version_for
     >>> try:
-    ...     version_for(date(2020, 1, 1))
+    ...     version_for(date(2018, 1, 1))
     ... except UnknownVersionError as error:
     ...     print(str(error).partition(";")[0])
-    no grouper version covers discharges on 2020-01-01
+    no grouper version covers discharges on 2018-01-01
     """
 
 
@@ -78,10 +78,10 @@ class MissingRateError(TableError):
 
     >>> from drgsim import Rates
     >>> try:
-    ...     Rates.load(2023)
+    ...     Rates.load(2015)
     ... except MissingRateError as error:
     ...     print(str(error).partition(".")[0])
-    no rates of fiscal year 2023
+    no rates of fiscal year 2015
     """
 
 

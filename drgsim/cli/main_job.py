@@ -82,6 +82,7 @@ def demo(
 def describe_pricing(hospitals: pl.DataFrame | None, rates: PriceTerms) -> str:
     """Return how admissions are priced, in words.
 
+    >>> from drgsim import Rates
     >>> describe_pricing(None, Rates.load(2026))
     'weight times a base rate of $7,276.76, fiscal year 2026'
     """

@@ -281,8 +281,8 @@ class Rates:
     def resolved(self) -> dict[str, Value | str]:
         """Return all values and the checksums of all tables as one flat, sorted mapping.
 
-        >>> list(Rates.load(2026).resolved().items())[0]
-        ('adjustments.hac_excluded_states', ('40', '84'))
+        >>> list(Rates.load(2026).resolved().items())[:2]
+        [('adjustments.adds_outmigration', True), ('adjustments.hac_excluded_states', ('40', '84'))]
         """
         flat: dict[str, Value | str] = {**self.values, "fiscal_year": self.fiscal_year}
         for name in YEAR_TABLES:

@@ -72,7 +72,7 @@ def convert_admissions(
     Raises:
         InputError: `choose` is not known.
         SchemaError: a column is missing or of the wrong type.
-        UnknownVersionError: there are no tables of a version; grouping needs 40.0 or later.
+        UnknownVersionError: there are no tables of a version; grouping needs 36.0 or later.
         MissingRateError: there are no weights for the fiscal year of `to_version`; pass `rates`.
 
     >>> one = pl.DataFrame({"admission_id": [1], "age": [70], "sex": ["F"], "discharge_status": [1], "pdx": ["I42.0"],
@@ -97,7 +97,7 @@ def convert_admissions(
         changed = changed.with_columns(chosen=first)
     if choose in ("cheapest", "dearest"):
         tables = TableSet.load(to_version, folder=folder)
-        weigh = _Weigher(admissions, tables, rates or Rates.load(tables.fiscal_year), hospital_status)
+        weigh = _Weigher(admissions, tables, rates or Rates.load(tables.fiscal_year, folder=folder), hospital_status)
         changed = weigh.choose(changed, highest=choose == "dearest")
     report = changed.select(
         pl.Series("admission_id", frame["admission_id"]).gather(changed["row"]), pl.exclude("row", "position")

