@@ -99,7 +99,7 @@ def test_weighted_draws_follow_the_frequencies_and_the_admission_alone():
 def test_arguments_that_cannot_be_used(tmp_path: Path):
     with pytest.raises(InputError, match="Did you mean 'cheapest'"):
         convert_admissions(claim("I420"), "43.1", "44.0", choose="cheap")
-    # The shipped rates cover every version; a folder of one's own may lack those of its newest.
+    # The shipped rates cover every version; the table folder of a user may lack those of one.
     folder = Path(shutil.copytree(table_folder(), tmp_path / "tables"))
     amounts = folder / "rates" / "operating.toml"
     amounts.write_text(re.sub(r", 2027 = [^,}]+", "", amounts.read_text("utf-8")), "utf-8")
