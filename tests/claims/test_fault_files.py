@@ -18,7 +18,7 @@ from drgsim.exceptions import InputError
 from drgsim.grouping.grouper import group
 from tests.support.claim_files import reasons
 
-FOLDER = Path(os.environ.get("DRGSIM_SHARED", "/work/shared")) / "faults"
+FOLDER = Path(os.environ.get("DRGSIM_SHARED", Path(__file__).parents[3] / "shared")) / "faults"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no shared files of faults at {FOLDER}")
 
 

@@ -13,7 +13,7 @@ from drgsim import Rates, SchemaError, TableSet, generate, group, price, read_cl
 from drgsim.review import validate_drgs
 
 TABLES, RATES = TableSet.load("43.1"), Rates.load(2026)
-MIMIC = Path(os.environ.get("DRGSIM_SHARED", "/nowhere")) / "real/mimic_iv_demo"
+MIMIC = Path(os.environ.get("DRGSIM_SHARED", Path(__file__).parents[3] / "shared")) / "real/mimic_iv_demo"
 CASE = {
     "admission_id": [7],
     "age": [54],

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from drgsim import Rates, TableSet, generate, group, price
 from drgsim.exceptions import InputError, SchemaError
-from drgsim.miscoding.diagnosis_errors import SdxAddUnsupported, SdxOmit
+from drgsim.miscoding.diagnosis_errors import InvalidCode, SdxAddUnsupported, SdxOmit
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.scale.spark_worker import PickledWork, gather_batches
 from drgsim.simulation.simulator import simulate
@@ -131,9 +131,10 @@ def test_simulated_as_in_memory_whatever_the_partitions(frame, data, partitions:
 
 
 def test_bills_returned_for_edits_as_in_memory(frame, data):
-    truth = simulate(data[1], ERRORS, hospitals=data[0], edits="returned", **HOW)
+    mistyped = Scenario(title="Mistyped secondary diagnoses", errors=(InvalidCode(sdx=0.05),))
+    truth = simulate(data[1], mistyped, hospitals=data[0], edits="returned", **HOW)
     assert truth.totals["returned_for_edits"].sum() > 0
-    result = spark.simulate(frame.repartition(3), ERRORS, hospitals=data[0], by=BY, edits="returned", **HOW)
+    result = spark.simulate(frame.repartition(3), mistyped, hospitals=data[0], by=BY, edits="returned", **HOW)
     assert_same_tables(result, truth, BY)
 
 
