@@ -15,12 +15,13 @@ test: $(STAMP)
 
 # The fast part: what a change of one module breaks most often.
 QUICK := tests/test_architecture.py tests/test_front_door.py tests/test_vocabulary.py tests/golden tests/grouping \
-    tests/pricing tests/tables tests/claims tests/numerics tests/compliance
+    tests/numerics tests/rates tests/tables tests/claims/test_fault_files.py tests/claims/test_flat.py \
+    tests/pricing/test_pricer.py tests/pricing/test_years.py
 
 test-quick: $(STAMP)
 	$(BIN)/python -m pytest -n logical --dist worksteal $(QUICK)
 
-# What takes long and has a shorter form in every run; CI runs it.
+# What takes long: notebooks, killed runs, whole populations, the page of the command line. CI runs it.
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -n logical --dist worksteal -m long
 

@@ -33,6 +33,7 @@ def test_all_are_here():
     assert [name[:2] for name in KEPT] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
+@pytest.mark.long
 @each_notebook
 def test_runs_and_prints_what_is_kept(name: str):
     kept, run = KEPT[name], executed(ROOT / "notebooks" / f"{name}.ipynb")

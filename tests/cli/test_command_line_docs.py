@@ -44,6 +44,7 @@ def ran(command: str, capfdbinary: pytest.CaptureFixture[bytes]) -> tuple[list[s
     return out.decode().splitlines(), err.decode().splitlines()
 
 
+@pytest.mark.long
 def test_the_page_prints_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 import time
@@ -38,7 +39,7 @@ def claims(data: tuple[pl.DataFrame, pl.DataFrame], tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("drgsim.scale.parquet_source.BATCH", BATCH)
     for verb in ("group_parquet", "price_parquet", "simulate_parquet"):
-        monkeypatch.setitem(getattr(parquet, verb).__kwdefaults__, "batch", BATCH)
+        monkeypatch.setitem(inspect.unwrap(getattr(parquet, verb)).__kwdefaults__, "batch", BATCH)
     return tmp_path
 
 

@@ -62,6 +62,7 @@ def test_code_of_a_scenario_runs_only_when_asked(folder: Path):
     assert (folder / "it_ran").exists()
 
 
+@pytest.mark.long
 def test_a_plugin_is_simulated_and_its_result_reported(folder: Path):
     assert run(folder, "generate", "200", "claims.parquet", "--seed", "1").returncode == 0
     command = ("simulate", "claims.parquet", "result", "--scenario", "mine.toml", "--replicates", "2")

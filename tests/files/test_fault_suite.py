@@ -16,6 +16,7 @@ from tests.faults.trials import TRIALS
 SLICE = {"killed at a random moment": 1, "damaged Parquet": 12, "stray bytes in CSV": 12}
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", TRIALS)
 def test_a_slice_of_the_suite(kind: str):

@@ -142,6 +142,7 @@ def die_and_go_on(folder: Path, truth, hospitals: pl.DataFrame, kills: int, seed
     assert not leftovers(folder / "run")
 
 
+@pytest.mark.long
 def test_a_simulation_killed_at_random_moments_goes_on(ready_to_die: Path, truth, data):
     die_and_go_on(ready_to_die, truth, data[0], kills=3, seed=1)
 
