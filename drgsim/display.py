@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -47,6 +48,34 @@ class Section:
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     numbers: bool = False
+
+
+class PrintedReport(ABC):
+    """A result that prints as text, and as HTML in a notebook.
+
+    >>> class Two(PrintedReport):
+    ...     def _build_report(self):
+    ...         return "Case 1", [Section("Codes", ("Two codes.",))]
+    >>> print(Two())
+    Case 1
+    <BLANKLINE>
+    Codes
+      Two codes.
+    """
+
+    @abstractmethod
+    def _build_report(self) -> tuple[str, Sequence[Section]]:
+        """Return the heading and the sections."""
+
+    def __str__(self) -> str:
+        """Return the report as plain text."""
+        return render_text(*self._build_report())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        return render_html(*self._build_report())
 
 
 def render_text(heading: str, sections: Sequence[Section]) -> str:

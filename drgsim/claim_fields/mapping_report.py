@@ -55,11 +55,12 @@ class Claims:
         """Return the report in a few lines, with codes that are none of any version: `describe()`."""
         return self.describe()
 
-    def describe(self, version: str | None = None) -> str:
+    def describe(self, version: str | None = None, *, count_codes: bool = True) -> str:
         """Return in a few lines what was read, changed, left out and flagged, and unknown codes.
 
         Args:
             version: the grouper version whose codes count; None counts those of any version.
+            count_codes: whether to count unknown codes.
 
         >>> codes = {"pdx": ["K810"], "sdx": [["4019"]], "procedures": [[]], "age": [54]}
         >>> report = pl.DataFrame([("los_days", "not in the file", 1), ("dx", "gap in sequence numbers", 1)], REPORT,
@@ -86,7 +87,9 @@ class Claims:
             lines += [f"  {kind}: {', '.join(names[:_MOST_NAMES])}{more}"] if names else []
         lines += [f"  {kind}: {one}" for kind in KINDS for one in by_kind.get(kind, [])]
         words = "any version" if version is None else version
-        lines += [f"  not codes: {line}" for line in describe_unknown_codes(self.count_unknown_codes(version), words)]
+        if count_codes:
+            unknown = self.count_unknown_codes(version)
+            lines += [f"  not codes: {line}" for line in describe_unknown_codes(unknown, words)]
         return "\n".join(lines)
 
     def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:

@@ -30,7 +30,6 @@ from drgsim.files.atomic import check_place
 from drgsim.files.text_tables import read_typed_table
 from drgsim.frame_writer import WRITABLE, check_suffix, join_lists, write
 from drgsim.schema import ADMISSIONS, DETAIL, GROUPED, PAID, STAYS, Column, Frame
-from drgsim.tables.unknown_codes import UNKNOWN_CODES
 
 SUFFIXES = (".parquet", ".csv")
 _PARQUET = b"PAR1"
@@ -41,14 +40,6 @@ _MOST_LINES = 16
 """Most lines on what was read and what could not be mapped."""
 _FRAMES = (GROUPED, DETAIL, STAYS, PAID)
 _WRITTEN = {name for frame in _FRAMES for name in frame.names} - {*ADMISSIONS.names}
-
-
-class _UncountedClaims(Claims):
-    """Claims whose codes another step counts, or has counted."""
-
-    def count_unknown_codes(self, version: str | None = None) -> pl.DataFrame:  # noqa: ARG002
-        """Return no count."""
-        return pl.DataFrame(schema=UNKNOWN_CODES)
 
 
 def read_admissions(options: Options, notes: list[str] | None = None, *, count_codes: bool = True) -> pl.DataFrame:
@@ -67,8 +58,8 @@ def read_admissions(options: Options, notes: list[str] | None = None, *, count_c
     if options.quiet and notes is None:
         return admissions
     report = claims.report.filter(~pl.col("field").is_in(_WRITTEN))
-    described = (Claims if count_codes else _UncountedClaims)(claims.layout, admissions, report, claims.flags)
-    lines = str(described).splitlines()
+    described = Claims(claims.layout, admissions, report, claims.flags)
+    lines = described.describe(count_codes=count_codes).splitlines()
     if len(lines) > _MOST_LINES:
         rest = len(lines) - _MOST_LINES + 1
         lines = [*lines[:-rest], f"  {rest} more lines in read_claims(..., report=True).report"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.display import Section, render_html, render_text
+from drgsim.display import PrintedReport, Section
 from drgsim.exceptions import InputError
 from drgsim.explanation.claim_edits import list_claim_edits
 from drgsim.explanation.grouping_path import GroupingPath
@@ -48,7 +48,7 @@ _PAYMENT = {"line": pl.String(), "usd": pl.Float64(), "about": pl.String()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(PrintedReport):
     """Why one admission got its DRG and its dollars: data that also prints.
 
     Attributes:
@@ -93,14 +93,8 @@ class Explanation:
         """Return one value of the admission, such as `explanation["drg"]`."""
         return self.grouped[name].item()
 
-    def __str__(self) -> str:
-        """Return the report as plain text."""
-        return render_text(self.heading, self.sections)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return render_html(self.heading, self.sections)
+    def _build_report(self) -> tuple[str, list[Section]]:
+        return self.heading, self.sections
 
     @property
     def heading(self) -> str:

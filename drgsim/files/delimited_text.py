@@ -144,7 +144,7 @@ def read_rows(
     parts, few, many, broken, height = [], [], [], [], 0
     chosen = frozenset(columns or names)
     line_number = content.count(b"\n", 0, start) + 1
-    for block in _iterate_blocks(content, start, with_quotes):
+    for block in _iterate_blocks(content, start, with_quotes=with_quotes):
         mark, spread, text = separator, pl.Series([], dtype=pl.UInt32), block
         if with_quotes and b'"' in block:
             mark = _UNIT
@@ -215,7 +215,7 @@ def _is_quoted(line: str) -> bool:
     return re.fullmatch(r'"[^"]*"(\|"[^"]*")*', line.rpartition("\n")[2].strip()) is not None
 
 
-def _iterate_blocks(content: bytes, start: int, with_quotes: bool) -> Iterator[bytes]:  # noqa: FBT001  # private
+def _iterate_blocks(content: bytes, start: int, *, with_quotes: bool) -> Iterator[bytes]:
     """Yield blocks of whole lines; one ends where every quote is closed, if any does."""
     while start < len(content):
         end = content.find(b"\n", start + _BLOCK)

@@ -41,6 +41,7 @@ def accept_frames(verb: Callable[P, R]) -> Callable[P, R]:
             return verb(*args, **kwargs)
         first = next(value for value in given if isinstance(value, pl.DataFrame) or is_foreign_frame(value))
         converted = {id(value): to_polars(value) for value in given if is_foreign_frame(value)}
+        # The types of a verb's arguments and answer are those of Polars; only the frames among them change library.
         result: Any = verb(
             *(converted.get(id(value), value) for value in args),  # type: ignore[arg-type]
             **{name: converted.get(id(value), value) for name, value in kwargs.items()},  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from drgsim.display import Section, render_html, render_text
+from drgsim.display import PrintedReport, Section
 from drgsim.exceptions import InputError
 from drgsim.explanation.explanations import Explanation, explain
 from drgsim.files.foreign_frames import accept_frames
@@ -41,7 +41,7 @@ _IN_LIST = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChangeExplanation:
+class ChangeExplanation(PrintedReport):
     """Why the DRG of a stay changed, as lines of text and as data.
 
     Attributes:
@@ -66,23 +66,14 @@ class ChangeExplanation:
     operands: pl.DataFrame = field(repr=False)
     usd_change: float | None
 
-    def __str__(self) -> str:
-        """Return the lines as plain text."""
-        return render_text(self.heading, self._list_sections())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return render_html(self.heading, self._list_sections())
-
     @property
     def heading(self) -> str:
         """Both DRGs."""
         one, other = self.before["drg"], self.after["drg"]
         return f"MS-DRG {one:03} stays {one:03}" if one == other else f"MS-DRG {one:03} becomes {other:03}"
 
-    def _list_sections(self) -> list[Section]:
-        return [Section("Why", self.lines)]
+    def _build_report(self) -> tuple[str, list[Section]]:
+        return self.heading, [Section("Why", self.lines)]
 
 
 @accept_frames

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from drgsim.display import Section, render_html, render_text
+from drgsim.display import PrintedReport, Section
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.grouping.grouper import Grouping
 from drgsim.miscoding.scenarios import Scenario
@@ -36,7 +36,7 @@ _MEASURE = {"measure": pl.String, "unit": pl.String, **_ESTIMATE}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CodingComparison:
+class CodingComparison(PrintedReport):
     """Another coding compared with a reference coding of the same stays: data that also prints.
 
     A change is the other coding minus the reference: above 0 the other coding is paid more. Every interval counts
@@ -303,15 +303,6 @@ class CodingComparison:
         return pl.concat([*parts, *([self.dollars(level)] if self.priced else [])])
 
     # --------------------------------------------------------------------------------------------- display
-
-    def __str__(self) -> str:
-        """Return the headline and the kinds of difference as plain text."""
-        return render_text(*self._build_report())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return render_html(*self._build_report())
 
     def _build_report(self) -> tuple[str, Sequence[Section]]:
         units = f"{self.units.count:,} coders" if self.coder else "stays"

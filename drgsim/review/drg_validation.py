@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from drgsim.display import Section, render_html, render_text
+from drgsim.display import PrintedReport, Section
 from drgsim.exceptions import SchemaError
 from drgsim.explanation.code_values import code_value
 from drgsim.explanation.explanations import REASONS
@@ -37,7 +37,7 @@ _DECIDES = ("FINAL", "BOTH")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DrgValidation:
+class DrgValidation(PrintedReport):
     """Billed and computed DRG of each account, and why they may differ: data that also prints.
 
     Attributes:
@@ -97,15 +97,6 @@ class DrgValidation:
         reason = pl.col("reasons").str.split(":").list.first().alias("reason")
         table = each.group_by(reason).agg(pl.col("admission_id").n_unique().alias("accounts"), *usd)
         return table.sort("accounts", "reason", descending=[True, False])
-
-    def __str__(self) -> str:
-        """Return summary and largest differences as plain text."""
-        return render_text(*self._build_report())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return render_html(*self._build_report())
 
     def _build_report(self) -> tuple[str, list[Section]]:
         total = self.summary().row(-1, named=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from drgsim.display import Section, render_html, render_text
+from drgsim.display import PrintedReport, Section
 from drgsim.exceptions import InputError, did_you_mean
 from drgsim.miscoding.scenarios import Scenario
 from drgsim.numerics.keyed_random import uniform
@@ -27,7 +27,7 @@ _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Simulation:
+class Simulation(PrintedReport):
     """What coding errors did to payment, over some replicates. A frozen value of frames.
 
     Money is the payment as billed less the payment as correctly coded [USD]: `net` is `overpaid` less `underpaid`
@@ -115,16 +115,6 @@ class Simulation:
     def payment_usd(self) -> float:
         """Payment of all admissions as correctly coded [USD]."""
         return self.baseline.cents / 100
-
-    def __str__(self) -> str:
-        """Return the headline in plain text: dollars, rates and errors, with standard errors."""
-        return render_text(*self._build_report())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        """Show the same in a notebook."""
-        return render_html(*self._build_report())
 
     def _build_report(self) -> tuple[str, Sequence[Section]]:
         stopped = f" (interrupted, {self.asked:,} asked)" if self.interrupted else ""
