@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drgsim.cli.console import (
     DONE,
@@ -184,16 +184,9 @@ def _simulate_at_once(options: Options, inputs: SimulationInputs, scenario: Scen
         return simulate(
             inputs.claims,
             scenario,
-            tables=inputs.tables,
-            hospitals=inputs.hospitals,
-            rates=inputs.rates,
-            replicates=options.replicates,
-            seed=options.seed,
             target_se=options.target_se,
-            ledger=options.ledger,
             progress=None if in_terminal and not options.quiet else False,
-            hospital_status=options.hospital_status,
-            edits=options.edits,
+            **_list_arguments(options, inputs),
         )
 
 
@@ -207,22 +200,24 @@ def _simulate_in_parts(options: Options, inputs: SimulationInputs, scenario: Sce
         raise InputError("--target-se needs all admissions at once; leave it out, or add --no-in-parts.")
     folder = Path(f"{options.out.rstrip('/')}.parts")
     with watch_parts(options, "simulate", inputs.claims, folder, "totals"):
-        result = simulate_parquet(
-            options.claims,
-            folder,
-            scenario,
-            tables=inputs.tables,
-            hospitals=inputs.hospitals,
-            rates=inputs.rates,
-            replicates=options.replicates,
-            seed=options.seed,
-            ledger=options.ledger,
-            progress=False,
-            hospital_status=options.hospital_status,
-            edits=options.edits,
-        )
+        arguments = _list_arguments(options, inputs)
+        result = simulate_parquet(options.claims, folder, scenario, progress=False, **arguments)
     report_progress(options, f"the parts are in {folder}; remove it when you need it no more")
     return result
+
+
+def _list_arguments(options: Options, inputs: SimulationInputs) -> dict[str, Any]:
+    """Return the arguments of a simulation, at once or in parts."""
+    return {
+        "tables": inputs.tables,
+        "hospitals": inputs.hospitals,
+        "rates": inputs.rates,
+        "replicates": options.replicates,
+        "seed": options.seed,
+        "ledger": options.ledger,
+        "hospital_status": options.hospital_status,
+        "edits": options.edits,
+    }
 
 
 def look_up_titles(tables: TableSet) -> Callable[[int], str]:
